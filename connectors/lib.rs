@@ -1,0 +1,24 @@
+//! The connectors that come with Headwater, one folder each.
+
+mod bottlecrm;
+mod file;
+mod ghost;
+mod mailchimp;
+mod postgres;
+
+use std::sync::Arc;
+
+use headwater_sdk::{Connector, Registry};
+
+/// Every connector in this package.
+#[must_use]
+pub fn registry() -> Registry {
+    let all: [Arc<dyn Connector>; 5] = [
+        Arc::new(bottlecrm::BottleCrm),
+        Arc::new(file::File),
+        Arc::new(ghost::Ghost),
+        Arc::new(mailchimp::Mailchimp),
+        Arc::new(postgres::Postgres),
+    ];
+    Registry::new(all)
+}

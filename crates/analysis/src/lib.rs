@@ -1,0 +1,1 @@
+//! Identity, attribution, source quality: pure work on batches

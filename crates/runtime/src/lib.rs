@@ -1,0 +1,1 @@
+//! Settings and project files into ingest, resolve, measure and deliver

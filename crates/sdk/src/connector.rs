@@ -1,0 +1,164 @@
+//! What a connector is, and how its two halves are made from a user's configuration.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{Clock, Error, ErrorKind, Result, Secret, SecretRef, Sink, Source};
+
+/// What a connector is called, what it can do and what its settings look like.
+#[derive(Debug, Clone)]
+pub struct ConnectorSpec {
+    /// The name used in `connector:`.
+    pub name: &'static str,
+    /// The name a person reads.
+    pub title: &'static str,
+    /// One sentence on what it reads or writes.
+    pub summary: &'static str,
+    /// The JSON schema of its settings as a source, if it can be one.
+    pub source_schema: Option<Value>,
+    /// The JSON schema of its settings as a sink, if it can be one.
+    pub sink_schema: Option<Value>,
+    /// Its README, embedded.
+    pub readme: &'static str,
+}
+
+/// A connector: code that knows one kind of remote. A connection is a connector with settings.
+pub trait Connector: Send + Sync + 'static {
+    /// What it is.
+    fn spec(&self) -> ConnectorSpec;
+
+    /// Makes a source from its settings.
+    ///
+    /// # Errors
+    /// `Config` when the settings are wrong, `Unsupported` when it cannot be a source.
+    fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
+        let (_, _) = (config, cx);
+        Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a source", self.spec().name)))
+    }
+
+    /// Makes a sink from its settings.
+    ///
+    /// # Errors
+    /// `Config` when the settings are wrong, `Unsupported` when it cannot be a sink.
+    fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        let (_, _) = (config, cx);
+        Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a sink", self.spec().name)))
+    }
+}
+
+/// The connector's own part of one connection's settings: what is left when the runtime took the keys every connection has.
+#[derive(Debug, Clone)]
+pub struct ConfigDoc {
+    /// The name of the connection, for messages.
+    pub connection: String,
+    /// The keys and values, as parsed.
+    pub values: Map<String, Value>,
+}
+
+impl ConfigDoc {
+    /// Parses the settings into the connector's own type, which denies unknown fields.
+    ///
+    /// # Errors
+    /// `Config`, with the path of the key at fault in the context key `path`.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_path_to_error::deserialize(Value::Object(self.values.clone())).map_err(|error| {
+            let path = error.path().to_string();
+            Error::new(ErrorKind::Config, error.into_inner().to_string()).context("path", path)
+        })
+    }
+}
+
+/// What a connector may use while it is made.
+#[derive(Clone)]
+pub struct BuildContext {
+    /// The time.
+    pub clock: Clock,
+    /// The folder that relative paths start from: the project's.
+    pub base_dir: PathBuf,
+    /// Reads an environment variable.
+    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Whether loopback and private addresses may be called. True where the user's own configuration names the address.
+    pub allow_private_hosts: bool,
+}
+
+impl BuildContext {
+    /// The absolute form of a path in the settings.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.base_dir.join(path)
+    }
+
+    /// The value behind a reference.
+    ///
+    /// # Errors
+    /// `Config`, naming the variable or file that is missing or empty; never its value.
+    pub fn secret(&self, reference: &SecretRef) -> Result<Secret> {
+        let missing = |what: String, hint: String| Error::new(ErrorKind::Config, what).hint(hint);
+        let value = match reference {
+            SecretRef::Env(name) => (self.env)(name).map(String::into_bytes).ok_or_else(|| {
+                missing(format!("environment variable {name} is not set"), format!("export {name}=… before the run"))
+            })?,
+            SecretRef::File(path) => {
+                let path = self.path(path);
+                let mut bytes = std::fs::read(&path).map_err(|error| {
+                    missing(
+                        format!("secret file {} cannot be read", path.display()),
+                        "check that the file exists and that this user may read it".to_owned(),
+                    )
+                    .source(error)
+                })?;
+                while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+                    bytes.pop();
+                }
+                bytes
+            }
+        };
+        if value.is_empty() {
+            return Err(missing(format!("{reference} is empty"), "an empty secret protects nothing: set a value".to_owned()));
+        }
+        Ok(Secret::new(value))
+    }
+}
+
+impl std::fmt::Debug for BuildContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildContext").field("base_dir", &self.base_dir).finish_non_exhaustive()
+    }
+}
+
+/// The connectors that exist, by name. The runtime is handed one and knows none by name.
+#[derive(Default, Clone)]
+pub struct Registry(BTreeMap<&'static str, Arc<dyn Connector>>);
+
+impl Registry {
+    /// A registry of these connectors.
+    pub fn new(connectors: impl IntoIterator<Item = Arc<dyn Connector>>) -> Self {
+        Self(connectors.into_iter().map(|connector| (connector.spec().name, connector)).collect())
+    }
+
+    /// The connector of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Connector>> {
+        self.0.get(name)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// All connectors, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.0.values()
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

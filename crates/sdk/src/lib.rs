@@ -1,0 +1,21 @@
+//! What a connector is: [`Connector`], [`Source`], [`Sink`], their errors, secrets and the HTTP client.
+//!
+//! A connector yields and answers; it never drives. It knows no store, no schedule, no other connector, and holds no position:
+//! everything needed to go on stands in the [`Checkpoint`](headwater_model::checkpoint::Checkpoint) it was given.
+
+pub mod clock;
+pub mod connector;
+pub mod error;
+pub mod http;
+pub mod secret;
+pub mod sink;
+pub mod source;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use clock::Clock;
+pub use connector::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Registry};
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use secret::{Secret, SecretRef};
+pub use sink::{DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, RowOutcome, Sink, SinkCapability, WriteReport};
+pub use source::{EventStream, Source, SourceEvent, StreamSpec};

@@ -1,0 +1,177 @@
+//! The half of a connector that writes.
+//!
+//! - K1 `write` returns one outcome per row in row order.
+//! - K2 `Err` means that no row of the call is known to be written.
+//! - K3 The same rows twice leave the remote as once: by idempotency key, else by looking up our id first.
+//! - K4 Nothing is reported as written while it is only buffered.
+//! - K5 Limits and abilities are declared in `capability`.
+//!
+//! Rows, not record batches, are the currency here: after the field policy each row carries only the fields it changes, so the
+//! rows of one call have different columns, and a delivery is small beside an ingest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Fields by the remote's name. `None` clears the field; an absent field is left alone.
+pub type Fields = BTreeMap<String, Option<String>>;
+
+/// What a sink can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkCapability {
+    /// The most rows one `write` takes.
+    pub max_rows: usize,
+    /// Whether `lookup` reads the remote's records back. Without it a plan compares with what we pushed last.
+    pub lookup: bool,
+    /// API calls that one row costs at most, for the plan's estimate; 0 where there is no API.
+    pub calls_per_row: usize,
+}
+
+/// One thing to find a record by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatchKey {
+    /// The remote's field, or `external_id` for the field in which the sink keeps our id.
+    pub field: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A record as the remote has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteRecord {
+    /// The remote's id.
+    pub remote_id: String,
+    /// Its fields, all as text.
+    pub fields: Fields,
+    /// Which match key found it.
+    pub matched_on: String,
+}
+
+/// What a lookup found for one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// No such record.
+    Absent,
+    /// Exactly one, verified by us: a filter the remote ignores must not choose for us.
+    Found(RemoteRecord),
+    /// Several; writing to any of them would be a guess.
+    Ambiguous(usize),
+}
+
+/// What to do with a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Make a record. After a doubtful outcome the sink looks for our id first.
+    Create,
+    /// Change the record with this id.
+    Update {
+        /// The remote's id.
+        remote_id: String,
+    },
+}
+
+/// One row to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Prospect and content: the same key is the same write.
+    pub key: String,
+    /// Our id of the person; the sink keeps it in the remote's external-id field.
+    pub prospect_id: String,
+    /// What to do.
+    pub operation: Operation,
+    /// The fields to set, by the remote's name.
+    pub fields: Fields,
+    /// What to find the record by before a create, strongest first.
+    pub match_keys: Vec<MatchKey>,
+    /// Whether an earlier attempt may have got through.
+    pub doubtful: bool,
+}
+
+/// What became of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Made.
+    Created {
+        /// The remote's id.
+        remote_id: String,
+    },
+    /// Changed.
+    Updated {
+        /// The remote's id.
+        remote_id: String,
+    },
+    /// The remote already had all of it.
+    Unchanged {
+        /// The remote's id.
+        remote_id: String,
+    },
+    /// Refused by the remote; never tried again by itself.
+    Rejected {
+        /// Why, in the remote's words, without a person's data.
+        reason: String,
+    },
+    /// Not written now; try again.
+    Retry {
+        /// Why.
+        reason: String,
+        /// How long to wait, where the remote said so.
+        after: Option<Duration>,
+    },
+}
+
+/// One outcome per row of a write. It cannot be made with another number of them.
+#[derive(Debug)]
+pub struct WriteReport(Vec<RowOutcome>);
+
+impl WriteReport {
+    /// Pairs `rows` rows with their outcomes.
+    ///
+    /// # Errors
+    /// `Internal` when the numbers differ: a lost report is never success.
+    pub fn new(rows: usize, outcomes: Vec<RowOutcome>) -> Result<Self> {
+        if rows == outcomes.len() {
+            return Ok(Self(outcomes));
+        }
+        Err(Error::new(ErrorKind::Internal, "a sink reported another number of outcomes than it was given rows")
+            .context("rows", rows.to_string())
+            .context("outcomes", outcomes.len().to_string()))
+    }
+
+    /// The outcomes, in row order.
+    #[must_use]
+    pub fn into_outcomes(self) -> Vec<RowOutcome> {
+        self.0
+    }
+}
+
+/// Writes records to a system we do not control.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// What it can do.
+    fn capability(&self) -> SinkCapability;
+
+    /// Makes the least real request that shows that `write` could work.
+    async fn check(&self) -> Result<()>;
+
+    /// The fields this sink takes, with a word on each; empty when it takes any.
+    async fn fields(&self) -> Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+
+    /// Finds the remote's record for each list of match keys, in order. Reads only.
+    async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
+        Ok(rows.iter().map(|_| Lookup::Absent).collect())
+    }
+
+    /// The remote's record with this id, or none when it is gone. Reads only.
+    async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
+        let _ = remote_id;
+        Ok(None)
+    }
+
+    /// Writes the rows; one outcome per row, in row order. `Err`: nothing of this call is known to be written.
+    async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport>;
+}

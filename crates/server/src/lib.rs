@@ -1,0 +1,1 @@
+//! Web form intake, health and metrics over HTTP

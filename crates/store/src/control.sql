@@ -1,0 +1,15 @@
+CREATE TABLE hw_meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE hw_table(table_id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT;
+CREATE TABLE hw_run(run_id TEXT PRIMARY KEY, command TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER, status TEXT NOT NULL, counts TEXT NOT NULL, error TEXT, version TEXT NOT NULL, pid INTEGER NOT NULL) STRICT;
+CREATE INDEX hw_run_started ON hw_run(started_at);
+CREATE TABLE hw_cursor(key TEXT PRIMARY KEY, sequence INTEGER NOT NULL, value TEXT NOT NULL, updated_at INTEGER NOT NULL, run_id TEXT NOT NULL) STRICT;
+CREATE TABLE hw_intake(seq INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, received_at INTEGER NOT NULL, content_type TEXT, headers TEXT NOT NULL, body BLOB NOT NULL, delivery_key TEXT, signature_status TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0, UNIQUE(source, delivery_key)) STRICT;
+CREATE INDEX hw_intake_waiting ON hw_intake(source, seq) WHERE taken = 0;
+CREATE TABLE hw_outbox(id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, prospect_id TEXT NOT NULL, delivery_key TEXT NOT NULL, op TEXT NOT NULL, remote_id TEXT, payload TEXT NOT NULL, before TEXT, state TEXT NOT NULL, attempts INTEGER NOT NULL, next_attempt_at INTEGER, reason TEXT, run_id TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, UNIQUE(sink, delivery_key)) STRICT;
+CREATE INDEX hw_outbox_state ON hw_outbox(sink, state, id);
+CREATE INDEX hw_outbox_prospect ON hw_outbox(prospect_id);
+CREATE TABLE hw_crm_link(sink TEXT NOT NULL, prospect_id TEXT NOT NULL, remote_id TEXT NOT NULL, pushed_hash TEXT NOT NULL, pushed_fields TEXT NOT NULL, pushed_at INTEGER NOT NULL, PRIMARY KEY(sink, prospect_id)) STRICT;
+CREATE INDEX hw_crm_link_remote ON hw_crm_link(sink, remote_id);
+CREATE TABLE hw_suppression(hmac TEXT NOT NULL, kind TEXT NOT NULL, key_version INTEGER NOT NULL, normaliser_version INTEGER NOT NULL, scope TEXT NOT NULL, reason TEXT NOT NULL, requested_at INTEGER NOT NULL, origin TEXT NOT NULL, PRIMARY KEY(hmac, kind)) STRICT;
+CREATE TABLE hw_quarantine_state(quarantine_id TEXT PRIMARY KEY, state TEXT NOT NULL, run_id TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE hw_audit(seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, subject_hmac TEXT, detail TEXT NOT NULL, prev_hash TEXT NOT NULL, hash TEXT NOT NULL) STRICT;

@@ -1,0 +1,10 @@
+//! The lake: Parquet files and the DuckLake catalog that names them.
+
+pub(crate) mod catalog;
+pub(crate) mod place;
+pub(crate) mod reader;
+pub(crate) mod snapshot;
+pub(crate) mod stats;
+pub(crate) mod sweep;
+pub(crate) mod text;
+pub(crate) mod writer;
