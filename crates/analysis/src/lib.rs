@@ -1,1 +1,7 @@
 //! Identity, attribution, source quality: pure work on batches
+
+pub mod attribution;
+pub mod channel;
+pub mod identity;
+pub mod lifecycle;
+pub mod quality;

@@ -4,6 +4,17 @@
 //! a reason for refusal.
 
 pub mod checkpoint;
+pub mod conform;
+pub mod consent;
+pub mod country;
+pub mod email;
+pub mod engagement;
+pub mod ids;
+pub mod instant;
+pub mod lists;
 pub mod mapping;
+pub mod money;
 pub mod page;
+pub mod phone;
+pub mod suppression;
 pub mod tables;

@@ -41,6 +41,30 @@ pub enum Origin {
     Import,
 }
 
+impl Origin {
+    /// Every origin.
+    const ALL: [Self; 6] = [Self::Form, Self::List, Self::EmailTool, Self::Web, Self::Offline, Self::Import];
+
+    /// The word used in the lake.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::List => "list",
+            Self::EmailTool => "email_tool",
+            Self::Web => "web",
+            Self::Offline => "offline",
+            Self::Import => "import",
+        }
+    }
+
+    /// The origin of that word; a word that is none counts as an import.
+    #[must_use]
+    pub fn from_word(word: &str) -> Self {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == word).unwrap_or_default()
+    }
+}
+
 /// How one of our fields is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

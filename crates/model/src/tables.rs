@@ -123,6 +123,7 @@ tables! {
         source: Text required,
         stream: Text required,
         source_pk: Text required personal,
+        identity_hash: Int required,
         content_hash: Int required,
         op: Text required,
         raw: Text required personal,
@@ -138,6 +139,7 @@ tables! {
         record_id: Text required,
         source: Text required,
         stream: Text required,
+        origin: Text required,
         op: Text required,
         external_id: Text personal,
         email: Text personal,
@@ -343,6 +345,13 @@ tables! {
         score: Float required,
         model_version: Text required,
         decided_at: Instant required,
+    }
+    /// Whose is this order or click? One row per conversion and engagement that belongs to somebody we know.
+    FACT_LINK = "fact_link" {
+        fact_id: Text required,
+        kind: Text required,
+        prospect_id: Text required,
+        matched_on: Text required,
     }
     /// What happened to a prospect's identity, and when? Mints, merges and splits; append-only.
     IDENTITY_EVENT = "identity_event" {

@@ -1,1 +1,15 @@
-//! Settings and project files into ingest, resolve, measure and deliver
+//! Settings and project files into ingest, resolve, measure and deliver.
+//!
+//! The four loops each have a durable cursor; the store is the only buffer between them. This crate knows no connector by name:
+//! it is handed a registry.
+
+pub mod engine;
+pub mod error;
+pub mod ingest;
+pub mod intake;
+pub mod project;
+mod rows;
+pub mod resolve;
+
+pub use engine::{Engine, Progress};
+pub use error::{Error, Result};

@@ -7,15 +7,24 @@ pub mod clock;
 pub mod connector;
 pub mod error;
 pub mod http;
+pub mod rows;
 pub mod secret;
+pub mod since;
 pub mod sink;
 pub mod source;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[cfg(feature = "testkit")]
+pub mod testkit_sink;
 
 pub use clock::Clock;
 pub use connector::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Registry};
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use rows::{TextRows, json_text};
 pub use secret::{Secret, SecretRef};
-pub use sink::{DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, RowOutcome, Sink, SinkCapability, WriteReport};
+pub use since::SinceCursor;
+pub use sink::{
+    DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, RowOutcome, Sink, SinkCapability,
+    WriteReport,
+};
 pub use source::{EventStream, Source, SourceEvent, StreamSpec};

@@ -4,15 +4,16 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 
 use super::Error;
 
-/// The names that [`Model::from_str`] takes, for messages and help texts.
-pub const AVAILABLE: &str =
-    "first, last, last_non_direct, linear, linear_unique, position, j, inverse_j, w, full_path, time_decay, shapley_sum";
+/// The names that a [`Model`] is parsed from, for messages and help texts.
+pub const AVAILABLE: &str = "first, last, last_non_direct, linear, linear_unique, position, j, inverse_j, w, full_path, time_decay, shapley_sum";
 
-/// Models that have a name already and no code yet.
+/// Models that have a name and no code yet.
 const PLANNED: &[&str] = &["markov", "shapley", "counterfactual"];
 
+const DEFAULT_HALF_LIFE_DAYS: NonZeroU32 = NonZeroU32::new(7).unwrap();
+
 /// How the credit of a conversion is shared among its touches.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Model {
     /// All to the first touch.
     First,
@@ -36,13 +37,88 @@ pub enum Model {
     FullPath,
     /// A touch that is one half-life older earns half as much.
     TimeDecay {
-        /// After how many days a touch counts half.
-        half_life_days: HalfLife,
+        /// After how many days a touch counts half; 7 unless told otherwise.
+        half_life_days: NonZeroU32,
     },
-    /// Shapley values of the game "conversions of the journeys inside the coalition". They equal [`Model::LinearUnique`] exactly.
+    /// Shapley values where a coalition is worth the conversions of the journeys inside it. They equal [`Model::LinearUnique`].
     ShapleySum,
 }
 
-/// A positive number of days.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HalfLife(f64);
+impl Model {
+    /// The name, as the command line and the settings spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Last => "last",
+            Self::LastNonDirect => "last_non_direct",
+            Self::Linear => "linear",
+            Self::LinearUnique => "linear_unique",
+            Self::Position => "position",
+            Self::J => "j",
+            Self::InverseJ => "inverse_j",
+            Self::W => "w",
+            Self::FullPath => "full_path",
+            Self::TimeDecay { half_life_days: _ } => "time_decay",
+            Self::ShapleySum => "shapley_sum",
+        }
+    }
+
+    /// The version of the definition, with the parameters that decide the result. Store it beside every credit.
+    #[must_use]
+    pub fn version(self) -> String {
+        match self {
+            Self::TimeDecay { half_life_days } => format!("1 half_life_days={half_life_days}"),
+            Self::First
+            | Self::Last
+            | Self::LastNonDirect
+            | Self::Linear
+            | Self::LinearUnique
+            | Self::Position
+            | Self::J
+            | Self::InverseJ
+            | Self::W
+            | Self::FullPath
+            | Self::ShapleySum => "1".to_owned(),
+        }
+    }
+
+    /// Whether it must know when each touch happened, and not only in which order.
+    #[must_use]
+    pub fn needs_times(self) -> bool {
+        matches!(self, Self::TimeDecay { half_life_days: _ })
+    }
+}
+
+impl FromStr for Model {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Ok(match name {
+            "first" => Self::First,
+            "last" => Self::Last,
+            "last_non_direct" => Self::LastNonDirect,
+            "linear" => Self::Linear,
+            "linear_unique" => Self::LinearUnique,
+            "position" => Self::Position,
+            "j" => Self::J,
+            "inverse_j" => Self::InverseJ,
+            "w" => Self::W,
+            "full_path" => Self::FullPath,
+            "time_decay" => Self::TimeDecay { half_life_days: DEFAULT_HALF_LIFE_DAYS },
+            "shapley_sum" => Self::ShapleySum,
+            other => {
+                return Err(match PLANNED.iter().find(|planned| **planned == other) {
+                    Some(name) => Error::Unsupported { name },
+                    None => Error::UnknownModel { name: other.to_owned() },
+                });
+            }
+        })
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -32,14 +32,19 @@ pub enum Error {
     #[error("two rows have one lead id; keep the newest version of each lead only")]
     DuplicateLead,
     /// There are more rows than positions.
-    #[error("more leads than one resolve can number (4294967295); resolve them in parts")]
+    #[error("more leads than one resolve can number (2147483647); resolve them in parts")]
     TooManyLeads,
     /// A resolver named a lead or an evidence that does not exist.
-    #[error("the resolver joined rows that were not in its input; report this as a bug of the resolver")]
+    #[error(
+        "the resolver joined rows that were not in its input; report this as a bug of the resolver"
+    )]
     ForeignEdge,
     /// A text is not a prospect id.
     #[error("a prospect id is not `prs_` and 26 characters; rebuild identity from the leads")]
     ForeignProspectId,
+    /// The values of a range of clusters pass what one batch may hold.
+    #[error("the values of these clusters pass 1 GiB; ask for fewer clusters at once")]
+    RangeTooLarge,
     /// A batch could not be put together.
     #[error("failed to build the batch")]
     Batch(#[from] ArrowError),

@@ -5,88 +5,13 @@
 
 use std::borrow::Cow;
 
+use headwater_model::lists;
 use percent_encoding::percent_decode_str;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 /// The fewest digits that make a phone number; below it are extensions and placeholders.
 const MIN_PHONE_DIGITS: usize = 7;
-
-/// Local parts that name a function or a desk, not a person. Compared after the plus tag is gone.
-/// Sorted, so that it can be searched.
-const ROLES: &[&str] = &[
-    "abuse",
-    "accounting",
-    "accounts",
-    "admin",
-    "administration",
-    "billing",
-    "booking",
-    "bookings",
-    "bonjour",
-    "buero",
-    "careers",
-    "compta",
-    "comptabilite",
-    "contact",
-    "contacto",
-    "contactus",
-    "customercare",
-    "customerservice",
-    "direction",
-    "einkauf",
-    "enquiries",
-    "enquiry",
-    "events",
-    "export",
-    "finance",
-    "hello",
-    "help",
-    "helpdesk",
-    "hola",
-    "hostmaster",
-    "hr",
-    "info",
-    "information",
-    "infos",
-    "inquiries",
-    "invoices",
-    "it",
-    "jobs",
-    "kontakt",
-    "legal",
-    "mail",
-    "mailer-daemon",
-    "marketing",
-    "media",
-    "news",
-    "newsletter",
-    "no-reply",
-    "noreply",
-    "office",
-    "orders",
-    "post",
-    "postmaster",
-    "press",
-    "privacy",
-    "purchasing",
-    "reception",
-    "recruiting",
-    "recrutement",
-    "rh",
-    "sales",
-    "secretariat",
-    "service",
-    "shop",
-    "support",
-    "team",
-    "vendas",
-    "ventas",
-    "verkauf",
-    "vertrieb",
-    "webmaster",
-    "welcome",
-];
 
 /// The matching form of an email address, or nothing where the text is no address.
 ///
@@ -121,8 +46,7 @@ pub fn match_key(email: &str) -> Option<String> {
 #[must_use]
 pub fn is_role(email: &str) -> bool {
     let Some((local, _)) = email.trim().rsplit_once('@') else { return false };
-    let local = untagged(local).to_lowercase();
-    ROLES.binary_search(&local.as_str()).is_ok()
+    lists::is_role(&local.to_lowercase())
 }
 
 /// The matching form of a person's name.
@@ -178,7 +102,11 @@ pub fn linkedin_key(url: &str) -> Option<String> {
     let path: Cow<'_, str> = percent_decode_str(path).decode_utf8_lossy();
     match path.split_once('/')? {
         // What follows the name is a language or a tab of the same profile.
-        ("in", rest) => rest.split('/').next().filter(|name| !name.is_empty()).map(|name| format!("in/{}", composed(name))),
+        ("in", rest) => rest
+            .split('/')
+            .next()
+            .filter(|name| !name.is_empty())
+            .map(|name| format!("in/{}", composed(name))),
         ("pub", rest) => Some(format!("pub/{}", composed(rest))),
         _ => None,
     }
@@ -209,7 +137,9 @@ fn fold_into(text: &str, out: &mut String) {
             }
             gap = false;
             out.push(letter);
-        } else if !matches!(letter, '\'' | '\u{2019}' | '`' | '\u{b4}') {
+        } else if !is_combining_mark(letter)
+            && !matches!(letter, '\'' | '\u{2019}' | '`' | '\u{b4}')
+        {
             gap = true;
         }
     };
@@ -217,14 +147,17 @@ fn fold_into(text: &str, out: &mut String) {
         text.chars().for_each(|letter| push(letter.to_ascii_lowercase()));
         return;
     }
-    for letter in text.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase) {
+    for letter in text.nfkd().flat_map(char::to_lowercase).filter(|letter| !is_accent(*letter)) {
         match unligated(letter) {
             Some(letters) => letters.chars().for_each(&mut push),
-            // Lower-casing can leave a mark of its own behind (Turkish dotted capital I).
-            None if is_combining_mark(letter) => {}
             None => push(letter),
         }
     }
+}
+
+/// Accents of Latin, Greek and Cyrillic letters. The marks of other scripts are vowels and stay.
+fn is_accent(letter: char) -> bool {
+    matches!(letter, '\u{300}'..='\u{36f}')
 }
 
 /// Letters that Unicode does not take apart, as people write them without the key.

@@ -1,6 +1,7 @@
 //! The lake: Parquet files and the DuckLake catalog that names them.
 
 pub(crate) mod catalog;
+pub(crate) mod change;
 pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod snapshot;

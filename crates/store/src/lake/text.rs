@@ -1,12 +1,13 @@
 //! Values as text, in the form that DuckDB writes them into the catalog.
 
 use jiff::civil::date;
-use jiff::{Timestamp, ToSpan};
+use jiff::{Span, Timestamp};
 
 /// An instant, such as `2026-01-02 03:04:05.678+00`; `None` outside of the years 1 to 9999.
 pub(crate) fn instant_text(microseconds: i64) -> Option<String> {
     let instant = Timestamp::from_microsecond(microseconds).ok()?;
-    (instant.to_zoned(jiff::tz::TimeZone::UTC).year() >= 1).then(|| instant.strftime("%Y-%m-%d %H:%M:%S%.f+00").to_string())
+    (instant.to_zoned(jiff::tz::TimeZone::UTC).year() >= 1)
+        .then(|| instant.strftime("%Y-%m-%d %H:%M:%S%.f+00").to_string())
 }
 
 /// The instant that a text in the catalog stands for, as DuckDB or we wrote it.
@@ -17,7 +18,7 @@ pub(crate) fn instant_of(text: &str) -> Option<i64> {
 
 /// A day, such as `2026-01-02`; `None` outside of the years 1 to 9999.
 pub(crate) fn day_text(days: i32) -> Option<String> {
-    let day = date(1970, 1, 1).checked_add(i64::from(days).days()).ok()?;
+    let day = date(1970, 1, 1).checked_add(Span::new().try_days(days).ok()?).ok()?;
     (day.year() >= 1).then(|| day.to_string())
 }
 
@@ -34,7 +35,10 @@ mod tests {
 
     #[test]
     fn values_are_written_as_duckdb_writes_them() {
-        assert_eq!(instant_text(1_767_323_045_678_000).as_deref(), Some("2026-01-02 03:04:05.678+00"));
+        assert_eq!(
+            instant_text(1_767_323_045_678_000).as_deref(),
+            Some("2026-01-02 03:04:05.678+00")
+        );
         assert_eq!(instant_text(1_767_323_045_000_000).as_deref(), Some("2026-01-02 03:04:05+00"));
         assert_eq!(instant_text(i64::MAX), None);
         assert_eq!(day_text(20_455).as_deref(), Some("2026-01-02"));

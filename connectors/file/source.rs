@@ -1,0 +1,320 @@
+//! The source: one stream, `records`, of all the files a pattern names.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, RecordBatch, StringArray};
+use async_trait::async_trait;
+use futures::StreamExt;
+use headwater_model::checkpoint::Checkpoint;
+use headwater_model::mapping::Role;
+use headwater_sdk::{BuildContext, Error, ErrorKind, EventStream, Result, Source, SourceEvent, StreamSpec};
+
+use super::config::FileSource;
+use super::header::MAX_COLUMNS;
+use super::input::{self, Input, Kind};
+use super::paths::{self, Found};
+use super::position::{FileState, Position, Stamp};
+use super::presets;
+use super::rows::{Opened, PAGE_ROWS, Rows};
+use super::{csv, encoding, jsonl, parquet, xlsx};
+
+/// How many events wait between the reading thread and who takes them: the next page is read while one is worked on.
+const EVENTS_AHEAD: usize = 2;
+/// How many files the notes tell of one by one.
+const MAX_NOTED_FILES: usize = 20;
+/// Parts the values of a key of several columns; it stands in no text a person types.
+const KEY_SEPARATOR: &str = "\u{1f}";
+
+/// The files of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    config: Arc<FileSource>,
+    base: PathBuf,
+}
+
+impl Files {
+    /// A source of the files that `config` names; settings that contradict themselves are refused here.
+    pub(super) fn new(config: FileSource, cx: &BuildContext) -> Result<Self> {
+        config.declared_encoding()?;
+        config.wanted()?;
+        Ok(Self { config: Arc::new(config), base: cx.base_dir.clone() })
+    }
+
+    /// What the files look like, without reading them.
+    fn survey(&self) -> Result<StreamSpec> {
+        let mut fields: Vec<String> = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
+        let files = paths::find(&self.base, &self.config.path)?;
+        for file in &files {
+            let opened = open(&self.config, file, &Arc::default(), Depth::Head)?;
+            if notes.len() < MAX_NOTED_FILES {
+                notes.push(format!("{}: {}", file.name, opened.notes.join(", ")));
+            }
+            for field in opened.fields {
+                if !fields.contains(&field) {
+                    fields.push(field);
+                }
+            }
+            if fields.len() > MAX_COLUMNS {
+                return Err(Error::new(ErrorKind::Input, format!("the files have more than {MAX_COLUMNS} columns together"))
+                    .hint("read files of different kinds by connections of their own"));
+            }
+        }
+        if files.len() > notes.len() {
+            notes.push(format!("and {} more files", files.len() - notes.len()));
+        }
+        let presets::Reading { name, mapping, origin, vendor, key: _, note } = presets::read(self.config.preset, &fields);
+        notes.push(format!("preset {name}: {} of {} columns mapped", mapped(&mapping.0, &fields), fields.len()));
+        notes.extend(note.map(str::to_owned));
+        Ok(StreamSpec {
+            name: "records".to_owned(),
+            role: Role::Leads,
+            origin,
+            fields,
+            mapping,
+            vendor: vendor.map(str::to_owned),
+            notes: Some(notes.join("\n")),
+        })
+    }
+}
+
+fn mapped(rules: &std::collections::BTreeMap<String, headwater_model::mapping::FieldRule>, fields: &[String]) -> usize {
+    fields.iter().filter(|field| rules.values().any(|rule| rule.from.contains(field))).count()
+}
+
+#[async_trait]
+impl Source for Files {
+    async fn check(&self) -> Result<()> {
+        self.streams().await.map(|_| ())
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamSpec>> {
+        let files = self.clone();
+        let spec = tokio::task::spawn_blocking(move || files.survey()).await.map_err(|error| stopped(&error))?;
+        Ok(vec![spec?])
+    }
+
+    async fn read(&self, stream: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
+        let _ = stream;
+        let files = self.clone();
+        let (give, take) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut reading = match Reading::start(&files, from) {
+                Ok(reading) => reading,
+                Err(error) => return drop(give.blocking_send(Err(error))),
+            };
+            // A closed channel means that nobody wants the rest: the read ends here.
+            while let Some(event) = reading.next().transpose() {
+                let failed = event.is_err();
+                if give.blocking_send(event).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        let events = futures::stream::unfold((take, Some(reader)), |(mut take, mut reader)| async move {
+            if let Some(event) = take.recv().await {
+                return Some((event, (take, reader)));
+            }
+            let error = reader.take()?.await.err()?;
+            Some((Err(stopped(&error)), (take, reader)))
+        });
+        Ok(events.boxed())
+    }
+}
+
+fn stopped(error: &tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Internal, format!("reading files ended in a bug: {error}"))
+}
+
+/// How much of a file is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Its column names.
+    Head,
+    /// All of it.
+    Whole,
+}
+
+fn open(config: &FileSource, file: &Found, consumed: &Arc<AtomicU64>, depth: Depth) -> Result<Opened> {
+    let Found { name, path } = file;
+    let input = Input::of(path, name, config.format)?;
+    let text = || -> Result<(Box<dyn std::io::Read + Send>, String)> {
+        encoding::decode(input.open(path, name, consumed)?, config.declared_encoding()?, name)
+    };
+    let noted = |mut opened: Opened, note: String| {
+        opened.notes.insert(0, note);
+        opened
+    };
+    match input.kind {
+        Kind::Csv | Kind::Tsv => {
+            let mut wanted = config.wanted()?;
+            if input.kind == Kind::Tsv && wanted.delimiter.is_none() {
+                wanted.delimiter = Some(b'\t');
+            }
+            let (text, note) = text()?;
+            Ok(noted(csv::open(text, name, wanted)?, note))
+        }
+        Kind::Jsonl => {
+            let (text, note) = text()?;
+            Ok(noted(jsonl::open(text, name)?, note))
+        }
+        Kind::Xlsx => xlsx::open(path, name, config.sheet.as_deref(), config.wanted()?.header_line, depth),
+        Kind::Parquet => parquet::open(path, name, consumed),
+    }
+}
+
+/// A read in progress: a plain iterator over blocking files.
+pub(super) struct Reading {
+    config: Arc<FileSource>,
+    files: VecDeque<(Found, Stamp)>,
+    position: Position,
+    current: Option<Current>,
+    /// Bytes of the files behind us, and of all that are not skipped.
+    behind: u64,
+    total: u64,
+    consumed: Arc<AtomicU64>,
+}
+
+struct Current {
+    file: Found,
+    stamp: Stamp,
+    blake3: String,
+    rows: Box<dyn Rows>,
+    key: Vec<String>,
+    done: u64,
+    /// Records that a former read has given already.
+    skip: u64,
+    since_checkpoint: u64,
+}
+
+impl Reading {
+    /// Begins after `from`.
+    pub(super) fn start(files: &Files, from: Option<Checkpoint>) -> Result<Self> {
+        let mut position = Position::from(from, files.config.reading())?;
+        let found = paths::find(&files.base, &files.config.path)?;
+        position.forget(|name| found.binary_search_by(|file| file.name.as_str().cmp(name)).is_ok());
+        let mut queue = VecDeque::new();
+        let mut total = 0;
+        for file in found {
+            let stamp = Stamp::of(&file.path).map_err(|error| input::unreadable(&file.name, error))?;
+            if !position.is_done(&file.name, stamp) {
+                total += stamp.size;
+                queue.push_back((file, stamp));
+            }
+        }
+        let config = Arc::clone(&files.config);
+        Ok(Self { config, files: queue, position, current: None, behind: 0, total, consumed: Arc::default() })
+    }
+
+    /// The next page or checkpoint.
+    pub(super) fn next(&mut self) -> Result<Option<SourceEvent>> {
+        loop {
+            let Some(current) = &mut self.current else {
+                let Some((file, stamp)) = self.files.pop_front() else { return Ok(None) };
+                self.current = self.begin(file, stamp)?;
+                continue;
+            };
+            if current.since_checkpoint >= self.config.checkpoint_rows.get() {
+                current.since_checkpoint = 0;
+                let (name, state) = current.state(false);
+                self.position.files.insert(name, state);
+                return self.position.checkpoint().map(|checkpoint| Some(SourceEvent::Checkpoint(checkpoint)));
+            }
+            let most = if current.skip > 0 { current.skip } else { self.config.checkpoint_rows.get() - current.since_checkpoint };
+            let most = usize::try_from(most).unwrap_or(PAGE_ROWS).min(PAGE_ROWS);
+            let Some(mut page) = current.rows.next(most)? else {
+                return self.finish().map(Some);
+            };
+            let records = (page.rows() + page.refused.len()) as u64;
+            if current.skip > 0 {
+                current.skip = current.skip.saturating_sub(records);
+                continue;
+            }
+            current.done += records;
+            current.since_checkpoint += records;
+            page.keys = keys(&page.fields, &current.key);
+            page.progress = Some((self.behind + self.consumed.load(Ordering::Relaxed).min(current.stamp.size), self.total));
+            return Ok(Some(SourceEvent::Page(page)));
+        }
+    }
+
+    /// Opens a file, unless its content is known.
+    fn begin(&mut self, file: Found, stamp: Stamp) -> Result<Option<Current>> {
+        let blake3 = input::hash(&file.path, &file.name)?;
+        if let Some(known) = self.position.done_as(&blake3).map(str::to_owned) {
+            if known != file.name {
+                tracing::info!(file = file.name, known, "file has the content of one already read and is passed over");
+            }
+            let done = self.position.files.get(&known).map_or(0, |state| state.rows_done);
+            let state = FileState { size: stamp.size, mtime_us: stamp.mtime_us, blake3, rows_done: done, complete: true };
+            self.position.files.insert(file.name, state);
+            self.behind += stamp.size;
+            return Ok(None);
+        }
+        let done = self.position.rows_done(&file.name, &blake3);
+        self.consumed.store(0, Ordering::Relaxed);
+        let Opened { fields, notes, rows } = open(&self.config, &file, &self.consumed, Depth::Whole)?;
+        tracing::info!(file = file.name, notes = notes.join(", "), skipped = done, "reading file");
+        let key = self.key(&file.name, &fields)?;
+        Ok(Some(Current { file, stamp, blake3, rows, key, done, skip: done, since_checkpoint: 0 }))
+    }
+
+    fn key(&self, file: &str, fields: &[String]) -> Result<Vec<String>> {
+        if self.config.key.is_empty() {
+            return Ok(presets::read(self.config.preset, fields).key.into_iter().collect());
+        }
+        match self.config.key.iter().find(|column| !fields.contains(column)) {
+            None => Ok(self.config.key.clone()),
+            Some(missing) => Err(Error::new(ErrorKind::Config, format!("{file} has no column `{missing}`"))
+                .context("path", "key")
+                .hint(format!("its columns are: {}", fields.join(", ")))),
+        }
+    }
+
+    fn finish(&mut self) -> Result<SourceEvent> {
+        let Some(current) = self.current.take() else {
+            return Err(Error::new(ErrorKind::Internal, "a file ended that was not begun"));
+        };
+        let now = Stamp::of(&current.file.path).map_err(|error| input::unreadable(&current.file.name, error))?;
+        if now != current.stamp {
+            return Err(Error::new(ErrorKind::Unavailable, format!("{} changed while it was read", current.file.name))
+                .hint("run again when it is written completely; write elsewhere and move the file in when it is done"));
+        }
+        self.behind += current.stamp.size;
+        let (name, state) = current.state(true);
+        self.position.files.insert(name, state);
+        self.position.checkpoint().map(SourceEvent::Checkpoint)
+    }
+}
+
+impl Current {
+    fn state(&self, complete: bool) -> (String, FileState) {
+        let Stamp { size, mtime_us } = self.stamp;
+        (self.file.name.clone(), FileState { size, mtime_us, blake3: self.blake3.clone(), rows_done: self.done, complete })
+    }
+}
+
+/// The keys of a page; none for a record in which any part of the key is empty.
+fn keys(fields: &RecordBatch, columns: &[String]) -> Option<StringArray> {
+    let columns: Option<Vec<&StringArray>> =
+        columns.iter().map(|name| fields.column_by_name(name)?.as_any().downcast_ref::<StringArray>()).collect();
+    let columns = columns.filter(|columns| !columns.is_empty())?;
+    let part = |column: &StringArray, row: usize| -> Option<String> {
+        let value = (!column.is_null(row)).then(|| column.value(row).trim())?;
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let key = |row: usize| -> Option<String> {
+        let parts: Option<Vec<String>> = columns.iter().map(|column| part(column, row)).collect();
+        Some(parts?.join(KEY_SEPARATOR))
+    };
+    Some((0..fields.num_rows()).map(key).collect())
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").field("waiting", &self.files.len()).field("total", &self.total).finish_non_exhaustive()
+    }
+}

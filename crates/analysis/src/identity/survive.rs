@@ -1,0 +1,165 @@
+//! Survivorship: one value for every field of a prospect, the losers kept, the rule named.
+//!
+//! Nothing is never better than something: a null does not compete. A source that empties a cell on purpose does, by
+//! [`OP_CLEAR`](super::OP_CLEAR). Work goes by ranges of clusters, so memory is bounded by the range and not by the lake.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+
+use super::Error;
+use super::assign::Assignment;
+use super::batches::{FieldRow, FieldsBuilder};
+use super::cluster::Clusters;
+use super::golden::{Golden, GoldenBuilder};
+use super::leads::{Field, Leads};
+use super::standing::{Clearings, OP_CLEAR, Policy, Rule, Standing};
+
+/// The fields of a prospect that are chosen among its leads. The email's kind goes with the email.
+pub const SURVIVING: [Field; 22] = [
+    Field::Email,
+    Field::GivenName,
+    Field::FamilyName,
+    Field::FullName,
+    Field::Phone,
+    Field::Mobile,
+    Field::JobTitle,
+    Field::Seniority,
+    Field::Department,
+    Field::CompanyName,
+    Field::CompanyDomain,
+    Field::Website,
+    Field::LinkedinUrl,
+    Field::Street,
+    Field::City,
+    Field::Region,
+    Field::PostalCode,
+    Field::Country,
+    Field::Language,
+    Field::Need,
+    Field::Budget,
+    Field::IntendedUse,
+];
+
+/// Chooses the values of prospects.
+#[derive(Debug)]
+pub struct Survivorship<'a> {
+    leads: &'a Leads,
+    clusters: &'a Clusters,
+    assignment: &'a Assignment,
+    trust: Vec<i64>,
+}
+
+/// The values of a range of prospects.
+#[derive(Debug)]
+pub struct Survived {
+    /// One row per prospect.
+    pub golden: Golden,
+    /// Rows of the table `prospect_field`: every distinct value that any lead of the prospect has, the winner first.
+    pub fields: RecordBatch,
+}
+
+impl<'a> Survivorship<'a> {
+    /// Survivorship over these clusters, named by `assignment`.
+    #[must_use]
+    pub fn new(
+        leads: &'a Leads,
+        clusters: &'a Clusters,
+        assignment: &'a Assignment,
+        policy: &Policy,
+    ) -> Self {
+        let trust = leads
+            .sources()
+            .iter()
+            .map(|source| policy.trust.get(source).copied().unwrap_or(0))
+            .collect();
+        Self { leads, clusters, assignment, trust }
+    }
+
+    /// The values of the clusters in `range`, which is cut to the clusters there are.
+    ///
+    /// # Errors
+    /// The values of the range pass 1 GiB: ask for fewer clusters at once. 10,000 are a good range.
+    pub fn survive(&self, range: Range<usize>) -> Result<Survived, Error> {
+        let mut golden = GoldenBuilder::default();
+        let mut fields = FieldsBuilder::default();
+        let mut candidates = Vec::new();
+        for cluster in range {
+            let Some(prospect) = self.assignment.prospects.get(cluster).copied() else { break };
+            let members = self.clusters.members(cluster);
+            golden.begin(prospect, None);
+            golden.seen(self.leads, members);
+            fields.begin(prospect);
+            for field in SURVIVING {
+                self.rank(field, members, &mut candidates);
+                let winner = candidates.first().filter(|winner| !winner.value.is_empty());
+                golden.value(winner.map(|winner| winner.value));
+                if field == Field::Email {
+                    golden.email_kind(
+                        winner.and_then(|winner| self.leads.text(Field::EmailKind, winner.row)),
+                    );
+                }
+                for (place, candidate) in candidates.iter().enumerate() {
+                    let Candidate { value, row, standing: _ } = *candidate;
+                    let rule = rule(&candidates, place);
+                    fields.push(
+                        self.leads,
+                        &FieldRow { field, value, is_winner: place == 0, rule, row },
+                    )?;
+                }
+            }
+        }
+        Ok(Survived { golden: golden.finish(), fields: fields.finish()? })
+    }
+
+    /// The distinct values of a field among the members, best first, each with the lead that says it best.
+    fn rank(&self, field: Field, members: &[u32], candidates: &mut Vec<Candidate<'a>>) {
+        candidates.clear();
+        let trust_of = |row| self.trust.get(self.leads.source(row)).copied().unwrap_or(0);
+        let said = |row: &u32| Some((*row, self.leads.text(field, *row)?));
+        let counts = |(row, value): &(u32, &str)| {
+            !value.is_empty() || self.leads.text(Field::Op, *row) == Some(OP_CLEAR)
+        };
+        let mut clearings = Clearings::default();
+        for (row, value) in members.iter().filter_map(said).filter(counts) {
+            if value.is_empty() {
+                clearings.add(trust_of(row), self.leads.observed_at(row));
+            }
+        }
+        for (row, value) in members.iter().filter_map(said).filter(counts) {
+            let standing = Standing::of(self.leads, row, field, trust_of(row), &clearings);
+            candidates.push(Candidate { value, standing, row });
+        }
+        if candidates.len() > 1 {
+            candidates.sort_unstable_by(|one, two| {
+                one.value.cmp(two.value).then_with(|| two.rank().cmp(&one.rank()))
+            });
+            candidates.dedup_by_key(|candidate| candidate.value);
+            candidates.sort_unstable_by_key(|candidate| Reverse(candidate.rank()));
+        }
+    }
+}
+
+/// A value of a field and the lead that says it.
+#[derive(Debug, Clone, Copy)]
+struct Candidate<'a> {
+    value: &'a str,
+    standing: Standing<'a>,
+    row: u32,
+}
+
+impl<'a> Candidate<'a> {
+    /// Orders any two candidates: record ids could repeat, rows cannot.
+    fn rank(&self) -> (Standing<'a>, Reverse<u32>) {
+        (self.standing, Reverse(self.row))
+    }
+}
+
+/// The rule that set the winner above the candidate in this place; the winner names the one that set it above the second.
+fn rule(candidates: &[Candidate<'_>], place: usize) -> Rule {
+    match (candidates.first(), candidates.get(place.max(1))) {
+        (Some(winner), Some(other)) => winner.standing.rule_over(&other.standing),
+        _ => Rule::OnlyValue,
+    }
+}

@@ -1,0 +1,91 @@
+//! What can stop a command, by what the person who typed it can do.
+
+use headwater_model::conform::ConformError;
+use headwater_store::StoreError;
+
+use crate::project::ProjectError;
+
+/// The result of the runtime's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command could not go on. What was committed before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The project file is wrong.
+    #[error(transparent)]
+    Project(Box<ProjectError>),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A connection could not do it.
+    #[error("{connection}{}: {source}", stream.as_deref().map(|stream| format!(" ({stream})")).unwrap_or_default())]
+    Connection {
+        /// The source or sink.
+        connection: String,
+        /// The stream, where one was being read.
+        stream: Option<String>,
+        /// What the connector said.
+        source: headwater_sdk::Error,
+    },
+    /// A query could not be answered.
+    #[error("the query cannot be answered: {0}")]
+    Query(String),
+    /// What was asked for is not there.
+    #[error("{what}")]
+    NotFound {
+        /// What was asked for, and what there is.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The arguments do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// A file beside the store could not be read or written.
+    #[error("{path} cannot be {doing}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What was being done: `read` or `written`.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The run was told to stop; what was committed stays.
+    #[error("interrupted; what was committed stays, and the next run goes on from there")]
+    Interrupted,
+    /// A bug of ours.
+    #[error("{0}; this is a bug")]
+    Internal(String),
+}
+
+impl From<ProjectError> for Error {
+    fn from(error: ProjectError) -> Self {
+        Self::Project(Box::new(error))
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<ConformError> for Error {
+    fn from(error: ConformError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<datafusion::error::DataFusionError> for Error {
+    fn from(error: datafusion::error::DataFusionError) -> Self {
+        Self::Query(error.strip_backtrace())
+    }
+}
+
+impl Error {
+    /// An error of a connection.
+    pub(crate) fn connection(connection: &str, stream: Option<&str>, source: headwater_sdk::Error) -> Self {
+        Self::Connection { connection: connection.to_owned(), stream: stream.map(str::to_owned), source }
+    }
+}

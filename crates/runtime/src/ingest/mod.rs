@@ -1,0 +1,250 @@
+//! Ingest: a source, from its checkpoint, into the lake.
+//!
+//! Rows and the checkpoint that covers them commit together. Every row that a source yields ends in exactly one bucket; the sum
+//! is checked when a stream ends, and a difference stops the run.
+
+mod known;
+mod outcome;
+mod stage;
+
+use futures::StreamExt;
+use headwater_model::checkpoint::Checkpoint;
+use headwater_model::conform::{Conformer, Context, Keep, RowHash};
+use headwater_model::instant::{self, DateStyle};
+use headwater_model::mapping::{FieldRule, Mapping, Origin, Role};
+use headwater_model::page::Page;
+use headwater_model::suppression::Screen;
+use headwater_sdk::{Source, SourceEvent, StreamSpec};
+use jiff::tz::TimeZone;
+use tracing::{debug, info};
+
+pub use outcome::Buckets;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::project::{SourceEntry, nearest};
+use known::{Known, Seen};
+use stage::Stage;
+
+/// The version of the cursor's shape.
+const CURSOR_PREFIX: &str = "ingest";
+
+/// Reads every stream of one source to its end.
+///
+/// # Errors
+/// When the source, its settings or the store stop it; what was committed stays.
+pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, full: bool) -> Result<Buckets> {
+    let source = engine.source(entry)?;
+    let fail = |error| Error::connection(&entry.name, None, error);
+    let mut total = Buckets::default();
+    for spec in source.streams().await.map_err(fail)? {
+        let wanted = &entry.section.streams;
+        if wanted.is_empty() || wanted.contains(&spec.name) {
+            total += stream(engine, entry, source.as_ref(), &spec, run_id, full).await?;
+        }
+    }
+    stage::whole_cost(engine, entry, run_id).await?;
+    Ok(total)
+}
+
+/// The role, mapping and context under which a stream of a source is conformed.
+///
+/// # Errors
+/// When the project's rules for the source do not fit it, with file and line.
+pub fn conformer(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result<Conformer> {
+    let role = entry.section.role.unwrap_or(spec.role);
+    let user = Mapping(entry.section.map.iter().map(|(ours, rule)| (ours.clone(), rule.0.clone())).collect());
+    check_map(entry, spec, role, &user)?;
+    let known = headwater_model::conform::fields_of(role);
+    let mut mapping = spec.mapping.clone();
+    // One table of header names serves every role; what this role has no field for is not mapped.
+    mapping.0.retain(|field, _| known.contains(&field.as_str()));
+    let context = context(entry, spec, run_id)?;
+    Conformer::new(role, &mapping.overlaid(&user), context).map_err(|error| entry.error("map", error.to_string()).into())
+}
+
+fn check_map(entry: &SourceEntry, spec: &StreamSpec, role: Role, user: &Mapping) -> Result<()> {
+    let known = headwater_model::conform::fields_of(role);
+    for (ours, FieldRule { from, format: _, otherwise: _ }) in &user.0 {
+        let place = format!("map.{ours}");
+        if !known.contains(&ours.as_str()) {
+            let complaint = entry.error(&place, format!("there is no field `{ours}` to map to"));
+            let help = match nearest(ours, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the fields are: {}", known.join(", ")),
+            };
+            return Err(complaint.help(help).into());
+        }
+        if let Some(missing) = from.iter().find(|column| !spec.fields.is_empty() && !spec.fields.contains(column)) {
+            let complaint = entry.error(&place, format!("the source has no column `{missing}`"));
+            let help = match nearest(missing, spec.fields.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its columns are: {}", spec.fields.join(", ")),
+            };
+            return Err(complaint.help(help).into());
+        }
+    }
+    Ok(())
+}
+
+fn context(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result<Context> {
+    let section = &entry.section;
+    let zone = match section.dates.as_ref().and_then(|dates| dates.zone.as_deref()) {
+        None => TimeZone::UTC,
+        Some(name) => TimeZone::get(name)
+            .map_err(|_| entry.error("dates.zone", format!("there is no time zone `{name}`")).help("write an IANA name such as Europe/Paris"))?,
+    };
+    let dates = DateStyle { format: section.dates.as_ref().and_then(|dates| dates.format.clone()), zone };
+    let at = |key: &str, text: Option<&String>| -> Result<Option<i64>> {
+        let style = DateStyle { format: None, zone: dates.zone.clone() };
+        text.map(|text| instant::parse(text, &style).map_err(|error| entry.error(key, error.to_string()).into())).transpose()
+    };
+    let basis = section.basis.as_ref();
+    Ok(Context {
+        source: entry.name.clone(),
+        stream: spec.name.clone(),
+        run_id: run_id.to_owned(),
+        origin: origin(entry, spec),
+        country: section.country.as_deref().and_then(headwater_model::country::code).map(str::to_owned),
+        currency: section.currency.clone(),
+        lawful_basis: basis.map(|basis| basis.lawful_basis.as_str().to_owned()),
+        basis_obtained_at: at("basis.obtained_at", basis.and_then(|basis| basis.obtained_at.as_ref()))?,
+        notice_at: at("basis.notice_at", basis.and_then(|basis| basis.notice_at.as_ref()))?,
+        dates,
+    })
+}
+
+/// By which way people come to be in a source: as the user says, as the channel implies, as the connector knows.
+pub(crate) fn origin(entry: &SourceEntry, spec: &StreamSpec) -> Origin {
+    let implied = entry.section.channel.as_ref().and_then(|channel| match channel.group.as_str() {
+        "list" | "purchased_list" => Some(Origin::List),
+        "event" | "offline" => Some(Origin::Offline),
+        "email" => Some(Origin::EmailTool),
+        _ => None,
+    });
+    entry.section.origin.or(implied).unwrap_or(spec.origin)
+}
+
+async fn stream(
+    engine: &Engine,
+    entry: &SourceEntry,
+    source: &dyn Source,
+    spec: &StreamSpec,
+    run_id: &str,
+    full: bool,
+) -> Result<Buckets> {
+    let conformer = conformer(entry, spec, run_id)?;
+    let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
+    let cursor = engine.store.cursor(&key).await?;
+    let from: Option<Checkpoint> = match &cursor {
+        Some(cursor) if !full => serde_json::from_value(cursor.value.clone()).ok(),
+        _ => None,
+    };
+    let mut reader = Reader {
+        engine,
+        entry,
+        spec,
+        conformer,
+        screen: engine.screen().await?,
+        known: None,
+        stage: Stage::new(engine, entry, spec, run_id),
+        buckets: Buckets::default(),
+        key,
+        sequence: cursor.map(|cursor| cursor.sequence),
+    };
+    let fail = |error| Error::connection(&entry.name, Some(&spec.name), error);
+    let mut events = source.read(spec, from).await.map_err(fail)?;
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = engine.cancel.cancelled() => return Err(Error::Interrupted),
+            event = events.next() => event,
+        };
+        match event.transpose().map_err(fail)? {
+            Some(SourceEvent::Page(page)) => reader.page(&page).await?,
+            Some(SourceEvent::Checkpoint(checkpoint)) => {
+                reader.commit(Some(&checkpoint)).await?;
+                source.acknowledge(spec, &checkpoint).await.map_err(fail)?;
+            }
+            None => break,
+        }
+    }
+    reader.commit(None).await?;
+    let buckets = reader.buckets;
+    buckets.check(&entry.name)?;
+    info!(connection = entry.name, stream = spec.name, read = buckets.read, accepted = buckets.accepted, "stream read to its end");
+    Ok(buckets)
+}
+
+struct Reader<'a> {
+    engine: &'a Engine,
+    entry: &'a SourceEntry,
+    spec: &'a StreamSpec,
+    conformer: Conformer,
+    screen: Screen,
+    /// What the lake already has of this stream; read when the first page arrives, so that a quiet source costs nothing.
+    known: Option<Known>,
+    stage: Stage<'a>,
+    buckets: Buckets,
+    key: String,
+    sequence: Option<i64>,
+}
+
+impl Reader<'_> {
+    async fn page(&mut self, page: &Page) -> Result<()> {
+        page.validate().map_err(|error| Error::Internal(format!("source {}: {error}", self.entry.name)))?;
+        if let Some((done, of)) = page.progress {
+            self.engine.progress.tell(&self.entry.name, done, Some(of));
+        }
+        let refused = u64::try_from(page.refused.len()).unwrap_or(u64::MAX);
+        self.buckets.read += u64::try_from(page.rows()).unwrap_or(u64::MAX) + refused;
+        self.buckets.quarantined += refused;
+        self.stage.refuse(&page.refused)?;
+        let known = match &mut self.known {
+            Some(known) => known,
+            empty @ None => empty.insert(Known::load(&self.engine.store.snapshot().await?, &self.entry.name)?),
+        };
+        let (keep, fresh) = sort(&self.conformer.hashes(page), known, &mut self.buckets);
+        if keep.rows.is_empty() {
+            return Ok(());
+        }
+        self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut self.buckets)
+    }
+
+    /// Commits what is staged, with the checkpoint that covers it. Nothing staged and nowhere to go is nothing to do.
+    async fn commit(&mut self, checkpoint: Option<&Checkpoint>) -> Result<()> {
+        let mut commit = self.engine.store.commit(&self.stage.run_id, self.engine.clock().now_us());
+        let staged = self.stage.drain(&mut commit)?;
+        if let Some(checkpoint) = checkpoint {
+            let value = serde_json::to_value(checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
+            commit.advance(&self.key, self.sequence, &value);
+            self.sequence = Some(self.sequence.map_or(1, |sequence| sequence + 1));
+        } else if !staged {
+            return Ok(());
+        }
+        commit.execute().await?;
+        if let Some(known) = &mut self.known {
+            known.settle();
+        }
+        debug!(connection = self.entry.name, stream = self.spec.name, rows = self.buckets.read, "committed");
+        Ok(())
+    }
+}
+
+/// Sorts a page's rows into those that say something new and those that do not.
+fn sort(hashes: &[RowHash], known: &mut Known, buckets: &mut Buckets) -> (Keep, Vec<bool>) {
+    let mut keep = Keep { rows: Vec::with_capacity(hashes.len()), hashes: Vec::with_capacity(hashes.len()) };
+    let mut fresh = Vec::with_capacity(hashes.len());
+    for (row, hash) in (0_u32..).zip(hashes) {
+        match known.see(hash) {
+            seen @ (Seen::New | Seen::Changed) => {
+                keep.rows.push(row);
+                keep.hashes.push(*hash);
+                fresh.push(seen == Seen::New);
+            }
+            Seen::Unchanged => buckets.unchanged += 1,
+            Seen::Repeated => buckets.merged += 1,
+        }
+    }
+    (keep, fresh)
+}

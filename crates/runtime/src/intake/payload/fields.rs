@@ -1,0 +1,219 @@
+//! The fields of one submission, under the sender's names and under names that a mapping can expect.
+//!
+//! Every answer keeps the name its sender gave it. Beside it stands an alias where that helps a mapping: what the sender *knows* the
+//! answer to be (a question of type e-mail is `email` in any language), else the name in lower snake case (`First Name` →
+//! `first_name`). An alias never displaces a field of that name.
+
+use std::collections::HashMap;
+
+use super::Unreadable;
+use super::json::Json;
+
+/// The most answers of one submission. The longest form we know of has about a hundred questions; without a bound, one body could
+/// make a page of a hundred thousand columns.
+pub(super) const MAX_FIELDS: usize = 400;
+
+/// The longest name of a field.
+const MAX_NAME_BYTES: usize = 300;
+
+/// One named value; `None` is absent or null.
+pub(super) type Field = (String, Option<String>);
+
+/// The fields of a submission while it is read.
+#[derive(Default)]
+pub(super) struct Fields {
+    answers: Vec<Field>,
+    labels: Vec<Field>,
+    kinds: Vec<Field>,
+    about: Vec<Field>,
+}
+
+impl Fields {
+    /// An answer under the sender's name for it.
+    pub(super) fn put(&mut self, name: &str, value: Option<String>) {
+        self.answers.push((name.to_owned(), value));
+    }
+
+    /// What the sender's form calls the answer, where that is another name than the one it has.
+    pub(super) fn label(&mut self, label: &str, value: Option<String>) {
+        self.labels.push((label.to_owned(), value));
+    }
+
+    /// What the sender knows an answer to be, such as `email`; the first of a kind counts.
+    pub(super) fn kind(&mut self, kind: &str, value: Option<String>) {
+        self.kinds.push((kind.to_owned(), value));
+    }
+
+    /// Something about the submission, such as `form_id`; gives way to an answer of that name.
+    pub(super) fn about(&mut self, name: &str, value: Option<String>) {
+        self.about.push((name.to_owned(), value));
+    }
+
+    /// The members of an object, and those of the objects in it as `outer.inner`.
+    pub(super) fn flattened(&mut self, object: Json<'_>) {
+        for (name, value) in object.members().unwrap_or_default() {
+            match value.is_object().then(|| value.members()).flatten() {
+                Some(inner) => {
+                    for (inner_name, inner_value) in inner {
+                        self.put(&format!("{name}.{inner_name}"), inner_value.cell());
+                    }
+                }
+                None => self.put(&name, value.cell()),
+            }
+        }
+    }
+
+    /// All fields with their aliases, each name once.
+    pub(super) fn finish(self) -> Result<Vec<Field>, Unreadable> {
+        let Self { answers, labels, kinds, about } = self;
+        if answers.len() + labels.len() > 2 * MAX_FIELDS {
+            return Err(Unreadable::new("too_many_fields", format!("a submission may have {MAX_FIELDS} fields")));
+        }
+        if answers.iter().chain(&labels).any(|(name, _)| name.len() > MAX_NAME_BYTES) {
+            return Err(Unreadable::new("long_field_name", format!("a field's name may have {MAX_NAME_BYTES} bytes")));
+        }
+        let mut all = Unique::default();
+        for (name, value) in &answers {
+            // A name that comes twice is, as in every JSON parser, what it was last.
+            all.set(name, value.clone());
+        }
+        for (name, value) in labels.iter().chain(&kinds) {
+            all.offer(name, value.clone());
+        }
+        for (name, value) in labels.iter().chain(&answers) {
+            all.offer(&snake(name), value.clone());
+        }
+        for (name, value) in about {
+            all.offer(&name, value);
+        }
+        Ok(all.fields)
+    }
+}
+
+#[derive(Default)]
+struct Unique {
+    fields: Vec<Field>,
+    places: HashMap<String, usize>,
+}
+
+impl Unique {
+    fn set(&mut self, name: &str, value: Option<String>) {
+        match self.places.get(name).and_then(|place| self.fields.get_mut(*place)) {
+            Some(field) => field.1 = value,
+            None => self.offer(name, value),
+        }
+    }
+
+    /// Adds a field unless there is one of that name that holds something.
+    fn offer(&mut self, name: &str, value: Option<String>) {
+        if name.is_empty() {
+            return;
+        }
+        match self.places.get(name).and_then(|place| self.fields.get_mut(*place)) {
+            Some(field) if field.1.is_none() => field.1 = value,
+            Some(_) => {}
+            None => {
+                self.places.insert(name.to_owned(), self.fields.len());
+                self.fields.push((name.to_owned(), value));
+            }
+        }
+    }
+}
+
+/// `First Name`, `firstName`, `first-name` and `fields[first_name]` are `first_name`; `formID` is `form_id`.
+pub(super) fn snake(name: &str) -> String {
+    let name = ["fields[", "form_fields["]
+        .iter()
+        .find_map(|wrapper| name.strip_prefix(wrapper)?.strip_suffix(']'))
+        .unwrap_or_else(|| name.trim_end_matches("[]"));
+    let mut out = String::with_capacity(name.len() + 4);
+    let mut before = None::<char>;
+    let mut chars = name.chars().peekable();
+    while let Some(char) = chars.next() {
+        let starts_word = char.is_uppercase()
+            && before.is_some_and(|before| {
+                before.is_lowercase()
+                    || before.is_numeric()
+                    || (before.is_uppercase() && chars.peek().is_some_and(|next| next.is_lowercase()))
+            });
+        if (!char.is_alphanumeric() || starts_word) && !out.is_empty() && !out.ends_with('_') {
+            out.push('_');
+        }
+        if char.is_alphanumeric() {
+            out.extend(char.to_lowercase());
+        }
+        before = Some(char);
+    }
+    out.truncate(out.trim_end_matches('_').len());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_become_lower_snake_case() {
+        for (name, expected) in [
+            ("First Name", "first_name"),
+            ("firstName", "first_name"),
+            ("E-mail *", "e_mail"),
+            ("formID", "form_id"),
+            ("HTMLPage", "html_page"),
+            ("utm_source", "utm_source"),
+            ("data.email", "data_email"),
+            ("fields[email]", "email"),
+            ("form_fields[first_name]", "first_name"),
+            ("interests[]", "interests"),
+            ("Société", "société"),
+            ("What is your budget?", "what_is_your_budget"),
+            ("???", ""),
+        ] {
+            assert_eq!(snake(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_alias_never_displaces_a_field() {
+        let mut fields = Fields::default();
+        fields.put("email", Some("typed".to_owned()));
+        fields.put("Email", Some("other".to_owned()));
+        fields.kind("email", Some("known".to_owned()));
+        fields.about("email", Some("about".to_owned()));
+        let all = fields.finish().unwrap();
+        let expected = [("email", "typed"), ("Email", "other")];
+        assert_eq!(all, expected.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))));
+    }
+
+    #[test]
+    fn what_the_sender_knows_goes_before_what_the_label_says() {
+        let mut fields = Fields::default();
+        fields.put("q1", Some("boss@example.com".to_owned()));
+        fields.label("Email", Some("boss@example.com".to_owned()));
+        fields.put("q2", Some("ada@example.com".to_owned()));
+        fields.kind("email", Some("ada@example.com".to_owned()));
+        let all = fields.finish().unwrap();
+        let email = all.iter().find(|(name, _)| name == "email").unwrap();
+        assert_eq!(email.1.as_deref(), Some("ada@example.com"));
+    }
+
+    #[test]
+    fn a_body_of_thousands_of_fields_is_refused() {
+        let mut fields = Fields::default();
+        (0..=2 * MAX_FIELDS).for_each(|index| fields.put(&index.to_string(), None));
+        assert_eq!(fields.finish().unwrap_err().code, "too_many_fields");
+        let mut fields = Fields::default();
+        fields.put(&"x".repeat(MAX_NAME_BYTES + 1), None);
+        assert_eq!(fields.finish().unwrap_err().code, "long_field_name");
+    }
+
+    proptest! {
+        #[test]
+        fn snake_of_snake_is_itself(name in "\\PC{0,30}") {
+            let once = snake(&name);
+            prop_assert_eq!(snake(&once), once);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The intake log as a source like any other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use headwater_model::checkpoint::Checkpoint;
+use headwater_model::mapping::{Mapping, Origin, Role};
+use headwater_model::page::{Page, Places, Refused};
+use headwater_sdk::{
+    BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, Retry, Source, SourceEvent,
+    StreamSpec,
+};
+use serde_json::{Value, json};
+
+use crate::intake::config::{Format, IntakeConfig};
+use crate::intake::endpoint::Endpoint;
+use crate::intake::log::{Delivery, IntakeLog, LogError};
+use crate::intake::payload::{self, SUBMITTED_AT, Submission};
+use crate::intake::signature::{TOKEN_ONLY, UNSIGNED, VERIFIED};
+
+/// The one stream of an intake source.
+const STREAM: &str = "submissions";
+
+/// The version of the checkpoint's shape, `{"seq": N}`.
+const CHECKPOINT_VERSION: u16 = 1;
+
+/// Deliveries asked of the log at a time: with the default bound on a body, at most 25 MiB.
+const FETCH_ROWS: usize = 100;
+
+/// Deliveries between two checkpoints.
+const PAGE_ROWS: usize = 1_000;
+
+/// Bytes of bodies after which a page is given early.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Columns of a page: forms differ, and a page has the columns of all of its rows.
+const PAGE_COLUMNS: usize = 2_000;
+
+/// How much of a refused body is kept beside the reason.
+const REFUSED_RAW_BYTES: usize = 4_096;
+
+/// Makes intake sources that read one log.
+pub struct IntakeConnector {
+    log: Arc<dyn IntakeLog>,
+}
+
+impl IntakeConnector {
+    /// Sources over `log`.
+    #[must_use]
+    pub fn new(log: Arc<dyn IntakeLog>) -> Self {
+        Self { log }
+    }
+}
+
+impl std::fmt::Debug for IntakeConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IntakeConnector").finish_non_exhaustive()
+    }
+}
+
+impl Connector for IntakeConnector {
+    fn spec(&self) -> ConnectorSpec {
+        ConnectorSpec {
+            name: "intake",
+            title: "Web forms",
+            summary: "takes web forms and form tools' webhooks that are posted to `headwater serve`",
+            source_schema: Some(schemars::schema_for!(IntakeConfig).to_value()),
+            sink_schema: None,
+            readme: include_str!("../README.md"),
+        }
+    }
+
+    fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
+        Ok(Box::new(IntakeSource {
+            source: config.connection.clone(),
+            config: config.parse()?,
+            cx: cx.clone(),
+            log: Arc::clone(&self.log),
+        }))
+    }
+}
+
+/// Reads the deliveries of one source from the log. Needs no secret: those were used when the deliveries came.
+pub struct IntakeSource {
+    source: String,
+    config: IntakeConfig,
+    cx: BuildContext,
+    log: Arc<dyn IntakeLog>,
+}
+
+impl std::fmt::Debug for IntakeSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IntakeSource").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Source for IntakeSource {
+    /// That the log can be read, and that `serve` will find its secrets.
+    async fn check(&self) -> Result<()> {
+        Endpoint::new(self.config.clone(), &self.cx)?;
+        self.log.depth().await.map_err(unavailable).map(drop)
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamSpec>> {
+        let waiting = self.log.after(&self.source, 0, FETCH_ROWS).await.map_err(unavailable)?;
+        let fields = pages(&waiting, &self.config)?
+            .iter()
+            .flat_map(|page| page.fields.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>())
+            .fold(Vec::new(), |mut seen, name| {
+                if !seen.contains(&name) {
+                    seen.push(name);
+                }
+                seen
+            });
+        let ghost = self.config.format == Format::Ghost;
+        let mut mapping = vec![("observed_at", SUBMITTED_AT)];
+        if ghost {
+            mapping.extend([("external_id", "id"), ("created_at", "created_at"), ("observed_at", "updated_at")]);
+        }
+        Ok(vec![StreamSpec {
+            name: STREAM.to_owned(),
+            role: Role::Leads,
+            origin: if ghost { Origin::EmailTool } else { Origin::Form },
+            fields,
+            mapping: Mapping::of(mapping),
+            vendor: ghost.then(|| "ghost".to_owned()),
+            notes: Some("the fields are those of the deliveries that wait; a form may send others tomorrow".to_owned()),
+        }])
+    }
+
+    async fn read(&self, _: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
+        let seq = from.as_ref().map(position).transpose()?.unwrap_or(0);
+        let (log, source, config) = (Arc::clone(&self.log), self.source.clone(), self.config.clone());
+        let steps = stream::try_unfold(seq, move |seq| {
+            let (log, source, config) = (Arc::clone(&log), source.clone(), config.clone());
+            async move {
+                let deliveries = next_deliveries(log.as_ref(), &source, seq).await?;
+                let Some(last) = deliveries.last().map(|delivery| delivery.seq) else { return Ok(None) };
+                let checkpoint = SourceEvent::Checkpoint(Checkpoint::new(CHECKPOINT_VERSION, json!({ "seq": last })));
+                let pages = pages(&deliveries, &config)?.into_iter().map(SourceEvent::Page);
+                let events: Vec<Result<SourceEvent>> = pages.chain([checkpoint]).map(Ok).collect();
+                Ok::<_, Error>(Some((stream::iter(events), last)))
+            }
+        });
+        Ok(steps.try_flatten().boxed())
+    }
+}
+
+fn position(checkpoint: &Checkpoint) -> Result<i64> {
+    let seq = checkpoint.state.get("seq").and_then(Value::as_i64).filter(|_| checkpoint.version == CHECKPOINT_VERSION);
+    seq.ok_or_else(|| {
+        Error::new(ErrorKind::Config, "the stored position of this source is of another kind")
+            .hint("was the source's connector changed? read it again with `headwater sync --full-refresh`")
+    })
+}
+
+fn unavailable(error: LogError) -> Error {
+    let kind = match &error {
+        LogError::Busy | LogError::Unavailable(_) => ErrorKind::Unavailable,
+        LogError::DiskFull => ErrorKind::Internal,
+    };
+    Error::new(kind, error.to_string()).retry(Retry::Backoff).source(error)
+}
+
+/// The deliveries after `seq`, until there are enough for a page or no more.
+async fn next_deliveries(log: &dyn IntakeLog, source: &str, mut seq: i64) -> Result<Vec<Delivery>> {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    while all.len() < PAGE_ROWS && bytes < PAGE_BYTES {
+        let found = log.after(source, seq, FETCH_ROWS.min(PAGE_ROWS - all.len())).await.map_err(unavailable)?;
+        let Some(last) = found.last() else { break };
+        // A log that does not move on would be read for ever.
+        if last.seq <= seq {
+            return Err(Error::new(ErrorKind::Internal, "the intake log gave a delivery that was read before"));
+        }
+        seq = last.seq;
+        bytes += found.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+/// Pages of deliveries whose signatures were judged alike, in order.
+fn pages(deliveries: &[Delivery], config: &IntakeConfig) -> Result<Vec<Page>> {
+    let mut pages = Vec::new();
+    let mut building = Building::default();
+    for delivery in deliveries {
+        let status = match delivery.signature_status.as_str() {
+            VERIFIED => VERIFIED,
+            TOKEN_ONLY => TOKEN_ONLY,
+            _ => UNSIGNED,
+        };
+        if building.status != Some(status) && building.status.is_some() {
+            pages.push(std::mem::take(&mut building).page()?);
+        }
+        building.status = Some(status);
+        match payload::read(delivery, config.format, config.honeypot.as_deref()) {
+            Ok(submissions) => {
+                let several = submissions.len() > 1;
+                for (index, submission) in submissions.into_iter().enumerate() {
+                    if building.columns_with(&submission) > PAGE_COLUMNS {
+                        pages.push(std::mem::replace(&mut building, Building::of(status)).page()?);
+                    }
+                    building.push(delivery, several.then_some(index), submission);
+                }
+            }
+            Err(unreadable) => building.refused.push(Refused {
+                place: place(delivery.seq),
+                code: unreadable.code,
+                field: unreadable.field,
+                reason: unreadable.reason,
+                raw: cut(&delivery.body),
+            }),
+        }
+    }
+    if building.status.is_some() {
+        pages.push(building.page()?);
+    }
+    Ok(pages)
+}
+
+fn place(seq: i64) -> String {
+    format!("intake seq {seq}")
+}
+
+fn cut(body: &[u8]) -> String {
+    String::from_utf8_lossy(body.get(..REFUSED_RAW_BYTES).unwrap_or(body)).into_owned()
+}
+
+/// A page while it is made.
+#[derive(Default)]
+struct Building {
+    status: Option<&'static str>,
+    names: Vec<String>,
+    columns: HashMap<String, Vec<Option<String>>>,
+    raw: Vec<String>,
+    keys: Vec<String>,
+    deleted: Vec<bool>,
+    received_at: Vec<i64>,
+    seqs: Vec<u64>,
+    refused: Vec<Refused>,
+}
+
+impl Building {
+    fn of(status: &'static str) -> Self {
+        Self { status: Some(status), ..Self::default() }
+    }
+
+    fn columns_with(&self, submission: &Submission) -> usize {
+        self.names.len() + submission.fields.iter().filter(|(name, _)| !self.columns.contains_key(name)).count()
+    }
+
+    fn push(&mut self, delivery: &Delivery, index: Option<usize>, submission: Submission) {
+        let Submission { fields, raw, id, deleted } = submission;
+        let row = self.raw.len();
+        for (name, value) in fields {
+            let column = self.columns.entry(name).or_insert_with_key(|name| {
+                self.names.push(name.clone());
+                Vec::new()
+            });
+            column.resize(row, None);
+            column.push(value);
+        }
+        // Who may post anything must not be able to post a new version of somebody else's submission.
+        let id = id.filter(|_| self.status != Some(UNSIGNED));
+        self.keys.push(match (id, index) {
+            (Some(id), _) => id,
+            (None, None) => delivery.delivery_key.clone(),
+            (None, Some(index)) => format!("{}#{index}", delivery.delivery_key),
+        });
+        self.raw.push(raw);
+        self.deleted.push(deleted);
+        self.received_at.push(delivery.received_at_us);
+        self.seqs.push(delivery.seq.unsigned_abs());
+    }
+
+    fn page(self) -> Result<Page> {
+        let Self { status, names, mut columns, raw, keys, deleted, received_at, seqs, refused } = self;
+        let rows = raw.len();
+        let arrays: Vec<ArrayRef> = names
+            .iter()
+            .map(|name| {
+                let mut column = columns.remove(name).unwrap_or_default();
+                column.resize(rows, None);
+                Arc::new(StringArray::from(column)) as ArrayRef
+            })
+            .collect();
+        let schema = Schema::new(names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).map_err(bug)?;
+        let places = Places::Lines { file: "intake seq".to_owned(), lines: seqs };
+        let mut page = Page::new(batch, places).map_err(bug)?;
+        page.raw = Some(StringArray::from(raw));
+        page.keys = Some(StringArray::from(keys));
+        page.deleted = deleted.contains(&true).then_some(deleted);
+        page.received_at = Some(Int64Array::from(received_at));
+        page.signature_status = status;
+        page.refused = refused;
+        Ok(page)
+    }
+}
+
+fn bug(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Internal, "a page of intake rows does not hold together").source(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! The project file: what a user writes in `headwater.yaml`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use headwater_model::mapping::{FieldRule, Origin, Role};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::intake::IntakeConfig;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectFile {
+    /// The version of this file's format: 1.
+    pub version: u32,
+    /// Further files whose `sources` and `sinks` belong to this project, as paths with `*`, relative to this file.
+    pub include: Vec<String>,
+    /// Where the project keeps what it knows.
+    pub store: StoreSection,
+    /// Where records come from, by name.
+    pub sources: BTreeMap<String, Map<String, Value>>,
+    /// When two records are one person.
+    pub identity: IdentitySection,
+    /// Which touch gets which share of a conversion.
+    pub attribution: AttributionSection,
+    /// What a source is worth.
+    pub measures: MeasuresSection,
+    /// Where prospects go, by name.
+    pub sinks: BTreeMap<String, Map<String, Value>>,
+    /// When `serve` runs a sync.
+    pub schedule: Option<ScheduleSection>,
+    /// How `serve` listens.
+    pub serve: ServeSection,
+}
+
+/// Where the project keeps what it knows.
+#[derive(Debug, Clone, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// The ledger: `sqlite://PATH`, relative to the project.
+    pub ledger: String,
+    /// The folder of the lake, relative to the project.
+    pub lake: String,
+    /// How many days superseded files are kept for time travel.
+    pub keep_days: u32,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { ledger: "sqlite://.headwater/ledger.db".to_owned(), lake: ".headwater/lake".to_owned(), keep_days: 7 }
+    }
+}
+
+/// How `serve` listens.
+#[derive(Debug, Clone, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeSection {
+    /// The address to listen on.
+    pub listen: String,
+}
+
+impl Default for ServeSection {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8088".to_owned() }
+    }
+}
+
+/// The keys every source has; what is left belongs to its connector.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSection {
+    /// The connector that reads it.
+    pub connector: String,
+    /// What its records are: leads (default), touches, engagements, conversions or costs.
+    pub role: Option<Role>,
+    /// Which of its streams to read; all when left out.
+    #[serde(default)]
+    pub streams: Vec<String>,
+    /// By which way people come to be in it, where the connector cannot know.
+    pub origin: Option<Origin>,
+    /// The channel of its people, said outright.
+    pub channel: Option<ChannelSection>,
+    /// What it cost as a whole.
+    pub cost: Option<CostSection>,
+    /// On what basis its records are held.
+    pub basis: Option<BasisSection>,
+    /// Our field ← the source's field, laid over what the connector maps by itself.
+    #[serde(default)]
+    pub map: BTreeMap<String, MapEntry>,
+    /// How its dates are written.
+    pub dates: Option<DatesSection>,
+    /// The country (ISO 3166 alpha-2) of numbers written nationally.
+    pub country: Option<String>,
+    /// The currency (ISO 4217) of amounts that name none.
+    pub currency: Option<String>,
+    /// How much this source is trusted where sources disagree; higher wins.
+    #[serde(default)]
+    pub trust: i32,
+}
+
+/// The names of [`SourceSection`]'s keys, to tell them from the connector's.
+pub(crate) const SOURCE_KEYS: &[&str] = &[
+    "connector", "role", "streams", "origin", "channel", "cost", "basis", "map", "dates", "country", "currency", "trust",
+];
+
+/// How one of our fields is read: a column's name, several of which the first that is not empty wins, or a rule.
+#[derive(Debug, Clone, JsonSchema)]
+pub struct MapEntry(pub FieldRule);
+
+impl<'de> Deserialize<'de> for MapEntry {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match value {
+            Value::String(column) => Ok(Self(FieldRule::from_field(column))),
+            Value::Array(columns) => {
+                let from = columns.iter().map(|column| column.as_str().map(str::to_owned)).collect::<Option<_>>();
+                let from = from.ok_or_else(|| serde::de::Error::custom("a list of columns holds their names as text"))?;
+                Ok(Self(FieldRule { from, format: None, otherwise: None }))
+            }
+            Value::Object(_) => serde_json::from_value(value).map(Self).map_err(serde::de::Error::custom),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Err(serde::de::Error::custom(
+                "write a column's name, a list of names, or a rule `{ from: [NAME], format: …, otherwise: … }`",
+            )),
+        }
+    }
+}
+
+/// The channel of a source's people.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSection {
+    /// The channel, such as `list`, `event` or `partner`.
+    pub group: String,
+    /// Who sold or runs it.
+    pub vendor: Option<String>,
+    /// The campaign it belongs to.
+    pub campaign: Option<String>,
+}
+
+/// What a source cost as a whole.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CostSection {
+    /// The amount, as text: `"4200.00"`.
+    pub amount: String,
+    /// Its currency (ISO 4217).
+    pub currency: String,
+    /// What was paid for: `list_purchase` (default), `media`, `tool`, `event`, `fee`.
+    #[serde(default = "list_purchase")]
+    pub kind: String,
+    /// The day it was spent; the day of the first run when left out.
+    pub day: Option<String>,
+}
+
+fn list_purchase() -> String {
+    "list_purchase".to_owned()
+}
+
+/// On what basis a source's records are held.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasisSection {
+    /// `consent`, `legitimate_interest` or `contract`.
+    pub lawful_basis: LawfulBasis,
+    /// The day or instant it was obtained.
+    pub obtained_at: Option<String>,
+    /// The day or instant the people were told.
+    pub notice_at: Option<String>,
+}
+
+/// A lawful basis (GDPR, article 6).
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LawfulBasis {
+    /// The person agreed.
+    Consent,
+    /// Our interest, weighed against theirs.
+    LegitimateInterest,
+    /// A contract with the person.
+    Contract,
+}
+
+impl LawfulBasis {
+    /// The word used in the lake.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consent => "consent",
+            Self::LegitimateInterest => "legitimate_interest",
+            Self::Contract => "contract",
+        }
+    }
+}
+
+/// How a source writes dates.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DatesSection {
+    /// A strftime format such as `%d/%m/%Y`.
+    pub format: Option<String>,
+    /// The zone (IANA name) of times that name none; UTC when left out.
+    pub zone: Option<String>,
+}
+
+/// When two records are one person.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdentitySection {
+    /// Evidence at least this strong joins two records.
+    pub auto_merge_above: f64,
+    /// Evidence at least this strong, but weaker than the above, is shown for review.
+    pub review_above: f64,
+}
+
+impl Default for IdentitySection {
+    fn default() -> Self {
+        Self { auto_merge_above: 0.99, review_above: 0.80 }
+    }
+}
+
+/// Which touch gets which share of a conversion.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AttributionSection {
+    /// The models to compute.
+    pub models: Vec<String>,
+    /// How many days before a conversion a touch may lie and still earn credit.
+    pub lookback_days: u32,
+}
+
+impl Default for AttributionSection {
+    fn default() -> Self {
+        let models = ["first", "last", "last_non_direct", "linear", "position"];
+        Self { models: models.map(str::to_owned).to_vec(), lookback_days: 90 }
+    }
+}
+
+/// What a source is worth.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasuresSection {
+    /// The fields a record must have to count as complete.
+    pub required_fields: Vec<String>,
+    /// Sources whose people are younger than this many days are called immature.
+    pub maturity_days: u32,
+}
+
+impl Default for MeasuresSection {
+    fn default() -> Self {
+        let fields = ["email", "given_name", "family_name", "company_name"];
+        Self { required_fields: fields.map(str::to_owned).to_vec(), maturity_days: 30 }
+    }
+}
+
+/// The keys every sink has; what is left belongs to its connector.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkSection {
+    /// The connector that writes it.
+    pub connector: String,
+    /// Which prospects it gets: an SQL condition over the table `prospect`.
+    #[serde(default = "customers_we_may_contact")]
+    pub audience: String,
+    /// What finds a record that is there already, strongest first.
+    #[serde(default = "external_id_then_email")]
+    pub match_on: Vec<String>,
+    /// The remote's field ← ours.
+    #[serde(default)]
+    pub map: BTreeMap<String, String>,
+    /// What may be done to fields that already have a value: `default` and exceptions by the remote's field.
+    #[serde(default)]
+    pub policy: BTreeMap<String, FieldPolicy>,
+}
+
+/// The names of [`SinkSection`]'s keys, to tell them from the connector's.
+pub(crate) const SINK_KEYS: &[&str] = &["connector", "audience", "match_on", "map", "policy"];
+
+fn customers_we_may_contact() -> String {
+    "lifecycle = 'customer' AND may_contact".to_owned()
+}
+
+fn external_id_then_email() -> Vec<String> {
+    vec!["external_id".to_owned(), "email".to_owned()]
+}
+
+/// What may be done to a field of a record that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldPolicy {
+    /// Fill it when the remote's is empty; never change what somebody wrote.
+    #[default]
+    FillBlank,
+    /// Set it to ours whenever we have a value.
+    Overwrite,
+    /// Like `fill_blank`, and change what we ourselves wrote last when ours has changed since.
+    KeepInStep,
+    /// Move it along its order of stages, never back.
+    ForwardOnly,
+    /// Set it when the record is made, never after.
+    CreateOnly,
+    /// Leave it alone.
+    Never,
+}
+
+/// When `serve` runs a sync.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleSection {
+    /// Every so often: `15m`, `2h`, `1d`.
+    pub every: String,
+}
+
+/// The keys of an intake source beside the common ones; its connector is built in.
+pub type IntakeSection = IntakeConfig;
+
+/// Reads an absolute or project-relative path.
+#[must_use]
+pub fn project_path(base: &std::path::Path, path: &str) -> PathBuf {
+    base.join(path)
+}

@@ -1,0 +1,429 @@
+//! A user's project: `headwater.yaml` and what it includes, parsed once into types that cannot be half right.
+//!
+//! Settings of the machine (`store`, `serve`) are layered by the `config` crate: defaults, file, `HEADWATER__SECTION__KEY`,
+//! flag. Sources, sinks and rules stand in files only. Every complaint names file and line.
+
+mod error;
+mod file;
+mod positions;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Registry};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+pub use error::{ProjectError, nearest};
+pub use file::{
+    AttributionSection, BasisSection, ChannelSection, CostSection, FieldPolicy, IdentitySection, LawfulBasis, MapEntry,
+    MeasuresSection, ProjectFile, ScheduleSection, ServeSection, SinkSection, SourceSection, StoreSection,
+};
+
+/// The name of the project file.
+pub const FILE_NAME: &str = "headwater.yaml";
+/// The version of the project file's format.
+const FORMAT_VERSION: u32 = 1;
+/// The longest project file that is read: it is written by hand.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// What stands before the environment variables that are settings.
+const ENV_PREFIX: &str = "HEADWATER";
+/// The longest name of a source or sink; names become folders and metric labels.
+const MAX_NAME_LEN: usize = 64;
+
+/// A project, ready to be run.
+#[derive(Debug)]
+pub struct Project {
+    /// The folder it stands in.
+    pub base_dir: PathBuf,
+    /// The project file.
+    pub path: PathBuf,
+    /// Machine settings after layering.
+    pub settings: Settings,
+    /// Where records come from.
+    pub sources: Vec<SourceEntry>,
+    /// Where prospects go.
+    pub sinks: Vec<SinkEntry>,
+    /// Everything else.
+    pub file: ProjectFile,
+}
+
+/// Machine settings: the part that environment and flags may change.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where the project keeps what it knows.
+    pub store: StoreSection,
+    /// How `serve` listens.
+    pub serve: ServeSection,
+}
+
+/// One source of a project.
+#[derive(Debug, Clone)]
+pub struct SourceEntry {
+    /// Its name.
+    pub name: String,
+    /// The keys every source has.
+    pub section: SourceSection,
+    /// The connector's own keys.
+    pub config: ConfigDoc,
+    origin: Location,
+}
+
+/// One sink of a project.
+#[derive(Debug, Clone)]
+pub struct SinkEntry {
+    /// Its name.
+    pub name: String,
+    /// The keys every sink has.
+    pub section: SinkSection,
+    /// The connector's own keys.
+    pub config: ConfigDoc,
+    origin: Location,
+}
+
+#[derive(Debug, Clone)]
+struct Location {
+    file: PathBuf,
+    text: Arc<str>,
+    path: String,
+}
+
+impl Location {
+    fn error(&self, key: &str, message: impl Into<String>) -> ProjectError {
+        let path = if key.is_empty() { self.path.clone() } else { format!("{}.{key}", self.path) };
+        ProjectError::new(&self.file, message).at(&self.text, &path)
+    }
+}
+
+impl SourceEntry {
+    /// A complaint about one of its keys.
+    pub fn error(&self, key: &str, message: impl Into<String>) -> ProjectError {
+        self.origin.error(key, message)
+    }
+}
+
+impl SinkEntry {
+    /// A complaint about one of its keys.
+    pub fn error(&self, key: &str, message: impl Into<String>) -> ProjectError {
+        self.origin.error(key, message)
+    }
+}
+
+/// What comes in by the door while a project is loaded.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: Clock,
+    /// The environment variables.
+    pub env: Arc<BTreeMap<String, String>>,
+    /// Settings given as flags: `store.ledger` and the like.
+    pub flags: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("flags", &self.flags).finish_non_exhaustive()
+    }
+}
+
+impl Surroundings {
+    /// What a connector may use while it is made for this project.
+    #[must_use]
+    pub fn build_context(&self, base_dir: &Path) -> BuildContext {
+        let env = Arc::clone(&self.env);
+        BuildContext {
+            clock: self.clock.clone(),
+            base_dir: base_dir.to_owned(),
+            env: Arc::new(move |name| env.get(name).cloned()),
+            allow_private_hosts: true,
+        }
+    }
+}
+
+impl Project {
+    /// Loads the project in `dir`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file, line and what to do.
+    pub fn load(dir: &Path, registry: &Registry, surroundings: &Surroundings) -> Result<Self, ProjectError> {
+        let path = dir.join(FILE_NAME);
+        let main = Document::read(&path)?;
+        let file: ProjectFile = main.parse()?;
+        if file.version != FORMAT_VERSION {
+            let message = if main.value.get("version").is_none() {
+                "the file has no `version`".to_owned()
+            } else {
+                format!("version {} of the project file is not one this program reads", file.version)
+            };
+            return Err(main.error("version", message).help("write `version: 1` as the first line"));
+        }
+        let mut documents = vec![main];
+        for pattern in &file.include {
+            documents.extend(included(dir, pattern, documents.first())?);
+        }
+        let settings = layered(&documents, surroundings)?;
+        let mut sources = Vec::new();
+        let mut sinks = Vec::new();
+        for document in &documents {
+            document.sources(registry, &mut sources)?;
+            document.sinks(registry, &mut sinks)?;
+        }
+        Ok(Self { base_dir: dir.to_owned(), path, settings, sources, sinks, file })
+    }
+
+    /// The source of that name.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&SourceEntry> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    /// The sink of that name.
+    #[must_use]
+    pub fn sink(&self, name: &str) -> Option<&SinkEntry> {
+        self.sinks.iter().find(|sink| sink.name == name)
+    }
+
+    /// A complaint about a key of the main file.
+    pub fn error(&self, path: &str, message: impl Into<String>) -> ProjectError {
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        ProjectError::new(&self.path, message).at(&text, path)
+    }
+}
+
+/// One parsed file.
+struct Document {
+    path: PathBuf,
+    text: Arc<str>,
+    value: Value,
+}
+
+impl Document {
+    fn read(path: &Path) -> Result<Self, ProjectError> {
+        let fail = |message: String| ProjectError::new(path, message);
+        let size = std::fs::metadata(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => fail(format!("there is no project here: {} does not exist", path.display()))
+                .help("run `headwater init DIR` to make one, or name its folder with `-C DIR`"),
+            _ => fail(format!("{} cannot be read: {error}", path.display())),
+        })?;
+        if size.len() > MAX_FILE_BYTES {
+            return Err(fail(format!("{} is larger than {MAX_FILE_BYTES} bytes", path.display())));
+        }
+        let bytes = std::fs::read(path).map_err(|error| fail(format!("{} cannot be read: {error}", path.display())))?;
+        let text = String::from_utf8(bytes).map_err(|_| fail(format!("{} is not UTF-8 text", path.display())))?;
+        let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
+            let (line, column) = error.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
+            let message = error.to_string();
+            let message = message.lines().next().unwrap_or("cannot be read").to_owned();
+            fail(format!("not valid YAML: {message}")).at_line(&text, line, column)
+        })?;
+        let value = if value.is_null() { Value::Object(Map::new()) } else { value };
+        Ok(Self { path: path.to_owned(), text: text.into(), value })
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, ProjectError> {
+        serde_path_to_error::deserialize(self.value.clone()).map_err(|error| {
+            let path = error.path().to_string();
+            complaint(&error.into_inner().to_string(), &path, &[], |path, message| self.error(path, message))
+        })
+    }
+
+    fn error(&self, path: &str, message: impl Into<String>) -> ProjectError {
+        ProjectError::new(&self.path, message).at(&self.text, path)
+    }
+
+    fn location(&self, path: String) -> Location {
+        Location { file: self.path.clone(), text: Arc::clone(&self.text), path }
+    }
+
+    fn entries(&self, section: &str) -> impl Iterator<Item = (&String, &Map<String, Value>)> {
+        let entries = self.value.get(section).and_then(Value::as_object).into_iter().flatten();
+        entries.filter_map(|(name, value)| Some((name, value.as_object()?)))
+    }
+
+    fn sources(&self, registry: &Registry, out: &mut Vec<SourceEntry>) -> Result<(), ProjectError> {
+        for (name, values) in self.entries("sources") {
+            let origin = self.location(format!("sources.{name}"));
+            check_name(name, &origin)?;
+            if out.iter().any(|other| other.name == *name) {
+                return Err(origin.error("", format!("there are two sources named `{name}`")).help("give one of them another name"));
+            }
+            let (section, config) = split::<SourceSection>(name, values, file::SOURCE_KEYS, &origin)?;
+            check_connector(registry, &section.connector, &origin)?;
+            out.push(SourceEntry { name: name.clone(), section, config, origin });
+        }
+        Ok(())
+    }
+
+    fn sinks(&self, registry: &Registry, out: &mut Vec<SinkEntry>) -> Result<(), ProjectError> {
+        for (name, values) in self.entries("sinks") {
+            let origin = self.location(format!("sinks.{name}"));
+            check_name(name, &origin)?;
+            if out.iter().any(|other| other.name == *name) {
+                return Err(origin.error("", format!("there are two sinks named `{name}`")).help("give one of them another name"));
+            }
+            let (section, config) = split::<SinkSection>(name, values, file::SINK_KEYS, &origin)?;
+            check_connector(registry, &section.connector, &origin)?;
+            out.push(SinkEntry { name: name.clone(), section, config, origin });
+        }
+        Ok(())
+    }
+}
+
+/// Makes a complaint of a parser's message: points at the key, and offers the nearest known one.
+pub(crate) fn complaint(
+    message: &str,
+    path: &str,
+    also_known: &[&str],
+    error: impl FnOnce(&str, String) -> ProjectError,
+) -> ProjectError {
+    let path = if path == "." { "" } else { path };
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return error(path, message.to_owned());
+    };
+    let (field, rest) = rest.split_once('`').unwrap_or((rest, ""));
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).chain(also_known.iter().copied()).collect();
+    // The parser stops at the unknown key itself, so the path may or may not end with it.
+    let at = if path.ends_with(field) || path.is_empty() && !field.is_empty() {
+        if path.is_empty() { field.to_owned() } else { path.to_owned() }
+    } else {
+        format!("{path}.{field}")
+    };
+    let complaint = error(&at, format!("unknown key `{field}`"));
+    match nearest(field, known.iter().copied()) {
+        Some(near) => complaint.help(format!("did you mean `{near}`?")),
+        None if known.is_empty() => complaint.help("take it out: this section has no keys of its own"),
+        None => complaint.help(format!("known keys here: {}", known.join(", "))),
+    }
+}
+
+/// Splits one connection's keys into those every connection has and the connector's own.
+fn split<T: DeserializeOwned>(
+    name: &str,
+    values: &Map<String, Value>,
+    common: &[&str],
+    origin: &Location,
+) -> Result<(T, ConfigDoc), ProjectError> {
+    let (ours, theirs): (Map<_, _>, Map<_, _>) =
+        values.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
+    let section = serde_path_to_error::deserialize(Value::Object(ours)).map_err(|error| {
+        let path = error.path().to_string();
+        complaint(&error.into_inner().to_string(), &path, &[], |path, message| origin.error(path, message))
+    })?;
+    Ok((section, ConfigDoc { connection: name.to_owned(), values: theirs }))
+}
+
+/// Turns a connector's complaint about its settings into one that names file and line.
+#[must_use]
+pub fn config_error(error: &headwater_sdk::Error, common: &[&str], place: impl Fn(&str, String) -> ProjectError) -> ProjectError {
+    let text = error.to_string();
+    let path = text.rsplit_once("(path=").map_or("", |(_, path)| path.trim_end_matches(')'));
+    let complaint = complaint(error.message(), path, common, place);
+    match error.hint_text() {
+        Some(hint) if complaint.help.is_none() => complaint.help(hint),
+        _ => complaint,
+    }
+}
+
+impl SourceEntry {
+    /// Places a connector's complaint at this source's keys.
+    #[must_use]
+    pub fn config_error(&self, error: &headwater_sdk::Error) -> ProjectError {
+        config_error(error, file::SOURCE_KEYS, |path, message| self.error(path, message))
+    }
+}
+
+impl SinkEntry {
+    /// Places a connector's complaint at this sink's keys.
+    #[must_use]
+    pub fn config_error(&self, error: &headwater_sdk::Error) -> ProjectError {
+        config_error(error, file::SINK_KEYS, |path, message| self.error(path, message))
+    }
+}
+
+fn check_name(name: &str, origin: &Location) -> Result<(), ProjectError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > MAX_NAME_LEN || !name.bytes().all(plain) {
+        let message = format!("`{name}` cannot be a name");
+        return Err(origin.error("", message).help("use lower-case letters, digits, `_` and `-`, at most 64 of them"));
+    }
+    Ok(())
+}
+
+fn check_connector(registry: &Registry, connector: &str, origin: &Location) -> Result<(), ProjectError> {
+    if registry.get(connector).is_some() {
+        return Ok(());
+    }
+    let complaint = origin.error("connector", format!("there is no connector `{connector}`"));
+    Err(match nearest(connector, registry.names()) {
+        Some(near) => complaint.help(format!("did you mean `{near}`?")),
+        None => complaint.help(format!("there are: {}", registry.names().collect::<Vec<_>>().join(", "))),
+    })
+}
+
+fn included(dir: &Path, pattern: &str, main: Option<&Document>) -> Result<Vec<Document>, ProjectError> {
+    let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
+    let (head, tail) = name.split_once('*').unwrap_or((name, ""));
+    let entries = std::fs::read_dir(dir.join(folder)).ok().into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.contains('*') { file.starts_with(head) && file.ends_with(tail) } else { file == name }
+        })
+        .collect();
+    paths.sort();
+    if paths.is_empty()
+        && let Some(main) = main
+    {
+        return Err(main.error("include", format!("no file matches `{pattern}`")));
+    }
+    let documents = paths.iter().map(|path| Document::read(path)).collect::<Result<Vec<_>, _>>()?;
+    for document in &documents {
+        let known = ["version", "sources", "sinks"];
+        let unknown = document.value.as_object().and_then(|map| map.keys().find(|key| !known.contains(&key.as_str())));
+        if let Some(key) = unknown {
+            let complaint = document.error(key, format!("unknown key `{key}`"));
+            return Err(complaint.help("an included file holds `sources` and `sinks` only"));
+        }
+    }
+    Ok(documents)
+}
+
+/// Defaults, file, environment, flags.
+fn layered(documents: &[Document], surroundings: &Surroundings) -> Result<Settings, ProjectError> {
+    let Some(main) = documents.first() else { return Ok(Settings::default()) };
+    let in_file: Map<String, Value> = ["store", "serve"]
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), main.value.get(key)?.clone())))
+        .collect();
+    let fail = |error: config::ConfigError| {
+        main.error("store", format!("a setting cannot be read: {error}"))
+            .help("settings come from the file, from HEADWATER__SECTION__KEY and from flags, in this order")
+    };
+    let env = config::Environment::with_prefix(ENV_PREFIX)
+        .prefix_separator("__")
+        .separator("__")
+        .source(Some(surroundings.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect()));
+    let mut builder = config::Config::builder()
+        .add_source(config::Config::try_from(&Settings::default()).map_err(fail)?)
+        .add_source(config::Config::try_from(&Value::Object(in_file)).map_err(fail)?)
+        .add_source(env);
+    for (key, value) in &surroundings.flags {
+        builder = builder.set_override(key, value.as_str()).map_err(fail)?;
+    }
+    builder.build().and_then(config::Config::try_deserialize).map_err(fail)
+}
+
+/// The JSON schema of the project file.
+#[must_use]
+pub fn schema() -> Value {
+    schemars::schema_for!(ProjectFile).to_value()
+}
+
+/// The keys every source and every sink has, as JSON schemas.
+#[must_use]
+pub fn section_schemas() -> (Value, Value) {
+    (schemars::schema_for!(SourceSection).to_value(), schemars::schema_for!(SinkSection).to_value())
+}

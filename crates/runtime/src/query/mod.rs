@@ -1,0 +1,203 @@
+//! SQL over the lake: the tables as one pinned snapshot shows them, to read and nothing else.
+//!
+//! Invariants:
+//! - A query sees one state of the lake, whatever is committed while it runs.
+//! - Nothing can be written, and no file can be read but those of the lake.
+//! - Memory is bounded; a query that needs more spills to the system's folder for temporary files.
+
+mod session;
+#[cfg(test)]
+mod tests;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::{DataFrame, SQLOptions, SessionContext};
+use datafusion::sql::parser::DFParser;
+use datafusion::sql::sqlparser::parser::ParserError;
+use futures::StreamExt;
+use headwater_model::tables;
+use headwater_store::Snapshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::project::nearest;
+
+pub(crate) use session::session;
+pub use session::{CURRENT_LEAD, table_names};
+
+/// How many rows of an answer a person is shown. What follows is for machines: ask for CSV or JSON.
+pub const HUMAN_ROWS: usize = 1_000;
+/// The most columns that an error lists; the widest table has fewer.
+const MAX_LISTED: usize = 64;
+
+/// The rows that answer a query, batch by batch.
+pub struct Answer {
+    schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+    cancel: CancellationToken,
+}
+
+/// The first rows of an answer.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+    /// How many rows they have.
+    pub rows: usize,
+    /// Whether the answer goes on.
+    pub more: bool,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// The columns of the answer.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    /// The next rows; nothing after the last ones.
+    ///
+    /// # Errors
+    /// When the query fails on the way, or the run was told to stop.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::Interrupted),
+            batch = self.stream.next() => batch.transpose().map_err(|error| explain(&error)),
+        }
+    }
+
+    /// The first `limit` rows, and whether there are more. The rest is not computed.
+    ///
+    /// # Errors
+    /// As [`Answer::next`].
+    pub async fn head(mut self, limit: usize) -> Result<Head> {
+        let mut head = Head { batches: Vec::new(), rows: 0, more: false };
+        while let Some(batch) = self.next().await? {
+            let room = limit - head.rows;
+            head.more = batch.num_rows() > room;
+            let batch = batch.slice(0, batch.num_rows().min(room));
+            head.rows += batch.num_rows();
+            if batch.num_rows() > 0 {
+                head.batches.push(batch);
+            }
+            if head.more {
+                break;
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// Answers a query over the lake as it stands now. Only reading SQL is taken: `SELECT`, `WITH`, `EXPLAIN`, `DESCRIBE`, `SHOW`.
+///
+/// # Errors
+/// When the SQL is wrong, would change something, or names a table or column that there is not: then with the nearest that is.
+pub async fn query(engine: &Engine, sql: &str) -> Result<Answer> {
+    let snapshot = engine.store.snapshot().await?;
+    let context = session(&snapshot)?;
+    let frame = Box::pin(plan(&context, sql)).await?;
+    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| explain(&error))?;
+    Ok(Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() })
+}
+
+/// The living prospects that meet a sink's condition, in the order of their ids.
+pub(crate) async fn audience(engine: &Engine, snapshot: &Snapshot, condition: &str) -> Result<Vec<RecordBatch>> {
+    let frame = Box::pin(admitted(&session(snapshot)?, condition)).await?;
+    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| explain(&error))?;
+    let mut answer = Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() };
+    let mut batches = Vec::new();
+    while let Some(batch) = answer.next().await.map_err(|error| of_audience(condition, error))? {
+        if batch.num_rows() > 0 {
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
+}
+
+/// Whether a sink's condition can be asked at all, without looking at any row.
+///
+/// # Errors
+/// When its SQL is wrong, with the condition and the columns there are.
+pub async fn check_audience(condition: &str) -> Result<()> {
+    Box::pin(admitted(&session::empty()?, condition)).await.map(|_| ())
+}
+
+async fn admitted(context: &SessionContext, condition: &str) -> Result<DataFrame> {
+    // Parsed by itself first: a condition is one expression and cannot close the bracket it is put into.
+    DFParser::parse_sql_into_expr(condition).map_err(|error| of_audience(condition, explain(&error)))?;
+    // The line end keeps a comment at the end of the condition from swallowing the bracket.
+    let sql = format!("SELECT * FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
+    Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))
+}
+
+fn of_audience(condition: &str, error: Error) -> Error {
+    match error {
+        Error::Query(message) => Error::Query(format!("the audience `{condition}` is not a condition over `prospect`: {message}")),
+        other => other,
+    }
+}
+
+async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let state = context.state();
+    let dialect = state.config_options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect).map_err(|error| explain(&error))?;
+    for table in state.resolve_table_references(&statement).map_err(|error| explain(&error))? {
+        let is_ours = table.schema().is_none_or(|schema| schema == "public");
+        if is_ours && !table_names().any(|known| known == table.table()) {
+            return Err(unknown_table(table.table()));
+        }
+    }
+    let plan = state.statement_to_plan(statement).await.map_err(|error| explain(&error))?;
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    read_only.verify_plan(&plan).map_err(|_| {
+        Error::Query("a query only reads: write SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; the lake is changed by `headwater sync`".to_owned())
+    })?;
+    context.execute_logical_plan(plan).await.map_err(|error| explain(&error))
+}
+
+fn unknown_table(name: &str) -> Error {
+    let near = nearest(name, table_names()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let all: Vec<&str> = table_names().collect();
+    Error::Query(format!("there is no table `{name}`; {near}the tables are: {}", all.join(", ")))
+}
+
+/// The engine's error in our words where a person mistyped something, else in its own.
+fn explain(error: &DataFusionError) -> Error {
+    let text = match error.find_root() {
+        DataFusionError::SchemaError(found, _) => match found.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => unknown_column(field, valid_fields),
+            other @ (SchemaError::AmbiguousReference { .. }
+            | SchemaError::DuplicateQualifiedField { .. }
+            | SchemaError::DuplicateUnqualifiedField { .. }) => other.to_string(),
+        },
+        DataFusionError::SQL(parse, _) => match parse.as_ref() {
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => format!("the SQL cannot be read: {message}"),
+            ParserError::RecursionLimitExceeded => "the SQL is nested too deeply".to_owned(),
+        },
+        other => other.strip_backtrace(),
+    };
+    Error::Query(text)
+}
+
+fn unknown_column(field: &Column, valid: &[Column]) -> String {
+    // Inside an expression the engine does not always say which columns there are; the query's table then is `prospect`.
+    let known: Vec<&str> = if valid.is_empty() {
+        tables::PROSPECT.columns.iter().map(|column| column.name).collect()
+    } else {
+        valid.iter().map(Column::name).collect()
+    };
+    let near = nearest(field.name(), known.iter().copied()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let listed: Vec<&str> = known.iter().copied().take(MAX_LISTED).collect();
+    format!("there is no column `{}`; {near}the columns are: {}", field.flat_name(), listed.join(", "))
+}

@@ -1,0 +1,219 @@
+//! Everything dated that belongs to somebody: touches, orders, clicks, by cluster and in the order in which it happened.
+
+use std::ops::Range;
+
+use arrow::array::{Array, RecordBatch};
+use headwater_analysis::identity::{Clusters, Directory, Leads};
+use headwater_analysis::lifecycle::{ConversionKind, FactKind};
+use headwater_model::tables;
+use headwater_store::Snapshot;
+
+use super::cluster_of;
+use crate::error::Result;
+use crate::rows::{amounts, at, instants, latest, load, text};
+
+/// The dated facts of all clusters.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    touches: Vec<RecordBatch>,
+    conversions: Vec<RecordBatch>,
+    engagements: Vec<RecordBatch>,
+    /// Sorted by cluster, then time.
+    entries: Vec<Entry>,
+    /// Where each cluster's entries are.
+    ranges: Vec<Range<usize>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    cluster: u32,
+    at_us: i64,
+    table: Kind,
+    part: u32,
+    row: u32,
+    matched: Matched,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Touch,
+    Conversion,
+    Engagement,
+}
+
+/// By which key a fact found its person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Matched {
+    Lead,
+    Email,
+    ExternalId,
+    Phone,
+}
+
+impl Matched {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lead => "lead_id",
+            Self::Email => "email",
+            Self::ExternalId => "external_id",
+            Self::Phone => "phone",
+        }
+    }
+}
+
+/// One dated fact of a person.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moment<'a> {
+    /// A contact through a channel.
+    Touch {
+        /// The channel.
+        channel: &'a str,
+    },
+    /// An order, click or the like.
+    Fact {
+        /// When.
+        at_us: i64,
+        /// What.
+        kind: FactKind<'a>,
+        /// The row that says so.
+        id: &'a str,
+        /// Its kind in the source's words, for consent.
+        word: &'a str,
+    },
+}
+
+/// Which person a conversion or engagement belongs to, and how that was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FactLink<'a> {
+    pub(super) fact_id: &'a str,
+    pub(super) kind: &'static str,
+    pub(super) cluster: usize,
+    pub(super) matched_on: &'static str,
+}
+
+impl Timeline {
+    pub(super) fn load(snapshot: &Snapshot, leads: &Leads, clusters: &Clusters, directory: &Directory) -> Result<Self> {
+        let touches = load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?;
+        let columns = ["conversion_id", "source", "external_id", "email", "phone", "kind", "value", "currency", "occurred_at"];
+        let conversions = latest(load(snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?;
+        let columns = ["engagement_id", "source", "external_id", "email", "kind", "machine", "url", "occurred_at"];
+        let engagements = latest(load(snapshot, &tables::ENGAGEMENT, &columns)?, "engagement_id")?;
+        let mut entries = Vec::new();
+        let owner = Owner { leads, cluster_of: cluster_of(clusters, leads.len()), directory };
+        for (part, batch) in (0_u32..).zip(&touches) {
+            let (lead, at_us) = (text(batch, "lead_id")?, instants(batch, "occurred_at")?);
+            for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
+                if let Some(cluster) = owner.of_lead(lead.value(index)) {
+                    entries.push(Entry { cluster, at_us: at_us.value(index), table: Kind::Touch, part, row, matched: Matched::Lead });
+                }
+            }
+        }
+        for (table, batches) in [(Kind::Conversion, &conversions), (Kind::Engagement, &engagements)] {
+            for (part, batch) in (0_u32..).zip(batches) {
+                let at_us = instants(batch, "occurred_at")?;
+                for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
+                    if let Some((cluster, matched)) = owner.of_fact(batch, index)? {
+                        entries.push(Entry { cluster, at_us: at_us.value(index), table, part, row, matched });
+                    }
+                }
+            }
+        }
+        entries.sort_unstable();
+        let ranges = ranges(&entries, clusters.len());
+        Ok(Self { touches, conversions, engagements, entries, ranges })
+    }
+
+    /// What happened to the people of a cluster, in order.
+    pub(super) fn of(&self, cluster: usize) -> impl Iterator<Item = Moment<'_>> {
+        let range = self.ranges.get(cluster).cloned().unwrap_or_default();
+        self.entries.get(range).unwrap_or_default().iter().filter_map(|entry| self.moment(entry))
+    }
+
+    /// Whose every conversion and engagement is, where that is known.
+    pub(super) fn links(&self) -> impl Iterator<Item = FactLink<'_>> {
+        self.entries.iter().filter_map(|entry| {
+            let (batches, column, kind) = match entry.table {
+                Kind::Touch => return None,
+                Kind::Conversion => (&self.conversions, "conversion_id", "conversion"),
+                Kind::Engagement => (&self.engagements, "engagement_id", "engagement"),
+            };
+            let fact_id = text(batches.get(entry.part as usize)?, column).ok()?.value(entry.row as usize);
+            Some(FactLink { fact_id, kind, cluster: entry.cluster as usize, matched_on: entry.matched.as_str() })
+        })
+    }
+
+    fn moment(&self, entry: &Entry) -> Option<Moment<'_>> {
+        let (part, row) = (entry.part as usize, entry.row as usize);
+        match entry.table {
+            Kind::Touch => Some(Moment::Touch { channel: text(self.touches.get(part)?, "channel").ok()?.value(row) }),
+            Kind::Conversion => {
+                let batch = self.conversions.get(part)?;
+                let word = text(batch, "kind").ok()?.value(row);
+                let values = amounts(batch, "value").ok()?;
+                let micros = if values.is_valid(row) { values.value(row) } else { 0 };
+                let currency = at(text(batch, "currency").ok()?, row).unwrap_or_default();
+                let kind = FactKind::Conversion { kind: ConversionKind::from_name(word), micros, currency };
+                Some(Moment::Fact { at_us: entry.at_us, kind, id: text(batch, "conversion_id").ok()?.value(row), word })
+            }
+            Kind::Engagement => {
+                let batch = self.engagements.get(part)?;
+                let word = text(batch, "kind").ok()?.value(row);
+                let machine = text(batch, "machine").ok()?.value(row);
+                let kind = FactKind::from_engagement(word, machine, at(text(batch, "url").ok()?, row));
+                Some(Moment::Fact { at_us: entry.at_us, kind, id: text(batch, "engagement_id").ok()?.value(row), word })
+            }
+        }
+    }
+}
+
+/// Finds whose a row is.
+struct Owner<'a> {
+    leads: &'a Leads,
+    cluster_of: Vec<u32>,
+    directory: &'a Directory,
+}
+
+impl Owner<'_> {
+    fn of_lead(&self, lead_id: &str) -> Option<u32> {
+        // Leads are addressed in the order of their ids.
+        let (mut low, mut high) = (0_u32, u32::try_from(self.leads.len()).ok()?);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.leads.id(middle).cmp(lead_id) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return self.cluster_of.get(middle as usize).copied(),
+            }
+        }
+        None
+    }
+
+    /// The person of an order or click: by address first, then by the id its source shares with a lead's, then by number.
+    fn of_fact(&self, batch: &RecordBatch, row: usize) -> Result<Option<(u32, Matched)>> {
+        let email = at(text(batch, "email")?, row).and_then(|email| self.directory.by_email(email));
+        let source = text(batch, "source")?.value(row);
+        let by_id = || -> Result<Option<usize>> {
+            Ok(at(text(batch, "external_id")?, row).and_then(|id| self.directory.by_external_id(source, id)))
+        };
+        let by_phone = || {
+            let phone = batch.column_by_name("phone").and_then(|_| text(batch, "phone").ok()).and_then(|column| at(column, row));
+            phone.and_then(|phone| self.directory.by_phone(phone))
+        };
+        let found = match email {
+            Some(cluster) => Some((cluster, Matched::Email)),
+            None => by_id()?.map(|cluster| (cluster, Matched::ExternalId)).or_else(|| Some((by_phone()?, Matched::Phone))),
+        };
+        Ok(found.and_then(|(cluster, matched)| Some((u32::try_from(cluster).ok()?, matched))))
+    }
+}
+
+fn ranges(entries: &[Entry], clusters: usize) -> Vec<Range<usize>> {
+    let mut ranges = Vec::with_capacity(clusters);
+    let mut start = 0;
+    for cluster in (0_u32..).take(clusters) {
+        let length = entries.get(start..).unwrap_or_default().iter().take_while(|entry| entry.cluster == cluster).count();
+        ranges.push(start..start + length);
+        start += length;
+    }
+    ranges
+}

@@ -1,0 +1,62 @@
+//! How the client waits: for a budget, or before it tries again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The waiting clock. A test hands in one whose time passes only by waiting on it.
+#[derive(Debug, Clone)]
+pub struct Pause(Inner);
+
+#[derive(Debug, Clone)]
+enum Inner {
+    Real(Instant),
+    #[cfg(any(test, feature = "testkit"))]
+    Virtual(std::sync::Arc<std::sync::Mutex<Duration>>),
+}
+
+impl Pause {
+    /// Waits in real time.
+    #[must_use]
+    pub fn real() -> Self {
+        Self(Inner::Real(Instant::now()))
+    }
+
+    /// Returns at once from every wait and only notes its length. `tokio::time::pause` is no substitute: it lets request
+    /// timeouts fire while the answer is on its way.
+    #[cfg(any(test, feature = "testkit"))]
+    #[must_use]
+    pub fn virtual_time() -> Self {
+        Self(Inner::Virtual(std::sync::Arc::default()))
+    }
+
+    /// How long this clock has been running; for a virtual one, how long was waited in all.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        match &self.0 {
+            Inner::Real(start) => start.elapsed(),
+            #[cfg(any(test, feature = "testkit"))]
+            Inner::Virtual(elapsed) => {
+                *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            }
+        }
+    }
+
+    pub(super) async fn sleep(&self, wait: Duration) {
+        match &self.0 {
+            Inner::Real(_) => tokio::time::sleep(wait).await,
+            #[cfg(any(test, feature = "testkit"))]
+            Inner::Virtual(elapsed) => {
+                *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += wait
+            }
+        }
+    }
+}
+
+impl governor::clock::Clock for Pause {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.elapsed()
+    }
+}

@@ -1,0 +1,246 @@
+//! The contract of a [`Source`], checked from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use arrow::array::{Array, StringArray};
+use futures::{StreamExt as _, TryStreamExt as _};
+use headwater_model::checkpoint::Checkpoint;
+use headwater_model::page::Page;
+
+use crate::{Error, Source, SourceEvent, StreamSpec};
+
+/// How long one step of a read may take in a test.
+const STEP: Duration = Duration::from_secs(5);
+
+/// Why a source does not keep its contract: the rule (S1 to S7, as [`crate::source`] has them) and what was seen.
+#[derive(Debug, thiserror::Error)]
+pub enum Breach {
+    /// A rule is broken.
+    #[error("{rule}: {what}")]
+    Rule {
+        /// The rule.
+        rule: &'static str,
+        /// What was seen.
+        what: String,
+    },
+    /// The source failed where it should not.
+    #[error(transparent)]
+    Source(#[from] Error),
+}
+
+/// One record, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    /// The source's own id.
+    pub key: Option<String>,
+    /// The fields; absent ones are left out.
+    pub fields: BTreeMap<String, String>,
+    /// The whole record.
+    pub raw: Option<String>,
+    /// Whether the source says that it is gone.
+    pub deleted: bool,
+}
+
+impl Row {
+    /// A field's value, or the empty text.
+    #[must_use]
+    pub fn get(&self, field: &str) -> &str {
+        self.fields.get(field).map_or("", String::as_str)
+    }
+
+    fn identity(&self) -> String {
+        self.key.clone().unwrap_or_else(|| format!("{:?}", self.fields))
+    }
+}
+
+/// Everything one read gave.
+#[derive(Debug, Clone, Default)]
+pub struct Collected {
+    /// The rows, in order.
+    pub rows: Vec<Row>,
+    /// The checkpoints, each with the number of rows that it covers.
+    pub checkpoints: Vec<(usize, Checkpoint)>,
+    /// Rows that the source could not make into fields, by code.
+    pub refused: Vec<&'static str>,
+}
+
+impl Collected {
+    /// The last checkpoint.
+    #[must_use]
+    pub fn last(&self) -> Option<Checkpoint> {
+        self.checkpoints.last().map(|(_, checkpoint)| checkpoint.clone())
+    }
+
+    /// The keys of the rows, in order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        self.rows.iter().filter_map(|row| row.key.as_deref()).collect()
+    }
+
+    fn identities(&self) -> BTreeSet<String> {
+        self.rows.iter().map(Row::identity).collect()
+    }
+}
+
+/// Reads a stream to its end, checking every page.
+///
+/// # Errors
+/// What the source says, or the rule it breaks.
+pub async fn collect(
+    source: &dyn Source,
+    stream: &StreamSpec,
+    from: Option<Checkpoint>,
+) -> Result<Collected, Breach> {
+    let mut events = source.read(stream, from).await?;
+    let mut out = Collected::default();
+    loop {
+        let event = tokio::time::timeout(STEP, events.try_next()).await;
+        match event.map_err(|_| broken("S5", "a step of the read takes too long"))?? {
+            None => return Ok(out),
+            Some(SourceEvent::Checkpoint(checkpoint)) => {
+                out.checkpoints.push((out.rows.len(), checkpoint))
+            }
+            Some(SourceEvent::Page(page)) => take(&page, stream, &mut out)?,
+        }
+    }
+}
+
+/// Checks a source's stream against its contract, on a remote that does not change meanwhile, and gives what a full read gave.
+/// `repeats` is how many rows a read from the last checkpoint may give again.
+///
+/// # Errors
+/// The first rule that is broken.
+pub async fn check_source_contract(
+    source: &dyn Source,
+    stream: &str,
+    repeats: usize,
+) -> Result<Collected, Breach> {
+    source.check().await?;
+    let stream = &declared(source, stream).await?;
+    drop_early(source, stream).await?;
+    let all = collect(source, stream, None).await?;
+    let again = collect(source, stream, None).await?;
+    require("S3", all.rows == again.rows, "a second read from the beginning gives other rows")?;
+    let covered = all.checkpoints.last().map_or(0, |(rows, _)| *rows);
+    require(
+        "S1",
+        covered == all.rows.len(),
+        "the last rows of a read are covered by no checkpoint",
+    )?;
+    let known = all.identities();
+    for (rows, checkpoint) in &all.checkpoints {
+        let resumed = collect(source, stream, Some(stored(checkpoint)?)).await?.identities();
+        let before: BTreeSet<String> = all.rows.iter().take(*rows).map(Row::identity).collect();
+        let lost =
+            known.iter().filter(|id| !before.contains(*id) && !resumed.contains(*id)).count();
+        require(
+            "S2",
+            lost == 0,
+            &format!("resuming after row {rows} of {} loses {lost} rows", all.rows.len()),
+        )?;
+    }
+    if let Some(last) = all.last() {
+        let rest = collect(source, stream, Some(last.clone())).await?;
+        require(
+            "S2",
+            rest.identities().is_subset(&known),
+            "a read from the last checkpoint gives rows that did not exist",
+        )?;
+        let what = format!(
+            "a read from the last checkpoint repeats {} rows, more than {repeats}",
+            rest.rows.len()
+        );
+        require("S2", rest.rows.len() <= repeats, &what)?;
+        source.acknowledge(stream, &last).await?;
+        source.acknowledge(stream, &last).await?;
+    }
+    Ok(all)
+}
+
+async fn declared(source: &dyn Source, name: &str) -> Result<StreamSpec, Breach> {
+    let streams = source.streams().await?;
+    let names: BTreeSet<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
+    require("streams", names.len() == streams.len(), "two streams have one name")?;
+    let Some(stream) = streams.into_iter().find(|stream| stream.name == name) else {
+        return Err(broken("streams", &format!("there is no stream {name}")));
+    };
+    let fields: BTreeSet<&String> = stream.fields.iter().collect();
+    for (ours, rule) in &stream.mapping.0 {
+        for theirs in &rule.from {
+            require(
+                "streams",
+                fields.contains(theirs),
+                &format!("{ours} is read from {theirs}, which is no field"),
+            )?;
+        }
+    }
+    Ok(stream)
+}
+
+async fn drop_early(source: &dyn Source, stream: &StreamSpec) -> Result<(), Breach> {
+    let mut events = source.read(stream, None).await?;
+    let first = tokio::time::timeout(STEP, events.next()).await;
+    first.map_err(|_| broken("S5", "the first step of a read takes too long"))?.transpose()?;
+    drop(events);
+    Ok(())
+}
+
+fn take(page: &Page, stream: &StreamSpec, out: &mut Collected) -> Result<(), Breach> {
+    page.validate().map_err(|error| broken("S4", &error.to_string()))?;
+    let schema = page.fields.schema();
+    let mut columns: Vec<(&str, &StringArray)> = Vec::new();
+    for (field, column) in schema.fields().iter().zip(page.fields.columns()) {
+        let text =
+            column.as_any().downcast_ref().ok_or_else(|| broken("S4", "a column is not text"))?;
+        require(
+            "S4",
+            stream.fields.contains(field.name()),
+            &format!("column {} is not declared", field.name()),
+        )?;
+        columns.push((field.name(), text));
+    }
+    if let Some(keys) = &page.keys {
+        require(
+            "S4",
+            keys.iter().all(|key| key.is_some_and(|key| !key.is_empty())),
+            "a key is empty",
+        )?;
+    }
+    let cell = |column: &StringArray, row: usize| {
+        column.is_valid(row).then(|| column.value(row).to_owned())
+    };
+    for row in 0..page.rows() {
+        out.rows.push(Row {
+            key: page.keys.as_ref().and_then(|keys| cell(keys, row)),
+            fields: columns
+                .iter()
+                .filter_map(|(name, column)| Some(((*name).to_owned(), cell(column, row)?)))
+                .collect(),
+            raw: page.raw.as_ref().and_then(|raw| cell(raw, row)),
+            deleted: page
+                .deleted
+                .as_ref()
+                .and_then(|deleted| deleted.get(row))
+                .copied()
+                .unwrap_or_default(),
+        });
+    }
+    out.refused.extend(page.refused.iter().map(|refused| refused.code));
+    Ok(())
+}
+
+/// The checkpoint as it comes back from where it was stored.
+fn stored(checkpoint: &Checkpoint) -> Result<Checkpoint, Breach> {
+    let text =
+        serde_json::to_string(checkpoint).map_err(|error| broken("S3", &error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| broken("S3", &error.to_string()))
+}
+
+fn require(rule: &'static str, holds: bool, what: &str) -> Result<(), Breach> {
+    if holds { Ok(()) } else { Err(broken(rule, what)) }
+}
+
+fn broken(rule: &'static str, what: &str) -> Breach {
+    Breach::Rule { rule, what: what.to_owned() }
+}

@@ -1,0 +1,160 @@
+//! What every sink must keep, whatever is behind it: K1, K3 and "unchanged" on a repeat.
+//!
+//! The kit makes a new sink for each step, so that nothing a sink remembers can pass for something the remote has.
+
+#![expect(clippy::panic, reason = "a test kit fails by panicking")]
+
+use crate::sink::{DeliveryRow, Lookup, MatchKey, Operation, RowOutcome};
+use crate::{Result, Sink};
+
+/// The field that means "where the sink keeps our id" in a match key.
+const EXTERNAL_ID: &str = "external_id";
+
+/// Holds a sink against its contract. `make` gives a sink on the same remote each time it is called; `rows` are at least three
+/// creates of different people whom the remote does not have and would take.
+///
+/// - K1: outcomes stand in row order, also when the rows of one call fare differently.
+/// - K3: the rows sent again as doubtful creates make no second record, and land on the ids of the first time.
+/// - K4: what was reported as written is there for another sink at once.
+/// - A repeated write, as a create or as an update, is reported as unchanged.
+///
+/// # Panics
+/// When the contract is broken, saying which part.
+pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[DeliveryRow]) {
+    let fresh = || make().unwrap_or_else(|error| panic!("the sink cannot be made: {error}"));
+    let capability = fresh().capability();
+    assert!(rows.len() >= 3, "the kit needs at least three rows");
+    assert!(rows.len() <= capability.max_rows, "K5: the kit's rows are more than the sink takes");
+    assert!(rows.iter().all(|row| row.operation == Operation::Create && !row.doubtful));
+
+    assert!(write(&*fresh(), &[]).await.is_empty(), "K1: no rows, no outcomes");
+
+    let second = rows.get(1).map_or(&[][..], std::slice::from_ref);
+    let early = created(write(&*fresh(), second).await);
+    assert_eq!(early.len(), 1, "the row is created");
+
+    let mixed: Vec<DeliveryRow> =
+        rows.iter().enumerate().map(|(index, row)| doubtful(row, index == 1)).collect();
+    let outcomes = write(&*fresh(), &mixed).await;
+    let ids: Vec<String> = outcomes.iter().map(remote_id).collect();
+    for (index, outcome) in outcomes.iter().enumerate() {
+        let expected = match (index, outcome) {
+            (1, RowOutcome::Unchanged { remote_id }) => early.first() == Some(remote_id),
+            (1, _) => false,
+            (_, outcome) => matches!(outcome, RowOutcome::Created { .. }),
+        };
+        assert!(
+            expected,
+            "K1, K3: outcome {index} is {outcome:?}, but only the row with index 1 was there"
+        );
+    }
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), rows.len(), "different people have different remote ids");
+
+    let again: Vec<DeliveryRow> = rows.iter().rev().map(|row| doubtful(row, true)).collect();
+    let outcomes = write(&*fresh(), &again).await;
+    for (outcome, id) in outcomes.iter().zip(ids.iter().rev()) {
+        assert_unchanged(outcome, id, "K3: a doubtful create of what is there");
+    }
+
+    let updates: Vec<DeliveryRow> = rows
+        .iter()
+        .zip(&ids)
+        .map(|(row, id)| DeliveryRow {
+            operation: Operation::Update { remote_id: id.clone() },
+            ..row.clone()
+        })
+        .collect();
+    for (outcome, id) in write(&*fresh(), &updates).await.iter().zip(&ids) {
+        assert_unchanged(outcome, id, "an update to what is there");
+    }
+
+    if capability.lookup {
+        check_lookup(&*fresh(), rows, &ids).await;
+    }
+}
+
+/// K4, and that a lookup answers in order and finds exactly one record per row.
+async fn check_lookup(sink: &dyn Sink, rows: &[DeliveryRow], ids: &[String]) {
+    let key =
+        |value: &str| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: value.to_owned() }];
+    let mut wanted: Vec<Vec<MatchKey>> =
+        rows.iter().rev().map(|row| key(&row.prospect_id)).collect();
+    wanted.push(key("nobody-has-this-id"));
+    wanted.push(Vec::new());
+    let found =
+        sink.lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+    assert_eq!(found.len(), wanted.len(), "a lookup answers every row");
+    for (answer, id) in found.iter().zip(ids.iter().rev()) {
+        match answer {
+            Lookup::Found(record) => {
+                assert_eq!(&record.remote_id, id, "K4: a lookup by our id finds our record");
+                assert_eq!(record.matched_on, EXTERNAL_ID);
+            }
+            Lookup::Absent | Lookup::Ambiguous(_) => {
+                panic!(
+                    "K3, K4: our id must stand in exactly one record, but the lookup says {answer:?}"
+                )
+            }
+        }
+    }
+    for absent in found.iter().skip(ids.len()) {
+        assert_eq!(
+            absent,
+            &Lookup::Absent,
+            "nothing is found by an unknown id, nor by no key at all"
+        );
+    }
+    for id in ids {
+        let record =
+            sink.fetch(id).await.unwrap_or_else(|error| panic!("the fetch failed: {error}"));
+        assert_eq!(
+            record.map(|record| record.remote_id).as_ref(),
+            Some(id),
+            "K4: what was written can be fetched"
+        );
+    }
+}
+
+async fn write(sink: &dyn Sink, rows: &[DeliveryRow]) -> Vec<RowOutcome> {
+    let report = sink.write(rows).await.unwrap_or_else(|error| panic!("the write failed: {error}"));
+    let outcomes = report.into_outcomes();
+    assert_eq!(outcomes.len(), rows.len(), "K1: one outcome per row");
+    outcomes
+}
+
+fn doubtful(row: &DeliveryRow, doubtful: bool) -> DeliveryRow {
+    DeliveryRow { doubtful, ..row.clone() }
+}
+
+fn created(outcomes: Vec<RowOutcome>) -> Vec<String> {
+    let id = |outcome| match outcome {
+        RowOutcome::Created { remote_id } => Some(remote_id),
+        RowOutcome::Updated { .. }
+        | RowOutcome::Unchanged { .. }
+        | RowOutcome::Rejected { .. }
+        | RowOutcome::Retry { .. } => None,
+    };
+    outcomes.into_iter().filter_map(id).collect()
+}
+
+fn remote_id(outcome: &RowOutcome) -> String {
+    match outcome {
+        RowOutcome::Created { remote_id }
+        | RowOutcome::Updated { remote_id }
+        | RowOutcome::Unchanged { remote_id } => remote_id.clone(),
+        RowOutcome::Rejected { .. } | RowOutcome::Retry { .. } => {
+            panic!("K1: the remote takes all of the kit's rows, but one is {outcome:?}")
+        }
+    }
+}
+
+fn assert_unchanged(outcome: &RowOutcome, id: &str, what: &str) {
+    assert_eq!(
+        outcome,
+        &RowOutcome::Unchanged { remote_id: id.to_owned() },
+        "{what} changes nothing"
+    );
+}

@@ -1,0 +1,216 @@
+//! The one transaction over files and state.
+
+use headwater_model::tables::Table;
+use serde_json::Value;
+use sqlx::SqliteConnection;
+
+use crate::error::placed;
+use crate::fault::{self, FaultPoint};
+use crate::lake::catalog::Draft;
+use crate::lake::change::{self, Change};
+use crate::lake::snapshot::{DataFile, Snapshot};
+use crate::lake::writer::StagedFiles;
+use crate::ledger::{audit, cursor, intake, link, outbox, quarantine, run, suppression};
+use crate::{
+    AuditEntry, LinkUpdate, OutboxEntry, QuarantineMark, Result, RunStatus, Settlement, Store,
+    Suppression,
+};
+
+/// The number of a snapshot in the catalog; later ones are larger.
+pub type SnapshotId = i64;
+
+/// A change of the control tables that belongs to a commit.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum LedgerOp {
+    /// Queues a push, unless its delivery key is already known for the sink.
+    Enqueue(OutboxEntry),
+    /// Says what became of a push.
+    Settle(Settlement),
+    /// Says which remote record a prospect is.
+    Link(LinkUpdate),
+    /// Forgets which remote record a prospect is.
+    Unlink {
+        /// The sink.
+        sink: String,
+        /// The prospect.
+        prospect_id: String,
+    },
+    /// Adds a suppressed address.
+    Suppress(Suppression),
+    /// Says what became of a quarantined row.
+    Quarantine(QuarantineMark),
+    /// Adds an entry to the audit log.
+    Audit(AuditEntry),
+    /// Clears the content of a source's intake rows up to a sequence number, which this commit has taken over into the lake.
+    /// Their delivery keys stay, so that a repeated delivery is still known.
+    IntakeTaken {
+        /// The source.
+        source: String,
+        /// The last sequence number that was taken over.
+        upto: i64,
+    },
+    /// Clears a prospect's payloads and pushed fields for an erasure. What was to be sent is no longer sent.
+    ErasePayloads {
+        /// The prospect.
+        prospect_id: String,
+    },
+    /// Sets the counts and the end of the commit's own run.
+    FinishRun {
+        /// How it ended.
+        status: RunStatus,
+        /// Its counts.
+        counts: Value,
+    },
+}
+
+/// What is to happen together: files into tables, cursors forward, control rows. Nothing happens before
+/// [`Commit::execute`], and then all of it or nothing.
+#[derive(Debug)]
+#[must_use = "a commit does nothing until it is executed"]
+pub struct Commit {
+    store: Store,
+    run_id: String,
+    now: i64,
+    changes: Vec<Change>,
+    advances: Vec<Advance>,
+    ops: Vec<LedgerOp>,
+}
+
+#[derive(Debug)]
+struct Advance {
+    key: String,
+    seen: Option<i64>,
+    value: String,
+}
+
+impl Commit {
+    pub(crate) fn new(store: Store, run_id: &str, now: i64) -> Self {
+        Self {
+            store,
+            run_id: run_id.to_owned(),
+            now,
+            changes: Vec::new(),
+            advances: Vec::new(),
+            ops: Vec::new(),
+        }
+    }
+
+    /// Adds files to their table. Appends of several runs do not conflict.
+    pub fn append(&mut self, files: StagedFiles) -> &mut Self {
+        self.changes.push(Change::Append(files));
+        self
+    }
+
+    /// Replaces every row of a table by the rows of new files (none: the table becomes empty). It is a conflict if the table
+    /// was changed after `base`, the snapshot that the new rows were computed from. The old files stay for time travel until
+    /// they are swept.
+    pub fn replace(
+        &mut self,
+        base: &Snapshot,
+        table: &'static Table,
+        files: Vec<StagedFiles>,
+    ) -> &mut Self {
+        self.changes.push(Change::Replace { table, seen: base.version(table), files });
+        self
+    }
+
+    /// Replaces some files of a table by new ones, for compaction and erasure. It is a conflict if one of the old files is no
+    /// longer live; appends in the meantime are none.
+    pub fn rewrite(
+        &mut self,
+        table: &'static Table,
+        old: &[DataFile],
+        files: Vec<StagedFiles>,
+    ) -> &mut Self {
+        self.changes.push(Change::Rewrite {
+            table,
+            old: old.iter().map(|file| file.id).collect(),
+            files,
+        });
+        self
+    }
+
+    /// Moves a cursor. `seen` is the sequence that was read (`None`: there was no cursor); if it is no longer the current one,
+    /// the commit is a conflict.
+    pub fn advance(&mut self, key: &str, seen: Option<i64>, value: &Value) -> &mut Self {
+        self.advances.push(Advance { key: key.to_owned(), seen, value: value.to_string() });
+        self
+    }
+
+    /// Adds a change of the control tables.
+    pub fn ledger(&mut self, op: LedgerOp) -> &mut Self {
+        self.ops.push(op);
+        self
+    }
+
+    /// Does it all in one transaction. The result is the snapshot it made; without a change of files there is no new one, and
+    /// the result is the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Conflict`] if somebody else changed what this builds on; after this and any other error nothing is changed.
+    pub async fn execute(self) -> Result<SnapshotId> {
+        let store = self.store.clone();
+        fault::point(FaultPoint::AfterFilesBeforeCommit);
+        let id = placed("committing", store.ledger(), self.transact()).await?;
+        fault::point(FaultPoint::AfterCommit);
+        Ok(id)
+    }
+
+    async fn transact(self) -> Result<SnapshotId> {
+        let Self { store, run_id, now, changes, advances, ops } = self;
+        let mut tx = store.begin().await?;
+        let connection = tx.connection();
+        let mut draft = Draft::on_head(connection).await?;
+        for change in changes {
+            change::apply(connection, &store, &mut draft, change).await?;
+        }
+        let mut id = draft.id - 1;
+        if !draft.is_empty() {
+            let note = serde_json::json!({ "run_id": run_id }).to_string();
+            draft.write(connection, now, Some(&note)).await?;
+            id = draft.id;
+        }
+        for Advance { key, seen, value } in advances {
+            cursor::advance(connection, &key, seen, &value, (&run_id, now)).await?;
+        }
+        for op in ops {
+            apply_op(connection, op, &run_id, now).await?;
+        }
+        fault::point(FaultPoint::InsideCommitBeforeCommit);
+        tx.commit().await?;
+        Ok(id)
+    }
+}
+
+async fn apply_op(
+    connection: &mut SqliteConnection,
+    op: LedgerOp,
+    run_id: &str,
+    now: i64,
+) -> Result<()> {
+    match op {
+        LedgerOp::Enqueue(entry) => outbox::enqueue(connection, &entry, run_id, now).await,
+        LedgerOp::Settle(settlement) => outbox::settle(connection, &settlement, now).await,
+        LedgerOp::Link(update) => link::upsert(connection, &update, now).await,
+        LedgerOp::Unlink { sink, prospect_id } => {
+            link::remove(connection, &sink, &prospect_id).await
+        }
+        LedgerOp::Suppress(suppression) => {
+            suppression::add(connection, &suppression).await.map(|_| ())
+        }
+        LedgerOp::Quarantine(mark) => quarantine::mark(connection, &mark, run_id, now).await,
+        LedgerOp::Audit(entry) => audit::append(connection, &entry, now).await,
+        LedgerOp::IntakeTaken { source, upto } => {
+            intake::clear_taken(connection, &source, upto).await
+        }
+        LedgerOp::ErasePayloads { prospect_id } => {
+            outbox::erase(connection, &prospect_id, now).await?;
+            link::erase(connection, &prospect_id).await
+        }
+        LedgerOp::FinishRun { status, counts } => {
+            run::finish(connection, run_id, status, &counts, (None, now)).await
+        }
+    }
+}

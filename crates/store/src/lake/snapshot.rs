@@ -1,0 +1,246 @@
+//! One pinned state of the lake: which files each table has.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use headwater_model::tables::Table;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use crate::lake::catalog::Entries;
+use crate::lake::place::{folder_name, partition_of};
+use crate::lake::reader::TableReader;
+use crate::{Result, SnapshotId, StoreError};
+
+/// A file of a table that is live in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its id in the catalog.
+    pub id: i64,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The folder of its partition, if it has one.
+    pub partition: Option<String>,
+    /// How many rows it has.
+    pub rows: i64,
+    /// How large it is.
+    pub bytes: i64,
+    /// The snapshot that added it.
+    pub begin_snapshot: SnapshotId,
+}
+
+/// The lake as one commit left it. Later commits do not change what it sees; only a sweep past its age removes its files.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    id: SnapshotId,
+    tables: HashMap<&'static str, State>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    files: Vec<DataFile>,
+    version: i64,
+    /// Somebody else deleted or inserted rows in a way that our files do not show.
+    hidden_changes: bool,
+}
+
+impl Snapshot {
+    /// The snapshot's id in the catalog.
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    /// The table's live files, oldest first.
+    #[must_use]
+    pub fn files(&self, table: &Table) -> &[DataFile] {
+        self.tables.get(table.name).map_or(&[], |state| &state.files)
+    }
+
+    /// How many rows the table has.
+    #[must_use]
+    pub fn rows(&self, table: &Table) -> i64 {
+        self.files(table).iter().map(|file| file.rows).sum()
+    }
+
+    /// The last snapshot up to this one that changed the table's rows; 0 if none did. Two snapshots with the same version of a
+    /// table show the same rows.
+    #[must_use]
+    pub fn version(&self, table: &Table) -> i64 {
+        self.tables.get(table.name).map_or(0, |state| state.version)
+    }
+
+    /// Reads a table batch by batch: the named columns in that order (none named: all), of one partition if one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown column, [`StoreError::Unsupported`] if somebody else deleted or inserted rows
+    /// outside of our files.
+    pub fn read(
+        &self,
+        table: &'static Table,
+        columns: &[&str],
+        partition: Option<&str>,
+    ) -> Result<TableReader> {
+        let folder = partition.map(folder_name);
+        self.reader(table, columns, |file| folder.is_none() || file.partition == folder)
+    }
+
+    /// As [`Snapshot::read`], but only the files that were added after a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::read`].
+    pub fn read_since(
+        &self,
+        table: &'static Table,
+        columns: &[&str],
+        after: SnapshotId,
+    ) -> Result<TableReader> {
+        self.reader(table, columns, |file| file.begin_snapshot > after)
+    }
+
+    /// Whether the files of a table show all of its rows; anything that reads the files itself must ask first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unsupported`] if somebody else deleted or inserted rows outside of our files.
+    pub fn check_readable(&self, table: &Table) -> Result<()> {
+        if self.tables.get(table.name).is_some_and(|state| state.hidden_changes) {
+            return Err(StoreError::Unsupported {
+                what: format!(
+                    "table `{}` with rows deleted or inlined by another writer",
+                    table.name
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    fn reader(
+        &self,
+        table: &'static Table,
+        columns: &[&str],
+        wanted: impl Fn(&DataFile) -> bool,
+    ) -> Result<TableReader> {
+        self.check_readable(table)?;
+        TableReader::new(
+            table,
+            columns,
+            self.files(table).iter().filter(|file| wanted(file)).cloned().collect(),
+        )
+    }
+}
+
+/// Loads a snapshot within a transaction: the head, or a past one that is not yet swept.
+pub(crate) async fn load(
+    connection: &mut SqliteConnection,
+    entries: &Entries,
+    at: Option<SnapshotId>,
+) -> Result<Snapshot> {
+    let id: Option<i64> = sqlx::query_scalar(
+        "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_id = ?1 OR ?1 IS NULL",
+    )
+    .bind(at)
+    .fetch_one(&mut *connection)
+    .await?;
+    let id =
+        id.ok_or_else(|| StoreError::not_found(format!("snapshot {}", at.unwrap_or_default())))?;
+    let mut tables: HashMap<&'static str, State> = HashMap::with_capacity(entries.len());
+    let names: HashMap<i64, &'static str> =
+        entries.values().map(|entry| (entry.id, entry.table.name)).collect();
+    load_files(connection, entries, &names, id, &mut tables).await?;
+    for (table_id, version) in versions(connection, id).await? {
+        if let Some(name) = names.get(&table_id) {
+            tables.entry(name).or_default().version = version;
+        }
+    }
+    for table_id in hidden(connection, id).await? {
+        if let Some(name) = names.get(&table_id) {
+            tables.entry(name).or_default().hidden_changes = true;
+        }
+    }
+    Ok(Snapshot { id, tables })
+}
+
+async fn load_files(
+    connection: &mut SqliteConnection,
+    entries: &Entries,
+    names: &HashMap<i64, &'static str>,
+    id: SnapshotId,
+    tables: &mut HashMap<&'static str, State>,
+) -> Result<()> {
+    let rows = sqlx::query(
+        "SELECT table_id, data_file_id, path, path_is_relative, record_count, file_size_bytes, begin_snapshot, \
+         mapping_id IS NOT NULL OR partial_max IS NOT NULL \
+         FROM ducklake_data_file WHERE begin_snapshot <= ?1 AND (end_snapshot IS NULL OR end_snapshot > ?1) ORDER BY data_file_id",
+    )
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let Some(entry) = names.get(&row.try_get::<i64, _>(0)?).and_then(|name| entries.get(name))
+        else {
+            continue;
+        };
+        let path: String = row.try_get(2)?;
+        let relative: bool = row.try_get(3)?;
+        let state = tables.entry(entry.table.name).or_default();
+        // Files that need a name mapping, or hold rows of several snapshots, are none of ours.
+        state.hidden_changes |= row.try_get::<bool, _>(7)?;
+        state.files.push(DataFile {
+            id: row.try_get(1)?,
+            partition: relative.then(|| partition_of(&path).map(str::to_owned)).flatten(),
+            path: if relative { entry.folder.join(path) } else { PathBuf::from(path) },
+            rows: row.try_get(4)?,
+            bytes: row.try_get(5)?,
+            begin_snapshot: row.try_get(6)?,
+        });
+    }
+    Ok(())
+}
+
+/// The last snapshot that touched each table's rows. Swept files no longer tell, so our own record counts too.
+pub(crate) async fn versions(
+    connection: &mut SqliteConnection,
+    upto: SnapshotId,
+) -> Result<Vec<(i64, i64)>> {
+    let rows = sqlx::query(
+        "SELECT table_id, max(version) FROM ( \
+           SELECT table_id, begin_snapshot AS version FROM ducklake_data_file \
+           UNION ALL SELECT table_id, end_snapshot FROM ducklake_data_file \
+           UNION ALL SELECT table_id, begin_snapshot FROM ducklake_delete_file \
+           UNION ALL SELECT table_id, version FROM hw_table \
+         ) WHERE version <= ? GROUP BY table_id",
+    )
+    .bind(upto)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Tables with live delete files, or with rows or deletions that DuckDB keeps inside the catalog.
+async fn hidden(connection: &mut SqliteConnection, id: SnapshotId) -> Result<HashSet<i64>> {
+    let deleted: Vec<i64> = sqlx::query_scalar(
+        "SELECT table_id FROM ducklake_delete_file WHERE begin_snapshot <= ?1 AND (end_snapshot IS NULL OR end_snapshot > ?1)",
+    )
+    .bind(id)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut hidden: HashSet<i64> = deleted.into_iter().collect();
+    let inlined: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND (name GLOB 'ducklake_inlined_data_[0-9]*' OR name GLOB 'ducklake_inlined_delete_[0-9]*')",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for name in inlined {
+        let digits = name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let table_id = digits.split('_').next().and_then(|digits| digits.parse::<i64>().ok());
+        // The name comes from the catalog itself; the pattern above leaves letters, digits and underscores at its start.
+        let some =
+            AssertSqlSafe(format!("SELECT 1 FROM \"{}\" LIMIT 1", name.replace('"', "\"\"")));
+        if sqlx::query(some).fetch_optional(&mut *connection).await?.is_some() {
+            hidden.extend(table_id);
+        }
+    }
+    Ok(hidden)
+}

@@ -1,0 +1,287 @@
+//! Writes rows into Parquet files that a commit can then add to a table.
+//!
+//! Memory is bounded by one row group of encoded pages. A file gets its name only when it is complete and on the disk.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type};
+use headwater_model::tables::{ColumnType, Table};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::fault::{self, FaultPoint};
+use crate::lake::catalog::Entry;
+use crate::lake::place::Place;
+use crate::lake::stats::{self, ColumnStats, Counted};
+use crate::{Result, StoreError};
+
+/// DuckDB's own row group; small enough to skip by, large enough to compress well.
+const ROW_GROUP_ROWS: usize = 122_880;
+/// Ends a row group of very wide rows early, so that memory stays bounded.
+const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+/// Past this size a table goes on in a new file: erasure rewrites whole files.
+const FILE_BYTES: usize = 512 * 1024 * 1024;
+/// How many leading values decide whether a column gets a dictionary.
+const SAMPLE_ROWS: usize = 1024;
+
+/// Writes the rows of one table, or of one partition of it. Dropping it unfinished leaves nothing behind.
+#[derive(Debug)]
+pub struct TableWriter {
+    entry: Arc<Entry>,
+    lake: PathBuf,
+    partition: Option<String>,
+    open: Option<OpenFile>,
+    done: Vec<StagedFile>,
+}
+
+/// Complete files of one table that no commit has named yet. If none ever does, a later sweep removes them.
+#[derive(Debug)]
+pub struct StagedFiles {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) files: Vec<StagedFile>,
+}
+
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    pub(crate) relative: String,
+    pub(crate) rows: i64,
+    pub(crate) bytes: i64,
+    pub(crate) footer_bytes: i64,
+    pub(crate) columns: Vec<ColumnStats>,
+}
+
+impl StagedFiles {
+    /// The table that the files belong to.
+    #[must_use]
+    pub fn table(&self) -> &'static Table {
+        self.entry.table
+    }
+
+    /// How many rows the files hold.
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Whether there is no file, because there was no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+impl TableWriter {
+    pub(crate) fn new(entry: Arc<Entry>, lake: &Path, partition: Option<&str>) -> Self {
+        Self {
+            entry,
+            lake: lake.to_owned(),
+            partition: partition.map(str::to_owned),
+            open: None,
+            done: Vec::new(),
+        }
+    }
+
+    /// Writes the rows of a batch, whose columns must be those of the table, in its order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Misfit`] if they are not, or a required value is missing; [`StoreError::DiskFull`] and
+    /// [`StoreError::Io`] from the files. After an error the writer can only be dropped.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = self.fit(batch)?;
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(OpenFile::create(&self.entry, self.partition.as_deref(), &batch)?),
+        };
+        open.write(&batch)?;
+        if open.writer.bytes_written() >= FILE_BYTES {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    /// Completes the files: they are on the disk under their own names when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`TableWriter::write`].
+    pub fn finish(mut self) -> Result<StagedFiles> {
+        self.close()?;
+        let files = std::mem::take(&mut self.done);
+        Ok(StagedFiles { entry: Arc::clone(&self.entry), files })
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let path = open.place.path.clone();
+        self.done.push(open.finish(&self.entry)?);
+        // A new name is only safe once its folder is on the disk, and so for every new folder above it.
+        for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.lake)) {
+            sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
+    /// The same columns under the table's own schema, which carries the field ids.
+    fn fit(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let Entry { table, schema, .. } = self.entry.as_ref();
+        let misfit = |why: String| StoreError::Misfit { table: table.name, why };
+        let (given, wanted) = (batch.schema(), schema.fields());
+        if !given
+            .fields()
+            .iter()
+            .map(|field| field.name())
+            .eq(wanted.iter().map(|field| field.name()))
+        {
+            return Err(misfit("its columns have other names or another order".to_owned()));
+        }
+        RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
+            .map_err(|error| misfit(error.to_string()))
+    }
+}
+
+/// A file that is being written. Until it is finished, dropping it removes it.
+#[derive(Debug)]
+struct OpenFile {
+    place: Place,
+    writer: ArrowWriter<File>,
+    counted: Vec<Counted>,
+    complete: bool,
+}
+
+impl OpenFile {
+    fn create(entry: &Entry, partition: Option<&str>, first: &RecordBatch) -> Result<Self> {
+        let place = Place::new(&entry.folder, partition)?;
+        let folder = place.path.parent().unwrap_or(&entry.folder);
+        fs::create_dir_all(folder).map_err(StoreError::io(folder))?;
+        let file = File::options().create_new(true).read(true).write(true).open(&place.temporary);
+        let file = file.map_err(StoreError::io(&place.temporary))?;
+        let properties = properties(entry.table, first);
+        let writer = ArrowWriter::try_new(file, Arc::clone(&entry.schema), Some(properties))
+            .map_err(|error| {
+                discard(&place.temporary);
+                StoreError::parquet(&place.temporary)(error)
+            })?;
+        Ok(Self {
+            place,
+            writer,
+            counted: vec![Counted::default(); entry.table.columns.len()],
+            complete: false,
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        for (counted, column) in self.counted.iter_mut().zip(batch.columns()) {
+            counted.rows += column.len();
+            counted.nulls += column.null_count();
+            if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
+                counted.has_nan |= floats.iter().flatten().any(f64::is_nan);
+            }
+        }
+        self.writer.write(batch).map_err(StoreError::parquet(&self.place.temporary))
+    }
+
+    fn finish(mut self, entry: &Entry) -> Result<StagedFile> {
+        let path = &self.place.temporary;
+        let footer = self.writer.finish().map_err(StoreError::parquet(path))?;
+        self.writer.inner().sync_all().map_err(StoreError::io(path))?;
+        let (bytes, footer_bytes) = sizes(self.writer.inner()).map_err(StoreError::io(path))?;
+        fault::point(FaultPoint::AfterFileBeforeRename);
+        fs::rename(path, &self.place.path).map_err(StoreError::io(&self.place.path))?;
+        self.complete = true;
+        let columns = entry
+            .table
+            .columns
+            .iter()
+            .zip(&self.counted)
+            .enumerate()
+            .map(|(leaf, (column, counted))| stats::of_column(column, leaf, *counted, &footer))
+            .collect();
+        let rows = footer.file_metadata().num_rows();
+        Ok(StagedFile {
+            relative: std::mem::take(&mut self.place.relative),
+            rows,
+            bytes,
+            footer_bytes,
+            columns,
+        })
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if !self.complete {
+            discard(&self.place.temporary);
+        }
+    }
+}
+
+fn discard(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "unfinished file could not be removed; a later sweep will do it");
+    }
+}
+
+/// A file's size, and that of its footer, which DuckDB wants to know so that it can read it at once.
+fn sizes(mut file: &File) -> std::io::Result<(i64, i64)> {
+    let bytes = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::End(-8))?;
+    let mut footer = [0; 4];
+    file.read_exact(&mut footer)?;
+    Ok((i64::try_from(bytes).unwrap_or(i64::MAX), u32::from_le_bytes(footer).into()))
+}
+
+fn sync_folder(folder: &Path) -> Result<()> {
+    // Folders cannot be opened as files everywhere; where they cannot, the system syncs names by itself.
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))?;
+    }
+    Ok(())
+}
+
+/// How each column is encoded. The first rows decide where a dictionary pays: it does not for ids, addresses and raw text, and
+/// building one only to give it up costs as much as everything else.
+fn properties(table: &Table, first: &RecordBatch) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    for (column, values) in table.columns.iter().zip(first.columns()) {
+        let path = || ColumnPath::from(column.name);
+        if column.personal {
+            properties = properties.set_column_statistics_enabled(path(), EnabledStatistics::None);
+        }
+        properties = match column.kind {
+            ColumnType::Text if repeats(values) => {
+                properties.set_column_dictionary_enabled(path(), true)
+            }
+            ColumnType::Instant | ColumnType::Int | ColumnType::Day => {
+                properties.set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
+            }
+            ColumnType::Text | ColumnType::Float | ColumnType::Bool | ColumnType::Money => {
+                properties
+            }
+        };
+    }
+    properties.build()
+}
+
+/// Whether at least half of the leading values are repetitions.
+fn repeats(values: &dyn Array) -> bool {
+    debug_assert_eq!(values.data_type(), &DataType::Utf8, "text columns are Utf8");
+    let Some(texts) = values.as_string_opt::<i32>() else { return false };
+    let sample: Vec<&str> = texts.iter().flatten().take(SAMPLE_ROWS).collect();
+    sample.iter().collect::<HashSet<_>>().len() * 2 <= sample.len()
+}

@@ -1,0 +1,61 @@
+//! The ledger: control tables beside the lake's catalog.
+
+pub(crate) mod audit;
+pub(crate) mod cursor;
+pub(crate) mod intake;
+pub(crate) mod link;
+pub(crate) mod meta;
+pub(crate) mod outbox;
+pub(crate) mod quarantine;
+pub(crate) mod run;
+pub(crate) mod suppression;
+
+use serde_json::Value;
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::lake::catalog::has_table;
+use crate::{Result, StoreError};
+
+const DDL: &str = include_str!("../control.sql");
+/// The layout of the control tables; raised with every change of `control.sql`.
+const VERSION: i64 = 1;
+
+/// Whether there are control tables; an error if they are newer than this version.
+pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
+    if !has_table(connection, "hw_meta").await? {
+        return Ok(false);
+    }
+    let found = meta::get(connection, meta::SCHEMA_VERSION).await?.unwrap_or_default();
+    match found.parse::<i64>() {
+        Ok(VERSION) => Ok(true),
+        Ok(newer) if newer > VERSION => Err(StoreError::format(format!(
+            "the ledger was written by a newer version (layout {newer}, this one knows {VERSION}); use that version"
+        ))),
+        _ => Err(StoreError::format(format!("the ledger has the unknown layout `{found}`"))),
+    }
+}
+
+pub(crate) async fn bootstrap(connection: &mut SqliteConnection) -> Result<()> {
+    sqlx::raw_sql(DDL).execute(&mut *connection).await?;
+    meta::set(connection, meta::SCHEMA_VERSION, &VERSION.to_string()).await
+}
+
+/// A JSON column. Only this crate writes them, so one that does not parse means a damaged ledger.
+fn json(row: &SqliteRow, column: &str) -> Result<Value> {
+    let text: &str = row.try_get(column)?;
+    serde_json::from_str(text).map_err(|_| {
+        StoreError::format(format!("the ledger is damaged: column `{column}` holds no JSON"))
+    })
+}
+
+fn optional_json(row: &SqliteRow, column: &str) -> Result<Option<Value>> {
+    match row.try_get::<Option<&str>, _>(column)? {
+        None => Ok(None),
+        Some(_) => json(row, column).map(Some),
+    }
+}
+
+/// A column that holds one word of an enum.
+fn word<T: std::str::FromStr<Err = StoreError>>(row: &SqliteRow, column: &str) -> Result<T> {
+    row.try_get::<&str, _>(column)?.parse()
+}

@@ -1,0 +1,382 @@
+//! `hw_outbox`: what is to be pushed, and what became of it.
+//!
+//! A row goes from `pending` (or `retry`) to `sent`, which is durable *before* the remote is called, and from there to an outcome.
+//! So a row that a crash left as `sent` is doubtful: the remote may have it. Such rows are looked up first, never just sent again.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
+
+use crate::error::placed;
+use crate::fault::{self, FaultPoint};
+use crate::ledger::{json, link, optional_json, word};
+use crate::words::words;
+use crate::{LinkUpdate, Result, Store, StoreError};
+
+/// How many ids one statement names; SQLite allows some thirty thousand.
+const IDS_PER_STATEMENT: usize = 500;
+
+words! {
+    /// What is to be done with the remote record.
+    DeliveryOp {
+        /// Make one.
+        Create = "create",
+        /// Change one.
+        Update = "update",
+    }
+}
+
+words! {
+    /// How a push stands.
+    OutboxState {
+        /// It waits for its first attempt.
+        Pending = "pending",
+        /// It waits for another attempt.
+        Retry = "retry",
+        /// The remote is being called, or was when the process died.
+        Sent = "sent",
+        /// The remote has it.
+        Written = "written",
+        /// The remote had it already.
+        Unchanged = "unchanged",
+        /// The remote refused it.
+        Rejected = "rejected",
+        /// A policy holds it back.
+        HeldBack = "held_back",
+    }
+}
+
+words! {
+    /// What became of a push.
+    Outcome {
+        /// The remote has it.
+        Written = "written",
+        /// The remote had it already.
+        Unchanged = "unchanged",
+        /// The remote refused it.
+        Rejected = "rejected",
+        /// A policy holds it back.
+        HeldBack = "held_back",
+        /// It is to be tried again.
+        Retry = "retry",
+    }
+}
+
+/// A push to be queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// The sink.
+    pub sink: String,
+    /// The prospect.
+    pub prospect_id: String,
+    /// Made of the prospect and the content; the same key is queued once per sink.
+    pub delivery_key: String,
+    /// What is to be done.
+    pub op: DeliveryOp,
+    /// The remote record, if it is known.
+    pub remote_id: Option<String>,
+    /// What is to be pushed.
+    pub payload: Value,
+    /// What the remote had before, for an undo.
+    pub before: Option<Value>,
+}
+
+/// A push as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its id.
+    pub id: i64,
+    /// What is to be pushed.
+    pub entry: OutboxEntry,
+    /// How it stands.
+    pub state: OutboxState,
+    /// How often the remote was called.
+    pub attempts: i64,
+    /// When it may be tried again.
+    pub next_attempt_at: Option<i64>,
+    /// Why it stands so.
+    pub reason: Option<String>,
+    /// The run that queued it.
+    pub run_id: String,
+    /// When it was queued.
+    pub created_at: i64,
+    /// When it changed last.
+    pub updated_at: i64,
+}
+
+/// What became of one push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The push.
+    pub id: i64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The remote record, if it is now known.
+    pub remote_id: Option<String>,
+    /// Why, in words without a person's data.
+    pub reason: Option<String>,
+    /// For a retry: when at the earliest.
+    pub next_attempt_at: Option<i64>,
+    /// What is now known of the remote record.
+    pub link: Option<LinkUpdate>,
+}
+
+impl Store {
+    /// A sink's pushes that may be tried now, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<OutboxRow>> {
+        placed("reading the outbox", self.ledger(), async {
+            let rows = sqlx::query(
+                "SELECT * FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry') AND coalesce(next_attempt_at, ?2) <= ?2 \
+                 ORDER BY id LIMIT ?",
+            )
+            .bind(sink)
+            .bind(now)
+            .bind(limit)
+            .fetch_all(self.pool())
+            .await?;
+            rows.iter().map(row_of).collect()
+        })
+        .await
+    }
+
+    /// A sink's pushes that were being sent when a process died: the remote may or may not have them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_doubtful(&self, sink: &str) -> Result<Vec<OutboxRow>> {
+        placed("reading the outbox", self.ledger(), async {
+            let rows = sqlx::query(
+                "SELECT * FROM hw_outbox WHERE sink = ? AND state = 'sent' ORDER BY id",
+            )
+            .bind(sink)
+            .fetch_all(self.pool())
+            .await?;
+            rows.iter().map(row_of).collect()
+        })
+        .await
+    }
+
+    /// Pushes by their ids, in the order of the ids.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_rows(&self, ids: &[i64]) -> Result<Vec<OutboxRow>> {
+        placed("reading the outbox", self.ledger(), async {
+            let mut found = Vec::with_capacity(ids.len());
+            for chunk in ids.chunks(IDS_PER_STATEMENT) {
+                let mut query =
+                    QueryBuilder::<Sqlite>::new("SELECT * FROM hw_outbox WHERE id IN (");
+                push_ids(&mut query, chunk);
+                let rows = query.push(" ORDER BY id").build().fetch_all(self.pool()).await?;
+                for row in &rows {
+                    found.push(row_of(row)?);
+                }
+            }
+            found.sort_by_key(|row: &OutboxRow| row.id);
+            Ok(found)
+        })
+        .await
+    }
+
+    /// How many pushes stand how, by sink.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_counts(&self) -> Result<BTreeMap<String, BTreeMap<OutboxState, i64>>> {
+        placed("reading the outbox", self.ledger(), async {
+            let rows = sqlx::query(
+                "SELECT sink, state, count(*) AS pushes FROM hw_outbox GROUP BY sink, state",
+            )
+            .fetch_all(self.pool())
+            .await?;
+            let mut counts: BTreeMap<String, BTreeMap<OutboxState, i64>> = BTreeMap::new();
+            for row in &rows {
+                counts
+                    .entry(row.try_get("sink")?)
+                    .or_default()
+                    .insert(word(row, "state")?, row.try_get("pushes")?);
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
+    /// Notes that the remote is about to be called with these pushes. It is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if one of them no longer waits; then none is marked.
+    pub async fn outbox_mark_sent(&self, ids: &[i64], now: i64) -> Result<()> {
+        let mark = "UPDATE hw_outbox SET state = 'sent', attempts = attempts + 1, next_attempt_at = NULL, updated_at = ";
+        placed(
+            "marking pushes as sent",
+            self.ledger(),
+            self.move_all(ids, mark, " AND state IN ('pending', 'retry')", now),
+        )
+        .await?;
+        fault::point(FaultPoint::AfterSentBeforeSettle);
+        Ok(())
+    }
+
+    /// Lets doubtful pushes wait for another attempt, once it is known that the remote does not have them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if one of them is not doubtful; then none is changed.
+    pub async fn outbox_requeue(&self, ids: &[i64], now: i64) -> Result<()> {
+        let mark = "UPDATE hw_outbox SET state = 'retry', next_attempt_at = NULL, updated_at = ";
+        placed(
+            "queueing pushes again",
+            self.ledger(),
+            self.move_all(ids, mark, " AND state = 'sent'", now),
+        )
+        .await
+    }
+
+    /// Notes what became of pushes, and what is now known of the remote records, in one transaction. Inside a commit, use
+    /// [`crate::LedgerOp::Settle`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if one of them has an outcome already; then nothing is changed.
+    pub async fn outbox_settle(&self, settlements: &[Settlement], now: i64) -> Result<()> {
+        placed("settling pushes", self.ledger(), async {
+            let mut tx = self.begin().await?;
+            for settlement in settlements {
+                settle(tx.connection(), settlement, now).await?;
+            }
+            fault::point(FaultPoint::InsideSettleBeforeCommit);
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn move_all(
+        &self,
+        ids: &[i64],
+        update: &'static str,
+        only: &'static str,
+        now: i64,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for chunk in ids.chunks(IDS_PER_STATEMENT) {
+            let mut query = QueryBuilder::<Sqlite>::new(update);
+            query.push_bind(now).push(" WHERE id IN (");
+            push_ids(&mut query, chunk);
+            let moved = query.push(only).build().execute(tx.connection()).await?;
+            if usize::try_from(moved.rows_affected()) != Ok(chunk.len()) {
+                return Err(StoreError::conflict("a push of the outbox"));
+            }
+        }
+        tx.commit().await
+    }
+}
+
+pub(crate) async fn enqueue(
+    connection: &mut SqliteConnection,
+    entry: &OutboxEntry,
+    run_id: &str,
+    now: i64,
+) -> Result<()> {
+    let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
+    sqlx::query(
+        "INSERT INTO hw_outbox(sink, prospect_id, delivery_key, op, remote_id, payload, before, state, attempts, run_id, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', 0, ?, ?9, ?9) ON CONFLICT(sink, delivery_key) DO NOTHING",
+    )
+    .bind(sink)
+    .bind(prospect_id)
+    .bind(delivery_key)
+    .bind(op.as_str())
+    .bind(remote_id)
+    .bind(payload.to_string())
+    .bind(before.as_ref().map(Value::to_string))
+    .bind(run_id)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn settle(
+    connection: &mut SqliteConnection,
+    settlement: &Settlement,
+    now: i64,
+) -> Result<()> {
+    let Settlement { id, outcome, remote_id, reason, next_attempt_at, link } = settlement;
+    let settled = sqlx::query(
+        "UPDATE hw_outbox SET state = ?, remote_id = coalesce(?, remote_id), reason = ?, next_attempt_at = ?, updated_at = ? \
+         WHERE id = ? AND state IN ('pending', 'retry', 'sent')",
+    )
+    .bind(outcome.as_str())
+    .bind(remote_id)
+    .bind(reason)
+    .bind(next_attempt_at)
+    .bind(now)
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    if settled.rows_affected() != 1 {
+        return Err(StoreError::conflict(format!("push {id} of the outbox")));
+    }
+    match link {
+        Some(update) => link::upsert(connection, update, now).await,
+        None => Ok(()),
+    }
+}
+
+/// Clears what a prospect's pushes held. Those that wait are held back: there is nothing left to send.
+pub(crate) async fn erase(
+    connection: &mut SqliteConnection,
+    prospect_id: &str,
+    now: i64,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE hw_outbox SET payload = '{}', before = NULL, updated_at = ?2, \
+         reason = CASE WHEN state IN ('pending', 'retry') THEN 'erased' ELSE reason END, \
+         state = CASE WHEN state IN ('pending', 'retry') THEN 'held_back' ELSE state END WHERE prospect_id = ?1",
+    )
+    .bind(prospect_id)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
+    query.push(")");
+}
+
+fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
+    let entry = OutboxEntry {
+        sink: row.try_get("sink")?,
+        prospect_id: row.try_get("prospect_id")?,
+        delivery_key: row.try_get("delivery_key")?,
+        op: word(row, "op")?,
+        remote_id: row.try_get("remote_id")?,
+        payload: json(row, "payload")?,
+        before: optional_json(row, "before")?,
+    };
+    Ok(OutboxRow {
+        id: row.try_get("id")?,
+        entry,
+        state: word(row, "state")?,
+        attempts: row.try_get("attempts")?,
+        next_attempt_at: row.try_get("next_attempt_at")?,
+        reason: row.try_get("reason")?,
+        run_id: row.try_get("run_id")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
