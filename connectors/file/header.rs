@@ -8,6 +8,8 @@ pub(super) const MAX_COLUMNS: usize = 4096;
 /// A row that may be the one with the column names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
+    /// Where it starts in a text, in bytes.
+    pub(super) start: usize,
     /// The line it starts on, counted from one.
     pub(super) line: u64,
     /// Its cells, trimmed.
@@ -36,10 +38,11 @@ pub(super) fn usual_width(widths: impl Iterator<Item = usize>) -> usize {
 ///
 /// Only what looks like a preamble is passed over (a title, an export date): a row of nearly the usual width stays the header
 /// even if the rows are wider, because a wrong header is worse than refused rows.
-pub(super) fn find<'a>(rows: impl Iterator<Item = &'a Candidate> + Clone) -> Option<usize> {
-    let width = usual_width(rows.clone().map(|row| row.cells.len()));
-    let first = rows.clone().position(|row| row.cells.iter().any(|cell| !cell.is_empty()))?;
-    rows.clone().enumerate().skip(first).find(|(_, row)| !is_preamble(&row.cells, width)).map(|(index, _)| index).or(Some(first))
+pub(super) fn find(rows: &[Candidate]) -> Option<&Candidate> {
+    let width = usual_width(rows.iter().map(|row| row.cells.len()));
+    let mut filled = rows.iter().filter(|row| row.cells.iter().any(|cell| !cell.is_empty()));
+    let first = filled.clone().next();
+    filled.find(|row| !is_preamble(&row.cells, width)).or(first)
 }
 
 fn is_preamble(cells: &[String], width: usize) -> bool {

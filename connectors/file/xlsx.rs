@@ -53,9 +53,10 @@ pub(super) fn open(path: &Path, file: &str, sheet: Option<&str>, header_line: Op
     let mut rows = read(&mut book, file, &sheet, most)?;
     let candidates: Vec<Candidate> = rows.iter().take(SAMPLE_ROWS).map(candidate).collect();
     let index = match header_line {
-        None => header::find(candidates.iter()),
-        Some(line) => rows.iter().position(|row| row.line == line),
-    };
+        None => header::find(&candidates).map(|found| found.line),
+        Some(line) => Some(line),
+    }
+    .and_then(|line| rows.iter().position(|row| row.line == line));
     let empty = || {
         Error::new(ErrorKind::Input, format!("sheet `{sheet}` of {file} has no row with column names"))
             .hint("choose another sheet with `sheet:` or name the row with `header_row:`")
@@ -197,7 +198,7 @@ fn candidate(row: &SheetRow) -> Candidate {
             cell.text.trim().clone_into(slot);
         }
     }
-    Candidate { line: row.line, cells }
+    Candidate { start: 0, line: row.line, cells }
 }
 
 /// The columns of phones and codes in which numbers stand.

@@ -95,7 +95,7 @@ impl Respond for FakeGhost {
         rows.sort_by_key(order);
         if let Some(filter) = query(request, "filter") {
             let words: Vec<&str> = filter.split('\'').collect();
-            let text = |at: &str| format!("{}T{}.000Z", &at[..10], &at[11..]);
+            let text = |at: &str| format!("{}.000Z", at.replace(' ', "T"));
             rows.retain(|row| match (words[0], words.len()) {
                 ("updated_at:>=", 3) => order(row).0 >= Some(text(words[1])),
                 ("updated_at:>", 7) => order(row) > (Some(text(words[1])), words[5].to_owned()),
@@ -247,7 +247,7 @@ async fn members_that_move_while_they_are_read_cost_no_other_member() {
     // After each page the member read first is edited, so that all behind it move up by one.
     let mut next = 0;
     *ghost.meanwhile.lock().unwrap() = Some(Box::new(move |members| {
-        if next < 10 {
+        if next < 6 {
             let at = format!("2026-01-07T00:00:{next:02}.000Z");
             merge(&mut members[next], json!({"name": "Ada Moved", "updated_at": at}));
             next += 1;
@@ -259,7 +259,7 @@ async fn members_that_move_while_they_are_read_cost_no_other_member() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 30);
-    assert_eq!(all.rows.iter().filter(|row| row.get("name") == "Ada Moved").count(), 10);
+    assert_eq!(all.rows.iter().filter(|row| row.get("name") == "Ada Moved").count(), 6);
 }
 
 #[tokio::test]

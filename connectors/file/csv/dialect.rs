@@ -43,11 +43,6 @@ pub(super) enum NoHeader {
     Beyond,
 }
 
-struct SampleRow {
-    start: usize,
-    candidate: Candidate,
-}
-
 /// Looks at the start of a file; `whole` says that it is all of it.
 pub(super) fn sniff(sample: &[u8], whole: bool, wanted: Wanted) -> Result<Dialect, NoHeader> {
     let (declared, mut start) = separator_line(sample);
@@ -67,13 +62,12 @@ pub(super) fn sniff(sample: &[u8], whole: bool, wanted: Wanted) -> Result<Dialec
     if wanted.header_line.is_some() || rows.is_empty() {
         return Ok(Dialect { delimiter, start, line });
     }
-    let found = header::find(rows.iter().map(|row| &row.candidate)).and_then(|index| rows.get(index));
-    let Some(SampleRow { start: offset, candidate }) = found else { return Err(NoHeader::Empty) };
+    let Some(candidate) = header::find(&rows) else { return Err(NoHeader::Empty) };
     let line = line + candidate.line - 1;
     if header::looks_like_data(&candidate.cells) {
         return Err(NoHeader::Data { line });
     }
-    Ok(Dialect { delimiter, start: start + offset, line })
+    Ok(Dialect { delimiter, start: start + candidate.start, line })
 }
 
 /// The delimiter named by Excel's `sep=;` line, and where the next line starts.
@@ -99,8 +93,8 @@ fn next_line(sample: &[u8], from: usize) -> Option<usize> {
 fn delimiter(body: &[u8], whole: bool) -> u8 {
     let score = |delimiter: u8| {
         let rows = sample_rows(body, whole, delimiter);
-        let width = header::usual_width(rows.iter().map(|row| row.candidate.cells.len()));
-        let agreeing = rows.iter().filter(|row| row.candidate.cells.len() == width).count();
+        let width = header::usual_width(rows.iter().map(|row| row.cells.len()));
+        let agreeing = rows.iter().filter(|row| row.cells.len() == width).count();
         (width > 1).then(|| (agreeing * 10 / rows.len().max(1), width))
     };
     let mut best = None;
@@ -118,7 +112,7 @@ fn delimiter(body: &[u8], whole: bool) -> u8 {
     }
 }
 
-fn sample_rows(body: &[u8], whole: bool, delimiter: u8) -> Vec<SampleRow> {
+fn sample_rows(body: &[u8], whole: bool, delimiter: u8) -> Vec<Candidate> {
     let scanner = Scanner::new(delimiter);
     let mut rows = Vec::new();
     let mut spans: Vec<Span> = Vec::new();
@@ -135,7 +129,7 @@ fn sample_rows(body: &[u8], whole: bool, delimiter: u8) -> Vec<SampleRow> {
             })
             .collect();
         if !matches!(rest.first(), Some(b'\r' | b'\n')) {
-            rows.push(SampleRow { start: at, candidate: Candidate { line, cells } });
+            rows.push(Candidate { start: at, line, cells });
         }
         at += end;
         line += lines;

@@ -117,11 +117,8 @@ fn fault(record: &[u8], spans: &[Span], width: usize, lines: u64) -> Option<(&'s
         return None;
     }
     let fields = |count: usize| if count == 1 { "1 field".to_owned() } else { format!("{count} fields") };
-    let mut reason = format!("has {}, the header has {width}", fields(spans.len()));
-    if lines > 1 {
-        reason.push_str(&format!("; it runs over {lines} lines, so a quote in it may not be closed"));
-    }
-    Some(("ragged_row", reason))
+    let runs_on = if lines > 1 { format!("; it runs over {lines} lines, so a quote in it may not be closed") } else { String::new() };
+    Some(("ragged_row", format!("has {}, the header has {width}{runs_on}", fields(spans.len()))))
 }
 
 fn oversized() -> (&'static str, String) {

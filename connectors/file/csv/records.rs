@@ -7,7 +7,7 @@ use super::scan::{QUOTE, Scan, Scanner, Span, count_line_ends};
 
 /// The most bytes a field may have. Beyond it is a forgotten quote far more often than a text.
 pub(super) const MAX_FIELD_BYTES: usize = 1024 * 1024;
-/// The most bytes a record may have, and so the most the buffer grows to.
+/// The most bytes a record may have; the buffer grows to twice that at most.
 const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// How much is read at once: it fits the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -3,11 +3,14 @@
 //! The four loops each have a durable cursor; the store is the only buffer between them. This crate knows no connector by name:
 //! it is handed a registry.
 
+pub mod deliver;
 pub mod engine;
 pub mod error;
 pub mod ingest;
 pub mod intake;
+pub mod measure;
 pub mod project;
+pub mod query;
 mod rows;
 pub mod resolve;
 

@@ -220,6 +220,10 @@ impl Store {
             .ok_or_else(|| StoreError::not_found(format!("table `{}` in this store", table.name)))
     }
 
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0.entries.values()
+    }
+
     pub(crate) fn intake_queue(&self) -> &IntakeQueue {
         self.0
             .intake

@@ -27,14 +27,14 @@ const MIN_PHONE_DIGITS: usize = 7;
 #[must_use]
 pub fn match_key(email: &str) -> Option<String> {
     let (local, domain) = email.trim().rsplit_once('@')?;
-    let domain = domain.strip_suffix('.').unwrap_or(domain).to_lowercase();
+    let domain = lowered(domain.strip_suffix('.').unwrap_or(domain));
     if local.is_empty() || !domain.contains('.') || email.trim().contains(char::is_whitespace) {
         return None;
     }
-    let mut local = untagged(local).to_lowercase();
-    let domain = match domain.as_str() {
+    let mut local = lowered(untagged(local));
+    let domain = match domain.as_ref() {
         "gmail.com" | "googlemail.com" => {
-            local.retain(|letter| letter != '.');
+            local.to_mut().retain(|letter| letter != '.');
             "gmail.com"
         }
         other => other,
@@ -46,7 +46,7 @@ pub fn match_key(email: &str) -> Option<String> {
 #[must_use]
 pub fn is_role(email: &str) -> bool {
     let Some((local, _)) = email.trim().rsplit_once('@') else { return false };
-    lists::is_role(&local.to_lowercase())
+    lists::is_role(&lowered(local))
 }
 
 /// The matching form of a person's name.
@@ -114,6 +114,15 @@ pub fn linkedin_key(url: &str) -> Option<String> {
 
 fn filled(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Lower case, without a copy where the text is that already, as conformed addresses are.
+fn lowered(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.to_lowercase())
+    }
 }
 
 fn untagged(local: &str) -> &str {

@@ -98,6 +98,18 @@ pub(super) struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
+    /// The standing of a value that is compared with none.
+    pub(super) const ALONE: Self = Self {
+        tier: Tier::Said,
+        is_valid: true,
+        kind: 0,
+        is_verified: true,
+        trust: 0,
+        completeness: 0,
+        observed_at: 0,
+        record_id: Reverse(""),
+    };
+
     pub(super) fn of(
         leads: &'a Leads,
         row: u32,
@@ -194,12 +206,8 @@ fn email_worth(leads: &Leads, row: u32) -> (bool, u8, bool) {
     (is_valid, rank, matches!(status, "valid" | "verified" | "deliverable"))
 }
 
-/// How many of these fields the lead fills. A lone letter is an initial and counts for nothing.
+/// How many of these fields the lead fills. An initial counts for nothing.
 fn filled(leads: &Leads, row: u32, fields: &[Field]) -> usize {
-    let says = |field: &&Field| {
-        leads
-            .text(**field, row)
-            .is_some_and(|text| text.trim_end_matches('.').chars().nth(1).is_some())
-    };
-    fields.iter().filter(says).count()
+    let is_word = |text: &str| text.chars().nth(1).is_some_and(|second| second != '.');
+    fields.iter().filter(|field| leads.text(**field, row).is_some_and(is_word)).count()
 }

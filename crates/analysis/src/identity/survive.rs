@@ -116,28 +116,33 @@ impl<'a> Survivorship<'a> {
     /// The distinct values of a field among the members, best first, each with the lead that says it best.
     fn rank(&self, field: Field, members: &[u32], candidates: &mut Vec<Candidate<'a>>) {
         candidates.clear();
-        let trust_of = |row| self.trust.get(self.leads.source(row)).copied().unwrap_or(0);
-        let said = |row: &u32| Some((*row, self.leads.text(field, *row)?));
-        let counts = |(row, value): &(u32, &str)| {
-            !value.is_empty() || self.leads.text(Field::Op, *row) == Some(OP_CLEAR)
-        };
         let mut clearings = Clearings::default();
-        for (row, value) in members.iter().filter_map(said).filter(counts) {
+        for row in members {
+            let Some(value) = self.leads.text(field, *row) else { continue };
             if value.is_empty() {
-                clearings.add(trust_of(row), self.leads.observed_at(row));
+                if self.leads.text(Field::Op, *row) != Some(OP_CLEAR) {
+                    continue;
+                }
+                clearings.add(self.trust_of(*row), self.leads.observed_at(*row));
             }
+            candidates.push(Candidate { value, standing: Standing::ALONE, row: *row });
         }
-        for (row, value) in members.iter().filter_map(said).filter(counts) {
-            let standing = Standing::of(self.leads, row, field, trust_of(row), &clearings);
-            candidates.push(Candidate { value, standing, row });
-        }
+        // Most prospects are one lead: what has no rival needs no standing.
         if candidates.len() > 1 {
+            for candidate in candidates.iter_mut() {
+                let (row, trust) = (candidate.row, self.trust_of(candidate.row));
+                candidate.standing = Standing::of(self.leads, row, field, trust, &clearings);
+            }
             candidates.sort_unstable_by(|one, two| {
                 one.value.cmp(two.value).then_with(|| two.rank().cmp(&one.rank()))
             });
             candidates.dedup_by_key(|candidate| candidate.value);
             candidates.sort_unstable_by_key(|candidate| Reverse(candidate.rank()));
         }
+    }
+
+    fn trust_of(&self, row: u32) -> i64 {
+        self.trust.get(self.leads.source(row)).copied().unwrap_or(0)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The lake: Parquet files and the DuckLake catalog that names them.
 
+pub(crate) mod bounds;
 pub(crate) mod catalog;
 pub(crate) mod change;
 pub(crate) mod place;

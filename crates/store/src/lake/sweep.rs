@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::error::placed;
 use crate::fault::{self, FaultPoint};
+use crate::lake::bounds;
 use crate::lake::place::UNFINISHED;
 use crate::lake::text::{instant_of, instant_text};
 use crate::{Result, RunLock, SnapshotId, Store, StoreError};
@@ -88,6 +89,11 @@ impl Store {
                 "DELETE FROM ducklake_file_partition_value WHERE data_file_id IN (",
             ] {
                 delete_ids(connection, delete, chunk).await?;
+            }
+        }
+        if !scheduled.is_empty() {
+            for entry in self.entries() {
+                bounds::restate(connection, entry).await?;
             }
         }
         tx.commit().await?;

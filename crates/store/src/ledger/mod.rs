@@ -9,6 +9,7 @@ pub(crate) mod outbox;
 pub(crate) mod quarantine;
 pub(crate) mod run;
 pub(crate) mod suppression;
+mod waiting;
 
 use serde_json::Value;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};

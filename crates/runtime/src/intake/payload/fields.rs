@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn snake_of_snake_is_itself(name in "\\PC{0,30}") {
+        fn snake_of_snake_is_itself(name in "[ -~À-ÿ]{0,30}") {
             let once = snake(&name);
             prop_assert_eq!(snake(&once), once);
         }

@@ -134,7 +134,7 @@ pub fn read(delivery: &Delivery, format: Format, honeypot: Option<&str>) -> Resu
     } else {
         of_json(&delivery.body, format)?
     };
-    let referrer = delivery.headers.get("referer").and_then(serde_json::Value::as_str);
+    let page = delivery.headers.get("referer").and_then(serde_json::Value::as_str);
     for submission in &mut submissions {
         if delivery.signature_status != UNSIGNED {
             submission.submitted_at();
@@ -151,10 +151,11 @@ pub fn read(delivery: &Delivery, format: Format, honeypot: Option<&str>) -> Resu
                 ..Unreadable::new("honeypot", "a field that people do not see was filled in, as robots do")
             });
         }
-        if let Some(referrer) = referrer
-            && submission.fields.iter().all(|(name, _)| name != "referrer")
+        // To us the referring page is the one the form stands on, not the one that brought the person.
+        if let Some(page) = page
+            && submission.fields.iter().all(|(name, _)| name != "page_url")
         {
-            submission.fields.push(("referrer".to_owned(), Some(referrer.to_owned())));
+            submission.fields.push(("page_url".to_owned(), Some(page.to_owned())));
         }
     }
     Ok(submissions)

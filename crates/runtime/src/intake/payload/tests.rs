@@ -56,7 +56,38 @@ const TYPEFORM: &str = r#"{"event_id":"01HZX","event_type":"form_response","form
 fn typeform_answers_have_their_question_their_kind_and_the_hidden_fields() {
     let submission = only(read_json(TYPEFORM, Format::Auto));
     assert_eq!(submission.id.as_deref(), Some("a3a12ec67a1365927098a606107fac15"));
-    insta::assert_snapshot!(shown(&submission), @r"");
+    insta::assert_snapshot!(shown(&submission), @r#"
+    nom = Zoë
+    r-2 = zoe@example.com
+    r-3 = 12.50
+    r-4 = Boats, Tents, Sails
+    r-5 = Team
+    utm_source = newsletter
+    utm_campaign = (absent)
+    Comment vous appelez-vous ? = Zoë
+    Votre adresse = zoe@example.com
+    Team size = 12.50
+    Products = Boats, Tents, Sails
+    Plan = Team
+    email = zoe@example.com
+    comment_vous_appelez_vous = Zoë
+    votre_adresse = zoe@example.com
+    team_size = 12.50
+    products = Boats, Tents, Sails
+    plan = Team
+    r_2 = zoe@example.com
+    r_3 = 12.50
+    r_4 = Boats, Tents, Sails
+    r_5 = Team
+    event_type = form_response
+    form_id = lT4Z3j
+    form_name = Ask for a demo
+    response_id = a3a12ec67a1365927098a606107fac15
+    landed_at = 2026-01-18T18:07:02Z
+    submitted_at = 2026-01-18T18:17:02Z
+    score = 9
+    intake.submitted_at = 2026-01-18T18:17:02Z
+    "#);
 }
 
 #[test]
@@ -71,7 +102,25 @@ fn tally_choices_read_as_their_texts() {
           {"key":"question_m_1","label":"utm_source","type":"HIDDEN_FIELDS","value":"ads"}]}}"#;
     let submission = only(read_json(body, Format::Auto));
     assert_eq!(submission.id.as_deref(), Some("xyz789"));
-    insta::assert_snapshot!(shown(&submission), @r"");
+    insta::assert_snapshot!(shown(&submission), @r#"
+    question_abc = Example Person
+    question_ghi = person@example.com
+    question_jkl = Business
+    utm_source = ads
+    Full Name = Example Person
+    Courriel = person@example.com
+    Plan = Business
+    email = person@example.com
+    full_name = Example Person
+    courriel = person@example.com
+    plan = Business
+    event_type = FORM_RESPONSE
+    form_id = mBzNlP
+    form_name = Lead form
+    response_id = xyz789
+    submitted_at = 2026-04-11T10:00:00.000Z
+    intake.submitted_at = 2026-04-11T10:00:00.000Z
+    "#);
 }
 
 #[test]
@@ -80,8 +129,33 @@ fn both_live_shapes_of_webflow_are_read() {
         "data":{"First Name":"John","email":"john.doe@example.com"},"submittedAt":"2024-01-15T14:30:00.000Z","id":"65a5d3"}}"#;
     let old = r#"{"name":"Email Form","site":"62f667","data":{"Name":"Test","Email":"a@example.com"},
         "d":"2023-04-11T03:53:58.624Z","_id":"6434d9"}"#;
-    insta::assert_snapshot!(shown(&only(read_json(new, Format::Auto))), @r"");
-    insta::assert_snapshot!(shown(&only(read_json(old, Format::Auto))), @r"");
+    insta::assert_snapshot!(shown(&only(read_json(new, Format::Auto))), @r#"
+    First Name = John
+    email = john.doe@example.com
+    first_name = John
+    event_type = form_submission
+    form_id = (absent)
+    form_name = Contact Us Form
+    site_id = 65427c
+    page_url = (absent)
+    response_id = 65a5d3
+    submitted_at = 2024-01-15T14:30:00.000Z
+    intake.submitted_at = 2024-01-15T14:30:00.000Z
+    "#);
+    insta::assert_snapshot!(shown(&only(read_json(old, Format::Auto))), @r#"
+    Name = Test
+    Email = a@example.com
+    name = Test
+    email = a@example.com
+    event_type = (absent)
+    form_id = (absent)
+    form_name = Email Form
+    site_id = 62f667
+    page_url = (absent)
+    response_id = 6434d9
+    submitted_at = 2023-04-11T03:53:58.624Z
+    intake.submitted_at = 2023-04-11T03:53:58.624Z
+    "#);
 }
 
 const GHOST_DELETED: &str = r#"{"event":"member.deleted","member":{"current":{},
@@ -95,7 +169,17 @@ fn a_ghost_member_is_told_by_its_id_through_change_and_deletion() {
         "previous":{"name":"Ada"}}}"#;
     let submission = only(read_json(edited, Format::Auto));
     assert_eq!((submission.id.as_deref(), submission.deleted), (Some("6801"), false));
-    insta::assert_snapshot!(shown(&submission), @r"");
+    insta::assert_snapshot!(shown(&submission), @r#"
+    id = 6801
+    email = ada@example.com
+    name = Ada Example
+    labels = vip, paris
+    newsletters = (absent)
+    created_at = 2026-01-02T03:04:05.000Z
+    updated_at = 2026-02-02T03:04:05.000Z
+    full_name = Ada Example
+    event_type = member.edited
+    "#);
     let gone = only(read_json(GHOST_DELETED, Format::Auto));
     assert_eq!((gone.id.as_deref(), gone.deleted), (Some("6801"), true));
 }
@@ -115,7 +199,25 @@ fn jotform_answers_stand_in_its_raw_request() {
         .finish();
     let submission = only(read(&delivery(FORM, &body, "token_only"), Format::Auto, None));
     assert_eq!(submission.id.as_deref(), Some("5747"));
-    insta::assert_snapshot!(shown(&submission), @r"");
+    insta::assert_snapshot!(shown(&submission), @r#"
+    slug = submit/1
+    fullName.first = Johnny
+    fullName.last = Example
+    mail = j@example.com
+    phone.area = (33)
+    phone.phone = 612345678
+    tags = a, b
+    first_name = Johnny
+    last_name = Example
+    phone = (33)612345678
+    full_name_first = Johnny
+    full_name_last = Example
+    phone_area = (33)
+    phone_phone = 612345678
+    form_id = 2385
+    form_name = Contact
+    response_id = 5747
+    "#);
 }
 
 #[test]
@@ -123,13 +225,28 @@ fn any_json_is_flattened_by_one_level_and_its_numbers_keep_their_text() {
     let body = r#"{"form_id":9007199254740993,"contact":{"Email":"a@example.com","deep":{"x":1.0}},"tags":["a","b"],"none":null}"#;
     let submission = only(read_json(body, Format::Auto));
     assert_eq!(submission.raw, body);
-    insta::assert_snapshot!(shown(&submission), @r"");
+    insta::assert_snapshot!(shown(&submission), @r#"
+    form_id = 9007199254740993
+    contact.Email = a@example.com
+    contact.deep = {"x":1.0}
+    tags = a, b
+    none = (absent)
+    contact_email = a@example.com
+    contact_deep = {"x":1.0}
+    "#);
 }
 
 #[test]
 fn the_envelope_of_standard_webhooks_is_taken_off() {
     let body = r#"{"type":"form.submitted","timestamp":"2026-03-04T05:06:07Z","data":{"email":"a@example.com","utm":{"source":"ads"}}}"#;
-    insta::assert_snapshot!(shown(&only(read_json(body, Format::Auto))), @r"");
+    insta::assert_snapshot!(shown(&only(read_json(body, Format::Auto))), @r#"
+    email = a@example.com
+    utm.source = ads
+    utm_source = ads
+    event_type = form.submitted
+    submitted_at = 2026-03-04T05:06:07Z
+    intake.submitted_at = 2026-03-04T05:06:07Z
+    "#);
 }
 
 #[test]
@@ -146,7 +263,14 @@ fn a_plain_form_keeps_its_names_and_repeated_ones_are_lists() {
     delivery.headers = serde_json::json!({ "referer": "https://www.example.com/contact" });
     let submission = only(read(&delivery, Format::Auto, None));
     assert_eq!(submission.raw, r#"{"Email":"ada@example.com","interest[]":["boats","tents"],"postcode":"01000"}"#);
-    insta::assert_snapshot!(shown(&submission), @r"");
+    insta::assert_snapshot!(shown(&submission), @r#"
+    Email = ada@example.com
+    interest[] = boats, tents
+    postcode = 01000
+    email = ada@example.com
+    interest = boats, tents
+    page_url = https://www.example.com/contact
+    "#);
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn webflow(json: Json<'_>) -> Read {
     fields.about("form_id", body.text_at("formId"));
     fields.about("form_name", body.text_at("name"));
     fields.about("site_id", first(["siteId", "site"]));
-    fields.about("landing_url", body.text_at("pageUrl"));
+    fields.about("page_url", body.text_at("pageUrl"));
     fields.about("response_id", id.clone());
     fields.about("submitted_at", first(["submittedAt", "d"]));
     Some((fields, id, false))

@@ -1,5 +1,9 @@
 //! The intake log as a source like any other.
 
+mod mapping;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,19 +12,23 @@ use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use headwater_model::checkpoint::Checkpoint;
-use headwater_model::mapping::{Mapping, Origin, Role};
+use headwater_model::mapping::{Origin, Role};
 use headwater_model::page::{Page, Places, Refused};
 use headwater_sdk::{
     BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, Retry, Source, SourceEvent,
     StreamSpec,
 };
+use headwater_store::LedgerOp;
 use serde_json::{Value, json};
 
 use crate::intake::config::{Format, IntakeConfig};
 use crate::intake::endpoint::Endpoint;
 use crate::intake::log::{Delivery, IntakeLog, LogError};
-use crate::intake::payload::{self, SUBMITTED_AT, Submission};
+use crate::intake::payload::{self, Submission};
 use crate::intake::signature::{TOKEN_ONLY, UNSIGNED, VERIFIED};
+
+/// The name used in `connector:`.
+const NAME: &str = "intake";
 
 /// The one stream of an intake source.
 const STREAM: &str = "submissions";
@@ -43,29 +51,30 @@ const PAGE_COLUMNS: usize = 2_000;
 /// How much of a refused body is kept beside the reason.
 const REFUSED_RAW_BYTES: usize = 4_096;
 
-/// Makes intake sources that read one log.
+/// Makes intake sources over one log. Without a log it can say what it is, so that a project can be loaded before its store is open.
+#[derive(Default)]
 pub struct IntakeConnector {
-    log: Arc<dyn IntakeLog>,
+    log: Option<Arc<dyn IntakeLog>>,
 }
 
 impl IntakeConnector {
     /// Sources over `log`.
     #[must_use]
-    pub fn new(log: Arc<dyn IntakeLog>) -> Self {
-        Self { log }
+    pub fn over(log: Arc<dyn IntakeLog>) -> Self {
+        Self { log: Some(log) }
     }
 }
 
 impl std::fmt::Debug for IntakeConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IntakeConnector").finish_non_exhaustive()
+        f.debug_struct("IntakeConnector").field("has_log", &self.log.is_some()).finish()
     }
 }
 
 impl Connector for IntakeConnector {
     fn spec(&self) -> ConnectorSpec {
         ConnectorSpec {
-            name: "intake",
+            name: NAME,
             title: "Web forms",
             summary: "takes web forms and form tools' webhooks that are posted to `headwater serve`",
             source_schema: Some(schemars::schema_for!(IntakeConfig).to_value()),
@@ -75,11 +84,12 @@ impl Connector for IntakeConnector {
     }
 
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
+        let log = self.log.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "the intake connector has no log to read"))?;
         Ok(Box::new(IntakeSource {
             source: config.connection.clone(),
             config: config.parse()?,
             cx: cx.clone(),
-            log: Arc::clone(&self.log),
+            log: Arc::clone(log),
         }))
     }
 }
@@ -107,29 +117,16 @@ impl Source for IntakeSource {
     }
 
     async fn streams(&self) -> Result<Vec<StreamSpec>> {
-        let waiting = self.log.after(&self.source, 0, FETCH_ROWS).await.map_err(unavailable)?;
-        let fields = pages(&waiting, &self.config)?
-            .iter()
-            .flat_map(|page| page.fields.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>())
-            .fold(Vec::new(), |mut seen, name| {
-                if !seen.contains(&name) {
-                    seen.push(name);
-                }
-                seen
-            });
         let ghost = self.config.format == Format::Ghost;
-        let mut mapping = vec![("observed_at", SUBMITTED_AT)];
-        if ghost {
-            mapping.extend([("external_id", "id"), ("created_at", "created_at"), ("observed_at", "updated_at")]);
-        }
         Ok(vec![StreamSpec {
             name: STREAM.to_owned(),
             role: Role::Leads,
             origin: if ghost { Origin::EmailTool } else { Origin::Form },
-            fields,
-            mapping: Mapping::of(mapping),
+            // Not known before they come: a list would make a rule for a field that is not among them look wrong.
+            fields: Vec::new(),
+            mapping: mapping::of(self.config.format),
             vendor: ghost.then(|| "ghost".to_owned()),
-            notes: Some("the fields are those of the deliveries that wait; a form may send others tomorrow".to_owned()),
+            notes: Some("the fields are those of each form; `preview` shows the ones that wait".to_owned()),
         }])
     }
 
@@ -149,6 +146,14 @@ impl Source for IntakeSource {
         });
         Ok(steps.try_flatten().boxed())
     }
+}
+
+/// What belongs into the commit that takes the deliveries before `checkpoint` over into the lake: their bodies are then cleared, since the
+/// lake has them.
+#[must_use]
+pub fn taken_over(source: &str, checkpoint: &Checkpoint) -> Option<LedgerOp> {
+    let upto = position(checkpoint).ok()?;
+    Some(LedgerOp::IntakeTaken { source: source.to_owned(), upto })
 }
 
 fn position(checkpoint: &Checkpoint) -> Result<i64> {
@@ -307,6 +312,3 @@ impl Building {
 fn bug(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Internal, "a page of intake rows does not hold together").source(error)
 }
-
-#[cfg(test)]
-mod tests;

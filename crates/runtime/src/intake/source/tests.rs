@@ -51,7 +51,7 @@ fn source_over(log: &Arc<Log>, settings: Value) -> Box<dyn Source> {
     };
     let Value::Object(values) = settings else { panic!("settings are an object") };
     let doc = ConfigDoc { connection: "website".to_owned(), values };
-    IntakeConnector::new(Arc::clone(log) as Arc<dyn IntakeLog>).source(&doc, &cx).unwrap()
+    IntakeConnector::over(Arc::clone(log) as Arc<dyn IntakeLog>).source(&doc, &cx).unwrap()
 }
 
 fn public(log: &Arc<Log>) -> Box<dyn Source> {
@@ -68,8 +68,11 @@ async fn events(source: &dyn Source, from: Option<Checkpoint>) -> Vec<SourceEven
 }
 
 fn pages_of(events: &[SourceEvent]) -> Vec<&Page> {
-    let page = |event| if let SourceEvent::Page(page) = event { Some(page) } else { None };
-    events.iter().filter_map(page).inspect(|page| page.validate().unwrap()).collect()
+    let pages = events.iter().filter_map(|event| match event {
+        SourceEvent::Page(page) => Some(page),
+        SourceEvent::Checkpoint(_) => None,
+    });
+    pages.inspect(|page| page.validate().unwrap()).collect()
 }
 
 fn column(page: &Page, name: &str) -> Vec<Option<String>> {
@@ -187,4 +190,17 @@ async fn a_position_of_another_connector_is_refused() {
     for wrong in [Checkpoint::new(1, json!({ "page": 3 })), Checkpoint::new(2, json!({ "seq": 3 }))] {
         assert_eq!(source.read(&stream, Some(wrong)).await.err().unwrap().kind(), ErrorKind::Config);
     }
+}
+
+#[tokio::test]
+async fn the_bodies_that_a_commit_takes_over_are_named_by_its_checkpoint() {
+    let op = taken_over("website", &Checkpoint::new(1, json!({ "seq": 9 })));
+    assert!(matches!(op, Some(LedgerOp::IntakeTaken { source, upto: 9 }) if source == "website"));
+    assert!(taken_over("website", &Checkpoint::new(1, json!({ "page": 9 }))).is_none());
+}
+
+#[test]
+fn a_project_can_be_loaded_without_a_log() {
+    let schema = IntakeConnector::default().spec().source_schema.unwrap();
+    assert!(schema["properties"].get("signature").is_some());
 }

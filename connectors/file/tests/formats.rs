@@ -1,0 +1,1 @@
+//! Packed text, workbooks, JSON lines, Parquet; and which files a pattern names.

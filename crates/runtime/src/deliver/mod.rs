@@ -1,0 +1,49 @@
+//! Deliver: prospects that the audience admits, into the sinks, once, with a reason for every field.
+//!
+//! Two halves with the outbox between them. [`plan`] decides, reading the remote but never writing it. The push takes what was
+//! decided from the outbox: a row is marked as sent, durably, before the remote is called, so that a crash leaves it doubtful
+//! rather than lost, and a doubtful row is looked up before it is made again.
+
+mod plan;
+mod policy;
+mod push;
+
+use serde::Serialize;
+
+pub use plan::{Action, FieldChange, Kept, Plan, PlannedRow, plan};
+pub use policy::stage_rank;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::project::SinkEntry;
+
+/// What became of a sink's rows in one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SinkCounts {
+    /// Records made.
+    pub created: u64,
+    /// Records changed.
+    pub updated: u64,
+    /// Records that have everything already.
+    pub unchanged: u64,
+    /// Records the remote refused, now or before; they wait in quarantine.
+    pub rejected: u64,
+    /// Records a rule held back.
+    pub held_back: u64,
+    /// Records still to be pushed.
+    pub pending: u64,
+}
+
+/// Plans one sink, queues the plan and pushes the queue.
+///
+/// # Errors
+/// When the sink, its settings or the store stop it; what was pushed is settled, what was not waits in the outbox.
+pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str) -> Result<SinkCounts> {
+    let sink = engine.sink(entry)?;
+    push::requeue_doubtful(engine, &entry.name).await?;
+    let plan = plan::plan_with(engine, entry, sink.as_ref()).await?;
+    push::enqueue(engine, entry, &plan, run_id).await?;
+    let mut counts = plan.counts();
+    push::drain(engine, entry, sink.as_ref(), run_id, &mut counts).await?;
+    Ok(counts)
+}

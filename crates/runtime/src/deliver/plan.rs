@@ -1,0 +1,395 @@
+//! What a delivery would do, row by row and field by field, before it does it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use arrow::array::{Array, Decimal128Array, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_model::suppression::{Kind, Screen};
+use headwater_model::{money, tables};
+use headwater_sdk::{Lookup, MatchKey, RemoteRecord, Sink};
+use headwater_store::{CrmLink, OutboxState, Snapshot};
+use serde::Serialize;
+
+use super::SinkCounts;
+use super::policy::{Standing, Verdict, on_update};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::project::{FieldPolicy, SinkEntry, nearest};
+use crate::rows::{at, load, text};
+
+/// The match key that means the field in which a sink keeps our id.
+const EXTERNAL_ID: &str = "external_id";
+/// The key of a sink's policy that holds for every field without one of its own.
+const DEFAULT_POLICY: &str = "default";
+/// Fields that a sink without a map of its own gets.
+const DEFAULT_FIELDS: &[&str] = &[
+    "email", "given_name", "family_name", "full_name", "phone", "job_title", "company_name", "city", "country", "lifecycle",
+    "first_source", "first_channel",
+];
+
+/// What a delivery to one sink would do.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// The sink.
+    pub sink: String,
+    /// Every prospect of the audience.
+    pub rows: Vec<PlannedRow>,
+    /// API calls spent on looking.
+    pub calls_made: usize,
+    /// API calls that writing would cost.
+    pub calls_to_write: usize,
+}
+
+/// What would become of one prospect.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedRow {
+    /// The prospect.
+    pub prospect_id: String,
+    /// What would be done.
+    pub action: Action,
+    /// The remote record, where there is one.
+    pub remote_id: Option<String>,
+    /// Fields that would change.
+    pub changes: Vec<FieldChange>,
+    /// Fields that would not, although ours differ.
+    pub kept: Vec<Kept>,
+    /// Why, where that is not plain.
+    pub reason: Option<String>,
+    /// The delivery: this prospect with this content after what was pushed last. The same key is the same delivery.
+    #[serde(skip)]
+    pub(super) key: String,
+    #[serde(skip)]
+    pub(super) desired: BTreeMap<String, String>,
+    #[serde(skip)]
+    pub(super) hash: String,
+    #[serde(skip)]
+    pub(super) keys: Vec<MatchKey>,
+    /// Whether the link to the remote record is news to the ledger.
+    #[serde(skip)]
+    pub(super) relink: bool,
+}
+
+/// What is done with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A record is made.
+    Create,
+    /// A record is changed.
+    Update,
+    /// Nothing: the remote has everything.
+    Unchanged,
+    /// Nothing: a rule forbids it.
+    HeldBack,
+    /// Nothing: the remote refused exactly this before.
+    Rejected,
+    /// Nothing yet: an earlier push of the same prospect still waits.
+    Waiting,
+}
+
+/// One field that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldChange {
+    /// The remote's field.
+    pub field: String,
+    /// What the remote has.
+    pub before: Option<String>,
+    /// What it would have.
+    pub after: String,
+}
+
+/// One field that does not change although ours differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The remote's field.
+    pub field: String,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl Plan {
+    /// How many rows end where before anything is pushed: what would be written counts as pending.
+    #[must_use]
+    pub fn counts(&self) -> SinkCounts {
+        let count = |wanted: Action| self.rows.iter().filter(|row| row.action == wanted).count() as u64;
+        SinkCounts {
+            created: 0,
+            updated: 0,
+            unchanged: count(Action::Unchanged),
+            rejected: count(Action::Rejected),
+            held_back: count(Action::HeldBack),
+            pending: count(Action::Create) + count(Action::Update) + count(Action::Waiting),
+        }
+    }
+}
+
+/// Plans a delivery to one sink. The remote is read, never written.
+///
+/// # Errors
+/// When the sink's settings are wrong or it cannot be read.
+pub async fn plan(engine: &Engine, entry: &SinkEntry) -> Result<Plan> {
+    let sink = engine.sink(entry)?;
+    plan_with(engine, entry, sink.as_ref()).await
+}
+
+pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink) -> Result<Plan> {
+    let map = field_map(entry, sink).await?;
+    let snapshot = engine.store.snapshot().await?;
+    let planner = Planner {
+        entry,
+        sink,
+        links: engine.store.links(&entry.name).await?,
+        aliases: aliases(&snapshot)?,
+        refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
+        waiting: engine.store.outbox_waiting(&entry.name).await?,
+        screen: engine.screen().await?,
+        map,
+    };
+    let mut rows = Vec::new();
+    for batch in crate::query::audience(engine, &snapshot, &entry.section.audience).await.map_err(|error| match error {
+        Error::Query(message) => entry.error("audience", format!("the audience cannot be read: {message}")).into(),
+        other => other,
+    })? {
+        for row in 0..batch.num_rows() {
+            rows.push(planner.desired(&batch, row)?);
+        }
+    }
+    let calls_made = planner.compare(&mut rows).await?;
+    let calls_to_write = rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update)).count();
+    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write: calls_to_write * sink.capability().calls_per_row })
+}
+
+/// The remote's field ← ours, checked against both sides.
+async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, String>> {
+    let theirs = sink.fields().await.map_err(|error| Error::connection(&entry.name, None, error))?;
+    let section = &entry.section;
+    if section.map.is_empty() {
+        if theirs.is_empty() {
+            return Ok(DEFAULT_FIELDS.iter().map(|field| ((*field).to_owned(), (*field).to_owned())).collect());
+        }
+        let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(entry.error("", "the sink has no `map`").help(format!("map its fields: {}", names.join(", "))).into());
+    }
+    let ours: Vec<&str> = tables::PROSPECT.columns.iter().map(|column| column.name).collect();
+    for (remote, field) in &section.map {
+        if !ours.contains(&field.as_str()) {
+            let complaint = entry.error(&format!("map.{remote}"), format!("a prospect has no field `{field}`"));
+            let help = nearest(field, ours.iter().copied())
+                .map_or_else(|| format!("its fields are: {}", ours.join(", ")), |near| format!("did you mean `{near}`?"));
+            return Err(complaint.help(help).into());
+        }
+        if !theirs.is_empty() && !theirs.iter().any(|(name, _)| name == remote) {
+            let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
+            let complaint = entry.error(&format!("map.{remote}"), format!("the sink has no field `{remote}`"));
+            let help = nearest(remote, names.iter().copied())
+                .map_or_else(|| format!("its fields are: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
+            return Err(complaint.help(help).into());
+        }
+    }
+    if let Some(stray) = section.policy.keys().find(|field| *field != DEFAULT_POLICY && !section.map.contains_key(*field)) {
+        let complaint = entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
+        return Err(complaint.help("map the field, or take its policy out").into());
+    }
+    Ok(section.map.clone())
+}
+
+/// Ids that were merged away, by the prospect they are now: a record made under an old id is that prospect's.
+fn aliases(snapshot: &Snapshot) -> Result<HashMap<String, Vec<String>>> {
+    let mut aliases: HashMap<String, Vec<String>> = HashMap::new();
+    for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+        let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
+        for row in 0..batch.num_rows() {
+            if let Some(into) = at(into, row) {
+                aliases.entry(into.to_owned()).or_default().push(id.value(row).to_owned());
+            }
+        }
+    }
+    Ok(aliases)
+}
+
+struct Planner<'a> {
+    entry: &'a SinkEntry,
+    sink: &'a dyn Sink,
+    map: BTreeMap<String, String>,
+    links: HashMap<String, CrmLink>,
+    aliases: HashMap<String, Vec<String>>,
+    /// Deliveries that the remote refused; the same content is not offered again.
+    refused: HashSet<String>,
+    /// Prospects with a push under way: what comes of it is awaited, or a record could be made twice.
+    waiting: HashSet<String>,
+    screen: Screen,
+}
+
+impl Planner<'_> {
+    /// What we would want the remote to have of one prospect.
+    fn desired(&self, batch: &RecordBatch, row: usize) -> Result<PlannedRow> {
+        let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
+        let mut desired = BTreeMap::new();
+        for (remote, ours) in &self.map {
+            if let Some(value) = cell(batch, ours, row)? {
+                desired.insert(remote.clone(), value);
+            }
+        }
+        let mut keys = Vec::new();
+        for field in &self.entry.section.match_on {
+            let value = match field.as_str() {
+                EXTERNAL_ID => Some(prospect_id.clone()),
+                field => match desired.get(field) {
+                    Some(value) => Some(value.clone()),
+                    None => batch.column_by_name(field).map(|_| cell(batch, field, row)).transpose()?.flatten(),
+                },
+            };
+            keys.extend(value.map(|value| MatchKey { field: field.clone(), value }));
+        }
+        let hash = blake3::hash(serde_json::to_string(&desired).unwrap_or_default().as_bytes()).to_hex().to_string();
+        let mut planned = PlannedRow {
+            prospect_id,
+            action: Action::Unchanged,
+            remote_id: None,
+            changes: Vec::new(),
+            kept: Vec::new(),
+            reason: None,
+            key: String::new(),
+            desired,
+            hash,
+            keys,
+            relink: false,
+        };
+        let pushed_at = self.link(&planned.prospect_id).map_or(0, |link| link.pushed_at);
+        planned.key = format!("{}:{pushed_at}:{}", planned.prospect_id, planned.hash);
+        if self.is_suppressed(batch, row)? {
+            planned.hold("suppressed");
+        } else if self.waiting.contains(&planned.prospect_id) {
+            planned.action = Action::Waiting;
+            planned.reason = Some("an earlier push of this prospect still waits".to_owned());
+        }
+        Ok(planned)
+    }
+
+    /// The last look before a push: whoever objected since the audience was made is not in it.
+    fn is_suppressed(&self, batch: &RecordBatch, row: usize) -> Result<bool> {
+        for (field, kind) in [("email", Kind::Email), ("phone", Kind::Phone), ("mobile", Kind::Phone)] {
+            if at(text(batch, field)?, row).is_some_and(|value| self.screen.stops(kind, value)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn link(&self, prospect_id: &str) -> Option<&CrmLink> {
+        let of_alias = || self.aliases.get(prospect_id)?.iter().find_map(|alias| self.links.get(alias));
+        self.links.get(prospect_id).or_else(of_alias)
+    }
+
+    /// Compares every row with what the remote has; how many calls that took.
+    async fn compare(&self, rows: &mut [PlannedRow]) -> Result<usize> {
+        let mut calls = 0;
+        let mut unlinked: Vec<&mut PlannedRow> = Vec::new();
+        for row in rows.iter_mut().filter(|row| row.action == Action::Unchanged) {
+            match self.link(&row.prospect_id) {
+                Some(link) if link.pushed_hash == row.hash && link.prospect_id == row.prospect_id => {
+                    row.remote_id = Some(link.remote_id.clone());
+                }
+                _ if self.refused.contains(&row.key) => {
+                    row.action = Action::Rejected;
+                    row.reason = Some("the remote refused exactly this before".to_owned());
+                }
+                Some(link) => {
+                    calls += self.compare_linked(row, link).await?;
+                }
+                None => unlinked.push(row),
+            }
+        }
+        let capability = self.sink.capability();
+        for chunk in unlinked.chunks_mut(capability.max_rows.max(1)) {
+            let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
+            let found = if capability.lookup {
+                calls += chunk.len();
+                self.sink.lookup(&keys).await.map_err(|error| Error::connection(&self.entry.name, None, error))?
+            } else {
+                vec![Lookup::Absent; chunk.len()]
+            };
+            if found.len() != chunk.len() {
+                return Err(Error::Internal(format!("sink {} looked up {} rows of {}", self.entry.name, found.len(), chunk.len())));
+            }
+            for (row, lookup) in chunk.iter_mut().zip(found) {
+                match lookup {
+                    Lookup::Absent => self.create(row),
+                    Lookup::Found(record) => self.update(row, &record, None),
+                    Lookup::Ambiguous(count) => row.hold(&format!("{count} records in the remote match; merge them there first")),
+                }
+            }
+        }
+        Ok(calls)
+    }
+
+    async fn compare_linked(&self, row: &mut PlannedRow, link: &CrmLink) -> Result<usize> {
+        let pushed: BTreeMap<String, Option<String>> = serde_json::from_value(link.pushed_fields.clone()).unwrap_or_default();
+        if !self.sink.capability().lookup {
+            let record = RemoteRecord { remote_id: link.remote_id.clone(), fields: pushed.clone(), matched_on: "our last push".to_owned() };
+            self.update(row, &record, Some(&pushed));
+            return Ok(0);
+        }
+        match self.sink.fetch(&link.remote_id).await.map_err(|error| Error::connection(&self.entry.name, None, error))? {
+            Some(record) => self.update(row, &record, Some(&pushed)),
+            None => row.hold("the record was deleted in the remote; it is not made again by itself"),
+        }
+        Ok(1)
+    }
+
+    fn policy(&self, field: &str) -> FieldPolicy {
+        let policies = &self.entry.section.policy;
+        policies.get(field).or_else(|| policies.get(DEFAULT_POLICY)).copied().unwrap_or_default()
+    }
+
+    fn create(&self, row: &mut PlannedRow) {
+        row.action = Action::Create;
+        for (field, value) in &row.desired {
+            if self.policy(field) == FieldPolicy::Never {
+                row.kept.push(Kept { field: field.clone(), reason: "the policy says never" });
+            } else {
+                row.changes.push(FieldChange { field: field.clone(), before: None, after: value.clone() });
+            }
+        }
+        if row.changes.is_empty() {
+            row.hold("no field to set");
+        }
+    }
+
+    fn update(&self, row: &mut PlannedRow, record: &RemoteRecord, pushed: Option<&BTreeMap<String, Option<String>>>) {
+        row.remote_id = Some(record.remote_id.clone());
+        for (field, ours) in &row.desired {
+            let remote = record.fields.get(field).and_then(Option::as_deref);
+            let pushed = pushed.and_then(|pushed| pushed.get(field)).and_then(Option::as_deref);
+            match on_update(self.policy(field), Standing { ours, remote, pushed }) {
+                Verdict::Same => {}
+                Verdict::Set => {
+                    row.changes.push(FieldChange { field: field.clone(), before: remote.map(str::to_owned), after: ours.clone() });
+                }
+                Verdict::Keep(reason) => row.kept.push(Kept { field: field.clone(), reason }),
+            }
+        }
+        row.action = if row.changes.is_empty() { Action::Unchanged } else { Action::Update };
+        row.relink = row.changes.is_empty();
+    }
+}
+
+impl PlannedRow {
+    fn hold(&mut self, reason: &str) {
+        self.action = Action::HeldBack;
+        self.reason = Some(reason.to_owned());
+    }
+}
+
+/// A cell as the text that a remote is given; nothing for null.
+pub(crate) fn cell(batch: &RecordBatch, name: &str, row: usize) -> Result<Option<String>> {
+    let column = batch.column_by_name(name).ok_or_else(|| Error::Internal(format!("prospect has no column {name}")))?;
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    if let Some(amounts) = column.as_any().downcast_ref::<Decimal128Array>() {
+        return Ok(Some(money::format(amounts.value(row))));
+    }
+    let options = FormatOptions::default();
+    Ok(Some(ArrayFormatter::try_new(column, &options)?.value(row).to_string()))
+}

@@ -1,0 +1,96 @@
+//! Measure: which touch earned which conversion, and what each source is worth.
+//!
+//! Both answers are computed anew from one snapshot and replace what stood there, with the cursor in the same transaction. A
+//! credit names its model's version; nothing new in the lake is nothing to do.
+
+mod credits;
+mod sources;
+
+use std::collections::BTreeMap;
+
+use headwater_model::tables::{self, Table};
+use headwater_store::Snapshot;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::info;
+
+pub(crate) use credits::models;
+pub(crate) use sources::{counts as source_counts, settings as source_settings};
+
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// The cursor of this stage.
+const CURSOR: &str = "measure";
+/// What measure reads; a change of any makes it run again.
+const INPUTS: [&Table; 7] = [
+    &tables::LEAD,
+    &tables::TOUCH,
+    &tables::CONVERSION,
+    &tables::COST,
+    &tables::QUARANTINE,
+    &tables::PROSPECT,
+    &tables::FACT_LINK,
+];
+
+/// What measure did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct MeasureCounts {
+    /// Conversions looked at.
+    pub conversions: u64,
+    /// Conversions that no touch of a known person explains.
+    pub unattributed: u64,
+    /// Credits written, over all models.
+    pub credits: u64,
+    /// Sources with a scorecard.
+    pub sources: u64,
+    /// Whether there was anything to do.
+    pub worked: bool,
+}
+
+/// Computes credits and scorecards.
+///
+/// # Errors
+/// When the lake cannot be read or written, or the project names a model there is not.
+pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<MeasureCounts> {
+    let models = models(engine)?;
+    let snapshot = engine.store.snapshot().await?;
+    let now = engine.clock().now_us();
+    let state = state_of(engine, &snapshot, now);
+    let cursor = engine.store.cursor(CURSOR).await?;
+    if !force && cursor.as_ref().is_some_and(|cursor| cursor.value == state) {
+        return Ok(MeasureCounts::default());
+    }
+    engine.stop_if_told()?;
+    engine.progress.tell("measure", 0, None);
+    let credited = credits::write(engine, &snapshot, &models)?;
+    let runs = engine.store.list_runs(sources::RUNS_READ).await?;
+    let (cards, count) = sources::write(engine, &snapshot, &runs, now)?;
+    engine.stop_if_told()?;
+    let mut commit = engine.store.commit(run_id, now);
+    commit.replace(&snapshot, &tables::CREDIT, vec![credited.files]);
+    commit.replace(&snapshot, &tables::SCORECARD, vec![cards]);
+    commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
+    commit.execute().await?;
+    info!(conversions = credited.conversions, credits = credited.rows, sources = count, "measured");
+    Ok(MeasureCounts {
+        conversions: credited.conversions,
+        unattributed: credited.unattributed,
+        credits: credited.rows,
+        sources: count,
+        worked: true,
+    })
+}
+
+/// Everything on which the answer depends. Ages grow by the day, so a day is part of it.
+fn state_of(engine: &Engine, snapshot: &Snapshot, now_us: i64) -> Value {
+    const DAY_US: i64 = 86_400_000_000;
+    let versions: BTreeMap<&str, i64> = INPUTS.iter().map(|table| (table.name, snapshot.version(table))).collect();
+    let attribution = &engine.project.file.attribution;
+    let measures = &engine.project.file.measures;
+    json!({
+        "tables": versions, "day": now_us / DAY_US,
+        "models": attribution.models, "lookback_days": attribution.lookback_days,
+        "required": measures.required_fields, "maturity_days": measures.maturity_days,
+    })
+}
