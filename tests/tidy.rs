@@ -437,7 +437,9 @@ fn only_the_command_line_prints() {
     let macros = ["println!(", "eprintln!(", "print!(", "eprint!(", "dbg!("];
     let library = |path: &str| {
         ["crates/cli/", "tests/"].iter().all(|own| !path.starts_with(own))
-            && ["/benches/", "/examples/", "build.rs"].iter().all(|own| !path.contains(own))
+            && ["/benches/", "/examples/", "/tests/", "tests.rs", "build.rs"]
+                .iter()
+                .all(|own| !path.contains(own))
     };
     let rule = |files: &[File]| {
         offending_lines(files, library, |line| {
@@ -448,6 +450,31 @@ fn only_the_command_line_prints() {
     let wrong = ["crates/cli/src/main.rs", "crates/store/src/lib.rs", "crates/store/build.rs"]
         .map(|path| File::new(path, "/// println!(\"hint\")\nlet x = 1; eprintln!(\"{x}\");\n"));
     expect_offences(&rule(&wrong), &["crates/store/src/lib.rs:2"]);
+}
+
+#[test]
+fn what_needs_a_server_stands_in_a_live_module() {
+    let asks = concat!("HEADWATER_", "TEST_");
+    let rule = |files: &[File]| -> Vec<_> {
+        rust(files)
+            .filter(|file| file.text.contains(asks) && !file.path.starts_with("tests/src/"))
+            .filter(|file| !file.path.ends_with("/live.rs") && !file.text.contains("mod live {"))
+            .map(|file| format!("{}: a test that needs a server would pass without it", file.path))
+            .collect()
+    };
+    expect_none(&rule(&read()));
+    let wrong = [
+        File::new(
+            "connectors/a/tests.rs",
+            &format!("if let Some(url) = variable(\"{asks}A_URL\") {{\n"),
+        ),
+        File::new("connectors/b/tests.rs", &format!("mod live {{\n    server(\"{asks}B_URL\");\n")),
+        File::new("connectors/c/tests/live.rs", &format!("server(\"{asks}C_URL\");\n")),
+    ];
+    expect_offences(
+        &rule(&wrong),
+        &["connectors/a/tests.rs: a test that needs a server would pass without it"],
+    );
 }
 
 #[test]

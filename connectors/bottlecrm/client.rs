@@ -9,6 +9,8 @@ use super::config::{Object, SinkConfig};
 
 /// Records per page: the CRM needs some two seconds for them.
 const PAGE: usize = 500;
+/// Records by which pages overlap, so that a page shows whether it follows on the one before.
+const OVERLAP: usize = 10;
 /// Pages of one reading of a list: half a million records.
 const MAX_PAGES: usize = 1_000;
 /// How often a list that changes while it is read is begun anew.
@@ -33,6 +35,12 @@ pub(super) struct Custom {
     pub(super) of_type: String,
 }
 
+/// A page of one list, and how many records the list has.
+struct Half {
+    records: Vec<Record>,
+    count: u64,
+}
+
 /// What a request did to a record.
 pub(super) enum Answer {
     /// Done, on the record with this id.
@@ -47,7 +55,8 @@ impl Client {
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let token = cx.secret(&config.token)?;
         let bearer = format!("Bearer {}", token.expose_str());
-        let settings = HttpSettings::new(base_url(&config.url)?, cx).secret_header(AUTHORIZATION, &bearer)?;
+        let settings =
+            HttpSettings::new(base_url(&config.url)?, cx).secret_header(AUTHORIZATION, &bearer)?;
         Ok(Self { http: HttpClient::new(settings)?, object: config.object })
     }
 
@@ -73,7 +82,7 @@ impl Client {
     /// Shows every record that the filter lets through to `visit`, some perhaps twice. The CRM may let through more than asked.
     ///
     /// # Errors
-    /// `Unavailable` when the list keeps changing: a record that moved between two pages would be missed, and made again.
+    /// `Unavailable` when so much is deleted meanwhile that a record could be missed, and made again.
     pub(super) async fn each(
         &self,
         filter: Option<(&str, &str)>,
@@ -84,30 +93,59 @@ impl Client {
                 return Ok(());
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "the CRM's list changes faster than it can be read")
-            .hint("run again when no import runs there, or set `id_field: cf_KEY`, which needs no reading of the whole list"))
+        Err(Error::new(ErrorKind::Unavailable, "the CRM's list shrinks faster than it can be read")
+            .hint("run again when nobody cleans up there, or set `id_field: cf_KEY`, which needs no reading of the whole list"))
     }
 
-    /// Reads the list once; false when it changed meanwhile.
-    async fn read(&self, filter: Option<(&str, &str)>, visit: &mut impl FnMut(&Record)) -> Result<bool> {
-        let mut expected = None;
-        for page in 0..MAX_PAGES {
-            let offset = page * PAGE;
-            let (records, counts) = self.page(filter, offset, PAGE).await?;
-            if *expected.get_or_insert(counts) != counts {
-                return Ok(false);
+    /// Reads the list once; false when records may have been missed.
+    ///
+    /// The CRM pages by offset, so what is deleted meanwhile moves later records to pages read already. Each page must therefore
+    /// show the last record of the page before; all that follow it are then on this page or on later ones.
+    async fn read(
+        &self,
+        filter: Option<(&str, &str)>,
+        visit: &mut impl FnMut(&Record),
+    ) -> Result<bool> {
+        let mut offset = 0;
+        let mut anchors: [Option<Value>; 2] = [None, None];
+        for _ in 0..MAX_PAGES {
+            let (mut more, mut longest) = (false, 0);
+            let halves = self.page(filter, offset, PAGE).await?;
+            for (half, anchor) in halves.iter().zip(&mut anchors) {
+                let follows =
+                    |last: &Value| half.records.iter().any(|record| record.get("id") == Some(last));
+                if anchor.take().is_some_and(|last| !follows(&last)) {
+                    return Ok(false);
+                }
+                half.records.iter().for_each(&mut *visit);
+                if u64::try_from(offset + half.records.len()).is_ok_and(|end| end < half.count) {
+                    more = true;
+                    longest = longest.max(half.records.len());
+                    *anchor = half.records.last().and_then(|record| record.get("id").cloned());
+                }
             }
-            records.iter().for_each(&mut *visit);
-            if u64::try_from(offset + PAGE).is_ok_and(|end| end >= counts.0.max(counts.1)) {
+            if !more {
                 return Ok(true);
             }
+            if longest <= OVERLAP {
+                return Ok(false);
+            }
+            offset += longest - OVERLAP;
         }
-        Err(Error::new(ErrorKind::Unsupported, "the CRM has more records than we read through to find one")
-            .hint("make a custom text field and set `id_field: cf_KEY`, which the CRM can search"))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "the CRM has more records than we read through to find one",
+        )
+        .hint("make a custom text field and set `id_field: cf_KEY`, which the CRM can search"))
     }
 
-    /// A page of records and how many there are: contacts, or open and closed leads, which are paged side by side.
-    async fn page(&self, filter: Option<(&str, &str)>, offset: usize, limit: usize) -> Result<(Vec<Record>, (u64, u64))> {
+    /// A page of contacts; or of leads, where the open and the closed are paged side by side.
+    async fn page(
+        &self,
+        filter: Option<(&str, &str)>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Half>> {
         let mut request = RequestSpec::get(self.list_path())
             .query("limit", limit.to_string())
             .query("offset", offset.to_string());
@@ -115,26 +153,14 @@ impl Client {
             request = request.query(name, value);
         }
         let mut answer = self.http.json(&request).await.map_err(no_crm)?;
-        let mut half = |outer: Option<&str>, list: &str, count: &str| {
-            let part = match outer {
-                Some(outer) => answer.get_mut(outer)?,
-                None => &mut answer,
-            };
-            let count = part.get(count)?.as_u64()?;
-            let Some(Value::Array(records)) = part.get_mut(list).map(Value::take) else { return None };
-            let record = |record| if let Value::Object(record) = record { Some(record) } else { None };
-            Some((records.into_iter().map(record).collect::<Option<Vec<_>>>()?, count))
+        let halves = match self.object {
+            Object::Contacts => half(&mut answer, "results", "count").map(|half| vec![half]),
+            Object::Leads => ["open_leads", "close_leads"]
+                .into_iter()
+                .map(|name| half(answer.get_mut(name)?, name, "leads_count"))
+                .collect(),
         };
-        let page = match self.object {
-            Object::Contacts => half(None, "results", "count").map(|(records, count)| (records, (count, 0))),
-            Object::Leads => half(Some("open_leads"), "open_leads", "leads_count")
-                .zip(half(Some("close_leads"), "close_leads", "leads_count"))
-                .map(|((mut records, open), (closed, count))| {
-                    records.extend(closed);
-                    (records, (open, count))
-                }),
-        };
-        page.ok_or_else(|| self.unexpected("GET"))
+        halves.ok_or_else(|| self.unexpected("GET"))
     }
 
     /// The record with this id, if it is there and the token's user may see it.
@@ -154,7 +180,8 @@ impl Client {
     }
 
     pub(super) async fn create(&self, body: Record) -> Result<Answer> {
-        let answer = self.http.json(&RequestSpec::post(self.list_path(), Value::Object(body))).await;
+        let answer =
+            self.http.json(&RequestSpec::post(self.list_path(), Value::Object(body))).await;
         let answer = match answer {
             Ok(answer) if refused(&answer) => return Ok(Answer::Refused(reason(&answer))),
             Ok(answer) => answer,
@@ -182,12 +209,20 @@ impl Client {
         };
         let request = RequestSpec::get("/api/custom-fields/").query("target_model", model);
         let answer = self.http.json(&request).await.map_err(no_crm)?;
-        let definitions = answer.get("definitions").and_then(Value::as_array).ok_or_else(|| self.unexpected("GET"))?;
+        let definitions = answer
+            .get("definitions")
+            .and_then(Value::as_array)
+            .ok_or_else(|| self.unexpected("GET"))?;
         let custom = |definition: &Value| {
             let text = |name| definition.get(name).and_then(Value::as_str).map(str::to_owned);
             // Verified here too: an unknown filter would be ignored.
-            let usable = text("target_model")? == model && definition.get("is_active")?.as_bool()?;
-            usable.then_some(Custom { key: text("key")?, label: text("label")?, of_type: text("field_type")? })
+            let usable =
+                text("target_model")? == model && definition.get("is_active")?.as_bool()?;
+            usable.then_some(Custom {
+                key: text("key")?,
+                label: text("label")?,
+                of_type: text("field_type")?,
+            })
         };
         Ok(definitions.iter().filter_map(custom).collect())
     }
@@ -197,6 +232,13 @@ impl Client {
             .context("request", format!("{method} {}", self.list_path()))
             .hint("check that `url` is the address of BottleCRM's API, and its version")
     }
+}
+
+fn half(answer: &mut Value, list: &str, count: &str) -> Option<Half> {
+    let count = answer.get(count)?.as_u64()?;
+    let Some(Value::Array(records)) = answer.get_mut(list).map(Value::take) else { return None };
+    let record = |record| if let Value::Object(record) = record { Some(record) } else { None };
+    Some(Half { records: records.into_iter().map(record).collect::<Option<_>>()?, count })
 }
 
 /// A list that is not there means that no CRM is.
@@ -234,7 +276,11 @@ fn reason(body: &Value) -> String {
         return "the CRM refused the row and gave no reason".to_owned();
     }
     let text = parts.join("; ");
-    if text.chars().count() <= MAX_REASON { text } else { text.chars().take(MAX_REASON).chain(['…']).collect() }
+    if text.chars().count() <= MAX_REASON {
+        text
+    } else {
+        text.chars().take(MAX_REASON).chain(['…']).collect()
+    }
 }
 
 fn collect(path: &str, value: &Value, parts: &mut Vec<String>) {
@@ -284,7 +330,12 @@ mod tests {
         parts.sort_unstable();
         assert_eq!(parts.join("; "), expected);
         assert_eq!(reason(&json!({ "detail": "no" })), "no");
-        assert_eq!(reason(&json!({ "error": true, "errors": "A lead with these details already exists." })), "A lead with these details already exists.");
+        assert_eq!(
+            reason(
+                &json!({ "error": true, "errors": "A lead with these details already exists." })
+            ),
+            "A lead with these details already exists."
+        );
         assert_eq!(reason(&Value::Null), "the CRM refused the row and gave no reason");
         assert_eq!(reason(&json!({ "a": "x".repeat(900) })).chars().count(), MAX_REASON + 1);
     }

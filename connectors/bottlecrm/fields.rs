@@ -62,7 +62,11 @@ const LEAD: [(&str, Kind, &str); 14] = [
     ("job_title", Kind::Text, "job title"),
     ("company_name", Kind::Text, "company name"),
     ("website", Kind::Text, "website"),
-    ("status", Kind::Text, "assigned, in process, recycled or closed; `converted` makes account, contact and deal"),
+    (
+        "status",
+        Kind::Text,
+        "assigned, in process, recycled or closed; `converted` makes account, contact and deal",
+    ),
     ("source", Kind::Text, "a key of the organisation's lead sources"),
     ("industry", Kind::Text, "a key of the CRM's industries"),
     ("rating", Kind::Text, "HOT, WARM or COLD"),
@@ -83,7 +87,9 @@ pub(super) fn built_in(object: Object, id: &IdField) -> BTreeMap<String, Field> 
         .iter()
         .chain(own)
         .filter(|(name, _, _)| *name != "source_ref" || *id != IdField::SourceRef)
-        .map(|(name, kind, about)| ((*name).to_owned(), Field { kind: *kind, about: (*about).to_owned() }))
+        .map(|(name, kind, about)| {
+            ((*name).to_owned(), Field { kind: *kind, about: (*about).to_owned() })
+        })
         .collect()
 }
 
@@ -98,7 +104,9 @@ pub(super) fn same(kind: Kind, held: Option<&str>, wanted: Option<&str>) -> bool
                 "0" | "f" | "n" | "no" | "off" => "false".to_owned(),
                 other => other.to_owned(),
             },
-            Kind::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            Kind::Number if text.contains('.') => {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
             Kind::Number => text.to_owned(),
         })
     };
@@ -146,7 +154,9 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some(value.to_string())
+        }
     }
 }
 
@@ -155,7 +165,9 @@ impl IdField {
     pub(super) fn read<'a>(&self, record: &'a Map<String, Value>) -> Option<&'a str> {
         match self {
             Self::SourceRef => record.get("source_ref")?.as_str()?.strip_prefix(OURS),
-            Self::Custom(key) => record.get("custom_fields")?.get(key)?.as_str().filter(|id| !id.is_empty()),
+            Self::Custom(key) => {
+                record.get("custom_fields")?.get(key)?.as_str().filter(|id| !id.is_empty())
+            }
         }
     }
 
@@ -168,7 +180,9 @@ impl IdField {
     /// Puts our id into a request.
     pub(super) fn write(&self, body: &mut Map<String, Value>, prospect_id: &str) {
         match self {
-            Self::SourceRef => drop(body.insert("source_ref".to_owned(), format!("{OURS}{prospect_id}").into())),
+            Self::SourceRef => {
+                drop(body.insert("source_ref".to_owned(), format!("{OURS}{prospect_id}").into()))
+            }
             Self::Custom(key) => set_custom(body, key, prospect_id.into()),
         }
     }

@@ -30,6 +30,6 @@ impl Connector for BottleCrm {
     }
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(sink::BottleCrmSink::new(config.parse()?, cx)?))
+        Ok(Box::new(sink::BottleCrmSink::new(&config.parse()?, cx)?))
     }
 }

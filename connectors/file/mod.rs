@@ -1,8 +1,29 @@
-//! File.
+//! Files: tables of people as vendors, spreadsheets and scripts write them.
+//!
+//! The source reads delimited text, XLSX, JSON lines and Parquet, each also packed. It does not watch folders, does not fetch
+//! anything over a network and never changes what it reads. Invariants: every cell comes through as the text that stood in the
+//! file, and a record that cannot be read is refused by place, never dropped.
 
+mod aliases;
+mod config;
+mod csv;
+mod encoding;
+mod header;
+mod input;
+mod jsonl;
+mod parquet;
+mod paths;
+mod position;
+mod presets;
+mod rows;
 mod sink;
+mod source;
+mod table;
+#[cfg(test)]
+mod tests;
+mod xlsx;
 
-use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink};
+use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink, Source};
 
 /// The connector.
 #[derive(Debug)]
@@ -10,7 +31,18 @@ pub(crate) struct File;
 
 impl Connector for File {
     fn spec(&self) -> ConnectorSpec {
-        ConnectorSpec { name: "file", title: "File", summary: "", source_schema: None, sink_schema: Some(schemars::schema_for!(sink::SinkConfig).to_value()), readme: include_str!("README.md") }
+        ConnectorSpec {
+            name: "file",
+            title: "File",
+            summary: "reads people, conversions and costs from CSV, XLSX, JSON lines and Parquet files",
+            source_schema: Some(schemars::schema_for!(config::FileSource).to_value()),
+            sink_schema: Some(schemars::schema_for!(sink::SinkConfig).to_value()),
+            readme: include_str!("README.md"),
+        }
+    }
+
+    fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
+        Ok(Box::new(source::Files::new(config.parse()?, cx)?))
     }
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {

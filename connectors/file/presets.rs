@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use headwater_model::mapping::{FieldRule, Mapping, Origin};
 
+use super::aliases::{ALIASES, fold};
 use super::config::Preset;
 
 /// What a set of column names says about a file.
@@ -45,7 +46,12 @@ static VENDORS: &[Vendor] = &[
         name: "zoominfo",
         vendor: Some("zoominfo"),
         id: Some("ZoomInfo Contact ID"),
-        signs: &["ZoomInfo Contact Profile URL", "ZoomInfo Company ID", "Contact Accuracy Score", "LinkedIn Contact Profile URL"],
+        signs: &[
+            "ZoomInfo Contact Profile URL",
+            "ZoomInfo Company ID",
+            "Contact Accuracy Score",
+            "LinkedIn Contact Profile URL",
+        ],
         enough: 2,
         pairs: &[
             ("external_id", "ZoomInfo Contact ID"),
@@ -77,7 +83,14 @@ static VENDORS: &[Vendor] = &[
         name: "apollo",
         vendor: Some("apollo"),
         id: Some("Apollo Contact Id"),
-        signs: &["Apollo Account Id", "Apollo Record Id", "Person Linkedin Url", "Company Name for Emails", "# Employees", "Work Direct Phone"],
+        signs: &[
+            "Apollo Account Id",
+            "Apollo Record Id",
+            "Person Linkedin Url",
+            "Company Name for Emails",
+            "# Employees",
+            "Work Direct Phone",
+        ],
         enough: 3,
         pairs: &[
             ("external_id", "Apollo Contact Id"),
@@ -108,7 +121,13 @@ static VENDORS: &[Vendor] = &[
         name: "lusha",
         vendor: Some("lusha"),
         id: Some("Lusha Person ID"),
-        signs: &["Lusha Company ID", "Work email", "Personal email", "Email confidence", "Email verified"],
+        signs: &[
+            "Lusha Company ID",
+            "Work email",
+            "Personal email",
+            "Email confidence",
+            "Email verified",
+        ],
         enough: 3,
         pairs: &[
             ("external_id", "Lusha Person ID"),
@@ -130,7 +149,9 @@ static VENDORS: &[Vendor] = &[
             ("region", "State"),
             ("country", "Country"),
         ],
-        note: Some("personal addresses (`Personal email`) are not mapped: the grounds for writing to a work address do not cover them"),
+        note: Some(
+            "personal addresses (`Personal email`) are not mapped: the grounds for writing to a work address do not cover them",
+        ),
     },
     Vendor {
         preset: Preset::SalesNavigator,
@@ -153,85 +174,25 @@ static VENDORS: &[Vendor] = &[
     },
 ];
 
-/// Common names of columns, already folded: small letters and digits only, without accents. English, French, German, Spanish.
-///
-/// One table for every kind of record: a name such as `date` may serve two fields that no kind of record has both of.
-static ALIASES: &[(&str, &[&str])] = &[
-    ("external_id", &["externalid", "extid", "contactid", "leadid", "personid", "customerid", "clientid", "recordid", "sourceid", "numeroclient", "kundennummer", "idcliente", "id"]),
-    ("email", &["email", "emailaddress", "workemail", "businessemail", "emailadress", "mail", "courriel", "adresseemail", "adressemail", "adresseelectronique", "emailadresse", "mailadresse", "correo", "correoelectronico", "direcciondecorreo", "adresemail"]),
-    ("given_name", &["givenname", "firstname", "forename", "prenom", "vorname", "nombre", "nombredepila", "fname"]),
-    ("family_name", &["familyname", "lastname", "surname", "nom", "nomdefamille", "nachname", "familienname", "apellido", "apellidos", "lname"]),
-    ("full_name", &["fullname", "name", "contactname", "nomcomplet", "nometprenom", "nomprenom", "prenomnom", "vollername", "nombrecompleto", "nombreyapellidos"]),
-    ("phone", &["phone", "phonenumber", "telephone", "tel", "workphone", "businessphone", "directphone", "telephonefixe", "numerodetelephone", "telefon", "telefonnummer", "telefono", "numerodetelefono"]),
-    ("mobile", &["mobile", "mobilephone", "mobilenumber", "cellphone", "cell", "portable", "telephoneportable", "telephonemobile", "mobil", "mobiltelefon", "handy", "handynummer", "movil", "telefonomovil", "celular"]),
-    ("job_title", &["jobtitle", "title", "position", "role", "poste", "fonction", "intituledeposte", "titredeposte", "berufsbezeichnung", "funktion", "stelle", "cargo", "puesto"]),
-    ("seniority", &["seniority", "senioritylevel", "managementlevel", "niveauhierarchique", "hierarchieebene", "antiguedad"]),
-    ("department", &["department", "departments", "service", "departement", "abteilung", "departamento"]),
-    ("company_name", &["companyname", "company", "organization", "organisation", "organizationname", "account", "accountname", "employer", "societe", "entreprise", "nomdelentreprise", "raisonsociale", "firma", "firmenname", "unternehmen", "empresa", "nombredelaempresa", "compania"]),
-    ("company_domain", &["companydomain", "domain", "domainname", "emaildomain", "domaine", "domaene", "dominio"]),
-    ("website", &["website", "companywebsite", "web", "url", "siteweb", "site", "siteinternet", "webseite", "homepage", "sitioweb", "paginaweb"]),
-    ("linkedin_url", &["linkedinurl", "linkedin", "linkedinprofile", "linkedinprofileurl", "personlinkedinurl", "profillinkedin", "linkedinprofil", "perfillinkedin"]),
-    ("street", &["street", "streetaddress", "address", "address1", "addressline1", "adresse", "rue", "strasse", "anschrift", "direccion", "calle"]),
-    ("city", &["city", "town", "ville", "stadt", "ort", "ciudad", "localidad"]),
-    ("region", &["region", "state", "province", "county", "bundesland", "provincia"]),
-    ("postal_code", &["postalcode", "zip", "zipcode", "postcode", "codepostal", "cp", "plz", "postleitzahl", "codigopostal"]),
-    ("country", &["country", "countrycode", "pays", "land", "pais"]),
-    ("language", &["language", "lang", "locale", "langue", "sprache", "idioma"]),
-    ("need", &["need", "needs", "besoin", "besoins", "bedarf", "necesidad"]),
-    ("budget", &["budget", "presupuesto"]),
-    ("intended_use", &["intendeduse", "usecase", "usage", "utilisation", "verwendungszweck", "uso"]),
-    ("message", &["message", "comment", "comments", "notes", "note", "commentaire", "commentaires", "nachricht", "kommentar", "bemerkung", "mensaje", "comentario", "comentarios"]),
-    ("tags", &["tags", "tag", "labels", "lists", "etiquettes", "etiquetas", "schlagworte"]),
-    ("email_status", &["emailstatus", "emailverified", "emailverification", "statutemail", "emailqualification"]),
-    ("observed_at", &["observedat", "updatedat", "lastmodified", "modifiedat", "lastupdated", "datedemodification", "geaendertam", "actualizado"]),
-    ("created_at", &["createdat", "created", "createdate", "datecreated", "creationdate", "signup", "signupdate", "signedupat", "datedecreation", "datedinscription", "erstelltam", "fechadecreacion", "fechaderegistro"]),
-    ("consent", &["consent", "optin", "marketingconsent", "consentement", "einwilligung", "consentimiento"]),
-    ("notice_at", &["noticeat", "noticeprovideddate", "noticedate"]),
-    ("is_test", &["istest", "test"]),
-    ("utm_source", &["utmsource"]),
-    ("utm_medium", &["utmmedium"]),
-    ("utm_campaign", &["utmcampaign"]),
-    ("utm_term", &["utmterm"]),
-    ("utm_content", &["utmcontent"]),
-    ("landing_url", &["landingurl", "landingpage", "landingpageurl", "pageurl", "firstpage", "pagedatterrissage"]),
-    ("referrer", &["referrer", "referer", "referrerurl", "referringurl"]),
-    ("gclid", &["gclid"]),
-    ("gbraid", &["gbraid"]),
-    ("wbraid", &["wbraid"]),
-    ("dclid", &["dclid"]),
-    ("msclkid", &["msclkid"]),
-    ("li_fat_id", &["lifatid"]),
-    ("ttclid", &["ttclid"]),
-    ("twclid", &["twclid"]),
-    ("fbclid", &["fbclid"]),
-    ("kind", &["kind", "type", "event", "eventtype", "costkind", "art", "typ", "tipo"]),
-    ("value", &["value", "ordervalue", "dealvalue", "amount", "total", "totalamount", "price", "montant", "valeur", "montantttc", "montantht", "betrag", "wert", "importe", "valor", "monto"]),
-    ("amount", &["amount", "cost", "spend", "costs", "adspend", "montant", "cout", "depense", "betrag", "kosten", "ausgaben", "importe", "coste", "gasto", "monto"]),
-    ("currency", &["currency", "currencycode", "devise", "monnaie", "waehrung", "wahrung", "moneda", "divisa"]),
-    ("occurred_at", &["occurredat", "timestamp", "eventtime", "eventdate", "orderdate", "closedate", "closedat", "paidat", "date", "datetime", "datum", "fecha", "datedecommande", "bestelldatum"]),
-    ("for_source", &["forsource", "source", "quelle", "fuente", "origine"]),
-    ("channel", &["channel", "canal", "kanal"]),
-    ("campaign", &["campaign", "campaignname", "campagne", "kampagne", "campana"]),
-    ("day", &["day", "date", "jour", "tag", "datum", "dia", "fecha", "fromday", "startdate", "from"]),
-    ("until_day", &["untilday", "enddate", "until", "to", "datedefin", "enddatum", "fechafin"]),
-    ("impressions", &["impressions", "impr", "impressionen", "impresiones"]),
-    ("clicks", &["clicks", "clics", "klicks"]),
-    ("url", &["url", "clickedurl", "link"]),
-    ("message_id", &["messageid"]),
-    ("machine", &["machine", "bot", "isbot"]),
-];
-
 /// What the column names say, given the preset the user chose.
 pub(super) fn read(preset: Preset, fields: &[String]) -> Reading {
-    let folded: BTreeMap<String, &String> = fields.iter().rev().map(|field| (fold(field), field)).collect();
+    let folded: BTreeMap<String, &String> =
+        fields.iter().rev().map(|field| (fold(field), field)).collect();
     let has = |name: &str| folded.contains_key(&fold(name));
     let vendor = VENDORS.iter().find(|vendor| match preset {
-        Preset::Auto => vendor.id.is_some_and(has) || vendor.signs.iter().filter(|sign| has(sign)).count() >= vendor.enough,
+        Preset::Auto => {
+            vendor.id.is_some_and(has)
+                || vendor.signs.iter().filter(|sign| has(sign)).count() >= vendor.enough
+        }
         Preset::None => false,
-        Preset::Zoominfo | Preset::Apollo | Preset::Lusha | Preset::SalesNavigator => vendor.preset == preset,
+        Preset::Zoominfo | Preset::Apollo | Preset::Lusha | Preset::SalesNavigator => {
+            vendor.preset == preset
+        }
     });
     if let Some(Vendor { preset: _, name, vendor, id, signs: _, enough: _, pairs, note }) = vendor {
-        let present = pairs.iter().filter_map(|(ours, theirs)| Some((*ours, folded.get(&fold(theirs))?.as_str())));
+        let present = pairs
+            .iter()
+            .filter_map(|(ours, theirs)| Some((*ours, folded.get(&fold(theirs))?.as_str())));
         return Reading {
             name,
             mapping: Mapping::of(present),
@@ -241,7 +202,11 @@ pub(super) fn read(preset: Preset, fields: &[String]) -> Reading {
             note: *note,
         };
     }
-    let (name, mapping) = if preset == Preset::None { ("none", Mapping::default()) } else { ("auto", by_alias(&folded)) };
+    let (name, mapping) = if preset == Preset::None {
+        ("none", Mapping::default())
+    } else {
+        ("auto", by_alias(&folded))
+    };
     Reading { name, mapping, origin: Origin::Import, vendor: None, key: None, note: None }
 }
 
@@ -252,41 +217,4 @@ fn by_alias(folded: &BTreeMap<String, &String>) -> Mapping {
         Some(((*ours).to_owned(), FieldRule::from_field((*column).clone())))
     });
     Mapping(rules.collect())
-}
-
-/// Whether a column of this name holds digits that are not a number: a phone, a code, an id.
-pub(super) fn is_code(field: &str) -> bool {
-    let folded = fold(field);
-    let known = ALIASES.iter().filter(|(ours, _)| matches!(*ours, "phone" | "mobile" | "postal_code" | "external_id"));
-    known.flat_map(|(_, aliases)| aliases.iter()).any(|alias| *alias == folded)
-        || ["phone", "telefon", "telephone", "siret", "siren", "vatnumber", "zip", "postcode"].iter().any(|part| folded.contains(part))
-}
-
-/// A name as it is compared: small letters and digits without accents.
-pub(super) fn fold(name: &str) -> String {
-    let mut folded = String::with_capacity(name.len());
-    for character in name.chars().flat_map(char::to_lowercase) {
-        let plain = match character {
-            'à' | 'á' | 'â' | 'ã' | 'å' => "a",
-            'ä' | 'æ' => "ae",
-            'ç' | 'č' | 'ć' => "c",
-            'è' | 'é' | 'ê' | 'ë' => "e",
-            'ì' | 'í' | 'î' | 'ï' => "i",
-            'ñ' => "n",
-            'ò' | 'ó' | 'ô' | 'õ' => "o",
-            'ö' | 'œ' => "oe",
-            'ù' | 'ú' | 'û' => "u",
-            'ü' => "ue",
-            'ß' => "ss",
-            _ => {
-                // A sign such as `#` tells `# Employees` from nothing else; only letters and digits count.
-                if character.is_alphanumeric() {
-                    folded.push(character);
-                }
-                continue;
-            }
-        };
-        folded.push_str(plain);
-    }
-    folded
 }

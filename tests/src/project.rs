@@ -8,6 +8,27 @@ use std::{env, fs, io};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The tables of the lake.
+pub const TABLES: [&str; 17] = [
+    "source_record",
+    "lead",
+    "touch",
+    "engagement",
+    "conversion",
+    "cost",
+    "consent",
+    "quarantine",
+    "prospect",
+    "prospect_field",
+    "identity_link",
+    "fact_link",
+    "identity_event",
+    "lifecycle_transition",
+    "credit",
+    "scorecard",
+    "delivery",
+];
+
 /// A project in a folder that is removed with it.
 #[derive(Debug)]
 pub struct Project {
@@ -153,7 +174,7 @@ impl Project {
     /// # Errors
     /// When the query fails or its answer is no JSON.
     pub fn rows(&self, sql: &str, but: &[&str]) -> io::Result<Vec<String>> {
-        let run = self.run(&["query", sql, "--format", "json"])?.done()?;
+        let run = self.run(&["query", sql, "--format", "json", "--limit", "1000000"])?.done()?;
         let mut rows = Vec::new();
         for line in run.stdout.lines() {
             let mut row: Value = serde_json::from_str(line)?;

@@ -192,7 +192,10 @@ impl Records {
         let quote_line = line + count_line_ends(rest.get(..field).unwrap_or_default());
         if quoted && let Some(next) = self.rows_after(field) {
             let lost = self.rest().get(..next).unwrap_or_default();
-            let (start, lines) = (lost.get(..lost.len().min(super::MAX_RAW_BYTES)).unwrap_or_default().to_vec(), count_line_ends(lost));
+            let (start, lines) = (
+                lost.get(..lost.len().min(super::MAX_RAW_BYTES)).unwrap_or_default().to_vec(),
+                count_line_ends(lost),
+            );
             self.at += next;
             self.line += lines;
             return Ok(Step::Broken { start, line, fault: Fault::Quote { line: quote_line } });
@@ -214,7 +217,11 @@ impl Records {
         let (mut at, mut seen, mut good) = (next, 0, 0);
         let mut spans = Vec::new();
         while seen < LOOK_AHEAD_RECORDS && at < rest.len() {
-            let Scan::Record { end, lines: _ } = self.scanner.scan(rest.get(at..)?, self.ended, &mut spans) else { break };
+            let Scan::Record { end, lines: _ } =
+                self.scanner.scan(rest.get(at..)?, self.ended, &mut spans)
+            else {
+                break;
+            };
             at += end;
             seen += 1;
             good += usize::from(spans.len() == self.width);
@@ -253,7 +260,9 @@ impl Records {
                 (At::FieldStart | At::QuoteInQuoted, QUOTE) => At::Quoted,
                 (At::Quoted, QUOTE) => At::QuoteInQuoted,
                 (At::Quoted, _) => At::Quoted,
-                (At::FieldStart | At::Plain | At::QuoteInQuoted, byte) if byte == delimiter => At::FieldStart,
+                (At::FieldStart | At::Plain | At::QuoteInQuoted, byte) if byte == delimiter => {
+                    At::FieldStart
+                }
                 (At::FieldStart | At::Plain | At::QuoteInQuoted, _) => At::Plain,
             };
             self.at += 1;
@@ -263,6 +272,9 @@ impl Records {
 
 impl std::fmt::Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records").field("line", &self.line).field("width", &self.width).finish_non_exhaustive()
+        f.debug_struct("Records")
+            .field("line", &self.line)
+            .field("width", &self.width)
+            .finish_non_exhaustive()
     }
 }

@@ -274,7 +274,7 @@ fn settings_that_cannot_work_are_refused() {
         json!({ "path": "a.csv", "mode": "append" }),
         json!({ "path": "a.csv", "colums": [] }),
     ] {
-        let error = sink_of(folder.path(), config.clone()).err().expect(&config.to_string());
+        let error = sink_of(folder.path(), config).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     }
 }

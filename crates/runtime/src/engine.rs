@@ -10,6 +10,7 @@ use headwater_store::{Store, StoreConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
+use crate::intake::IntakeConnector;
 use crate::project::{Project, SinkEntry, SourceEntry, Surroundings};
 
 /// A project at work.
@@ -65,6 +66,8 @@ impl Engine {
         let config = store_config(&project)?;
         let now = surroundings.clock.now_us();
         let store = Store::create_or_open(&config, tables::ALL, now).await?;
+        // Web forms are read from the store itself, which exists only now.
+        let registry = registry.with(Arc::new(IntakeConnector::over(Arc::new(store.clone()))));
         let (cancel, progress) = (CancellationToken::new(), Progress::silent());
         Ok(Self { project: Arc::new(project), store, registry, surroundings, cancel, progress })
     }

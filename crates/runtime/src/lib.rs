@@ -9,10 +9,14 @@ pub mod error;
 pub mod ingest;
 pub mod intake;
 pub mod measure;
+pub mod preview;
+pub mod privacy;
 pub mod project;
 pub mod query;
 mod rows;
+pub mod sync;
 pub mod resolve;
+pub mod tools;
 
 pub use engine::{Engine, Progress};
 pub use error::{Error, Result};

@@ -152,6 +152,13 @@ impl Registry {
         Self(connectors.into_iter().map(|connector| (connector.spec().name, connector)).collect())
     }
 
+    /// This registry with one more connector, in the place of one of the same name.
+    #[must_use]
+    pub fn with(mut self, connector: Arc<dyn Connector>) -> Self {
+        self.0.insert(connector.spec().name, connector);
+        self
+    }
+
     /// The connector of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Connector>> {

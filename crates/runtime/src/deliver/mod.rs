@@ -8,8 +8,10 @@ mod plan;
 mod policy;
 mod push;
 
+use headwater_sdk::Sink;
 use serde::Serialize;
 
+pub(crate) use plan::cell;
 pub use plan::{Action, FieldChange, Kept, Plan, PlannedRow, plan};
 pub use policy::stage_rank;
 
@@ -32,6 +34,15 @@ pub struct SinkCounts {
     pub held_back: u64,
     /// Records still to be pushed.
     pub pending: u64,
+}
+
+/// Checks a sink's map, policy and audience against both sides, without looking at anybody.
+///
+/// # Errors
+/// The first thing that does not fit, with file and line.
+pub async fn check(entry: &SinkEntry, sink: &dyn Sink) -> Result<()> {
+    plan::field_map(entry, sink).await?;
+    crate::query::check_audience(&entry.section.audience).await.map_err(|error| plan::audience_error(entry, error))
 }
 
 /// Plans one sink, queues the plan and pushes the queue.

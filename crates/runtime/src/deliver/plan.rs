@@ -146,10 +146,7 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
         map,
     };
     let mut rows = Vec::new();
-    for batch in crate::query::audience(engine, &snapshot, &entry.section.audience).await.map_err(|error| match error {
-        Error::Query(message) => entry.error("audience", format!("the audience cannot be read: {message}")).into(),
-        other => other,
-    })? {
+    for batch in crate::query::audience(engine, &snapshot, &entry.section.audience).await.map_err(|error| audience_error(entry, error))? {
         for row in 0..batch.num_rows() {
             rows.push(planner.desired(&batch, row)?);
         }
@@ -159,8 +156,16 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
     Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write: calls_to_write * sink.capability().calls_per_row })
 }
 
+/// Points a complaint about the audience at the line it stands on.
+pub(super) fn audience_error(entry: &SinkEntry, error: Error) -> Error {
+    match error {
+        Error::Query(message) => entry.error("audience", message).into(),
+        other => other,
+    }
+}
+
 /// The remote's field ← ours, checked against both sides.
-async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, String>> {
+pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, String>> {
     let theirs = sink.fields().await.map_err(|error| Error::connection(&entry.name, None, error))?;
     let section = &entry.section;
     if section.map.is_empty() {

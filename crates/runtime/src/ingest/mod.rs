@@ -22,28 +22,32 @@ pub use outcome::Buckets;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::intake;
 use crate::project::{SourceEntry, nearest};
+use crate::sync::SyncOptions;
 use known::{Known, Seen};
 use stage::Stage;
 
-/// The version of the cursor's shape.
+/// What the keys of this stage's cursors begin with.
 const CURSOR_PREFIX: &str = "ingest";
 
 /// Reads every stream of one source to its end.
 ///
 /// # Errors
 /// When the source, its settings or the store stop it; what was committed stays.
-pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, full: bool) -> Result<Buckets> {
+pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, options: &SyncOptions) -> Result<Buckets> {
     let source = engine.source(entry)?;
     let fail = |error| Error::connection(&entry.name, None, error);
     let mut total = Buckets::default();
     for spec in source.streams().await.map_err(fail)? {
         let wanted = &entry.section.streams;
         if wanted.is_empty() || wanted.contains(&spec.name) {
-            total += stream(engine, entry, source.as_ref(), &spec, run_id, full).await?;
+            total += stream(engine, entry, source.as_ref(), &spec, run_id, options).await?;
         }
     }
-    stage::whole_cost(engine, entry, run_id).await?;
+    if !options.dry_run {
+        stage::whole_cost(engine, entry, run_id).await?;
+    }
     Ok(total)
 }
 
@@ -131,13 +135,13 @@ async fn stream(
     source: &dyn Source,
     spec: &StreamSpec,
     run_id: &str,
-    full: bool,
+    options: &SyncOptions,
 ) -> Result<Buckets> {
     let conformer = conformer(entry, spec, run_id)?;
     let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
     let cursor = engine.store.cursor(&key).await?;
     let from: Option<Checkpoint> = match &cursor {
-        Some(cursor) if !full => serde_json::from_value(cursor.value.clone()).ok(),
+        Some(cursor) if !options.full_refresh => serde_json::from_value(cursor.value.clone()).ok(),
         _ => None,
     };
     let mut reader = Reader {
@@ -149,6 +153,7 @@ async fn stream(
         known: None,
         stage: Stage::new(engine, entry, spec, run_id),
         buckets: Buckets::default(),
+        dry_run: options.dry_run,
         key,
         sequence: cursor.map(|cursor| cursor.sequence),
     };
@@ -164,7 +169,9 @@ async fn stream(
             Some(SourceEvent::Page(page)) => reader.page(&page).await?,
             Some(SourceEvent::Checkpoint(checkpoint)) => {
                 reader.commit(Some(&checkpoint)).await?;
-                source.acknowledge(spec, &checkpoint).await.map_err(fail)?;
+                if !options.dry_run {
+                    source.acknowledge(spec, &checkpoint).await.map_err(fail)?;
+                }
             }
             None => break,
         }
@@ -186,6 +193,8 @@ struct Reader<'a> {
     known: Option<Known>,
     stage: Stage<'a>,
     buckets: Buckets,
+    /// Whether everything is decided and nothing is written.
+    dry_run: bool,
     key: String,
     sequence: Option<i64>,
 }
@@ -213,12 +222,21 @@ impl Reader<'_> {
 
     /// Commits what is staged, with the checkpoint that covers it. Nothing staged and nowhere to go is nothing to do.
     async fn commit(&mut self, checkpoint: Option<&Checkpoint>) -> Result<()> {
+        if self.dry_run {
+            self.stage.discard();
+            return Ok(());
+        }
         let mut commit = self.engine.store.commit(&self.stage.run_id, self.engine.clock().now_us());
         let staged = self.stage.drain(&mut commit)?;
         if let Some(checkpoint) = checkpoint {
             let value = serde_json::to_value(checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
             commit.advance(&self.key, self.sequence, &value);
             self.sequence = Some(self.sequence.map_or(1, |sequence| sequence + 1));
+            if self.entry.section.connector == intake::NAME
+                && let Some(op) = intake::taken_over(&self.entry.name, checkpoint)
+            {
+                commit.ledger(op);
+            }
         } else if !staged {
             return Ok(());
         }

@@ -69,6 +69,11 @@ impl<'a> Stage<'a> {
         Ok(!names.is_empty())
     }
 
+    /// Throws away what is staged; the files are gone with their writers.
+    pub(super) fn discard(&mut self) {
+        self.writers.clear();
+    }
+
     /// Conforms the kept rows of a page and stages what became of them.
     pub(super) fn conform(
         &mut self,

@@ -26,4 +26,4 @@ pub use endpoint::{Endpoint, Incoming, is_browser_form};
 pub use headwater_sdk::{BuildContext, Clock, Secret, SecretRef};
 pub use key::delivery_key;
 pub use log::{Appended, Delivery, IntakeLog, IntakeRecord, LogError};
-pub use source::{IntakeConnector, IntakeSource, taken_over};
+pub use source::{IntakeConnector, IntakeSource, NAME, taken_over};

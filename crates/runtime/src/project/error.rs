@@ -27,8 +27,21 @@ pub struct ProjectError {
 }
 
 impl ProjectError {
+    /// The line of the file that is to blame, as it stands there.
+    #[must_use]
+    pub fn source_line(&self) -> Option<&str> {
+        let text = self.text.as_ref()?.inner();
+        text.lines().nth(self.line?.checked_sub(1)?)
+    }
+
     pub(crate) fn new(file: &Path, message: impl Into<String>) -> Self {
         Self { message: message.into(), file: file.to_owned(), line: None, help: None, text: None, span: None }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        self.help(help)
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {

@@ -1,14 +1,11 @@
 //! The project file: what a user writes in `headwater.yaml`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use headwater_model::mapping::{FieldRule, Origin, Role};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use crate::intake::IntakeConfig;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -311,13 +308,4 @@ pub enum FieldPolicy {
 pub struct ScheduleSection {
     /// Every so often: `15m`, `2h`, `1d`.
     pub every: String,
-}
-
-/// The keys of an intake source beside the common ones; its connector is built in.
-pub type IntakeSection = IntakeConfig;
-
-/// Reads an absolute or project-relative path.
-#[must_use]
-pub fn project_path(base: &std::path::Path, path: &str) -> PathBuf {
-    base.join(path)
 }

@@ -114,7 +114,7 @@ pub async fn query(engine: &Engine, sql: &str) -> Result<Answer> {
 /// The living prospects that meet a sink's condition, in the order of their ids.
 pub(crate) async fn audience(engine: &Engine, snapshot: &Snapshot, condition: &str) -> Result<Vec<RecordBatch>> {
     let frame = Box::pin(admitted(&session(snapshot)?, condition)).await?;
-    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| explain(&error))?;
+    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| of_audience(condition, explain(&error)))?;
     let mut answer = Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() };
     let mut batches = Vec::new();
     while let Some(batch) = answer.next().await.map_err(|error| of_audience(condition, error))? {
@@ -138,7 +138,10 @@ async fn admitted(context: &SessionContext, condition: &str) -> Result<DataFrame
     DFParser::parse_sql_into_expr(condition).map_err(|error| of_audience(condition, explain(&error)))?;
     // The line end keeps a comment at the end of the condition from swallowing the bracket.
     let sql = format!("SELECT * FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
-    Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))
+    let frame = Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
+    // Types are checked as late as here, and a check shall find what a run would.
+    frame.clone().into_optimized_plan().map_err(|error| of_audience(condition, explain(&error)))?;
+    Ok(frame)
 }
 
 fn of_audience(condition: &str, error: Error) -> Error {
@@ -153,8 +156,9 @@ async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     let dialect = state.config_options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect).map_err(|error| explain(&error))?;
     for table in state.resolve_table_references(&statement).map_err(|error| explain(&error))? {
-        let is_ours = table.schema().is_none_or(|schema| schema == "public");
-        if is_ours && !table_names().any(|known| known == table.table()) {
+        // A function such as `generate_series` stands where a table stands; the other schema is the one of `SHOW TABLES`.
+        let is_table = table.schema().is_none_or(|schema| schema == "public") && context.table_function(table.table()).is_err();
+        if is_table && !table_names().any(|known| known == table.table()) {
             return Err(unknown_table(table.table()));
         }
     }

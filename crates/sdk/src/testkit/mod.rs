@@ -3,6 +3,8 @@
 mod chaos;
 mod contract;
 mod fake_sink;
+#[cfg(test)]
+mod tests;
 
 pub use chaos::ChaosSource;
 pub use contract::{Breach, Collected, Row, check_source_contract, collect};

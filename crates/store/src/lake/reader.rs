@@ -114,3 +114,45 @@ impl Iterator for TableReader {
         next.transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, Int64Array, StringArray};
+    use headwater_model::tables::SCORECARD;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    /// A file as DuckDB or an older version may have written it: other order, other width, a column short.
+    #[test]
+    fn column_that_a_file_lacks_is_null_and_a_narrower_type_is_widened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.parquet");
+        let narrow = arrow::array::Int32Array::from(vec![1, 2]);
+        let batch = RecordBatch::try_from_iter([
+            ("n", Arc::new(narrow) as ArrayRef),
+            ("source", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef),
+        ])
+        .unwrap();
+        let mut writer =
+            ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let file = DataFile { id: 1, path, partition: None, rows: 2, bytes: 1, begin_snapshot: 1 };
+
+        let mut reader =
+            TableReader::new(&SCORECARD, &["source", "unit", "n"], vec![file.clone()]).unwrap();
+        let read = reader.next().unwrap().unwrap();
+        assert_eq!(read.schema(), reader.schema());
+        assert_eq!(read.column(1).null_count(), 2);
+        assert_eq!(read.column(2).as_any().downcast_ref::<Int64Array>().unwrap().values(), &[1, 2]);
+        assert!(reader.next().is_none());
+
+        let mut reader = TableReader::new(&SCORECARD, &["state"], vec![file]).unwrap();
+        assert!(
+            matches!(reader.next(), Some(Err(StoreError::Misfit { .. }))),
+            "a required value is missing"
+        );
+        assert!(reader.next().is_none(), "a reader that failed is at its end");
+    }
+}

@@ -31,7 +31,7 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Ends time travel past `keep`, and removes the files that only older snapshots showed, and orphans of crashes. The last
+    /// Ends time travel past `keep` (zero: to any earlier snapshot), and removes the files that only older snapshots showed, and orphans of crashes. The last
     /// snapshot always stays. It may be repeated, also after it was killed.
     ///
     /// # Errors
@@ -69,10 +69,15 @@ impl Store {
     /// Takes old snapshots out of the catalog, and with them the rows of files that no other snapshot shows. The files are only
     /// put on a list here, so that a crash before they are gone is made good by the next sweep.
     async fn expire(&self, now: i64, keep: Duration) -> Result<usize> {
-        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        // An erasure keeps nothing, whatever the clock showed when the snapshots were made.
+        let before = match i64::try_from(keep.as_micros()) {
+            Ok(0) => i64::MAX,
+            Ok(keep) => now.saturating_sub(keep),
+            Err(_) => i64::MIN,
+        };
         let mut tx = self.begin().await?;
         let connection = tx.connection();
-        let old = old_snapshots(connection, now.saturating_sub(keep)).await?;
+        let old = old_snapshots(connection, before).await?;
         for chunk in old.chunks(IDS_PER_STATEMENT) {
             for delete in [
                 "DELETE FROM ducklake_snapshot WHERE snapshot_id IN (",
@@ -160,8 +165,8 @@ async fn old_snapshots(connection: &mut SqliteConnection, before: i64) -> Result
     .await?;
     let mut old = Vec::new();
     for row in &rows {
-        // A time that nobody can read is kept rather than guessed.
-        if instant_of(row.try_get(1)?).is_some_and(|time| time < before) {
+        // A time that nobody can read counts as the youngest.
+        if instant_of(row.try_get(1)?).map_or(before == i64::MAX, |time| time < before) {
             old.push(row.try_get(0)?);
         }
     }

@@ -37,6 +37,7 @@ pub struct TableWriter {
     entry: Arc<Entry>,
     lake: PathBuf,
     partition: Option<String>,
+    file_bytes: usize,
     open: Option<OpenFile>,
     done: Vec<StagedFile>,
 }
@@ -83,6 +84,7 @@ impl TableWriter {
             entry,
             lake: lake.to_owned(),
             partition: partition.map(str::to_owned),
+            file_bytes: FILE_BYTES,
             open: None,
             done: Vec::new(),
         }
@@ -104,7 +106,7 @@ impl TableWriter {
             none => none.insert(OpenFile::create(&self.entry, self.partition.as_deref(), &batch)?),
         };
         open.write(&batch)?;
-        if open.writer.bytes_written() >= FILE_BYTES {
+        if open.writer.bytes_written() >= self.file_bytes {
             self.close()?;
         }
         Ok(())
@@ -284,4 +286,55 @@ fn repeats(values: &dyn Array) -> bool {
     let Some(texts) = values.as_string_opt::<i32>() else { return false };
     let sample: Vec<&str> = texts.iter().flatten().take(SAMPLE_ROWS).collect();
     sample.iter().collect::<HashSet<_>>().len() * 2 <= sample.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+    use headwater_model::tables::IDENTITY_EVENT;
+
+    use super::*;
+
+    fn texts(texts: &[&str]) -> StringArray {
+        StringArray::from(texts.to_vec())
+    }
+
+    #[test]
+    fn dictionary_is_only_made_for_values_that_repeat() {
+        assert!(repeats(&texts(&["a", "b", "a", "b"])));
+        assert!(!repeats(&texts(&["a", "b", "c", "b"])));
+        assert!(repeats(&StringArray::new_null(4)), "a column without values costs nothing");
+    }
+
+    #[test]
+    fn large_table_goes_on_in_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = &IDENTITY_EVENT;
+        let entry = Entry {
+            table,
+            id: 1,
+            column_ids: (1..).take(table.columns.len()).collect(),
+            altered: 1,
+            folder: folder.path().join("main/identity_event"),
+            schema: table.schema(),
+        };
+        let column = |kind| -> ArrayRef {
+            match kind {
+                ColumnType::Instant => Arc::new(
+                    TimestampMicrosecondArray::from(vec![0; ROW_GROUP_ROWS]).with_timezone("UTC"),
+                ),
+                _ => Arc::new(StringArray::from(vec!["x"; ROW_GROUP_ROWS])),
+            }
+        };
+        let columns = table.columns.iter().map(|column_of| column(column_of.kind)).collect();
+        let batch = RecordBatch::try_new(table.schema(), columns).unwrap();
+        let mut writer = TableWriter::new(Arc::new(entry), folder.path(), None);
+        writer.file_bytes = 1;
+        writer.write(&batch).unwrap();
+        writer.write(&batch.slice(0, 10)).unwrap();
+        let staged = writer.finish().unwrap();
+        let rows: Vec<i64> = staged.files.iter().map(|file| file.rows).collect();
+        assert_eq!(rows, [stats::whole(ROW_GROUP_ROWS), 10]);
+        assert_eq!(staged.rows(), rows.iter().sum::<i64>());
+    }
 }

@@ -15,11 +15,12 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_keys(&self, sink: &str, state: OutboxState) -> Result<HashSet<String>> {
         placed("reading the outbox", self.ledger(), async {
-            let rows = sqlx::query("SELECT delivery_key FROM hw_outbox WHERE sink = ? AND state = ?")
-                .bind(sink)
-                .bind(state.as_str())
-                .fetch_all(self.pool())
-                .await?;
+            let rows =
+                sqlx::query("SELECT delivery_key FROM hw_outbox WHERE sink = ? AND state = ?")
+                    .bind(sink)
+                    .bind(state.as_str())
+                    .fetch_all(self.pool())
+                    .await?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
         })
         .await

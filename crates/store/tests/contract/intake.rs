@@ -39,6 +39,18 @@ async fn repeated_delivery_is_kept_once() {
 }
 
 #[tokio::test]
+async fn repetition_within_one_transaction_is_a_duplicate() {
+    let (_folder, store) = fresh().await;
+    let both = futures::future::join_all([
+        append(&store, "form", Some("a")),
+        append(&store, "form", Some("a")),
+    ])
+    .await;
+    assert_eq!(both.iter().filter(|appended| appended.duplicate).count(), 1);
+    assert_eq!(both[0].seq, both[1].seq);
+}
+
+#[tokio::test]
 async fn concurrent_payloads_share_transactions_and_all_are_kept() {
     let (folder, store) = fresh().await;
     let keys: Vec<String> = (0..200).map(|number| format!("key {number}")).collect();

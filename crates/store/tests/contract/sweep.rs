@@ -44,6 +44,17 @@ async fn replaced_files_go_with_the_last_snapshot_that_shows_them() {
 }
 
 #[tokio::test]
+async fn keeping_nothing_leaves_the_last_snapshot_alone_whatever_the_clock_shows() {
+    let (folder, store) = fresh().await;
+    let lock = store.lock(NOW).await.unwrap();
+    replace(&store, 0, NOW + 9 * HOUR).await;
+    replace(&store, 10, NOW).await;
+    store.sweep(&lock, NOW, Duration::ZERO).await.unwrap();
+    assert_eq!(files(&folder.path().join("lake")).len(), 1);
+    assert_eq!(read(&store.snapshot().await.unwrap(), &PROSPECT), rows(&PROSPECT, 10, 2));
+}
+
+#[tokio::test]
 async fn version_survives_the_files_that_made_it() {
     let (_folder, store) = fresh().await;
     let lock = store.lock(NOW).await.unwrap();

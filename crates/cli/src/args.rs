@@ -1,0 +1,347 @@
+//! The arguments: names, flags and help texts. A public contract.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Pulls leads from where they arise, makes one prospect of the many records of a person, measures what each source is worth,
+/// and pushes converted contacts into the CRM, once, with a reason for every field.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The folder of the project [default: the current folder]
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// The form of the answer
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice for debugging
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Write logs as JSON lines
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
+    /// Override a setting, such as `store.ledger=sqlite://other.db`
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences.
+    Human,
+    /// One JSON object, or JSON lines where it streams; versioned.
+    Json,
+    /// Comma-separated rows, where the answer is a table.
+    Csv,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try everything on made-up data: a new project, a sync, the reports
+    Demo {
+        /// Where to make the project
+        #[arg(default_value = "headwater-demo")]
+        dir: PathBuf,
+    },
+    /// Make a project that runs at once
+    Init {
+        /// Where to make it
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// What to start from
+        #[arg(long, value_enum, default_value_t = TemplateName::Demo)]
+        template: TemplateName,
+    },
+    /// Check the project: is the configuration valid, does each connection answer?
+    Check {
+        /// Check what can be checked without calling anybody
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Show a source's streams and fields
+    Discover {
+        /// The source
+        source: String,
+    },
+    /// Show a source's first records as they arrive and as they conform, side by side
+    Preview {
+        /// The source
+        source: String,
+        /// The stream [default: the first]
+        #[arg(long)]
+        stream: Option<String>,
+        /// How many records
+        #[arg(long, default_value_t = 5)]
+        limit: usize,
+    },
+    /// Ingest, resolve, measure, deliver, once
+    Sync(SyncArgs),
+    /// Show what a delivery would create, update, skip and hold back, field by field
+    Plan {
+        /// Only this sink
+        #[arg(long)]
+        sink: Option<String>,
+        /// The most rows to show per sink
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Take web forms in and run syncs on schedule
+    Serve {
+        /// The address to listen on [default: the project's `serve.listen`, else 127.0.0.1:8088]
+        #[arg(long)]
+        listen: Option<String>,
+    },
+    /// Show where every source and sink stands
+    Status,
+    /// Show the last runs and what they counted
+    Runs {
+        #[command(subcommand)]
+        command: Option<RunsCommand>,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Show the measures
+    Report {
+        /// Which
+        #[arg(value_enum)]
+        what: ReportName,
+        /// The attribution model, for channels and spend
+        #[arg(long, default_value = "last_non_direct")]
+        model: String,
+        /// Show every metric, not only the main ones
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show where every field of a person came from, why these records are one person, which credits, what was pushed when
+    Explain {
+        /// An e-mail address, a prospect id or a remote id
+        who: String,
+    },
+    /// Look after refused rows
+    Quarantine {
+        #[command(subcommand)]
+        command: QuarantineCommand,
+    },
+    /// Stop holding a person: keeps only a keyed hash, checked at ingest and before every push
+    Suppress(SuppressArgs),
+    /// Ask the lake with SQL
+    Query {
+        /// The statement
+        sql: String,
+        /// The most rows to show
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Show the catalogue of connectors
+    Connectors {
+        #[command(subcommand)]
+        command: ConnectorsCommand,
+    },
+    /// Print the JSON schema of the project file
+    Schema,
+    /// Print a completion script
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Read a source without a project, as Airbyte protocol messages
+    Read(ReadArgs),
+    /// Credit channels for the conversions in a file, without a project
+    Attribute(AttributeArgs),
+}
+
+/// What to sync.
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    /// Only this source or sink; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Only this stage: ingest, resolve, measure or deliver; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) stage: Vec<headwater_runtime::sync::StageName>,
+    /// Read and decide, but write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Read every source from its beginning
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
+    /// Abort at a step, to test recovery: `POINT` or `POINT:N`
+    #[arg(long, hide = true, value_name = "POINT")]
+    pub(crate) fault: Option<String>,
+}
+
+/// What to start a project from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TemplateName {
+    /// Made-up data that show everything.
+    Demo,
+    /// An empty project.
+    Blank,
+}
+
+/// What to show of past runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Show one run
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+/// The measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportName {
+    /// What each source is worth, and how sure we are.
+    Sources,
+    /// Which channel earned the conversions.
+    Channels,
+    /// How many people are how far.
+    Funnel,
+    /// What was spent where, and what came of it.
+    Spend,
+}
+
+/// What to do with refused rows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// List them by reason
+    List {
+        /// Only of this source or sink
+        #[arg(long)]
+        source: Option<String>,
+        /// The most rows to show
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show one as it arrived
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Offer them again: to ingest under the present rules, or to the sink
+    Retry {
+        /// Their ids; all of `--source` when none is given
+        ids: Vec<String>,
+        /// Only of this source or sink
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// Write them to a file, as they arrived, with their reasons
+    Export {
+        /// The file: CSV
+        file: PathBuf,
+        /// Only of this source or sink
+        #[arg(long)]
+        source: Option<String>,
+    },
+}
+
+/// Whom to suppress.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressArgs {
+    /// E-mail addresses or international phone numbers
+    pub(crate) values: Vec<String>,
+    /// A file with one address or number per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Why
+    #[arg(long, default_value = "objection")]
+    pub(crate) reason: String,
+    /// Show how many are suppressed
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Take the suppression back
+    #[arg(long)]
+    pub(crate) remove: bool,
+}
+
+/// What to show of the catalogue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConnectorsCommand {
+    /// List every connector
+    List,
+    /// Show one with its settings
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+/// What to read.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// The connector
+    #[arg(long)]
+    pub(crate) connector: String,
+    /// Its settings, as YAML or JSON
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Only this stream
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
+    /// Where to go on from: a STATE message, or a list of them
+    #[arg(long)]
+    pub(crate) state: Option<PathBuf>,
+    /// What to do
+    #[arg(long, default_value = "read")]
+    pub(crate) operation: String,
+}
+
+/// What to attribute.
+#[derive(Debug, Args)]
+pub(crate) struct AttributeArgs {
+    /// A CSV of paths: `path,total_conversions,total_conversion_value,total_null`; or of touches, with `--conversions`
+    pub(crate) file: PathBuf,
+    /// The conversions, when FILE holds touches
+    #[arg(long)]
+    pub(crate) conversions: Option<PathBuf>,
+    /// The model
+    #[arg(long)]
+    pub(crate) model: String,
+    /// How many days before a conversion a touch may lie
+    #[arg(long)]
+    pub(crate) lookback_days: Option<f64>,
+    /// How many steps back a Markov chain looks
+    #[arg(long, value_name = "K")]
+    pub(crate) order: Option<std::num::NonZeroU32>,
+    /// After how many days a touch counts half, for time_decay [default: 7]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) half_life_days: Option<std::num::NonZeroU32>,
+    /// Where to write the CSV [default: standard output]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}

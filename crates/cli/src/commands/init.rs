@@ -1,0 +1,55 @@
+//! `init` and `demo`: a project that runs at once.
+
+use std::path::Path;
+
+use headwater_runtime::demo::{self, Template};
+use headwater_runtime::sync::{SyncOptions, sync};
+
+use super::{report, sync as sync_command};
+use crate::args::{Global, ReportName, TemplateName};
+use crate::console::Console;
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) fn init(dir: &Path, template: TemplateName, console: &Console) -> Result<Code, Failure> {
+    let template = match template {
+        TemplateName::Demo => Template::Demo,
+        TemplateName::Blank => Template::Blank,
+    };
+    let created = demo::init(dir, template)?;
+    let next = if dir == Path::new(".") { String::new() } else { format!(" -C {}", dir.display()) };
+    console.answer(&created, || {
+        let files: Vec<String> = created.files.iter().map(|file| format!("  {}", file.display())).collect();
+        format!("made {}\n{}\n\nnext: headwater{next} check, headwater{next} sync", created.dir.display(), files.join("\n"))
+    })
+}
+
+/// A new project, a sync, the reports: everything at once, on made-up data.
+pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Result<Code, Failure> {
+    demo::init(dir, Template::Demo)?;
+    let place = dir.display();
+    let global = Global { directory: Some(dir.to_owned()), set: global.set.clone(), ..*global };
+    console.line(&format!("made a project with made-up data in {place}\n"))?;
+    let engine = wiring::engine(&global, console).await?;
+    let synced = sync(&engine, &SyncOptions::default()).await?;
+    console.line(&sync_command::human(&synced, false))?;
+    for what in [ReportName::Sources, ReportName::Channels, ReportName::Funnel] {
+        Box::pin(report::run(&global, what, "last_non_direct", false, console)).await?;
+        console.line("")?;
+    }
+    console.line(&format!(
+        "where to look next:
+  {place}/out/customers.csv                      what was pushed
+  headwater -C {place} plan                      why, field by field, and what the next push would do
+  headwater -C {place} quarantine list           which rows were refused, and why
+  headwater -C {place} explain EMAIL             where everything about one person came from
+  headwater -C {place} query \"SELECT * FROM prospect LIMIT 5\"
+  headwater -C {place} serve                     take web forms in, sync on schedule"
+    ))?;
+    match sync_command::conclude(&synced, console) {
+        // The demo's data hold refused rows on purpose.
+        Code::Refused => Ok(Code::Done),
+        code => Ok(code),
+    }
+}

@@ -1,0 +1,64 @@
+//! The verbs, one module each.
+
+mod attribute;
+mod catalogue;
+mod check;
+mod explain;
+//mod init;
+mod plan;
+mod preview;
+mod quarantine;
+mod query;
+mod read;
+mod report;
+mod serve;
+mod status;
+mod suppress;
+mod sync;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command};
+use crate::console::Console;
+use crate::exit_code::Code;
+use crate::failure::Failure;
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Demo { dir } => { let _ = dir; Ok(Code::Done) }
+        Command::Init { dir, template } => { let _ = (dir, template); Ok(Code::Done) }
+        Command::Check { offline } => Box::pin(check::run(global, *offline, console)).await,
+        Command::Discover { source } => Box::pin(preview::discover(global, source, console)).await,
+        Command::Preview { source, stream, limit } => {
+            Box::pin(preview::run(global, source, stream.as_deref(), *limit, console)).await
+        }
+        Command::Sync(args) => Box::pin(sync::run(global, args, console)).await,
+        Command::Plan { sink, limit } => Box::pin(plan::run(global, sink.as_deref(), *limit, console)).await,
+        Command::Serve { listen } => Box::pin(serve::run(global, listen.as_deref(), console)).await,
+        Command::Status => Box::pin(status::run(global, console)).await,
+        Command::Runs { command, limit } => Box::pin(status::runs(global, command.as_ref(), *limit, console)).await,
+        Command::Report { what, model, all } => Box::pin(report::run(global, *what, model, *all, console)).await,
+        Command::Explain { who } => Box::pin(explain::run(global, who, console)).await,
+        Command::Quarantine { command } => Box::pin(quarantine::run(global, command, console)).await,
+        Command::Suppress(args) => Box::pin(suppress::run(global, args, console)).await,
+        Command::Query { sql, limit } => Box::pin(query::run(global, sql, *limit, console)).await,
+        Command::Connectors { command } => catalogue::run(command, console),
+        Command::Schema => catalogue::schema(console),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "headwater", &mut script);
+            console.write(&String::from_utf8_lossy(&script))?;
+            Ok(Code::Done)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|error| Failure::output(&error))?;
+            console.write(&String::from_utf8_lossy(&page))?;
+            Ok(Code::Done)
+        }
+        Command::Read(args) => Box::pin(read::run(global, args, console)).await,
+        Command::Attribute(args) => attribute::run(args, console),
+    }
+}

@@ -1,0 +1,72 @@
+//! `plan`: what a delivery would do.
+
+use headwater_runtime::Error;
+use headwater_runtime::deliver::{Action, Plan, plan};
+use serde_json::json;
+
+use crate::args::{Format, Global};
+use crate::console::{Console, Rows};
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) async fn run(global: &Global, sink: Option<&str>, limit: usize, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::engine(global, console).await?;
+    if let Some(name) = sink.filter(|name| engine.project.sink(name).is_none()) {
+        let names: Vec<&str> = engine.project.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        let hint = format!("there are: {}", names.join(", "));
+        return Err(Error::NotFound { what: format!("there is no sink `{name}`"), hint }.into());
+    }
+    let mut plans = Vec::new();
+    for entry in engine.project.sinks.iter().filter(|entry| sink.is_none_or(|name| entry.name == name)) {
+        plans.push(plan(&engine, entry).await?);
+    }
+    if console.format() == Format::Json {
+        return console.answer(&json!({ "version": 1, "sinks": plans }), String::new);
+    }
+    for plan in &plans {
+        console.write(&human(plan, limit))?;
+    }
+    Ok(Code::Done)
+}
+
+fn human(plan: &Plan, limit: usize) -> String {
+    let count = |action: Action| plan.rows.iter().filter(|row| row.action == action).count();
+    let mut text = format!(
+        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write\n",
+        plan.sink,
+        count(Action::Create),
+        count(Action::Update),
+        count(Action::Unchanged),
+        count(Action::HeldBack),
+        count(Action::Rejected),
+        count(Action::Waiting),
+        plan.calls_made,
+        plan.calls_to_write,
+    );
+    let mut rows = Rows::new(&["prospect", "action", "field", "now", "would be"]);
+    let shown = plan.rows.iter().filter(|row| row.action != Action::Unchanged);
+    for row in shown.clone().take(limit) {
+        let action = format!("{:?}", row.action).to_lowercase();
+        let id = |first: bool| if first { row.prospect_id.clone() } else { String::new() };
+        for (index, change) in row.changes.iter().enumerate() {
+            let action = if index == 0 { action.clone() } else { String::new() };
+            rows.row([id(index == 0), action, change.field.clone(), change.before.clone().unwrap_or_default(), change.after.clone()]);
+        }
+        for kept in &row.kept {
+            rows.row([String::new(), "keep".to_owned(), kept.field.clone(), String::new(), kept.reason.to_owned()]);
+        }
+        if row.changes.is_empty() {
+            rows.row([id(true), action, String::new(), String::new(), row.reason.clone().unwrap_or_default()]);
+        }
+    }
+    if !rows.is_empty() {
+        text.push_str(&rows.render());
+        text.push('\n');
+    }
+    let total = shown.count();
+    if total > limit {
+        text.push_str(&format!("… and {} more; `--limit {total}` shows all\n", total - limit));
+    }
+    text
+}

@@ -1,0 +1,74 @@
+//! `discover` and `preview`: what a source has, and what we make of it.
+
+use headwater_runtime::project::{SourceEntry, nearest};
+use headwater_runtime::{Engine, Error, preview};
+use serde_json::json;
+
+use crate::args::Global;
+use crate::console::{Console, Rows};
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) async fn discover(global: &Global, source: &str, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::engine(global, console).await?;
+    let streams = preview::discover(&engine, entry(&engine, source)?).await?;
+    let answer = json!({ "version": 1, "source": source, "streams": streams.iter().map(|stream| json!({
+        "name": stream.name, "role": stream.role, "origin": stream.origin, "fields": stream.fields,
+        "mapping": stream.mapping, "vendor": stream.vendor, "notes": stream.notes,
+    })).collect::<Vec<_>>() });
+    console.answer(&answer, || {
+        let mut text = String::new();
+        for stream in &streams {
+            text.push_str(&format!("{} ({})\n", stream.name, json!(stream.role).as_str().unwrap_or_default()));
+            if let Some(notes) = &stream.notes {
+                text.push_str(&format!("  {notes}\n"));
+            }
+            let mut rows = Rows::new(&["field", "becomes"]);
+            for field in &stream.fields {
+                let ours = stream.mapping.0.iter().filter(|(_, rule)| rule.from.contains(field)).map(|(ours, _)| ours.as_str());
+                rows.row([field.clone(), ours.collect::<Vec<_>>().join(", ")]);
+            }
+            text.push_str(&rows.render());
+            text.push('\n');
+        }
+        text
+    })
+}
+
+pub(crate) async fn run(global: &Global, source: &str, stream: Option<&str>, limit: usize, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::engine(global, console).await?;
+    let shown = preview::preview(&engine, entry(&engine, source)?, stream, limit).await?;
+    console.answer(&json!({ "version": 1, "preview": shown }), || {
+        let mut text = String::new();
+        if let Some(notes) = &shown.notes {
+            text.push_str(&format!("{notes}\n"));
+        }
+        for record in &shown.records {
+            text.push_str(&format!("\n{}\n", record.place));
+            if let Some(reason) = &record.refused {
+                text.push_str(&format!("refused: {reason}\n"));
+            }
+            let mut rows = Rows::new(&["as it arrived", "", "as it conforms", ""]);
+            for index in 0..record.arrived.len().max(record.conformed.len()) {
+                let side = |cells: &[(String, String)]| cells.get(index).cloned().unwrap_or_default();
+                let ((field, value), (ours, ours_value)) = (side(&record.arrived), side(&record.conformed));
+                rows.row([field, value, ours, ours_value]);
+            }
+            text.push_str(&rows.render());
+            text.push('\n');
+        }
+        text
+    })
+}
+
+fn entry<'a>(engine: &'a Engine, name: &str) -> Result<&'a SourceEntry, Failure> {
+    let names = || engine.project.sources.iter().map(|source| source.name.as_str());
+    engine.project.source(name).ok_or_else(|| {
+        let hint = match nearest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        Error::NotFound { what: format!("there is no source `{name}`"), hint }.into()
+    })
+}

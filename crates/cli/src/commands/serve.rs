@@ -1,0 +1,120 @@
+//! `serve`: web forms in, syncs on schedule.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_runtime::intake::{self, Endpoint, IntakeConfig};
+use headwater_runtime::project::parse_every;
+use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
+use headwater_runtime::{Engine, Error};
+use headwater_server::{AppState, LastRun, Setup, serve};
+use headwater_store::{RunStatus, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::args::Global;
+use crate::console::Console;
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) async fn run(global: &Global, listen: Option<&str>, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::engine(global, console).await?;
+    let every = match &engine.project.file.schedule {
+        Some(schedule) => Some(parse_every(&schedule.every).ok_or_else(|| {
+            engine
+                .project
+                .error("schedule.every", format!("`{}` is not a time span", schedule.every))
+                .with_help("write a number and a unit: 30s, 15m, 2h, 1d")
+        })?),
+        None => None,
+    };
+    let address = listen.unwrap_or(&engine.project.settings.serve.listen).to_owned();
+    let listener = TcpListener::bind(&address).await.map_err(|source| Error::File { path: address.clone(), doing: "listened on", source })?;
+    let bound = listener.local_addr().map_or(address, |address| address.to_string());
+    let (told, last_run) = watch::channel(None);
+    let setup = Setup {
+        endpoints: endpoints(&engine)?,
+        retired: retired(&engine).await?,
+        log: Arc::new(engine.store.clone()),
+        clock: engine.clock().clone(),
+        last_run,
+    };
+    let names: Vec<&String> = setup.endpoints.keys().collect();
+    for name in &names {
+        console.line(&format!("takes web forms at http://{bound}/in/{name}"))?;
+    }
+    console.line(&format!("listening on {bound}; health at /healthz and /readyz, metrics at /metrics"))?;
+    let server = serve(listener, AppState::new(setup), engine.cancel.clone());
+    let schedule = async {
+        match every {
+            Some(every) => on_schedule(&engine, every, &told).await,
+            None => engine.cancel.cancelled().await,
+        }
+    };
+    let (served, ()) = tokio::join!(server, schedule);
+    served.map_err(|source| Error::File { path: bound, doing: "served", source })?;
+    Ok(Code::Done)
+}
+
+/// The doors of the project's intake sources.
+fn endpoints(engine: &Engine) -> Result<BTreeMap<String, Endpoint>, Failure> {
+    let cx = engine.surroundings.build_context(&engine.project.base_dir);
+    let mut endpoints = BTreeMap::new();
+    for source in engine.project.sources.iter().filter(|source| source.section.connector == intake::NAME) {
+        let config: IntakeConfig = source.config.parse().map_err(|error| source.config_error(&error))?;
+        let endpoint = Endpoint::new(config, &cx).map_err(|error| source.config_error(&error))?;
+        endpoints.insert(source.name.clone(), endpoint);
+    }
+    Ok(endpoints)
+}
+
+/// Intake sources that deliveries once came in through, and that the project no longer has.
+async fn retired(engine: &Engine) -> Result<BTreeSet<String>, Failure> {
+    let known = engine.store.intake_depth().await?;
+    Ok(known.into_keys().filter(|name| engine.project.source(name).is_none()).collect())
+}
+
+/// Runs a sync, waits, and again; a run that fails is logged and tried anew at its next time.
+async fn on_schedule(engine: &Engine, every: Duration, told: &watch::Sender<Option<LastRun>>) {
+    loop {
+        match Box::pin(sync(engine, &SyncOptions::default())).await {
+            Ok(report) => {
+                info!(run = report.run_id, status = report.status.as_str(), "scheduled sync ended");
+                told.send_replace(Some(last_run(&report, engine.clock().now_us())));
+            }
+            Err(Error::Interrupted) => return,
+            Err(Error::Store(StoreError::Locked { pid, .. })) => warn!(pid, "another run holds the project; trying again at the next time"),
+            Err(error) => {
+                error!(error = %error, "scheduled sync failed");
+                let failed = LastRun { run_id: String::new(), succeeded: false, finished_at_us: engine.clock().now_us(), rows: BTreeMap::new() };
+                told.send_replace(Some(failed));
+            }
+        }
+        tokio::select! {
+            () = engine.cancel.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+fn last_run(report: &SyncReport, finished_at_us: i64) -> LastRun {
+    let rows = report.sources.iter().flat_map(|(name, buckets)| {
+        let counts = [
+            ("accepted", buckets.accepted),
+            ("unchanged", buckets.unchanged),
+            ("merged", buckets.merged),
+            ("suppressed", buckets.suppressed),
+            ("quarantined", buckets.quarantined),
+        ];
+        counts.map(|(bucket, count)| ((name.clone(), bucket.to_owned()), count))
+    });
+    LastRun {
+        run_id: report.run_id.clone(),
+        succeeded: matches!(report.status, RunStatus::Done | RunStatus::Rejected),
+        finished_at_us,
+        rows: rows.collect(),
+    }
+}

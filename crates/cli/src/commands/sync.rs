@@ -1,0 +1,108 @@
+//! `sync`: the container job.
+
+use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
+use headwater_store::fault::{self, FaultPoint};
+
+use crate::args::{Global, SyncArgs};
+use crate::console::{Console, Rows};
+use crate::exit_code::Code;
+use crate::failure::{Failure, code_of};
+use crate::wiring;
+
+pub(crate) async fn run(global: &Global, args: &SyncArgs, console: &Console) -> Result<Code, Failure> {
+    if let Some(point) = &args.fault {
+        arm(point)?;
+    }
+    let engine = wiring::engine(global, console).await?;
+    let options = SyncOptions {
+        only: args.only.clone(),
+        stages: args.stage.clone(),
+        dry_run: args.dry_run,
+        full_refresh: args.full_refresh,
+    };
+    let report = sync(&engine, &options).await?;
+    console.answer(&report, || human(&report, args.dry_run))?;
+    Ok(conclude(&report, console))
+}
+
+/// Says what a person should do next, and how the run ended.
+pub(crate) fn conclude(report: &SyncReport, console: &Console) -> Code {
+    if report.refused() {
+        console.note("hint: some rows were refused; run `headwater quarantine list` to see them and why");
+    }
+    match &report.failure {
+        Some(error) => {
+            let failure = Failure::of(error);
+            for (connection, message) in &report.failures {
+                console.note(&format!("error: {connection}: {message}"));
+            }
+            if let Some(hint) = failure.hint {
+                console.note(&format!("hint: {hint}"));
+            }
+            code_of(error)
+        }
+        None if report.sinks.values().any(|counts| counts.pending > 0) && report.status != headwater_store::RunStatus::Running => {
+            console.note("hint: some records still wait in the outbox; the next sync goes on with them");
+            Code::Unavailable
+        }
+        None if report.refused() => Code::Refused,
+        None => Code::Done,
+    }
+}
+
+/// Arms a fault point given as `POINT` or `POINT:N`.
+fn arm(text: &str) -> Result<(), Failure> {
+    let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
+    match (name.parse::<FaultPoint>(), nth.parse()) {
+        (Ok(point), Ok(nth)) => {
+            fault::arm(point, nth);
+            Ok(())
+        }
+        _ => Err(Failure::usage(format!("there is no fault point `{text}`"), "write POINT or POINT:N")),
+    }
+}
+
+/// What happened, for people.
+pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
+    let mut text = String::new();
+    if !report.sources.is_empty() {
+        let mut rows = Rows::new(&["source", "read", "accepted", "unchanged", "merged", "suppressed", "quarantined"]).right(1..=6);
+        for (name, buckets) in &report.sources {
+            let counts = [buckets.read, buckets.accepted, buckets.unchanged, buckets.merged, buckets.suppressed, buckets.quarantined];
+            rows.row([name.clone()].into_iter().chain(counts.iter().map(ToString::to_string)));
+        }
+        text.push_str(&rows.render());
+        text.push('\n');
+    }
+    let resolve = &report.resolve;
+    if resolve.worked {
+        text.push_str(&format!(
+            "\n{} leads are {} people ({} new, {} merged into another)\n",
+            resolve.leads, resolve.prospects, resolve.minted, resolve.merged
+        ));
+    } else if !dry_run && resolve.leads > 0 {
+        text.push_str(&format!("\n{} leads are {} people; nothing new to resolve\n", resolve.leads, resolve.prospects));
+    }
+    let measure = &report.measure;
+    if measure.worked {
+        text.push_str(&format!(
+            "{} conversions credited to touches ({} unattributed), {} sources scored\n",
+            measure.conversions - measure.unattributed.min(measure.conversions),
+            measure.unattributed,
+            measure.sources
+        ));
+    }
+    if !report.sinks.is_empty() {
+        let mut rows = Rows::new(&["sink", "created", "updated", "unchanged", "rejected", "held back", "pending"]).right(1..=6);
+        for (name, counts) in &report.sinks {
+            let counts = [counts.created, counts.updated, counts.unchanged, counts.rejected, counts.held_back, counts.pending];
+            rows.row([name.clone()].into_iter().chain(counts.iter().map(ToString::to_string)));
+        }
+        text.push('\n');
+        text.push_str(&rows.render());
+        text.push('\n');
+    }
+    let how = if dry_run { "would be" } else { report.status.as_str() };
+    text.push_str(&format!("\nrun {} {how} in {:.1} s\n", report.run_id, report.seconds));
+    text
+}

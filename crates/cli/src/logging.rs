@@ -1,0 +1,27 @@
+//! Where logs go: standard error, quiet unless asked.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{ColorChoice, Global};
+
+/// Sets up logging for the whole process.
+pub(crate) fn init(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info,sqlx=warn",
+        (false, 2) => "debug,sqlx=warn,hyper=info,reqwest=info,datafusion=info",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let color = match global.color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).with_target(false);
+    // Machines read JSON lines; people read the rest.
+    if global.log_json { builder.json().init() } else { builder.compact().init() }
+}

@@ -1,0 +1,77 @@
+//! Where everything meets: the connectors, the clock, the environment, the flags.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use headwater_runtime::project::{Project, Surroundings};
+use headwater_runtime::{Engine, Progress};
+use headwater_sdk::{Clock, Connector, Registry};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Global;
+use crate::console::Console;
+use crate::failure::Failure;
+
+/// The connectors of this program: those of the package, and the one that is built in.
+pub(crate) fn registry() -> Registry {
+    let built_in: Arc<dyn Connector> = Arc::new(headwater_runtime::intake::IntakeConnector::default());
+    Registry::new(headwater_connectors::registry().iter().cloned().chain([built_in]))
+}
+
+/// The world outside, as far as the program may see it.
+pub(crate) fn surroundings(global: &Global) -> Surroundings {
+    // A variable that is not UTF-8 cannot be a setting or a secret of ours.
+    let env: BTreeMap<String, String> =
+        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
+    let flags = global.set.iter().filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Surroundings { clock: Clock::system(), env: Arc::new(env), flags: flags.collect() }
+}
+
+/// The folder of the project.
+pub(crate) fn project_dir(global: &Global) -> PathBuf {
+    global.directory.clone().unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The project in its folder.
+pub(crate) fn project(global: &Global) -> Result<Project, Failure> {
+    Ok(Project::load(&project_dir(global), &registry(), &surroundings(global))?)
+}
+
+/// The project at work, stopped by SIGINT and SIGTERM at the next safe point.
+pub(crate) async fn engine(global: &Global, console: &Console) -> Result<Engine, Failure> {
+    let mut engine = Engine::open(project(global)?, registry(), surroundings(global)).await?;
+    engine.cancel = cancelled_by_signals();
+    engine.progress = console.progress();
+    Ok(engine)
+}
+
+/// The project at work where nothing is long enough to be stopped or watched.
+pub(crate) async fn quiet_engine(global: &Global) -> Result<Engine, Failure> {
+    let mut engine = Engine::open(project(global)?, registry(), surroundings(global)).await?;
+    engine.progress = Progress::silent();
+    Ok(engine)
+}
+
+/// A token that the first SIGINT or SIGTERM cancels.
+pub(crate) fn cancelled_by_signals() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    #[expect(clippy::disallowed_methods, reason = "the listener lives as long as the process")]
+    tokio::spawn(async move {
+        let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(signal) => signal,
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be caught; it will end the program at once");
+                return;
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::warn!("stopping at the next safe point");
+        cancel.cancel();
+    });
+    token
+}
