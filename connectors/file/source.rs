@@ -13,6 +13,7 @@ use headwater_model::mapping::Role;
 use headwater_sdk::{
     BuildContext, Error, ErrorKind, EventStream, Result, Source, SourceEvent, StreamSpec,
 };
+use tokio::sync::mpsc::Sender;
 
 use super::config::FileSource;
 use super::header::MAX_COLUMNS;
@@ -116,19 +117,7 @@ impl Source for Files {
         let _ = stream;
         let files = self.clone();
         let (give, take) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
-        let reader = tokio::task::spawn_blocking(move || {
-            let mut reading = match Reading::start(&files, from) {
-                Ok(reading) => reading,
-                Err(error) => return drop(give.blocking_send(Err(error))),
-            };
-            // A closed channel means that nobody wants the rest: the read ends here.
-            while let Some(event) = reading.next().transpose() {
-                let failed = event.is_err();
-                if give.blocking_send(event).is_err() || failed {
-                    return;
-                }
-            }
-        });
+        let reader = tokio::task::spawn_blocking(move || pump(&files, from, &give));
         let events =
             futures::stream::unfold((take, Some(reader)), |(mut take, mut reader)| async move {
                 if let Some(event) = take.recv().await {
@@ -139,6 +128,30 @@ impl Source for Files {
             });
         Ok(events.boxed())
     }
+}
+
+/// Reads and gives events until the end, an error, or until nobody wants more; says how many were taken.
+pub(super) fn pump(
+    files: &Files,
+    from: Option<Checkpoint>,
+    give: &Sender<Result<SourceEvent>>,
+) -> usize {
+    let mut reading = match Reading::start(files, from) {
+        Ok(reading) => reading,
+        Err(error) => return usize::from(give.blocking_send(Err(error)).is_ok()),
+    };
+    let mut taken = 0;
+    while let Some(event) = reading.next().transpose() {
+        let failed = event.is_err();
+        if give.blocking_send(event).is_err() {
+            break;
+        }
+        taken += 1;
+        if failed {
+            break;
+        }
+    }
+    taken
 }
 
 fn stopped(error: &tokio::task::JoinError) -> Error {

@@ -257,17 +257,18 @@ async fn an_edit_within_a_second_already_read_is_seen() {
 #[tokio::test]
 async fn members_that_move_while_they_are_read_cost_no_other_member() {
     let fake = FakeMailchimp::of(40);
+    // More than half a page leaves at a time, so that offsets alone would miss some.
     let mut next = 0;
     *fake.meanwhile.lock().unwrap() = Some(Box::new(move |members| {
-        if next < 8 {
+        if next < 18 {
             let changed = format!("2026-01-07T00:00:{next:02}+00:00");
-            (0..2).for_each(|n| {
+            (0..6).for_each(|n| {
                 merge(
                     &mut members[next + n],
                     json!({"full_name": "Ada Moved", "last_changed": changed}),
                 )
             });
-            next += 2;
+            next += 6;
         }
     }));
     let server = fake.serve().await;

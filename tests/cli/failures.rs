@@ -79,14 +79,14 @@ fn refused_key_of_an_email_tool_is_an_auth_error() -> Fact {
         ghost("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let run = project.finish(project.command(&["sync"]).env("GHOST_KEY", KEY))?;
     expect_error(&run, code::AUTH, &["news"]);
-    drop(server);
     Ok(())
 }
 
 #[test]
-fn email_tool_that_cannot_be_reached_is_unavailable() -> Fact {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let project = Project::of(&ghost_source(port))?;
+fn email_tool_that_is_down_is_unavailable() -> Fact {
+    let (project, _server) = ghost(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    )?;
     let run = project.finish(project.command(&["sync"]).env("GHOST_KEY", KEY))?;
     expect_error(&run, code::UNAVAILABLE, &["news"]);
     Ok(())

@@ -10,6 +10,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use headwater_model::page::Page;
+use headwater_sdk::testkit::check_source_contract;
 use headwater_sdk::{ErrorKind, Result};
 use rust_xlsxwriter::{ExcelDateTime, Format, Workbook};
 use serde_json::json;
@@ -387,4 +388,46 @@ async fn settings_that_are_not_known_or_cannot_be_are_refused() {
             ErrorKind::Config
         );
     }
+}
+
+#[tokio::test]
+async fn every_format_keeps_the_contract_of_a_source() {
+    let fill = |book: &mut Workbook| {
+        let sheet = book.add_worksheet();
+        for row in 0..40 {
+            let (id, email) = if row == 0 {
+                ("Id".into(), "Email".into())
+            } else {
+                (row.to_string(), format!("p{row}@example.com"))
+            };
+            sheet.write_string(row, 0, id).unwrap();
+            sheet.write_string(row, 1, email).unwrap();
+        }
+    };
+    let json: String = (0..40)
+        .map(|row| format!("{{\"Id\":{row},\"who\":{{\"Email\":\"p{row}@example.com\"}}}}\n"))
+        .collect();
+    for (name, bytes) in [
+        ("a.csv", people(40).into_bytes()),
+        ("a.csv.gz", gzip(people(40).as_bytes())),
+        ("a.xlsx", workbook(fill)),
+        ("a.jsonl", json.into_bytes()),
+    ] {
+        let folder = folder(name, bytes);
+        let config = json!({ "path": name, "key": "Id", "checkpoint_rows": 9 });
+        let source = super::source(folder.path(), config).unwrap();
+        let all = check_source_contract(&*source, "records", 0).await.unwrap();
+        assert!(all.rows.len() >= 39, "{name}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    parquet(
+        &folder.path().join("a.parquet"),
+        vec![("Id", Arc::new(Int64Array::from_iter_values(0..40)))],
+    );
+    let source = super::source(
+        folder.path(),
+        json!({ "path": "a.parquet", "key": "Id", "checkpoint_rows": 9 }),
+    )
+    .unwrap();
+    check_source_contract(&*source, "records", 0).await.unwrap();
 }

@@ -16,10 +16,12 @@ use headwater_sdk::{
 };
 use serde_json::{Value, json};
 
+use super::source::Files;
+
 /// The rows of a read: cells in column order, `None` for absent ones.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
-pub(super) fn source(base: &Path, config: Value) -> Result<Box<dyn Source>> {
+fn settings(base: &Path, config: Value) -> (ConfigDoc, BuildContext) {
     let Value::Object(values) = config else { panic!("settings are an object") };
     let cx = BuildContext {
         clock: Clock::fixed("2026-11-01T00:00:00Z".parse().unwrap()),
@@ -27,7 +29,17 @@ pub(super) fn source(base: &Path, config: Value) -> Result<Box<dyn Source>> {
         env: Arc::new(|_| None),
         allow_private_hosts: false,
     };
-    super::File.source(&ConfigDoc { connection: "list".to_owned(), values }, &cx)
+    (ConfigDoc { connection: "list".to_owned(), values }, cx)
+}
+
+pub(super) fn source(base: &Path, config: Value) -> Result<Box<dyn Source>> {
+    let (config, cx) = settings(base, config);
+    super::File.source(&config, &cx)
+}
+
+pub(super) fn files(base: &Path, config: Value) -> Result<Files> {
+    let (config, cx) = settings(base, config);
+    Files::new(config.parse()?, &cx)
 }
 
 pub(super) fn fixtures() -> &'static Path {

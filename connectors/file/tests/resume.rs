@@ -9,7 +9,8 @@ use headwater_sdk::{ErrorKind, SourceEvent};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{Rows, cells, events, folder, only_pages, pages, refused, rows, source};
+use super::{Rows, cells, events, files, folder, only_pages, pages, refused, rows, source};
+use crate::file::source::pump;
 
 fn people(from: usize, to: usize) -> String {
     let rows = (from..to).map(|row| format!("L{row},person{row}@example.com\n"));
@@ -123,15 +124,16 @@ async fn a_file_that_is_written_while_it_is_read_is_not_taken_for_complete() {
     assert!(rest.iter().all(|event| matches!(event, Ok(SourceEvent::Page(_)))));
 }
 
-#[tokio::test]
-async fn dropping_the_stream_stops_the_read() {
+#[test]
+fn dropping_the_stream_stops_the_read() {
     let folder = folder("a.csv", people(0, 100_000));
-    let source = source(folder.path(), json!({ "path": "a.csv" })).unwrap();
-    let stream = source.streams().await.unwrap().remove(0);
-    let mut read = source.read(&stream, None).await.unwrap();
-    assert!(read.next().await.is_some());
-    drop(read);
-    // The runtime of this test ends only when its blocking thread does.
+    let files = files(folder.path(), json!({ "path": "a.csv" })).unwrap();
+    let (give, mut take) = tokio::sync::mpsc::channel(1);
+    let reader = std::thread::spawn(move || pump(&files, None, &give));
+    assert!(take.blocking_recv().is_some());
+    drop(take);
+    // The page taken, and at most the one that was already waiting.
+    assert!(reader.join().unwrap() <= 2);
 }
 
 #[tokio::test]

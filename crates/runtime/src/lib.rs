@@ -4,6 +4,7 @@
 //! it is handed a registry.
 
 pub mod deliver;
+pub mod demo;
 pub mod engine;
 pub mod error;
 pub mod ingest;

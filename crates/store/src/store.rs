@@ -21,6 +21,9 @@ use crate::{Commit, Result, RunLock, SnapshotId, StoreError};
 
 /// How long a statement waits for another process to finish its transaction; ours take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often to try when other processes make the ledger at the same moment; each of them is done within a few pauses.
+const CONNECT_ATTEMPTS: u32 = 100;
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// One connection writes at a time; the others read beside it.
 const CONNECTIONS: u32 = 4;
 
@@ -250,8 +253,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        let pool =
-            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        let pool = connect_when_free(ledger, options).await?;
         let entries = prepare(&pool, &lake, tables, now).await?;
         Ok(Self(Arc::new(Inner {
             connections: Connections { pool, gate: Arc::default() },
@@ -260,6 +262,25 @@ impl Store {
             entries,
             intake: OnceLock::new(),
         })))
+    }
+}
+
+/// Connects, and waits while other processes make the ledger. A file is turned to write-ahead logging under an exclusive lock, for
+/// which SQLite waits by itself only in part.
+async fn connect_when_free(ledger: &Path, options: SqliteConnectOptions) -> Result<SqlitePool> {
+    let mut attempt = 1;
+    loop {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options.clone())
+            .await;
+        match pool.map_err(|error| StoreError::from(error).placed("connecting", ledger)) {
+            Err(StoreError::Busy { .. }) if attempt < CONNECT_ATTEMPTS => {
+                tokio::time::sleep(CONNECT_PAUSE).await;
+                attempt += 1;
+            }
+            connected => return connected,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ mod attribute;
 mod catalogue;
 mod check;
 mod explain;
-//mod init;
+mod init;
 mod plan;
 mod preview;
 mod quarantine;
@@ -27,8 +27,8 @@ use crate::failure::Failure;
 pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Demo { dir } => { let _ = dir; Ok(Code::Done) }
-        Command::Init { dir, template } => { let _ = (dir, template); Ok(Code::Done) }
+        Command::Demo { dir } => Box::pin(init::demo(global, dir, console)).await,
+        Command::Init { dir, template } => init::init(dir, *template, console),
         Command::Check { offline } => Box::pin(check::run(global, *offline, console)).await,
         Command::Discover { source } => Box::pin(preview::discover(global, source, console)).await,
         Command::Preview { source, stream, limit } => {

@@ -12,6 +12,7 @@ use headwater_server::{AppState, LastRun, Setup, serve};
 use headwater_store::{RunStatus, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::args::Global;
@@ -47,16 +48,18 @@ pub(crate) async fn run(global: &Global, listen: Option<&str>, console: &Console
         console.line(&format!("takes web forms at http://{bound}/in/{name}"))?;
     }
     console.line(&format!("listening on {bound}; health at /healthz and /readyz, metrics at /metrics"))?;
-    let server = serve(listener, AppState::new(setup), engine.cancel.clone());
-    let schedule = async {
-        match every {
-            Some(every) => on_schedule(&engine, every, &told).await,
-            None => engine.cancel.cancelled().await,
-        }
-    };
-    let (served, ()) = tokio::join!(server, schedule);
-    served.map_err(|source| Error::File { path: bound, doing: "served", source })?;
-    Ok(Code::Done)
+    // A task of its own: a sync that is busy with rows must not keep a sender waiting.
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, AppState::new(setup), engine.cancel.clone()));
+    match every {
+        Some(every) => on_schedule(&engine, every, &told).await,
+        None => engine.cancel.cancelled().await,
+    }
+    match server.join_next().await {
+        Some(Ok(Err(source))) => Err(Error::File { path: bound, doing: "served", source }.into()),
+        Some(Err(error)) => Err(Failure::bug(error.to_string())),
+        Some(Ok(Ok(()))) | None => Ok(Code::Done),
+    }
 }
 
 /// The doors of the project's intake sources.
@@ -73,8 +76,8 @@ fn endpoints(engine: &Engine) -> Result<BTreeMap<String, Endpoint>, Failure> {
 
 /// Intake sources that deliveries once came in through, and that the project no longer has.
 async fn retired(engine: &Engine) -> Result<BTreeSet<String>, Failure> {
-    let known = engine.store.intake_depth().await?;
-    Ok(known.into_keys().filter(|name| engine.project.source(name).is_none()).collect())
+    let known = engine.store.intake_sources().await?;
+    Ok(known.into_iter().filter(|name| engine.project.source(name).is_none()).collect())
 }
 
 /// Runs a sync, waits, and again; a run that fails is logged and tried anew at its next time.

@@ -1,6 +1,6 @@
 //! What the outbox holds, in the short answers that a delivery is planned by.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::Row;
 
@@ -37,6 +37,19 @@ impl Store {
                 .bind(sink)
                 .fetch_all(self.pool())
                 .await?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        })
+        .await
+    }
+
+    /// Every source that deliveries ever came in through.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn intake_sources(&self) -> Result<BTreeSet<String>> {
+        placed("reading the intake", self.ledger(), async {
+            let rows = sqlx::query("SELECT DISTINCT source FROM hw_intake").fetch_all(self.pool()).await?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
         })
         .await

@@ -1,0 +1,144 @@
+//! The measures as they stand in the lake, for people and programs.
+//!
+//! Nothing is computed anew here but sums: a report shows what the last `measure` wrote, and says of when. Amounts of different
+//! currencies are never added; a figure that was not measured is absent or says so in its state.
+
+mod channels;
+mod funnel;
+mod sources;
+mod spend;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use headwater_model::{money, tables};
+use headwater_store::Snapshot;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+pub use channels::{ChannelRow, ChannelsReport, channels};
+pub use funnel::{FunnelReport, SourceFunnel, StageCount, Step, funnel};
+pub use sources::{Metric, SourceCard, SourcesReport, sources};
+pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};
+
+use crate::cells::{Row, each, instant};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::rows::load;
+
+/// The version of the reports' shapes.
+const VERSION: u32 = 1;
+/// The cursor of the measure stage; it says under which settings the credits were computed.
+const MEASURE_CURSOR: &str = "measure";
+
+/// Exact amounts by currency, as decimal text.
+pub type MoneyText = BTreeMap<String, String>;
+
+/// Amounts in millionths by currency, as they are added up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Amounts(BTreeMap<String, i128>);
+
+impl Amounts {
+    fn add(&mut self, currency: &str, amount: i128) {
+        *self.0.entry(currency.to_owned()).or_default() += amount;
+    }
+
+    fn text(&self) -> MoneyText {
+        self.0.iter().map(|(currency, amount)| (currency.clone(), money::format(*amount))).collect()
+    }
+
+    /// Each amount by a number of cases; nothing where there is less than one.
+    fn per(&self, cases: f64) -> MoneyText {
+        let Some(cases) = Decimal::try_from(cases).ok().filter(|cases| *cases >= Decimal::ONE) else { return MoneyText::new() };
+        self.0.iter().map(|(currency, amount)| (currency.clone(), format!("{:.2}", decimal(*amount) / cases))).collect()
+    }
+
+    /// What each amount of `spent` brought back, where both are in one currency.
+    fn over(&self, spent: &Self) -> MoneyText {
+        let both = self.0.iter().filter_map(|(currency, earned)| Some((currency, earned, spent.0.get(currency).filter(|spent| **spent > 0)?)));
+        both.map(|(currency, earned, spent)| (currency.clone(), format!("{:.2}", decimal(*earned) / decimal(*spent)))).collect()
+    }
+}
+
+fn decimal(amount: i128) -> Decimal {
+    Decimal::from_i128_with_scale(amount, money::SCALE)
+}
+
+/// What the last measure computed, and under which settings.
+struct Measured {
+    snapshot: Snapshot,
+    at: Timestamp,
+    at_us: i64,
+    models: Vec<String>,
+    window_days: u64,
+}
+
+impl Measured {
+    async fn load(engine: &Engine) -> Result<Self> {
+        let cursor = engine.store.cursor(MEASURE_CURSOR).await?.ok_or_else(|| Error::NotFound {
+            what: "nothing has been measured yet".to_owned(),
+            hint: "run `headwater sync` first".to_owned(),
+        })?;
+        let models = cursor.value.get("models").and_then(Value::as_array).into_iter().flatten();
+        Ok(Self {
+            snapshot: engine.store.snapshot().await?,
+            at: instant(cursor.updated_at).unwrap_or_default(),
+            at_us: cursor.updated_at,
+            models: models.filter_map(Value::as_str).map(str::to_owned).collect(),
+            window_days: cursor.value.get("lookback_days").and_then(Value::as_u64).unwrap_or_default(),
+        })
+    }
+
+    /// Checks that the credits of a model are there.
+    fn check_model(&self, model: &str) -> Result<()> {
+        if self.models.iter().any(|computed| computed == model) {
+            return Ok(());
+        }
+        let hint = format!(
+            "computed are: {}; name it under `attribution: models:` and run `headwater sync` for more",
+            self.models.join(", ")
+        );
+        Err(Error::NotFound { what: format!("the model `{model}` was not computed"), hint })
+    }
+}
+
+/// A number of credited conversions without the dust that adding shares leaves.
+fn tidy(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
+}
+
+/// One current cost.
+struct Cost<'a> {
+    row: Row<'a>,
+    currency: &'a str,
+    amount: i128,
+}
+
+const COST_COLUMNS: &[&str] =
+    &["cost_id", "for_source", "channel", "amount", "currency", "impressions", "clicks"];
+
+/// The costs as their sources state them now.
+fn costs(batches: &[arrow::array::RecordBatch]) -> Result<Vec<Cost<'_>>> {
+    each(batches)
+        .map(|row| Ok(Cost { row, currency: row.text("currency")?.unwrap_or_default(), amount: row.amount("amount")?.unwrap_or_default() }))
+        .collect()
+}
+
+impl<'a> Cost<'a> {
+    /// The channel it was spent on: the one it names, else that of the source it was spent for.
+    fn channel(&self, of_source: &'a BTreeMap<String, String>) -> Result<Option<&'a str>> {
+        if let Some(channel) = self.row.text("channel")? {
+            return Ok(Some(channel));
+        }
+        let source = self.row.text("for_source")?;
+        Ok(source.and_then(|source| of_source.get(source)).map(String::as_str).filter(|channel| !channel.is_empty()))
+    }
+}
+
+/// The channel of each source that has a scorecard.
+fn channel_of_source(snapshot: &Snapshot) -> Result<BTreeMap<String, String>> {
+    let cards = load(snapshot, &tables::SCORECARD, &["source", "channel"])?;
+    each(&cards).map(|row| Ok((row.word("source")?, row.word("channel")?))).collect()
+}
