@@ -26,17 +26,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
 ];
 
 /// What the pure crates must not know: files on the network, tasks, a clock, a query engine.
-const IMPURE: [&str; 9] = [
-    "async-trait",
-    "axum",
-    "datafusion",
-    "futures",
-    "object_store",
-    "parquet",
-    "reqwest",
-    "sqlx",
-    "tokio",
-];
+const IMPURE: [&str; 9] = ["async-trait", "axum", "datafusion", "futures", "object_store", "parquet", "reqwest", "sqlx", "tokio"];
 
 const PURE: [&str; 2] = ["model", "analysis"];
 
@@ -55,11 +45,7 @@ fn crates_import_only_what_the_table_allows() {
     ]});
     expect_offences(
         &imports(&wrong),
-        &[
-            "analysis imports sdk",
-            "analysis is pure and imports tokio",
-            "extra has no row in the import table",
-        ],
+        &["analysis imports sdk", "analysis is pure and imports tokio", "extra has no row in the import table"],
     );
 }
 
@@ -132,20 +118,12 @@ fn exceptions_from_lints_give_a_reason_and_no_test_is_switched_off() {
         File::new("a.rs", "#[ignore = \"slow\"]\n"),
         File::new("b.rs", "fn f() {\n    #[allow(\n        dead_code\n    )]\n}\n"),
         File::new("c.rs", "#![expect(dead_code)]\n"),
-        File::new(
-            "d.rs",
-            "#[expect(\n    dead_code,\n    reason = \"read by C\"\n)]\n// #[ignore]\n",
-        ),
+        File::new("d.rs", "#[expect(\n    dead_code,\n    reason = \"read by C\"\n)]\n// #[ignore]\n"),
         File::new("e.rs", "#[cfg_attr(test, allow(dead_code))]\n"),
     ];
     expect_offences(
         &exceptions(&wrong),
-        &[
-            "a.rs:1: a test is switched off",
-            "b.rs:2: no reason",
-            "c.rs:1: no reason",
-            "e.rs:1: no reason",
-        ],
+        &["a.rs:1: a test is switched off", "b.rs:2: no reason", "c.rs:1: no reason", "e.rs:1: no reason"],
     );
 }
 
@@ -179,10 +157,7 @@ fn exceptions(files: &[File]) -> Vec<String> {
 fn every_connector_has_a_readme_and_stands_sorted_in_the_list() {
     expect_none(&connectors(&read()));
     let wrong = [
-        File::new(
-            "connectors/lib.rs",
-            "mod b;\nmod a;\n\n[\n    Arc::new(b::B),\n    Arc::new(a::A),\n]\n",
-        ),
+        File::new("connectors/lib.rs", "mod b;\nmod a;\n\n[\n    Arc::new(b::B),\n    Arc::new(a::A),\n]\n"),
         File::new("connectors/a/mod.rs", ""),
         File::new("connectors/a/README.md", "# A\n"),
         File::new("connectors/b/mod.rs", ""),
@@ -212,11 +187,8 @@ fn connectors(files: &[File]) -> Vec<String> {
         match file.path.split('/').collect::<Vec<_>>()[..] {
             ["connectors", "lib.rs"] => {
                 let lines = || file.text.lines().map(str::trim);
-                declared =
-                    lines().filter_map(|l| l.strip_prefix("mod ")?.strip_suffix(';')).collect();
-                listed = lines()
-                    .filter_map(|l| Some(l.strip_prefix("Arc::new(")?.split_once("::")?.0))
-                    .collect();
+                declared = lines().filter_map(|l| l.strip_prefix("mod ")?.strip_suffix(';')).collect();
+                listed = lines().filter_map(|l| Some(l.strip_prefix("Arc::new(")?.split_once("::")?.0)).collect();
             }
             ["connectors", folder, name] => {
                 folders.insert(folder);
@@ -230,16 +202,11 @@ fn connectors(files: &[File]) -> Vec<String> {
             _ => {}
         }
     }
-    let mut offences: Vec<_> = folders
-        .difference(&described)
-        .map(|folder| format!("connectors/{folder}: no README.md"))
-        .collect();
+    let mut offences: Vec<_> =
+        folders.difference(&described).map(|folder| format!("connectors/{folder}: no README.md")).collect();
     for (lines, what) in [(declared, "`mod` lines are"), (listed, "the list is")] {
         if lines != native {
-            offences.push(format!(
-                "connectors/lib.rs: {what} not the native connectors in order: {}",
-                native.join(" ")
-            ));
+            offences.push(format!("connectors/lib.rs: {what} not the native connectors in order: {}", native.join(" ")));
         }
     }
     offences
@@ -250,15 +217,9 @@ fn settings_refuse_keys_they_do_not_know() {
     expect_none(&open_settings(&read()));
     let wrong = [
         File::new("a/config.rs", "#[derive(Debug, Deserialize)]\npub struct A {\n    b: u8,\n}\n"),
-        File::new(
-            "b/config.rs",
-            "#[derive(Deserialize)]\n/// B.\n#[serde(\n    deny_unknown_fields\n)]\nstruct B {}\n",
-        ),
+        File::new("b/config.rs", "#[derive(Deserialize)]\n/// B.\n#[serde(\n    deny_unknown_fields\n)]\nstruct B {}\n"),
         File::new("c/config.rs", "#[derive(Deserialize)]\n#[serde(tag = \"type\")]\nenum C {\n"),
-        File::new(
-            "d/config.rs",
-            "#[derive(Deserialize)]\n#[serde(rename_all = \"snake_case\")]\nenum D {\n",
-        ),
+        File::new("d/config.rs", "#[derive(Deserialize)]\n#[serde(rename_all = \"snake_case\")]\nenum D {\n"),
         File::new("e/config.rs", "#[derive(Deserialize)]\nstruct E(String);\n"),
         File::new("f/wire.rs", "#[derive(Deserialize)]\nstruct F {\n"),
         File::new("project/config/g.rs", "    #[serde(flatten)]\n"),
@@ -275,29 +236,18 @@ fn settings_refuse_keys_they_do_not_know() {
 
 fn open_settings(files: &[File]) -> Vec<String> {
     let mut offences = Vec::new();
-    let settings = |file: &&File| {
-        ["config", "crates/runtime/src/project/"].iter().any(|part| file.path.contains(part))
-    };
+    let settings = |file: &&File| ["config", "crates/runtime/src/project/"].iter().any(|part| file.path.contains(part));
     for file in rust(files).filter(settings) {
         let mut attributes = String::new();
         for (number, line) in file.code() {
             let line = line.trim();
-            if line.starts_with("#[serde(")
-                && (line.contains("flatten") || line.contains("untagged"))
-            {
-                offences.push(format!(
-                    "{}:{number}: flatten and untagged lose the place of an error",
-                    file.path
-                ));
+            if line.starts_with("#[serde(") && (line.contains("flatten") || line.contains("untagged")) {
+                offences.push(format!("{}:{number}: flatten and untagged lose the place of an error", file.path));
             }
-            let item =
-                line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub ")).unwrap_or(line);
-            let fields = item.starts_with("struct ") && item.contains('{')
-                || item.starts_with("enum ") && attributes.contains("tag = ");
-            if fields
-                && attributes.contains("Deserialize")
-                && !attributes.contains("deny_unknown_fields")
-            {
+            let item = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub ")).unwrap_or(line);
+            let fields =
+                item.starts_with("struct ") && item.contains('{') || item.starts_with("enum ") && attributes.contains("tag = ");
+            if fields && attributes.contains("Deserialize") && !attributes.contains("deny_unknown_fields") {
                 offences.push(format!("{}:{number}: no deny_unknown_fields", file.path));
             }
             if item.ends_with(['{', '}', ';']) {
@@ -319,10 +269,7 @@ fn no_file_or_folder_has_a_name_that_says_nothing() {
         File::new("crates/a/src/core_list.rs", ""),
         File::new("docs/utils.md", ""),
     ];
-    expect_offences(
-        &vague(&wrong),
-        &["crates/a/src/types.rs: types", "crates/common/lib.rs: common"],
-    );
+    expect_offences(&vague(&wrong), &["crates/a/src/types.rs: types", "crates/common/lib.rs: common"]);
 }
 
 fn vague(files: &[File]) -> Vec<String> {
@@ -343,14 +290,10 @@ fn the_map_is_short_and_names_every_package() {
     let manifests = [File::new("crates/a/Cargo.toml", ""), File::new("connectors/Cargo.toml", "")];
     expect_offences(&map(&manifests), &["ARCHITECTURE.md is missing"]);
     let text = "`connectors`\n".to_owned() + &"\n".repeat(MOST_MAP_LINES);
-    let wrong: Vec<_> =
-        [File::new("ARCHITECTURE.md", &text)].into_iter().chain(manifests).collect();
+    let wrong: Vec<_> = [File::new("ARCHITECTURE.md", &text)].into_iter().chain(manifests).collect();
     expect_offences(
         &map(&wrong),
-        &[
-            "ARCHITECTURE.md does not name crates/a",
-            "ARCHITECTURE.md has 201 lines, at most 200 are read",
-        ],
+        &["ARCHITECTURE.md does not name crates/a", "ARCHITECTURE.md has 201 lines, at most 200 are read"],
     );
 }
 
@@ -366,8 +309,7 @@ fn map(files: &[File]) -> Vec<String> {
         .collect();
     let lines = map.text.lines().count();
     if lines > MOST_MAP_LINES {
-        offences
-            .push(format!("ARCHITECTURE.md has {lines} lines, at most {MOST_MAP_LINES} are read"));
+        offences.push(format!("ARCHITECTURE.md has {lines} lines, at most {MOST_MAP_LINES} are read"));
     }
     offences
 }
@@ -383,10 +325,7 @@ fn paths_named_in_the_documents_exist() {
             "`crates/a/src` and `crates/a/src/lib.rs`\nnot `crates/b`, not `tests/c.rs` but `crates/<name>` and `a/b`\n",
         ),
     ];
-    expect_offences(
-        &lost(&wrong),
-        &["GUIDE.md:2: crates/b", "GUIDE.md:2: tests/c.rs", "crates/a/README.md:1: crates/z"],
-    );
+    expect_offences(&lost(&wrong), &["GUIDE.md:2: crates/b", "GUIDE.md:2: tests/c.rs", "crates/a/README.md:1: crates/z"]);
 }
 
 fn lost(files: &[File]) -> Vec<String> {
@@ -400,10 +339,7 @@ fn lost(files: &[File]) -> Vec<String> {
         for (number, line) in file.lines() {
             for path in line.split('`').skip(1).step_by(2) {
                 let pattern = path.contains(['<', '*', '{', ' ', '…']);
-                if !pattern
-                    && ours.iter().any(|o| path.starts_with(o))
-                    && !exists(path.trim_end_matches('/'))
-                {
+                if !pattern && ours.iter().any(|o| path.starts_with(o)) && !exists(path.trim_end_matches('/')) {
                     offences.push(format!("{}:{number}: {path}", file.path));
                 }
             }
@@ -417,18 +353,11 @@ fn open_work_names_its_issue() {
     // Put together, so that this file does not offend.
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME")];
     let rule = |files: &[File]| {
-        offending_lines(
-            files,
-            |_| true,
-            |line| marks.iter().any(|mark| line.contains(mark)) && !line.contains('#'),
-        )
+        offending_lines(files, |_| true, |line| marks.iter().any(|mark| line.contains(mark)) && !line.contains('#'))
     };
     expect_none(&rule(&read()));
     let [todo, fixme] = marks;
-    let wrong = File::new(
-        "a.rs",
-        &format!("// {todo} #12: faster\n// {todo}: better\nlet x = 1; // {fixme}\n"),
-    );
+    let wrong = File::new("a.rs", &format!("// {todo} #12: faster\n// {todo}: better\nlet x = 1; // {fixme}\n"));
     expect_offences(&rule(&[wrong]), &["a.rs:2", "a.rs:3"]);
 }
 
@@ -437,14 +366,10 @@ fn only_the_command_line_prints() {
     let macros = ["println!(", "eprintln!(", "print!(", "eprint!(", "dbg!("];
     let library = |path: &str| {
         ["crates/cli/", "tests/"].iter().all(|own| !path.starts_with(own))
-            && ["/benches/", "/examples/", "/tests/", "tests.rs", "build.rs"]
-                .iter()
-                .all(|own| !path.contains(own))
+            && ["/benches/", "/examples/", "/tests/", "tests.rs", "build.rs"].iter().all(|own| !path.contains(own))
     };
     let rule = |files: &[File]| {
-        offending_lines(files, library, |line| {
-            macros.iter().any(|name| line.contains(name)) && !is_comment(line)
-        })
+        offending_lines(files, library, |line| macros.iter().any(|name| line.contains(name)) && !is_comment(line))
     };
     expect_none(&rule(&read()));
     let wrong = ["crates/cli/src/main.rs", "crates/store/src/lib.rs", "crates/store/build.rs"]
@@ -464,17 +389,11 @@ fn what_needs_a_server_stands_in_a_live_module() {
     };
     expect_none(&rule(&read()));
     let wrong = [
-        File::new(
-            "connectors/a/tests.rs",
-            &format!("if let Some(url) = variable(\"{asks}A_URL\") {{\n"),
-        ),
+        File::new("connectors/a/tests.rs", &format!("if let Some(url) = variable(\"{asks}A_URL\") {{\n")),
         File::new("connectors/b/tests.rs", &format!("mod live {{\n    server(\"{asks}B_URL\");\n")),
         File::new("connectors/c/tests/live.rs", &format!("server(\"{asks}C_URL\");\n")),
     ];
-    expect_offences(
-        &rule(&wrong),
-        &["connectors/a/tests.rs: a test that needs a server would pass without it"],
-    );
+    expect_offences(&rule(&wrong), &["connectors/a/tests.rs: a test that needs a server would pass without it"]);
 }
 
 #[test]
@@ -486,8 +405,7 @@ fn only_the_store_names_its_tables() {
     };
     expect_none(&rule(&read()));
     let text = "// hw_run\nquery(\"select * from hw_run\");\nlet shw_x = 1;\nquery(\"from ducklake_snapshot\")\n";
-    let wrong =
-        ["crates/store/src/a.rs", "crates/runtime/src/a.rs"].map(|path| File::new(path, text));
+    let wrong = ["crates/store/src/a.rs", "crates/runtime/src/a.rs"].map(|path| File::new(path, text));
     expect_offences(&rule(&wrong), &["crates/runtime/src/a.rs:2", "crates/runtime/src/a.rs:4"]);
 }
 
@@ -519,10 +437,7 @@ fn nameless(files: &[File]) -> Vec<String> {
                 is_test = true;
             } else if let Some((_, rest)) = line.split_once("fn ") {
                 let name = rest.split('(').next().unwrap_or_default();
-                let numbered = name
-                    .rsplit('_')
-                    .next()
-                    .is_some_and(|end| end.len() == 1 && end.parse::<u8>().is_ok());
+                let numbered = name.rsplit('_').next().is_some_and(|end| end.len() == 1 && end.parse::<u8>().is_ok());
                 if is_test && (name.starts_with("test_") || numbered) {
                     offences.push(format!("{}:{number}: {name}", file.path));
                 }
@@ -538,16 +453,10 @@ fn recorded_people_are_made_up() {
     expect_none(&real_people(&read()));
     let wrong = [
         File::new("fixtures/a.csv", "ann@example.com,bob@mail.example.org\neve@corp.com\n"),
-        File::new(
-            "connectors/x/fixtures/b.json",
-            "{\"email\": \"eve@corp.com\", \"at\": \"@once\"}\n",
-        ),
+        File::new("connectors/x/fixtures/b.json", "{\"email\": \"eve@corp.com\", \"at\": \"@once\"}\n"),
         File::new("connectors/x/tests.rs", "\"eve@gmail.com\"\n"),
     ];
-    expect_offences(
-        &real_people(&wrong),
-        &["connectors/x/fixtures/b.json:1: corp.com", "fixtures/a.csv:2: corp.com"],
-    );
+    expect_offences(&real_people(&wrong), &["connectors/x/fixtures/b.json:1: corp.com", "fixtures/a.csv:2: corp.com"]);
 }
 
 /// Domains that nobody can own (RFC 2606).
@@ -557,14 +466,10 @@ fn real_people(files: &[File]) -> Vec<String> {
     for file in files.iter().filter(|file| file.path.contains("fixtures/")) {
         for (number, line) in file.lines() {
             for domain in line.split('@').skip(1) {
-                let domain: String = domain
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || ".-".contains(*c))
-                    .collect::<String>()
-                    .to_lowercase();
+                let domain: String =
+                    domain.chars().take_while(|c| c.is_alphanumeric() || ".-".contains(*c)).collect::<String>().to_lowercase();
                 let domain = domain.trim_matches('.');
-                let made_up =
-                    reserved.iter().any(|r| domain == *r || domain.ends_with(&format!(".{r}")));
+                let made_up = reserved.iter().any(|r| domain == *r || domain.ends_with(&format!(".{r}")));
                 if domain.contains('.') && !made_up {
                     offences.push(format!("{}:{number}: {domain}", file.path));
                 }
@@ -574,18 +479,10 @@ fn real_people(files: &[File]) -> Vec<String> {
     offences
 }
 
-fn offending_lines(
-    files: &[File],
-    place: impl Fn(&str) -> bool,
-    wrong: impl Fn(&str) -> bool,
-) -> Vec<String> {
+fn offending_lines(files: &[File], place: impl Fn(&str) -> bool, wrong: impl Fn(&str) -> bool) -> Vec<String> {
     rust(files)
         .filter(|file| place(&file.path))
-        .flat_map(|file| {
-            file.lines()
-                .filter(|(_, line)| wrong(line))
-                .map(|(number, _)| format!("{}:{number}", file.path))
-        })
+        .flat_map(|file| file.lines().filter(|(_, line)| wrong(line)).map(|(number, _)| format!("{}:{number}", file.path)))
         .collect()
 }
 

@@ -11,27 +11,20 @@ use crate::{Fact, code, expect_error, number};
 #[test]
 fn unknown_key_is_refused_with_its_line_and_the_nearest_key() -> Fact {
     let project = Project::of("attributon: { lookback_days: 30 }\n")?;
-    expect_error(
-        &project.run(&["sync"])?,
-        code::CONFIG,
-        &["headwater.yaml:2", "attributon", "attribution"],
-    );
+    expect_error(&project.run(&["sync"])?, code::CONFIG, &["headwater.yaml:2", "attributon", "attribution"]);
     Ok(())
 }
 
 #[test]
 fn unknown_key_of_a_connector_is_refused_with_its_line() -> Fact {
-    let project = Project::of(
-        "sources:\n  list:\n    connector: file\n    path: list.csv\n    pth: list.csv\n",
-    )?;
+    let project = Project::of("sources:\n  list:\n    connector: file\n    path: list.csv\n    pth: list.csv\n")?;
     expect_error(&project.run(&["sync"])?, code::CONFIG, &["headwater.yaml:6", "pth"]);
     Ok(())
 }
 
 #[test]
 fn missing_secret_is_named_before_anything_is_read() -> Fact {
-    let list =
-        "sources:\n  list:\n    connector: file\n    path: list.csv\n    map: { email: Email }\n";
+    let list = "sources:\n  list:\n    connector: file\n    path: list.csv\n    map: { email: Email }\n";
     let sink = "sinks:\n  crm:\n    connector: bottlecrm\n    url: http://127.0.0.1:9\n    token: { env: CRM_TOKEN }\n";
     let project = Project::of(&format!("{list}{sink}"))?;
     project.write("list.csv", "Email\nada@example.com\n")?;
@@ -41,11 +34,7 @@ fn missing_secret_is_named_before_anything_is_read() -> Fact {
 
 #[test]
 fn outside_a_project_the_error_says_how_to_make_one() -> Fact {
-    expect_error(
-        &Project::empty()?.run(&["sync"])?,
-        code::CONFIG,
-        &["headwater.yaml", "headwater init"],
-    );
+    expect_error(&Project::empty()?.run(&["sync"])?, code::CONFIG, &["headwater.yaml", "headwater init"]);
     Ok(())
 }
 
@@ -65,9 +54,7 @@ fn malformed_row_is_quarantined_and_the_others_arrive() -> Fact {
 
 #[test]
 fn file_without_the_mapped_column_is_refused_by_name() -> Fact {
-    let project = Project::of(
-        "sources:\n  list:\n    connector: file\n    path: list.csv\n    map: { email: E-Mail }\n",
-    )?;
+    let project = Project::of("sources:\n  list:\n    connector: file\n    path: list.csv\n    map: { email: E-Mail }\n")?;
     project.write("list.csv", "Name,Town\nAda,Delft\n")?;
     expect_error(&project.run(&["sync"])?, code::CONFIG, &["list.csv", "E-Mail"]);
     Ok(())
@@ -75,8 +62,7 @@ fn file_without_the_mapped_column_is_refused_by_name() -> Fact {
 
 #[test]
 fn refused_key_of_an_email_tool_is_an_auth_error() -> Fact {
-    let (project, server) =
-        ghost("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let (project, server) = ghost("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let run = project.finish(project.command(&["sync"]).env("GHOST_KEY", KEY))?;
     expect_error(&run, code::AUTH, &["news"]);
     Ok(())
@@ -84,9 +70,8 @@ fn refused_key_of_an_email_tool_is_an_auth_error() -> Fact {
 
 #[test]
 fn email_tool_that_is_down_is_unavailable() -> Fact {
-    let (project, _server) = ghost(
-        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-    )?;
+    let (project, _server) =
+        ghost("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let run = project.finish(project.command(&["sync"]).env("GHOST_KEY", KEY))?;
     expect_error(&run, code::UNAVAILABLE, &["news"]);
     Ok(())
@@ -106,13 +91,10 @@ fn full_disk_is_said_and_what_was_there_stays() -> Fact {
 }
 
 /// An Admin API key that no Ghost gave out.
-const KEY: &str =
-    "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const KEY: &str = "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 fn ghost_source(port: u16) -> String {
-    format!(
-        "sources:\n  news:\n    connector: ghost\n    url: http://127.0.0.1:{port}\n    admin_key: {{ env: GHOST_KEY }}\n"
-    )
+    format!("sources:\n  news:\n    connector: ghost\n    url: http://127.0.0.1:{port}\n    admin_key: {{ env: GHOST_KEY }}\n")
 }
 
 /// A project that reads from a server that gives every request the same answer.

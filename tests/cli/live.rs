@@ -14,19 +14,14 @@ fn duckdb_reads_every_table_that_a_sync_wrote() -> Fact {
     project.run(&["sync"])?;
     let mut counts = BTreeMap::new();
     for table in TABLES {
-        counts.insert(table, project.rows(&format!("SELECT * FROM {table}"), &[])?.len());
+        counts.insert(table, project.rows(&format!("SELECT * FROM {table}"), &[], |_| {})?.len());
     }
     let check = Command::new(server("HEADWATER_TEST_DUCKDB_PYTHON"))
         .arg(tree::root().join("tests/duckdb_attach.py"))
         .arg(project.path(".headwater/ledger.db"))
         .arg(serde_json::to_string(&counts)?)
         .output()?;
-    assert!(
-        check.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&check.stdout),
-        String::from_utf8_lossy(&check.stderr)
-    );
+    assert!(check.status.success(), "{}{}", String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
     assert!(counts.values().filter(|&&count| count > 0).count() > TABLES.len() / 2, "{counts:?}");
     Ok(())
 }
@@ -62,9 +57,7 @@ sinks:
     assert_eq!(number(&first, "sinks.crm.created"), members);
     assert_eq!(number(&first, "sinks.warehouse.created"), members);
     let second = sync(&project)?.done()?.json()?;
-    for nothing in
-        ["sources.news.accepted", "sinks.*.created", "sinks.*.updated", "sinks.*.rejected"]
-    {
+    for nothing in ["sources.news.accepted", "sinks.*.created", "sinks.*.updated", "sinks.*.rejected"] {
         assert_eq!(number(&second, nothing), 0, "{nothing}");
     }
     Ok(())

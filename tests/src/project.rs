@@ -169,17 +169,18 @@ impl Project {
         Ok(Running { project: self, child: Some(child) })
     }
 
-    /// The rows of a query, each as JSON text without the columns that differ between two equal runs, sorted.
+    /// The rows of a query, each as JSON text without these columns and with every value passed through `clean`, sorted.
     ///
     /// # Errors
     /// When the query fails or its answer is no JSON.
-    pub fn rows(&self, sql: &str, but: &[&str]) -> io::Result<Vec<String>> {
+    pub fn rows(&self, sql: &str, but: &[&str], clean: impl Fn(&mut Value)) -> io::Result<Vec<String>> {
         let run = self.run(&["query", sql, "--format", "json", "--limit", "1000000"])?.done()?;
         let mut rows = Vec::new();
         for line in run.stdout.lines() {
             let mut row: Value = serde_json::from_str(line)?;
             if let Some(row) = row.as_object_mut() {
                 row.retain(|column, _| !but.contains(&column.as_str()));
+                row.values_mut().for_each(&clean);
             }
             rows.push(row.to_string());
         }
@@ -189,11 +190,7 @@ impl Project {
 
     fn furnish(&self, command: &mut Command) {
         command.current_dir(self.folder.path()).stdin(Stdio::null()).env_clear();
-        command
-            .env("PATH", inherited("PATH"))
-            .env("HOME", self.folder.path())
-            .env("TZ", "UTC")
-            .env("COLUMNS", "120");
+        command.env("PATH", inherited("PATH")).env("HOME", self.folder.path()).env("TZ", "UTC").env("COLUMNS", "120");
     }
 
     fn seen(&self, status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Run {
@@ -253,8 +250,7 @@ impl Running<'_> {
     /// # Errors
     /// When its output cannot be read.
     pub fn wait(mut self) -> io::Result<Run> {
-        let child =
-            self.child.take().ok_or_else(|| io::Error::other("the program was never started"))?;
+        let child = self.child.take().ok_or_else(|| io::Error::other("the program was never started"))?;
         let output = child.wait_with_output()?;
         Ok(self.project.seen(output.status, &output.stdout, &output.stderr))
     }
@@ -291,10 +287,7 @@ pub fn filters() -> Vec<(&'static str, &'static str)> {
 #[must_use]
 pub fn server(variable: &str) -> String {
     let value = inherited(variable);
-    assert!(
-        !value.is_empty(),
-        "{variable} is not set: `./test e2e` starts the servers and sets it"
-    );
+    assert!(!value.is_empty(), "{variable} is not set: `./test e2e` starts the servers and sets it");
     value
 }
 
@@ -305,10 +298,7 @@ fn program() -> PathBuf {
         return given.into();
     }
     let test = env::current_exe().unwrap_or_default();
-    test.ancestors()
-        .nth(2)
-        .unwrap_or(Path::new(""))
-        .join(format!("headwater{}", env::consts::EXE_SUFFIX))
+    test.ancestors().nth(2).unwrap_or(Path::new("")).join(format!("headwater{}", env::consts::EXE_SUFFIX))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is how `./test` talks to the tests")]

@@ -4,6 +4,7 @@
 //! is checked when a stream ends, and a difference stops the run.
 
 mod known;
+mod offer;
 mod outcome;
 mod stage;
 
@@ -18,6 +19,7 @@ use headwater_sdk::{Source, SourceEvent, StreamSpec};
 use jiff::tz::TimeZone;
 use tracing::{debug, info};
 
+pub(crate) use offer::{Offer, Offered};
 pub use outcome::Buckets;
 
 use crate::engine::Engine;
@@ -29,7 +31,7 @@ use known::{Known, Seen};
 use stage::Stage;
 
 /// What the keys of this stage's cursors begin with.
-const CURSOR_PREFIX: &str = "ingest";
+pub(crate) const CURSOR_PREFIX: &str = "ingest";
 
 /// Reads every stream of one source to its end.
 ///
@@ -217,7 +219,8 @@ impl Reader<'_> {
         if keep.rows.is_empty() {
             return Ok(());
         }
-        self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut self.buckets)
+        self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut self.buckets)?;
+        Ok(())
     }
 
     /// Commits what is staged, with the checkpoint that covers it. Nothing staged and nowhere to go is nothing to do.

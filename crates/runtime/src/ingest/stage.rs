@@ -74,7 +74,7 @@ impl<'a> Stage<'a> {
         self.writers.clear();
     }
 
-    /// Conforms the kept rows of a page and stages what became of them.
+    /// Conforms the kept rows of a page and stages what became of them; those it refused.
     pub(super) fn conform(
         &mut self,
         conformer: &Conformer,
@@ -83,7 +83,7 @@ impl<'a> Stage<'a> {
         fresh: &[bool],
         screen: &Screen,
         buckets: &mut Buckets,
-    ) -> Result<()> {
+    ) -> Result<Vec<Refused>> {
         let now = self.engine.clock().now_us();
         let (accepted, refused, suppressed) = match conformer.role() {
             Role::Leads | Role::Touches => {
@@ -103,7 +103,7 @@ impl<'a> Stage<'a> {
         buckets.accepted += u64::try_from(accepted).unwrap_or(u64::MAX);
         buckets.quarantined += u64::try_from(refused.len()).unwrap_or(u64::MAX);
         buckets.suppressed += suppressed;
-        Ok(())
+        Ok(refused)
     }
 
     fn leads(&mut self, lead: &RecordBatch, record: &RecordBatch, touch: &TouchColumns, fresh: &Fresh) -> Result<()> {
@@ -180,7 +180,7 @@ impl<'a> Stage<'a> {
             Arc::new(refused.iter().map(value).collect::<StringArray>())
         };
         let same = |value: &str| -> ArrayRef { Arc::new(StringArray::new_repeated(value, rows)) };
-        let id = |row: &Refused| Some(ids::derived("qrn_", &[&source, &stream, &row.place, row.code, &row.raw]));
+        let id = |row: &Refused| Some(quarantine_id(&source, &stream, row));
         let now = self.engine.clock().now_us();
         let columns: Vec<ArrayRef> = vec![
             column(&id),
@@ -198,6 +198,11 @@ impl<'a> Stage<'a> {
         let batch = RecordBatch::try_new(tables::QUARANTINE.schema(), columns)?;
         self.write(&tables::QUARANTINE, &batch)
     }
+}
+
+/// The id of a refused row: the same row refused for the same reason is the same.
+pub(super) fn quarantine_id(source: &str, stream: &str, row: &Refused) -> String {
+    ids::derived("qrn_", &[source, stream, &row.place, row.code, &row.raw])
 }
 
 fn cut(raw: &str) -> &str {

@@ -1,11 +1,12 @@
 //! What the outbox holds, in the short answers that a delivery is planned by.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::Row;
 
 use crate::error::placed;
-use crate::{OutboxState, Result, Store};
+use crate::ledger::{quarantine, word};
+use crate::{OutboxState, QuarantineMark, QuarantineState, Result, Store};
 
 impl Store {
     /// The delivery keys of a sink's pushes that stand like this.
@@ -65,6 +66,58 @@ impl Store {
             let statement = "SELECT min(coalesce(next_attempt_at, 0)) FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry')";
             let row = sqlx::query(statement).bind(sink).fetch_one(self.pool()).await?;
             Ok(row.try_get(0)?)
+        })
+        .await
+    }
+
+    /// What became of quarantined rows and when that was decided, by their id. A row that was refused again later is open again.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn quarantine_marks(&self) -> Result<HashMap<String, (QuarantineState, i64)>> {
+        placed("reading the quarantine", self.ledger(), async {
+            let rows = sqlx::query("SELECT quarantine_id, state, at FROM hw_quarantine_state")
+                .fetch_all(self.pool())
+                .await?;
+            rows.iter()
+                .map(|row| Ok((row.try_get(0)?, (word(row, "state")?, row.try_get("at")?))))
+                .collect()
+        })
+        .await
+    }
+
+    /// Queues refused pushes of a sink again, each given by its delivery key and its id in the quarantine, and closes all of them
+    /// there. One that a later push of the same prospect has overtaken, or that was erased, is not queued: it would bring back
+    /// what is no longer so. How many were queued.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be written; then nothing is changed.
+    pub async fn outbox_retry_refused(
+        &self,
+        sink: &str,
+        refused: &[(String, String)],
+        run_id: &str,
+        now: i64,
+    ) -> Result<u64> {
+        const RETRY: &str = "UPDATE hw_outbox SET state = 'retry', next_attempt_at = NULL, reason = NULL, updated_at = ?1 \
+             WHERE sink = ?2 AND delivery_key = ?3 AND state = 'rejected' AND payload <> '{}' AND NOT EXISTS \
+             (SELECT 1 FROM hw_outbox later WHERE later.sink = ?2 AND later.prospect_id = hw_outbox.prospect_id AND later.id > hw_outbox.id)";
+        placed("queueing refused pushes again", self.ledger(), async {
+            let mut tx = self.begin().await?;
+            let mut queued = 0;
+            for (delivery_key, quarantine_id) in refused {
+                let query = sqlx::query(RETRY).bind(now).bind(sink).bind(delivery_key);
+                let moved = query.execute(tx.connection()).await?.rows_affected();
+                queued += moved;
+                let state =
+                    if moved > 0 { QuarantineState::Retried } else { QuarantineState::Resolved };
+                let mark = QuarantineMark { quarantine_id: quarantine_id.clone(), state };
+                quarantine::mark(tx.connection(), &mark, run_id, now).await?;
+            }
+            tx.commit().await?;
+            Ok(queued)
         })
         .await
     }
