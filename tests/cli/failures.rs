@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use headwater_tests::project::Project;
+use headwater_tests::project::{Project, Run};
 
 use crate::{Fact, code, expect_error, number};
 
@@ -62,7 +62,7 @@ fn file_without_the_mapped_column_is_refused_by_name() -> Fact {
 
 #[test]
 fn refused_key_of_an_email_tool_is_an_auth_error() -> Fact {
-    let (project, server) = ghost("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let (project, _server) = ghost("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let run = project.finish(project.command(&["sync"]).env("GHOST_KEY", KEY))?;
     expect_error(&run, code::AUTH, &["news"]);
     Ok(())
@@ -78,17 +78,28 @@ fn email_tool_that_is_down_is_unavailable() -> Fact {
 }
 
 #[test]
-fn full_disk_is_said_and_what_was_there_stays() -> Fact {
+fn full_disk_is_said_and_with_room_the_next_run_goes_on() -> Fact {
     let project = Project::demo()?;
-    // A file size limit is a disk that is full after so many KiB; with the signal ignored, the write fails as on a full disk.
-    let full = "trap '' XFSZ; ulimit -f 64";
-    let run = project.finish(&mut project.command_after(full, &["sync"]))?;
-    expect_error(&run, code::UNAVAILABLE, &[".headwater"]);
-    let after = project.run(&["sync", "--format", "json"])?.json()?;
-    let alone = Project::demo()?.run(&["sync", "--format", "json"])?.json()?;
-    assert_eq!(after["resolve"]["prospects"], alone["resolve"]["prospects"]);
+    project.run(&["sync"])?;
+    let people = project.rows(PEOPLE, &[], |_| {})?;
+    // The first size is too small for an empty store, the last for the delivery.
+    for size in ["64k", "200k", "700k", "1300k"] {
+        let project = Project::demo()?;
+        project.write(".headwater/.keep", "")?;
+        let full = format!(
+            "mount -t tmpfs -o size={size} tmpfs .headwater && \"$0\" sync 2>error; echo $? >code; \
+             mount -o remount,size=64m tmpfs .headwater; \"$0\" sync >/dev/null 2>&1"
+        );
+        let again = project.finish(&mut project.command_in_own_mounts(&full, &["query", PEOPLE, "--format", "json"]))?;
+        let first =
+            Run { code: project.read("code")?.trim().parse().ok(), stdout: String::new(), stderr: project.read("error")? };
+        expect_error(&first, code::UNAVAILABLE, &["no space is left", ".headwater"]);
+        assert_eq!(again.done()?.stdout.trim(), people.join("\n"), "after a disk of {size} was full");
+    }
     Ok(())
 }
+
+const PEOPLE: &str = "SELECT count(*) AS people, count(DISTINCT prospect_id) AS ids FROM prospect";
 
 /// An Admin API key that no Ghost gave out.
 const KEY: &str = "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

@@ -1,10 +1,12 @@
 //! The main job against real servers, which `./test e2e` starts: Ghost as the source, BottleCRM and PostgreSQL as sinks.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::process::Command;
 
 use headwater_tests::project::{Project, Run, TABLES, server};
 use headwater_tests::tree;
+use serde_json::Value;
 
 use crate::{Fact, number};
 
@@ -27,20 +29,52 @@ fn duckdb_reads_every_table_that_a_sync_wrote() -> Fact {
 }
 
 #[test]
-fn members_of_ghost_arrive_in_bottlecrm_and_postgres_once() -> Fact {
+fn those_who_bought_arrive_in_the_crm_once_and_everybody_in_postgres() -> Fact {
+    let project = main_job()?;
+    let first = sync(&project)?.done()?.json()?;
+    assert_eq!(number(&first, "sources.news.accepted"), MEMBERS);
+    // Ada and Bram are members too; Cleo is only on the list.
+    assert_eq!(number(&first, "resolve.leads"), MEMBERS + 3);
+    assert_eq!(number(&first, "resolve.prospects"), MEMBERS + 1);
+    assert_eq!(number(&first, "sinks.crm.created"), 2);
+    assert_eq!(number(&first, "sinks.warehouse.created"), MEMBERS + 1);
+    for (email, name) in [(ADA, "Ada Ashgrove"), (BRAM, "Bram Hollin")] {
+        assert_eq!(contacts(email)?, [name]);
+    }
+    assert!(contacts(CLEO)?.is_empty(), "Cleo bought nothing and is in the CRM");
+
+    let second = sync(&project)?.done()?.json()?;
+    for nothing in ["sources.*.accepted", "sinks.*.created", "sinks.*.updated", "sinks.*.rejected"] {
+        assert_eq!(number(&second, nothing), 0, "{nothing}");
+    }
+    Ok(())
+}
+
+/// How many members `./test` seeds Ghost with.
+const MEMBERS: u64 = 25;
+const ADA: &str = "ada.ashgrove.1@alder.example.com";
+const BRAM: &str = "bram.hollin.2@bracken.example.com";
+const CLEO: &str = "cleo.e2e@example.com";
+
+fn main_job() -> std::io::Result<Project> {
     let (ghost, crm) = (server("HEADWATER_TEST_GHOST_URL"), server("HEADWATER_TEST_BOTTLECRM_URL"));
     let project = Project::of(&format!(
-        "sources:
+        "
+sources:
   news:
     connector: ghost
     url: {ghost}
     admin_key: {{ env: GHOST_KEY }}
+  list:
+    connector: file
+    path: list.csv
+    basis: {{ lawful_basis: consent }}
+  orders: {{ connector: file, path: orders.csv, role: conversions, key: order_id }}
 sinks:
   crm:
     connector: bottlecrm
     url: {crm}
     token: {{ env: CRM_TOKEN }}
-    audience: email IS NOT NULL
     map: {{ email: email, first_name: given_name, last_name: family_name }}
   warehouse:
     connector: postgres
@@ -48,19 +82,31 @@ sinks:
     table: e2e_prospect
     create: true
     audience: email IS NOT NULL
-    map: {{ email: email, given_name: given_name }}
+    map: {{ email: email, lifecycle: lifecycle }}
 "
     ))?;
-    let first = sync(&project)?.done()?.json()?;
-    let members = number(&first, "sources.news.accepted");
-    assert_eq!(members, 25);
-    assert_eq!(number(&first, "sinks.crm.created"), members);
-    assert_eq!(number(&first, "sinks.warehouse.created"), members);
-    let second = sync(&project)?.done()?.json()?;
-    for nothing in ["sources.news.accepted", "sinks.*.created", "sinks.*.updated", "sinks.*.rejected"] {
-        assert_eq!(number(&second, nothing), 0, "{nothing}");
-    }
-    Ok(())
+    let list = format!(
+        "id,first_name,last_name,email,consent\n1,Ada,Ashgrove,{ADA},true\n2,Bram,Hollin,{BRAM},true\n3,Cleo,Ivers,{CLEO},true\n"
+    );
+    project.write("list.csv", &list)?;
+    let orders = format!(
+        "order_id,order_date,type,email,total,currency\no1,2026-07-06T10:00:00Z,order,{ADA},960.00,EUR\n\
+         o2,2026-07-07T10:00:00Z,order,{BRAM},50.00,EUR\n"
+    );
+    project.write("orders.csv", &orders)?;
+    Ok(project)
+}
+
+/// The names of those who have that address, as BottleCRM itself answers.
+fn contacts(email: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let url = format!("{}/api/contacts/?search={email}", server("HEADWATER_TEST_BOTTLECRM_URL"));
+    let bearer = format!("Authorization: Bearer {}", server("HEADWATER_TEST_BOTTLECRM_TOKEN").trim());
+    let answer = Command::new("curl").args(["-sS", "--fail", "-H", &bearer, &url]).output()?;
+    let answer: Value = serde_json::from_slice(&answer.stdout)?;
+    let contacts = answer["results"].as_array().ok_or("no results")?;
+    let text = |contact: &Value, key: &str| contact[key].as_str().unwrap_or_default().to_owned();
+    let those = contacts.iter().filter(|contact| text(contact, "email") == email);
+    Ok(those.map(|contact| format!("{} {}", text(contact, "first_name"), text(contact, "last_name"))).collect())
 }
 
 fn sync(project: &Project) -> std::io::Result<Run> {

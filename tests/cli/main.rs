@@ -2,6 +2,10 @@
 //!
 //! Names, flags, exit codes and JSON keys are a public contract; a test here that must change is a line in the changelog.
 
+#![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
+
+mod config;
+mod demo;
 mod failures;
 mod interrupts;
 mod live;

@@ -126,12 +126,12 @@ impl Project {
         command
     }
 
-    /// The program under a shell, which first runs `prelude`: a limit, an ignored signal.
+    /// The program under a shell that first runs `prelude`, where `mount` is allowed and nobody else sees what it mounts.
     #[must_use]
-    pub fn command_after(&self, prelude: &str, args: &[&str]) -> Command {
-        let mut command = Command::new("bash");
-        command.args(["-c", &format!("{prelude}; exec \"$0\" \"$@\"")]).arg(program()).args(args);
-        self.furnish(&mut command);
+    pub fn command_in_own_mounts(&self, prelude: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "bash", "-c", &format!("{prelude}; exec \"$0\" \"$@\"")]);
+        self.furnish(command.arg(program()).args(args));
         command
     }
 

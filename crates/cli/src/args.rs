@@ -152,7 +152,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: QuarantineCommand,
     },
-    /// Stop holding a person: keeps only a keyed hash, checked at ingest and before every push
+    /// Keep a person out: a keyed hash of the address or number is checked at ingest and before every push
     Suppress(SuppressArgs),
     /// Ask the lake with SQL
     Query {

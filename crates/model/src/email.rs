@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::lists;
+use crate::text::is_invisible;
 
 /// The longest address that mail systems carry (RFC 5321, 4.5.3.1.3, without the angle brackets).
 const MAX_LEN: usize = 254;
@@ -51,7 +54,7 @@ impl EmailKind {
 pub struct NotAnEmail;
 
 impl Email {
-    /// Parses an address as people write it: with spaces around, in capitals, as `mailto:` or between angle brackets.
+    /// Parses an address as people write it: with spaces around, in capitals, as `mailto:`, between angle brackets or after a name.
     ///
     /// # Errors
     /// When it is not an address that mail could reach over the public internet.
@@ -85,8 +88,12 @@ pub fn normalise(raw: &str) -> Option<Cow<'_, str>> {
     if text.len() > MAX_LEN * 4 {
         return None;
     }
-    let lowered: Cow<'_, str> = if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-        Cow::Owned(text.to_lowercase())
+    let lowered: Cow<'_, str> = if !text.is_ascii() {
+        // One address can be written in several sequences of code points; all of them are one person.
+        let visible: String = text.chars().filter(|character| !is_invisible(*character)).collect();
+        Cow::Owned(visible.trim().to_lowercase().nfc().collect())
+    } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
     } else {
         Cow::Borrowed(text)
     };
@@ -119,10 +126,15 @@ pub fn kind_of(address: &str) -> EmailKind {
     }
 }
 
+/// The address in `Ann Example <ann@example.com>`, `mailto:ann@example.com` and the like.
 fn strip_wrapping(raw: &str) -> &str {
-    let text = raw.trim();
-    let text = text.strip_prefix("mailto:").unwrap_or(text);
-    text.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')).unwrap_or(text)
+    let text = raw.trim_matches(|character: char| character.is_whitespace() || is_invisible(character));
+    let text = text.strip_suffix('>').and_then(|inner| inner.rsplit_once('<')).map_or(text, |(_, address)| address);
+    let text = text.trim();
+    match text.split_at_checked("mailto:".len()) {
+        Some((scheme, address)) if scheme.eq_ignore_ascii_case("mailto:") => address.trim_start(),
+        _ => text,
+    }
 }
 
 fn valid_local(local: &str) -> bool {
@@ -131,11 +143,10 @@ fn valid_local(local: &str) -> bool {
         && !local.starts_with('.')
         && !local.ends_with('.')
         && !local.contains("..")
-        && local.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || !byte.is_ascii()
-                || matches!(byte, b'.' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'/')
-                || matches!(byte, b'=' | b'?' | b'^' | b'_' | b'`' | b'{' | b'|' | b'}' | b'~')
+        && local.chars().all(|character| match character {
+            '.' | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{' | '|' | '}' | '~' => true,
+            other if other.is_ascii() => other.is_ascii_alphanumeric(),
+            other => !other.is_whitespace() && !other.is_control() && !is_invisible(other),
         })
 }
 
@@ -169,6 +180,18 @@ mod tests {
         check("mailto:ann@example.com", Some("ann@example.com"));
         check("zoë@müller.example.com", Some("zoë@xn--mller-kva.example.com"));
         check("o'neil@example.co.uk", Some("o'neil@example.co.uk"));
+        check("Ann Example <Ann@Example.com>", Some("ann@example.com"));
+        check("\"Example, Ann\" < ann@example.com >", Some("ann@example.com"));
+        check("MAILTO:ann@example.com", Some("ann@example.com"));
+    }
+
+    #[test]
+    fn what_nobody_sees_makes_no_other_address() {
+        for raw in ["\u{feff}ann@example.com", "ann@example.com\u{200b}", "an\u{ad}n@exa\u{200d}mple.com", "\u{a0}ann@example.com\u{202c}"] {
+            check(raw, Some("ann@example.com"));
+        }
+        check("zoe\u{308}@example.com", Some("zo\u{eb}@example.com"));
+        check("an\u{a0}n@example.com", None);
     }
 
     #[test]
@@ -193,8 +216,26 @@ mod tests {
         #[test]
         fn normal_form_is_a_fixed_point(raw in "\\PC{0,40}|[a-zA-Z.+]{1,8}@[a-zA-Z0-9.-]{1,12}\\.[a-z]{2,3}") {
             if let Some(once) = normalise(&raw) {
-                prop_assert_eq!(normalise(&once).as_deref(), Some(once.as_ref()));
+                let twice = normalise(&once);
+                prop_assert_eq!(twice.as_deref(), Some(once.as_ref()));
             }
+        }
+
+        #[test]
+        fn every_writing_of_an_address_is_that_address(
+            local in "[a-z0-9]{1,8}([.+_-][a-z0-9]{1,4})?",
+            domain in "[a-z]{1,8}\\.example\\.(com|de)",
+            capitals in any::<u64>(),
+            (before, after) in ("[ \t\u{a0}\u{200b}\u{feff}]{0,3}", "[ \r\n\u{2003}\u{200e}]{0,3}"),
+            wrapping in 0..4_usize,
+        ) {
+            let plain = format!("{local}@{domain}");
+            let capital = |(at, c): (usize, char)| if capitals >> (at % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c };
+            let written: String = plain.chars().enumerate().map(capital).collect();
+            let wrapped = [written.clone(), format!("<{written}>"), format!("mailto:{written}"), format!("A. B. <{written}>")];
+            let raw = format!("{before}{}{after}", wrapped[wrapping]);
+            let read = normalise(&raw);
+            prop_assert_eq!(read.as_deref(), Some(plain.as_str()));
         }
     }
 }

@@ -59,11 +59,20 @@ pub fn parse_day(raw: &str, style: &DateStyle) -> Result<i32, NotAnInstant> {
     Ok(day_of(timestamp.to_zoned(style.zone.clone()).date()))
 }
 
+/// Whether a strftime format is one that dates can be read by.
+#[must_use]
+pub fn is_format(format: &str) -> bool {
+    let example = civil::date(2025, 12, 31).at(23, 59, 58, 0).to_zoned(TimeZone::UTC);
+    example.is_ok_and(|example| {
+        // What the format writes it must be able to read, and to a day at least.
+        strtime::format(format, &example).is_ok_and(|text| declared(&text, format, &TimeZone::UTC).is_some())
+    })
+}
+
 /// Days since 1970 of a date.
 #[must_use]
 pub fn day_of(date: civil::Date) -> i32 {
-    let days = (date - civil::date(1970, 1, 1)).get_days();
-    days
+    (date - civil::date(1970, 1, 1)).get_days()
 }
 
 /// `2026-10-03T14:00:00Z`, the form nearly every machine writes, without going through a general parser.
@@ -102,11 +111,12 @@ fn declared(text: &str, format: &str, zone: &TimeZone) -> Option<i64> {
     Some(zone.to_zoned(civil).ok()?.timestamp().as_microsecond())
 }
 
-/// Whether a text has the shape of a date in some country's habit: numbers between slashes, dots or dashes.
+/// Whether a text has the shape of a date in some country's habit: numbers between slashes, dots or dashes, the year not first.
 fn looks_local(text: &str) -> bool {
     let head = text.split([' ', 'T']).next().unwrap_or(text);
     let parts: Vec<&str> = head.split(['/', '.', '-']).collect();
-    parts.len() == 3 && parts.iter().all(|part| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+    let number = |part: &&str, longest: usize| (1..=longest).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(parts.as_slice(), [first, second, last] if number(first, 2) && number(second, 2) && number(last, 4))
 }
 
 #[cfg(test)]
@@ -143,6 +153,16 @@ mod tests {
     fn dirty_text_is_refused_not_guessed() {
         for raw in ["abc", "", "2025-13-01", "20250228x", "2025-02-30T00:00:00Z", "2025-02-28T25:00:00Z"] {
             assert_eq!(parse(raw, &DateStyle::default()), Err(NotAnInstant::Unreadable), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_format_that_cannot_name_a_day_is_none() {
+        for format in ["%d/%m/%Y", "%d.%m.%y %H:%M", "%Y%m%d", "%b %d, %Y", "%s", "%Y-%m-%dT%H:%M:%S%z"] {
+            assert!(is_format(format), "{format}");
+        }
+        for format in ["", "dd/mm/yyyy", "%d/%m", "%H:%M", "%Q", "%"] {
+            assert!(!is_format(format), "{format}");
         }
     }
 

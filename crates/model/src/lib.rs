@@ -18,3 +18,4 @@ pub mod page;
 pub mod phone;
 pub mod suppression;
 pub mod tables;
+pub mod text;

@@ -55,10 +55,8 @@ pub fn parse(raw: &str, style: NumberStyle) -> Result<i128, NotAnAmount> {
     let plain: String = match style {
         NumberStyle::Point if text.contains(',') => return Err(NotAnAmount::Ambiguous),
         NumberStyle::Point => text.to_owned(),
-        NumberStyle::Comma => {
-            text.chars().filter(|c| !matches!(c, '.' | ' ' | '\u{a0}' | '\u{202f}' | '\'')).collect::<String>().replace(',', ".")
-        }
-        NumberStyle::PointGrouped => text.chars().filter(|c| !matches!(c, ',' | ' ' | '\u{a0}' | '\u{202f}' | '\'')).collect(),
+        NumberStyle::Comma => ungrouped(text, ',', '.')?,
+        NumberStyle::PointGrouped => ungrouped(text, '.', ',')?,
     };
     let (negative, digits) = match plain.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -80,6 +78,22 @@ pub fn parse(raw: &str, style: NumberStyle) -> Result<i128, NotAnAmount> {
         return Err(NotAnAmount::OutOfRange);
     }
     Ok(if negative { -amount } else { amount })
+}
+
+/// The number without what stands between its thousands, and with a point for its fraction. A separator that does not stand where
+/// thousands do is no such thing: `12.34` is not 1234, whatever style was declared.
+fn ungrouped(text: &str, decimal: char, thousands: char) -> Result<String, NotAnAmount> {
+    let (whole, fraction) = text.split_once(decimal).map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+    let separates = |c: char| c == thousands || matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\'');
+    let mut groups = whole.split(separates).skip(1).peekable();
+    while let Some(group) = groups.next() {
+        // In India the groups before the last one have two digits.
+        if group.len() != 3 && (groups.peek().is_none() || group.len() != 2) {
+            return Err(NotAnAmount::Ambiguous);
+        }
+    }
+    let whole = whole.replace(separates, "");
+    Ok(fraction.map_or_else(|| whole.clone(), |fraction| format!("{whole}.{fraction}")))
 }
 
 /// An amount in millionths as text, with two decimals or as many as it needs.
@@ -120,6 +134,13 @@ mod tests {
             ("1,234.50", NumberStyle::Point, Err(NotAnAmount::Ambiguous)),
             ("1,234.50", NumberStyle::PointGrouped, Ok(1_234_500_000)),
             ("1 234,5", NumberStyle::Comma, Ok(1_234_500_000)),
+            ("1.234.567,89", NumberStyle::Comma, Ok(1_234_567_890_000)),
+            ("-1'234'567", NumberStyle::PointGrouped, Ok(-1_234_567_000_000)),
+            ("12,34,567.5", NumberStyle::PointGrouped, Ok(1_234_567_500_000)),
+            ("12.34", NumberStyle::Comma, Err(NotAnAmount::Ambiguous)),
+            ("1,5", NumberStyle::PointGrouped, Err(NotAnAmount::Ambiguous)),
+            ("1,234,5", NumberStyle::PointGrouped, Err(NotAnAmount::Ambiguous)),
+            ("1,2,3", NumberStyle::Comma, Err(NotAnAmount::Unreadable)),
             ("12 EUR", NumberStyle::Point, Err(NotAnAmount::Unreadable)),
             ("", NumberStyle::Point, Err(NotAnAmount::Unreadable)),
             ("1234567890123", NumberStyle::Point, Err(NotAnAmount::OutOfRange)),

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 
+use crate::text::is_invisible;
+
 /// The fewest digits an international number has, with its calling code.
 const MIN_DIGITS: usize = 7;
 /// The most digits an international number has (ITU-T E.164, 6.1).
@@ -14,7 +16,7 @@ const MAX_DIGITS: usize = 15;
 /// alpha-2). A national number without a country is not guessed at. Borrows when the text is in E.164 already.
 #[must_use]
 pub fn normalise<'a>(raw: &'a str, country: Option<&str>) -> Option<Cow<'a, str>> {
-    let text = raw.trim();
+    let text = raw.trim_matches(|character: char| character.is_whitespace() || is_invisible(character));
     let digits_follow = |rest: &str| rest.len() <= MAX_DIGITS && rest.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(rest) = text.strip_prefix('+')
         && digits_follow(rest)
@@ -39,7 +41,8 @@ fn international_digits(text: &str) -> Option<String> {
     for character in rest.chars() {
         match character {
             '0'..='9' => digits.push(character),
-            ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}' | '\u{2011}' | '\u{202f}' => {}
+            '-' | '.' | '(' | ')' | '/' | '\u{2010}'..='\u{2015}' | '\u{2212}' => {}
+            space if space.is_whitespace() || is_invisible(space) => {}
             'x' | 'X' | 'e' | 'E' | '#' | ';' | ',' => break,
             _ => return None,
         }
@@ -74,6 +77,7 @@ mod tests {
             ("+33 6 12 34 56 78", Some("+33612345678")),
             ("+44 (0)20 7946 0000", Some("+442079460000")),
             ("+1 (415) 555-0100 ext. 12", Some("+14155550100")),
+            ("\u{202a}+49\u{a0}30\u{2009}123\u{2013}4567\u{202c}", Some("+49301234567")),
             ("+0123456789", None),
             ("+12", None),
             ("call me", None),
@@ -94,7 +98,8 @@ mod tests {
         #[test]
         fn normal_form_is_a_fixed_point(raw in "[+0-9 ().x/-]{0,24}") {
             if let Some(once) = normalise(&raw, None) {
-                prop_assert_eq!(normalise(&once, None).as_deref(), Some(once.as_ref()));
+                let twice = normalise(&once, None);
+                prop_assert_eq!(twice.as_deref(), Some(once.as_ref()));
             }
         }
     }

@@ -129,6 +129,10 @@ pub(crate) fn store_config(project: &Project) -> Result<StoreConfig> {
     let section = &project.settings.store;
     let ledger = match section.ledger.split_once("://") {
         Some(("sqlite", path)) => format!("sqlite://{}", project.base_dir.join(path).display()),
+        Some(("postgres" | "postgresql", _)) => {
+            let message = "a ledger in PostgreSQL is not supported in this version";
+            return Err(project.error("store.ledger", message).help("write `sqlite://PATH`, relative to the project").into());
+        }
         Some(_) => section.ledger.clone(),
         None => {
             let message = format!("`{}` is not the address of a ledger", section.ledger);

@@ -227,3 +227,39 @@ async fn sinks(engine: &Engine, open: &quarantine::OpenCounts) -> Result<Vec<Sin
     }
     Ok(sinks)
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::mapping::Role;
+
+    use super::*;
+    use crate::world::{Paper, World};
+
+    const SETTINGS: &str = "sources:\n  paper: { connector: paper }\n  quiet: { connector: paper }\n";
+
+    #[tokio::test]
+    async fn a_source_shows_its_leads_its_refusals_and_how_old_its_checkpoint_is() {
+        let paper = Paper {
+            role: Role::Leads,
+            fields: &["email", "created_at"],
+            rows: vec![vec!["ada@example.com", "2026-10-01"], vec!["bram@example.com", "02/03/2026"]],
+            key: None,
+            raw: None,
+        };
+        let before = status(&World::of(SETTINGS).await.engine).await.unwrap();
+        assert!(before.last_run.is_none() && before.sources.iter().all(|source| source.checkpoint_at.is_none()));
+        let world = World::of("sources:\n  paper: { connector: paper }\n").await.reading(paper).await;
+        let run_id = world.sync(false).await.run_id;
+        let world = world.later(SETTINGS, "2026-11-20T01:00:00Z").await;
+        let report = status(&world.engine).await.unwrap();
+        let [paper, quiet] = report.sources.as_slice() else { panic!("two sources") };
+        assert_eq!((paper.leads, paper.quarantined, paper.lag_seconds), (1, 1, Some(3_600)));
+        assert_eq!((paper.checkpoint_run.as_ref(), paper.streams.as_slice()), (Some(&run_id), ["records".to_owned()].as_slice()));
+        assert_eq!((quiet.leads, quiet.lag_seconds), (0, None));
+        assert!(report.store.files > 0 && report.store.bytes > 0);
+        assert_eq!(report.last_run.unwrap().run_id, run_id);
+        assert_eq!(runs(&world.engine, 9).await.unwrap().runs.len(), 1);
+        assert!(run(&world.engine, &run_id).await.is_ok());
+        assert!(matches!(run(&world.engine, "run_x").await, Err(Error::NotFound { what: _, hint: _ })));
+    }
+}

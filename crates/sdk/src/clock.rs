@@ -16,6 +16,11 @@ impl Clock {
         Self(Arc::new(Timestamp::now))
     }
 
+    /// A clock that tells what `now` says; for tests in which time goes on.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
     /// A clock that always tells `at`.
     #[must_use]
     pub fn fixed(at: Timestamp) -> Self {

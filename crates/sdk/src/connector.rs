@@ -78,6 +78,9 @@ impl ConfigDoc {
     }
 }
 
+/// Reads a variable by its name.
+pub type ReadVariable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a connector may use while it is made.
 #[derive(Clone)]
 pub struct BuildContext {
@@ -86,7 +89,7 @@ pub struct BuildContext {
     /// The folder that relative paths start from: the project's.
     pub base_dir: PathBuf,
     /// Reads an environment variable.
-    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: ReadVariable,
     /// Whether loopback and private addresses may be called. True where the user's own configuration names the address.
     pub allow_private_hosts: bool,
 }

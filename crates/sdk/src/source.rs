@@ -39,6 +39,7 @@ pub trait Source: Send + Sync {
 pub type EventStream = BoxStream<'static, Result<SourceEvent>>;
 
 /// One step of a read.
+#[expect(clippy::large_enum_variant, reason = "a page stands for thousands of rows, so its size is nothing beside what it holds")]
 #[derive(Debug)]
 pub enum SourceEvent {
     /// Records; pending until a checkpoint follows.

@@ -50,7 +50,12 @@ pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Re
             let verdict = if *ok { "ok" } else { "FAILS" };
             rows.row([connection.clone(), (*kind).to_owned(), verdict.to_owned(), format!("{message}{hint}")]);
         }
-        format!("{}: the configuration is valid\n{}", engine.project.path.display(), rows.render())
+        let failing = checked.iter().filter(|connection| !connection.ok).count();
+        let verdict = match failing {
+            0 => "the configuration is valid".to_owned(),
+            failing => format!("{failing} of {} connections cannot work", checked.len()),
+        };
+        format!("{}: {verdict}\n{}", engine.project.path.display(), rows.render())
     })?;
     Ok(code)
 }

@@ -1,1 +1,165 @@
-pub(crate) async fn run(_: &crate::args::Global, _: &str, _: &crate::console::Console) -> Result<crate::exit_code::Code, crate::failure::Failure> { Ok(crate::exit_code::Code::Done) }
+//! `explain`: one person, and where everything about them came from.
+
+use headwater_runtime::explain::{Candidate, Conversion, Delivery, Explanation, Field, Lead, Standing, explain};
+
+use super::report::minute;
+use crate::args::Global;
+use crate::console::{Console, Rows};
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) async fn run(global: &Global, who: &str, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::quiet_engine(global).await?;
+    let explanation = explain(&engine, who).await?;
+    console.answer(&explanation, || human(&explanation))
+}
+
+fn human(explained: &Explanation) -> String {
+    let mut text = standing(explained);
+    section(&mut text, "Where every field came from", fields(&explained.fields));
+    section(&mut text, "Why these records are one person", leads(&explained.leads));
+    let mut rows = Rows::new(&["touch at", "channel", "by rule", "source", "campaign"]);
+    for touch in &explained.touches {
+        let campaign = touch.campaign.clone().unwrap_or_default();
+        rows.row([minute(touch.occurred_at), touch.channel.clone(), touch.rule.clone(), touch.source.clone(), campaign]);
+    }
+    section(&mut text, "Through which channels they came", rows);
+    let mut rows = Rows::new(&["what they did", "times", "last"]).right([1]);
+    for done in &explained.engagements {
+        rows.row([done.kind.clone(), done.count.to_string(), minute(done.last_at)]);
+    }
+    section(&mut text, "What they did", rows);
+    section(&mut text, "What they bought, and who is credited", conversions(&explained.conversions));
+    let mut rows = Rows::new(&["at", "from", "to", "because of", "which was"]);
+    for step in &explained.transitions {
+        let from = step.from.as_deref().unwrap_or("–").replace('_', " ");
+        let cause = step.cause.replace('_', " ");
+        rows.row([minute(step.at), from, step.to.replace('_', " "), cause, step.cause_id.clone().unwrap_or_default()]);
+    }
+    section(&mut text, "How they came to where they are", rows);
+    let mut rows = Rows::new(&["source", "basis", "consent", "obtained", "told"]);
+    for consent in &explained.consents {
+        let basis = consent.basis.replace('_', " ");
+        rows.row([consent.source.clone(), basis, consent.status.clone(), minute(consent.obtained_at), minute(consent.notice_at)]);
+    }
+    section(&mut text, "On what basis they are held", rows);
+    let mut rows = Rows::new(&["sink", "record there", "pushed last"]);
+    for link in &explained.links {
+        rows.row([link.sink.clone(), link.remote_id.clone(), minute(link.pushed_at)]);
+    }
+    section(&mut text, "Their records elsewhere", rows);
+    section(&mut text, "What was pushed when", deliveries(&explained.deliveries));
+    text
+}
+
+fn section(text: &mut String, title: &str, rows: Rows) {
+    if !rows.is_empty() {
+        text.push_str(&format!("\n\n{title}\n\n{}", rows.render()));
+    }
+}
+
+fn standing(explained: &Explanation) -> String {
+    let Explanation { prospect_id, found_by, merged_ids, also, standing, .. } = explained;
+    let Standing { lifecycle, buying_stage, may_contact, hold_reason, lawful_basis, consent, .. } = standing;
+    let mut text = format!("{prospect_id} (found by {})", found_by.replace('_', " "));
+    if !merged_ids.is_empty() {
+        text.push_str(&format!("\nalso known as: {}", merged_ids.join(", ")));
+    }
+    if !also.is_empty() {
+        text.push_str(&format!("\nothers that fit as well: {}", also.join(", ")));
+    }
+    text.push_str(&format!("\nstage: {lifecycle}; buying stage: {}", buying_stage.replace('_', " ")));
+    let contact = match (may_contact, hold_reason) {
+        (true, _) => "yes".to_owned(),
+        (false, Some(reason)) => format!("no: {reason}"),
+        (false, None) => "no".to_owned(),
+    };
+    text.push_str(&format!(
+        "\nmay be contacted: {contact}; lawful basis: {}; consent: {}",
+        lawful_basis.as_deref().unwrap_or("none recorded").replace('_', " "),
+        consent.as_deref().unwrap_or("nothing said")
+    ));
+    let known = |word: &Option<String>| word.clone().unwrap_or_else(|| "unknown".to_owned());
+    text.push_str(&format!(
+        "\nfirst: {} through {}; last through {}; seen from {} to {} UTC",
+        known(&standing.first_source),
+        known(&standing.first_channel),
+        known(&standing.last_channel),
+        minute(standing.first_seen_at),
+        minute(standing.last_seen_at)
+    ));
+    if standing.conversion_count > 0 {
+        let worth = standing.revenue.as_ref().zip(standing.currency.as_ref()).map(|(revenue, currency)| format!(", worth {revenue} {currency}"));
+        text.push_str(&format!("\nconversions: {}{}", standing.conversion_count, worth.unwrap_or_default()));
+    }
+    text
+}
+
+fn fields(fields: &[Field]) -> Rows {
+    let mut rows = Rows::new(&["field", "value", "", "from", "said at", "by rule"]);
+    let mut push = |field: &str, verdict: &str, candidate: &Candidate| {
+        let value = if candidate.value.is_empty() { "(emptied)".to_owned() } else { candidate.value.clone() };
+        let rule = candidate.rule.replace('_', " ");
+        rows.row([field.to_owned(), value, verdict.to_owned(), candidate.source.clone(), minute(candidate.observed_at), rule]);
+    };
+    for field in fields {
+        if let Some(winner) = &field.winner {
+            push(&field.field, "", winner);
+        }
+        for loser in &field.losers {
+            push(if field.winner.is_none() { &field.field } else { "" }, "lost", loser);
+        }
+    }
+    rows
+}
+
+fn leads(leads: &[Lead]) -> Rows {
+    let mut rows = Rows::new(&["lead", "source", "where it stood", "arrived", "joined to", "on evidence"]);
+    for lead in leads {
+        let evidence = match (&lead.joined_to, &lead.evidence) {
+            (None, _) if leads.len() == 1 => "the only record".to_owned(),
+            (None, _) => "the others were joined to it".to_owned(),
+            (Some(_), evidence) => format!("{} ({}, {:.2})", evidence.as_deref().unwrap_or("none named"), lead.method, lead.score),
+        };
+        let joined = lead.joined_to.clone().unwrap_or_else(|| "–".to_owned());
+        rows.row([lead.lead_id.clone(), lead.source.clone(), lead.place.clone().unwrap_or_default(), minute(lead.received_at), joined, evidence]);
+    }
+    rows
+}
+
+fn conversions(conversions: &[Conversion]) -> Rows {
+    let mut rows = Rows::new(&["conversion", "at", "worth", "found by", "model", "credited to"]).right([2]);
+    for conversion in conversions {
+        let worth = match (&conversion.value, &conversion.currency) {
+            (Some(value), Some(currency)) => format!("{value} {currency}"),
+            (Some(value), None) => value.clone(),
+            (None, _) => "–".to_owned(),
+        };
+        let mut head = Some([conversion.kind.clone(), minute(conversion.occurred_at), worth, conversion.matched_on.replace('_', " ")]);
+        for (model, credits) in &conversion.credits {
+            let shares: Vec<String> = credits.iter().map(|credit| format!("{} {:.0} %", credit.channel, credit.share * 100.0)).collect();
+            rows.row(head.take().unwrap_or_default().into_iter().chain([model.clone(), shares.join(", ")]));
+        }
+        if let Some(head) = head {
+            rows.row(head.into_iter().chain([String::new(), "not measured yet".to_owned()]));
+        }
+    }
+    rows
+}
+
+fn deliveries(deliveries: &[Delivery]) -> Rows {
+    let mut rows = Rows::new(&["at", "sink", "outcome", "field", "before", "after"]);
+    for delivery in deliveries {
+        let reason = delivery.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let mut head = Some([minute(delivery.at), delivery.sink.clone(), format!("{}{reason}", delivery.outcome)]);
+        for pushed in &delivery.fields {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
+            rows.row(head.take().unwrap_or_default().into_iter().chain([pushed.field.clone(), text(&pushed.before), text(&pushed.after)]));
+        }
+        if let Some(head) = head {
+            rows.row(head.into_iter().chain([String::new(), String::new(), String::new()]));
+        }
+    }
+    rows
+}

@@ -38,18 +38,27 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
         Box::pin(report::run(&global, what, "last_non_direct", false, console)).await?;
         console.line("")?;
     }
-    console.line(&format!(
-        "where to look next:
-  {place}/out/customers.csv                      what was pushed
-  headwater -C {place} plan                      why, field by field, and what the next push would do
-  headwater -C {place} quarantine list           which rows were refused, and why
-  headwater -C {place} explain EMAIL             where everything about one person came from
-  headwater -C {place} query \"SELECT * FROM prospect LIMIT 5\"
-  headwater -C {place} serve                     take web forms in, sync on schedule"
-    ))?;
+    console.line(&next_steps(&place.to_string()))?;
     match sync_command::conclude(&synced, console) {
         // The demo's data hold refused rows on purpose.
         Code::Refused => Ok(Code::Done),
         code => Ok(code),
     }
+}
+
+/// Where to look after a demo. The program is named as it was called, so that a line can be typed as it stands, installed or not.
+fn next_steps(place: &str) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
+    let steps = [
+        (format!("{place}/headwater.yaml"), "the project: sources, rules, sinks"),
+        (format!("{place}/out/customers.csv"), "what was pushed"),
+        (format!("{program} -C {place} explain EMAIL"), "where everything about a person came from; take one of customers.csv"),
+        (format!("{program} -C {place} quarantine list"), "which rows were refused, and why"),
+        (format!("{program} -C {place} plan"), "what the next push would do, field by field"),
+        (format!("{program} -C {place} query \"SELECT * FROM prospect LIMIT 5\""), "ask anything"),
+        (format!("{program} -C {place} serve"), "take web forms in, sync on schedule"),
+    ];
+    let width = steps.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
+    let lines = steps.map(|(what, why)| format!("  {what:width$}   {why}"));
+    format!("where to look next:\n{}", lines.join("\n"))
 }

@@ -47,11 +47,17 @@ fn human(plan: &Plan, limit: usize) -> String {
     let mut rows = Rows::new(&["prospect", "action", "field", "now", "would be"]);
     let shown = plan.rows.iter().filter(|row| row.action != Action::Unchanged);
     for row in shown.clone().take(limit) {
-        let action = format!("{:?}", row.action).to_lowercase();
+        let action = word(row.action).to_owned();
         let id = |first: bool| if first { row.prospect_id.clone() } else { String::new() };
         for (index, change) in row.changes.iter().enumerate() {
             let action = if index == 0 { action.clone() } else { String::new() };
-            rows.row([id(index == 0), action, change.field.clone(), change.before.clone().unwrap_or_default(), change.after.clone()]);
+            rows.row([
+                id(index == 0),
+                action,
+                change.field.clone(),
+                change.before.clone().unwrap_or_default(),
+                change.after.clone(),
+            ]);
         }
         for kept in &row.kept {
             rows.row([String::new(), "keep".to_owned(), kept.field.clone(), String::new(), kept.reason.to_owned()]);
@@ -69,4 +75,15 @@ fn human(plan: &Plan, limit: usize) -> String {
         text.push_str(&format!("… and {} more; `--limit {total}` shows all\n", total - limit));
     }
     text
+}
+
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Unchanged => "unchanged",
+        Action::HeldBack => "hold back",
+        Action::Rejected => "refused before",
+        Action::Waiting => "waiting",
+    }
 }

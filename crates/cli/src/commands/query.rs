@@ -21,7 +21,8 @@ pub(crate) async fn run(global: &Global, sql: &str, limit: usize, console: &Cons
         Format::Human => {
             let head = answer.head(limit).await?;
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let numeric = schema.fields().iter().enumerate().filter(|(_, field)| field.data_type().is_numeric()).map(|(index, _)| index);
+            let numeric =
+                schema.fields().iter().enumerate().filter(|(_, field)| field.data_type().is_numeric()).map(|(index, _)| index);
             let mut rows = Rows::new(&names).right(numeric);
             for batch in &head.batches {
                 for row in cells(batch)? {
@@ -29,8 +30,9 @@ pub(crate) async fn run(global: &Global, sql: &str, limit: usize, console: &Cons
                 }
             }
             console.line(&rows.render())?;
-            let more = if head.more { format!("; there are more: `--limit N` or `--format csv` shows them") } else { String::new() };
-            console.note(&format!("{} rows{more}", head.rows));
+            let more =
+                if head.more { format!("; there are more: `--limit N` or `--format csv` shows them") } else { String::new() };
+            console.note(&format!("{} {}{more}", head.rows, if head.rows == 1 { "row" } else { "rows" }));
         }
         Format::Csv => {
             console.line(&csv_line(schema.fields().iter().map(|field| Some(field.name().clone()))))?;
@@ -51,7 +53,8 @@ pub(crate) async fn run(global: &Global, sql: &str, limit: usize, console: &Cons
 /// The cells of each row as text; nothing for null.
 fn cells(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>, Failure> {
     let options = FormatOptions::default();
-    let formatters = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<Result<Vec<_>, _>>();
+    let formatters =
+        batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<Result<Vec<_>, _>>();
     let formatters = formatters.map_err(|error| Failure::bug(error.to_string()))?;
     let cell = |row: usize, column: usize| {
         let formatter = formatters.get(column)?;

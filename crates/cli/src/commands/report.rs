@@ -1,1 +1,299 @@
-pub(crate) async fn run(_: &crate::args::Global, _: crate::args::ReportName, _: &str, _: bool, _: &crate::console::Console) -> Result<crate::exit_code::Code, crate::failure::Failure> { Ok(crate::exit_code::Code::Done) }
+//! `report`: the measures.
+
+use std::collections::BTreeSet;
+
+use headwater_runtime::report::{
+    self, ChannelsReport, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount, money_text,
+};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::query::csv_line;
+use crate::args::{Format, Global, ReportName};
+use crate::console::{Console, Rows};
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+/// The figures that a table shows without `--all`: header and metric.
+const MAIN: [(&str, &str); 7] = [
+    ("records", "volume"),
+    ("people", "distinct_persons"),
+    ("valid e-mail", "validity"),
+    ("new people", "net_new"),
+    ("became customers", "conversion_rate"),
+    ("cost per lead", "cost_per_lead"),
+    ("return", "roas"),
+];
+/// The metric whose state is told.
+const OUTCOME: &str = "conversion_rate";
+
+pub(crate) async fn run(global: &Global, what: ReportName, model: &str, all: bool, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::quiet_engine(global).await?;
+    match what {
+        ReportName::Sources => {
+            let report = report::sources(&engine).await?;
+            give(console, &report, || sources_csv(&report), || sources(&report, all))
+        }
+        ReportName::Channels => {
+            let report = report::channels(&engine, model).await?;
+            give(console, &report, || channels_csv(&report), || channels(&report))
+        }
+        ReportName::Funnel => {
+            let report = report::funnel(&engine).await?;
+            give(console, &report, || funnel_csv(&report), || funnel(&report))
+        }
+        ReportName::Spend => {
+            let report = report::spend(&engine, model).await?;
+            give(console, &report, || spend_csv(&report), || spend(&report))
+        }
+    }
+}
+
+fn give(console: &Console, value: &impl Serialize, csv: impl FnOnce() -> Vec<Vec<String>>, human: impl FnOnce() -> String) -> Result<Code, Failure> {
+    console.answer(value, || match console.format() {
+        Format::Csv => csv_text(csv()),
+        Format::Human | Format::Json => human(),
+    })
+}
+
+/// Lines of CSV, the header first.
+pub(super) fn csv_text(rows: Vec<Vec<String>>) -> String {
+    rows.into_iter().map(|row| csv_line(row.into_iter().map(Some))).collect::<Vec<_>>().join("\n")
+}
+
+/// An instant to the minute, in UTC.
+pub(super) fn minute(at: Option<Timestamp>) -> String {
+    at.map(|at| at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
+}
+
+fn sources(report: &SourcesReport, all: bool) -> String {
+    let table = if all { every_metric(report) } else { main_metrics(report) };
+    let more = if all { "" } else { "; `--all` shows every figure" };
+    format!(
+        "What each source is worth (measured {} UTC; percentages with their 95 % interval and cases{more})\n\n{table}\n\nVerdict: {}",
+        minute(Some(report.as_of)),
+        report.verdict
+    )
+}
+
+fn main_metrics(report: &SourcesReport) -> String {
+    let shown: Vec<&(&str, &str)> = MAIN.iter().filter(|(_, name)| report.sources.iter().any(|card| is_measured(card, name))).collect();
+    let headers: Vec<&str> = ["source", "channel"].into_iter().chain(shown.iter().map(|(header, _)| *header)).chain(["outcome"]).collect();
+    let mut rows = Rows::new(&headers).right(2..2 + shown.len());
+    for card in &report.sources {
+        let figures = shown.iter().map(|(_, name)| card.metric(name).map(ToString::to_string).unwrap_or_default());
+        let state = card.metric(OUTCOME).map_or("", |metric| short(&metric.state));
+        rows.row([card.source.clone(), card.channel.clone()].into_iter().chain(figures).chain([state.to_owned()]));
+    }
+    rows.render()
+}
+
+fn is_measured(card: &SourceCard, name: &str) -> bool {
+    card.metric(name).is_some_and(|metric| metric.value.is_some() || metric.low.is_some())
+}
+
+fn short(state: &str) -> &str {
+    match state {
+        "not_rankable" => "not rankable",
+        "unchecked" => "not measured",
+        "not_reached" => "not reached",
+        other => other,
+    }
+}
+
+fn every_metric(report: &SourcesReport) -> String {
+    let mut rows = Rows::new(&["source", "figure", "value", "95 % interval", "n", ""]).right(2..=4);
+    for card in &report.sources {
+        for (index, metric) in card.metrics.iter().enumerate() {
+            let source = if index == 0 { card.source.clone() } else { String::new() };
+            let interval = metric.interval().unwrap_or_default();
+            rows.row([source, metric.name.clone(), metric.figure(), interval, metric.n.to_string(), metric.caveat().to_owned()]);
+        }
+    }
+    rows.render()
+}
+
+fn sources_csv(report: &SourcesReport) -> Vec<Vec<String>> {
+    let mut rows = vec![header(&["source", "channel", "metric", "value", "n", "numerator", "low", "high", "state", "unit"])];
+    for card in &report.sources {
+        rows.extend(card.metrics.iter().map(|metric| {
+            let Metric { name, value, n, numerator, low, high, state, unit } = metric;
+            let number = |number: &Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
+            vec![
+                card.source.clone(),
+                card.channel.clone(),
+                name.clone(),
+                number(value),
+                n.to_string(),
+                number(numerator),
+                number(low),
+                number(high),
+                state.clone(),
+                unit.clone().unwrap_or_default(),
+            ]
+        }));
+    }
+    rows
+}
+
+fn header(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A number of conversions: whole ones without decimals.
+fn count(conversions: f64) -> String {
+    if conversions.fract() == 0.0 { format!("{conversions:.0}") } else { format!("{conversions:.2}") }
+}
+
+fn channels(report: &ChannelsReport) -> String {
+    let mut rows = Rows::new(&["channel", "conversions", "value", "cost"]).right(1..=3);
+    for row in &report.channels {
+        rows.row([row.channel.clone(), count(row.conversions), money_text(&row.value), money_text(&row.cost)]);
+    }
+    if report.unattributed > 0.0 {
+        rows.row(["(unattributed)".to_owned(), count(report.unattributed), money_text(&report.unattributed_value), "–".to_owned()]);
+    }
+    if !report.unallocated_cost.is_empty() {
+        rows.row(["(no channel named)".to_owned(), "–".to_owned(), "–".to_owned(), money_text(&report.unallocated_cost)]);
+    }
+    let title = format!(
+        "Which channel earned the conversions (model {}, touches of up to {} days before, measured {} UTC)",
+        report.model,
+        report.window_days,
+        minute(Some(report.as_of))
+    );
+    let none = if rows.is_empty() { "There are no conversions and no costs yet.".to_owned() } else { rows.render() };
+    let note = if report.unattributed > 0.0 { "\nUnattributed: no touch of a known person explains them." } else { "" };
+    format!("{title}\n\n{none}{note}")
+}
+
+fn currencies<'a>(amounts: impl Iterator<Item = &'a MoneyText>) -> BTreeSet<&'a str> {
+    amounts.flat_map(|amounts| amounts.keys().map(String::as_str)).collect()
+}
+
+/// One column per currency: amounts of two are never one number.
+fn columns(name: &str, currencies: &BTreeSet<&str>) -> Vec<String> {
+    currencies.iter().map(|currency| format!("{name}_{currency}")).collect()
+}
+
+fn in_each(amounts: &MoneyText, currencies: &BTreeSet<&str>) -> Vec<String> {
+    currencies.iter().map(|currency| amounts.get(*currency).cloned().unwrap_or_default()).collect()
+}
+
+fn channels_csv(report: &ChannelsReport) -> Vec<Vec<String>> {
+    let values = currencies(report.channels.iter().map(|row| &row.value).chain([&report.unattributed_value]));
+    let costs = currencies(report.channels.iter().map(|row| &row.cost).chain([&report.unallocated_cost]));
+    let line = |channel: &str, conversions: f64, value: &MoneyText, cost: &MoneyText| {
+        [vec![channel.to_owned(), conversions.to_string()], in_each(value, &values), in_each(cost, &costs)].concat()
+    };
+    let none = MoneyText::new();
+    let mut rows = vec![[header(&["channel", "conversions"]), columns("value", &values), columns("cost", &costs)].concat()];
+    rows.extend(report.channels.iter().map(|row| line(&row.channel, row.conversions, &row.value, &row.cost)));
+    rows.push(line("unattributed", report.unattributed, &report.unattributed_value, &none));
+    rows.push(line("unallocated", 0.0, &none, &report.unallocated_cost));
+    rows
+}
+
+fn funnel(report: &FunnelReport) -> String {
+    let mut text = format!("How far {} people are (measured {} UTC)\n\n", report.people, minute(Some(report.as_of)));
+    let mut rows = Rows::new(&["stage", "now there", "share", "ever there"]).right(1..=3);
+    for StageCount { stage, now, ever } in report.lifecycle.iter().chain(&report.buying_stage) {
+        rows.row([words(stage), now.to_string(), share(*now, report.people), ever.to_string()]);
+    }
+    text.push_str(&rows.render());
+    let mut rows = Rows::new(&["step", "entered", "went on", "share", "median days", ""]).right(1..=4);
+    for step in &report.steps {
+        let median = step.median_days.map_or_else(|| "–".to_owned(), |days| format!("{days:.1}"));
+        let state = if step.state == "ok" { "" } else { short(step.state) };
+        rows.row([
+            format!("{} → {}", words(step.from), words(step.to)),
+            step.entered.to_string(),
+            step.reached.to_string(),
+            share(step.reached, step.entered),
+            median,
+            state.to_owned(),
+        ]);
+    }
+    text.push_str(&format!("\n\nHow long those who went on took\n\n{}", rows.render()));
+    let mut rows = Rows::new(&["first source", "people", "suspect", "prospect", "customer"]).right(1..=4);
+    for source in &report.sources {
+        let at = |stage: &str| {
+            let there = source.lifecycle.get(stage).copied().unwrap_or_default();
+            format!("{there} ({})", share(there, source.people))
+        };
+        rows.row([source.source.clone(), source.people.to_string(), at("suspect"), at("prospect"), at("customer")]);
+    }
+    text.push_str(&format!("\n\nBy the source that brought them first\n\n{}", rows.render()));
+    text
+}
+
+fn words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of people fit 53 bits")]
+fn share(part: u64, whole: u64) -> String {
+    if whole == 0 { "–".to_owned() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
+}
+
+fn funnel_csv(report: &FunnelReport) -> Vec<Vec<String>> {
+    let mut rows = vec![header(&["source", "stage", "now", "ever"])];
+    let all = report.lifecycle.iter().chain(&report.buying_stage);
+    rows.extend(all.map(|count| vec![String::new(), count.stage.to_owned(), count.now.to_string(), count.ever.to_string()]));
+    for source in &report.sources {
+        let stages = source.lifecycle.iter().chain(&source.buying_stage);
+        rows.extend(stages.map(|(stage, now)| vec![source.source.clone(), stage.clone(), now.to_string(), String::new()]));
+    }
+    rows
+}
+
+fn spend(report: &SpendReport) -> String {
+    let title = format!("What was spent, and what came of it (model {}, measured {} UTC)", report.model, minute(Some(report.as_of)));
+    if report.channels.is_empty() && report.sources.is_empty() && report.unallocated_cost.is_empty() {
+        return format!("{title}\n\nNo costs are known. Say what a source cost under its `cost:`, or read costs with a source of `role: costs`.");
+    }
+    let mut rows = Rows::new(&["channel", "cost", "clicks", "conversions", "value", "cost per conversion", "return"]).right(1..=6);
+    for row in &report.channels {
+        let clicks = row.clicks.map_or_else(|| "–".to_owned(), |clicks| clicks.to_string());
+        let (cost, value) = (money_text(&row.cost), money_text(&row.value));
+        rows.row([row.channel.clone(), cost, clicks, count(row.conversions), value, money_text(&row.cost_per_conversion), returns(&row.return_on_spend)]);
+    }
+    if !report.unallocated_cost.is_empty() {
+        let none = || "–".to_owned();
+        rows.row(["(no channel named)".to_owned(), money_text(&report.unallocated_cost), none(), none(), none(), none(), none()]);
+    }
+    let mut text = format!("{title}\n\n{}", rows.render());
+    if !report.sources.is_empty() {
+        let mut rows = Rows::new(&["source", "cost", "per new person", "per customer", "return", "outcome"]).right(1..=4);
+        for row in &report.sources {
+            let figure = |metric: &Option<Metric>| metric.as_ref().map(ToString::to_string).unwrap_or_default();
+            let state = row.cac.as_ref().map_or("", |metric| short(&metric.state));
+            rows.row([row.source.clone(), money_text(&row.cost), figure(&row.cost_per_lead), figure(&row.cac), figure(&row.roas), state.to_owned()]);
+        }
+        text.push_str(&format!("\n\n{}", rows.render()));
+    }
+    text
+}
+
+/// A return is a ratio within one currency; the currency is named only where there are several.
+fn returns(ratios: &MoneyText) -> String {
+    match ratios.len() {
+        0 => "–".to_owned(),
+        1 => ratios.values().cloned().collect(),
+        _ => ratios.iter().map(|(currency, ratio)| format!("{ratio} in {currency}")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn spend_csv(report: &SpendReport) -> Vec<Vec<String>> {
+    let all = currencies(report.channels.iter().flat_map(|row| [&row.cost, &row.value]).chain([&report.unallocated_cost]));
+    let names = ["cost", "value", "cost_per_conversion", "return_on_spend"].map(|name| columns(name, &all));
+    let mut rows = vec![[header(&["channel", "impressions", "clicks", "conversions"]), names.concat()].concat()];
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    rows.extend(report.channels.iter().map(|row| {
+        let amounts = [&row.cost, &row.value, &row.cost_per_conversion, &row.return_on_spend].map(|amounts| in_each(amounts, &all));
+        [vec![row.channel.clone(), number(row.impressions), number(row.clicks), row.conversions.to_string()], amounts.concat()].concat()
+    }));
+    rows
+}

@@ -1,6 +1,8 @@
 //! `sync`: the container job.
 
+use headwater_runtime::resolve::ResolveCounts;
 use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
+use headwater_store::RunStatus;
 use headwater_store::fault::{self, FaultPoint};
 
 use crate::args::{Global, SyncArgs};
@@ -41,7 +43,7 @@ pub(crate) fn conclude(report: &SyncReport, console: &Console) -> Code {
             }
             code_of(error)
         }
-        None if report.sinks.values().any(|counts| counts.pending > 0) && report.status != headwater_store::RunStatus::Running => {
+        None if report.sinks.values().any(|counts| counts.pending > 0) && report.status != RunStatus::Running => {
             console.note("hint: some records still wait in the outbox; the next sync goes on with them");
             Code::Unavailable
         }
@@ -66,9 +68,11 @@ fn arm(text: &str) -> Result<(), Failure> {
 pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
     let mut text = String::new();
     if !report.sources.is_empty() {
-        let mut rows = Rows::new(&["source", "read", "accepted", "unchanged", "merged", "suppressed", "quarantined"]).right(1..=6);
+        let mut rows =
+            Rows::new(&["source", "read", "accepted", "unchanged", "merged", "suppressed", "quarantined"]).right(1..=6);
         for (name, buckets) in &report.sources {
-            let counts = [buckets.read, buckets.accepted, buckets.unchanged, buckets.merged, buckets.suppressed, buckets.quarantined];
+            let counts =
+                [buckets.read, buckets.accepted, buckets.unchanged, buckets.merged, buckets.suppressed, buckets.quarantined];
             rows.row([name.clone()].into_iter().chain(counts.iter().map(ToString::to_string)));
         }
         text.push_str(&rows.render());
@@ -76,20 +80,17 @@ pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
     }
     let resolve = &report.resolve;
     if resolve.worked {
-        text.push_str(&format!(
-            "\n{} leads are {} people ({} new, {} merged into another)\n",
-            resolve.leads, resolve.prospects, resolve.minted, resolve.merged
-        ));
+        text.push_str(&format!("\n{} ({} new, {} merged into another)\n", who(resolve), resolve.minted, resolve.merged));
     } else if !dry_run && resolve.leads > 0 {
-        text.push_str(&format!("\n{} leads are {} people; nothing new to resolve\n", resolve.leads, resolve.prospects));
+        text.push_str(&format!("\n{}; nothing new to resolve\n", who(resolve)));
     }
     let measure = &report.measure;
     if measure.worked {
         text.push_str(&format!(
-            "{} conversions credited to touches ({} unattributed), {} sources scored\n",
-            measure.conversions - measure.unattributed.min(measure.conversions),
+            "{} credited to touches, {} unattributed; {} scored\n",
+            count(measure.conversions - measure.unattributed.min(measure.conversions), "conversion", "conversions"),
             measure.unattributed,
-            measure.sources
+            count(measure.sources, "source", "sources")
         ));
     }
     if !report.sinks.is_empty() {
@@ -102,7 +103,25 @@ pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
         text.push_str(&rows.render());
         text.push('\n');
     }
-    let how = if dry_run { "would be" } else { report.status.as_str() };
-    text.push_str(&format!("\nrun {} {how} in {:.1} s\n", report.run_id, report.seconds));
+    let how = if dry_run { "tried, nothing written" } else { ending(report.status) };
+    text.push_str(&format!("\nrun {}: {how}, in {:.1} s\n", report.run_id, report.seconds));
     text
+}
+
+/// How many leads are how many people.
+fn who(resolve: &ResolveCounts) -> String {
+    let be = if resolve.leads == 1 { "is" } else { "are" };
+    format!("{} {be} {}", count(resolve.leads, "lead", "leads"), count(resolve.prospects, "person", "people"))
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// How a run ended, where its word alone would say that the run itself was refused.
+fn ending(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Rejected => "done, but rows were refused",
+        RunStatus::Running | RunStatus::Done | RunStatus::Failed | RunStatus::Interrupted => status.as_str(),
+    }
 }

@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
             .unwrap_or_default();
         Self {
             from,
-            otherwise: rule.and_then(|rule| rule.otherwise.as_deref()),
+            otherwise: rule.and_then(|rule| rule.otherwise.as_deref()).map(str::trim).filter(|text| !text.is_empty()),
             format: rule.and_then(|rule| rule.format.as_deref()),
             rows: batch.num_rows(),
         }

@@ -15,7 +15,7 @@ use crate::mapping::Role;
 use crate::money::{self, NumberStyle};
 use crate::page::Refused;
 use crate::suppression::{Kind, Screen};
-use crate::{email, engagement, instant, phone, tables};
+use crate::{country, email, engagement, instant, phone, tables};
 
 pub(super) const ENGAGEMENT_FIELDS: &[&str] =
     &["email", "external_id", "kind", "machine", "campaign", "url", "message_id", "occurred_at"];
@@ -152,6 +152,22 @@ impl<'a> Builder<'a> {
         (0..self.kept.len()).map(|row| reader.get(row).and_then(email::normalise)).collect()
     }
 
+    fn phones(&self) -> StringArray {
+        let (phone, country) = (self.read("phone"), self.read("country"));
+        let hint = self.conformer.context.country.as_deref();
+        let at = |row| country.get(row).and_then(country::code).or(hint);
+        (0..self.kept.len()).map(|row| phone.get(row).and_then(|raw| phone::normalise(raw, at(row)))).collect()
+    }
+
+    /// Refuses what the source says is gone: the tables of facts cannot say so, and a fact that is gone must not count as a new one.
+    fn refuse_deleted(&mut self) {
+        for row in (0..self.kept.len()).filter(|row| self.kept.deleted(*row)) {
+            let reason = "the source says this is gone, which only people can be here; let it send the opposite, such as a refund";
+            self.refuse(row, Refusal::new("deleted_fact", None, reason));
+        }
+    }
+
+    /// Takes out the rows of people who must not be held. Before anything is refused: a refused row is kept as it arrived.
     fn suppress(&mut self, columns: &[(Kind, &StringArray)]) {
         if self.screen.is_empty() {
             return;
@@ -173,9 +189,11 @@ impl<'a> Builder<'a> {
 
     fn engagements(&mut self) -> Result<(RowIds, RecordBatch), ConformError> {
         let ids = RowIds::of(self.kept, "eng_");
-        let (occurred, emails) = (self.instants("occurred_at"), self.emails());
-        self.require("occurred_at", &occurred);
+        let emails = self.emails();
         self.suppress(&[(Kind::Email, &emails)]);
+        self.refuse_deleted();
+        let occurred = self.instants("occurred_at");
+        self.require("occurred_at", &occurred);
         let (kind, machine) = (self.read("kind"), self.read("machine"));
         let rows = self.kept.len();
         let kinds: StringArray = (0..rows).map(|row| Some(engagement::kind(kind.get(row).unwrap_or_default()))).collect();
@@ -200,8 +218,10 @@ impl<'a> Builder<'a> {
 
     fn conversions(&mut self) -> Result<(RowIds, RecordBatch), ConformError> {
         let ids = RowIds::of(self.kept, "cnv_");
-        let (occurred, values, currencies, emails) =
-            (self.instants("occurred_at"), self.amounts("value"), self.currencies(), self.emails());
+        let (emails, phones) = (self.emails(), self.phones());
+        self.suppress(&[(Kind::Email, &emails), (Kind::Phone, &phones)]);
+        self.refuse_deleted();
+        let (occurred, values, currencies) = (self.instants("occurred_at"), self.amounts("value"), self.currencies());
         self.require("occurred_at", &occurred);
         for row in 0..self.kept.len() {
             if matches!((values.get(row), currencies.get(row)), (Some(Some(_)), Some(None))) {
@@ -209,14 +229,6 @@ impl<'a> Builder<'a> {
                 self.refuse(row, Refusal::new("missing_currency", Some("currency"), reason));
             }
         }
-        let (phone_reader, country_reader) = (self.read("phone"), self.read("country"));
-        let default_country = self.conformer.context.country.clone();
-        let phones: StringArray = (0..self.kept.len())
-            .map(|row| {
-                let at = country_reader.get(row).and_then(crate::country::code).or(default_country.as_deref());
-                phone_reader.get(row).and_then(|raw| phone::normalise(raw, at))
-            })
-            .collect();
         let external = self.read("external_id");
         for row in 0..self.kept.len() {
             if emails.is_null(row) && phones.is_null(row) && external.get(row).is_none() {
@@ -224,7 +236,6 @@ impl<'a> Builder<'a> {
                 self.refuse(row, Refusal::new("no_identity", None, reason));
             }
         }
-        self.suppress(&[(Kind::Email, &emails), (Kind::Phone, &phones)]);
         let kind = self.read("kind");
         let kinds: StringArray =
             (0..self.kept.len()).map(|row| Some(kind.get(row).map_or_else(|| "order".to_owned(), str::to_lowercase))).collect();
@@ -246,6 +257,7 @@ impl<'a> Builder<'a> {
 
     fn costs(&mut self) -> Result<(RowIds, RecordBatch), ConformError> {
         let ids = RowIds::of(self.kept, "cst_");
+        self.refuse_deleted();
         let (days, until, amounts, currencies) =
             (self.days("day"), self.days("until_day"), self.amounts("amount"), self.currencies());
         self.require("day", &days);

@@ -1,5 +1,6 @@
 //! People: rows of lists, members of audiences, form submissions.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -78,6 +79,12 @@ pub(super) fn conform(conformer: &Conformer, kept: &Kept<'_>, screen: &Screen, n
     let read = |field: &str| Reader::new(&kept.fields, conformer.rules.get(field));
     let raw_columns = record::Columns::new(&kept.fields);
     let contact = Contact::of(conformer, kept, &read);
+    let blank: BooleanArray =
+        (0..kept.len()).map(|row| Some(kept.deleted(row) && is_suppressed(&contact, row, screen))).collect();
+    if blank.true_count() > 0 {
+        // That somebody is gone must arrive even where nothing of them may be held.
+        return conform(conformer, &kept.without(blank)?, screen, now_us);
+    }
     let dates = Dates::of(conformer, kept, &read, now_us);
     let ids = RowIds::of(kept, "led_");
     let verdicts = judge(kept, &raw_columns, &contact, &dates, screen);
@@ -175,18 +182,30 @@ fn phones(reader: &Reader<'_>, country: &StringArray, hint: Option<&str>) -> Str
 fn domains(given: &Reader<'_>, website: &Reader<'_>, email: &StringArray, kind: &StringArray) -> StringArray {
     let work = |row: usize| {
         let at_company = kind.is_valid(row) && matches!(kind.value(row), "nominative_pro" | "generic_pro");
-        (at_company && email.is_valid(row)).then(|| email.value(row).rsplit_once('@').map(|(_, domain)| domain)).flatten()
+        let domain = (at_company && email.is_valid(row)).then(|| email.value(row).rsplit_once('@')).flatten()?.1;
+        Some(Cow::Borrowed(domain))
     };
     (0..email.len()).map(|row| given.get(row).and_then(host).or_else(|| website.get(row).and_then(host)).or_else(|| work(row))).collect()
 }
 
-/// The host of an address or a bare domain, without `www.`; nothing when it holds anything else.
-fn host(text: &str) -> Option<&str> {
+/// The host of an address or a bare domain, in small letters and without `www.`; nothing when it holds anything else.
+fn host(text: &str) -> Option<Cow<'_, str>> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = rest.split(['/', '?', '#', ':']).next()?;
-    let host = host.strip_prefix("www.").unwrap_or(host);
-    (host.contains('.') && host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')))
-        .then_some(host)
+    let host: Cow<'_, str> = if !host.is_ascii() {
+        let url::Host::Domain(ascii) = url::Host::parse(host).ok()? else { return None };
+        Cow::Owned(ascii)
+    } else if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    };
+    let host = match host {
+        Cow::Borrowed(host) => Cow::Borrowed(host.strip_prefix("www.").unwrap_or(host)),
+        Cow::Owned(host) => Cow::Owned(host.strip_prefix("www.").map(str::to_owned).unwrap_or(host)),
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    (host.contains('.') && host.bytes().all(plain)).then_some(host)
 }
 
 /// The dates of each row; a date that cannot be read refuses its row.
@@ -226,6 +245,13 @@ fn judge(kept: &Kept<'_>, raw: &record::Columns<'_>, contact: &Contact<'_>, date
     let mut accepted = vec![true; kept.len()];
     let mut refused = Vec::new();
     let mut suppressed = 0;
+    // First of all: a refused row is kept as it arrived, and of these people nothing may be.
+    for (row, slot) in accepted.iter_mut().enumerate() {
+        if is_suppressed(contact, row, screen) {
+            *slot = false;
+            suppressed += 1;
+        }
+    }
     for (row, field, error) in &dates.failed {
         // A row is refused once, for the first reason found.
         if accepted.get(*row) == Some(&true) && !kept.deleted(*row) {
@@ -237,16 +263,10 @@ fn judge(kept: &Kept<'_>, raw: &record::Columns<'_>, contact: &Contact<'_>, date
         }
     }
     for (row, slot) in accepted.iter_mut().enumerate().filter(|(_, slot)| **slot) {
-        if kept.deleted(row) {
-            continue;
-        }
-        if !contact.names_somebody(row) {
+        if !kept.deleted(row) && !contact.names_somebody(row) {
             *slot = false;
             let reason = "names nobody: no address, number, id or profile, and no name with a company; check the mapping under `map:`";
             refused.push(kept.refuse(row, raw, Refusal::new("no_identity", None, reason)));
-        } else if is_suppressed(contact, row, screen) {
-            *slot = false;
-            suppressed += 1;
         }
     }
     Verdicts { accepted, refused, suppressed }

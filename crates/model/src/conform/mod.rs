@@ -7,18 +7,22 @@ mod columns;
 mod facts;
 mod leads;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{nullif, take_record_batch};
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::ids;
-use crate::instant::DateStyle;
+use crate::instant::{self, DateStyle};
 use crate::mapping::{FieldRule, Mapping, Origin, Role};
-use crate::page::{Page, Places, Refused};
+use crate::page::{Page, Refused};
 use crate::suppression::Screen;
 
 pub use facts::Facts;
@@ -72,10 +76,14 @@ pub enum ConformError {
         known: &'static [&'static str],
     },
     /// The mapping's `format` is not one we know.
-    #[error("`{format}` is not a number format: write point, comma or point_grouped")]
+    #[error("`{format}` is not a format of `{field}`: write {expected}")]
     UnknownFormat {
+        /// The field.
+        field: String,
         /// The format.
         format: String,
+        /// What would be one.
+        expected: &'static str,
     },
     /// A bug: columns that do not fit together.
     #[error("columns do not fit together")]
@@ -95,9 +103,7 @@ impl RowHash {
     /// The first half of the identity: what the lake keeps to recognise a record by.
     #[must_use]
     pub fn identity_hash(&self) -> i64 {
-        let head = self.identity >> 64;
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half of 128 bits is 64 bits")]
-        let head = head as u64;
+        let head = (self.identity >> 64) as u64;
         head.cast_signed()
     }
 }
@@ -121,10 +127,8 @@ impl Conformer {
             if !known.contains(&field.as_str()) {
                 return Err(ConformError::UnknownField { field: field.clone(), known });
             }
-            if let (Some(format), "value" | "amount") = (&rule.format, field.as_str())
-                && crate::money::NumberStyle::parse(format).is_none()
-            {
-                return Err(ConformError::UnknownFormat { format: format.clone() });
+            if let Some(format) = &rule.format {
+                check_format(field, format)?;
             }
         }
         Ok(Self { role, rules: mapping.0.clone(), context })
@@ -144,23 +148,25 @@ impl Conformer {
         (0..page.rows())
             .map(|row| {
                 hasher.reset();
-                match &page.raw {
-                    Some(raw) => hasher.update(raw.value(row).as_bytes()),
-                    None => columns.iter().for_each(|column| {
-                        // A null and an empty cell are different contents: the separator says which it was.
-                        hasher.update(if column.is_null(row) { b"\x00" } else { b"\x1f" });
-                        hasher.update(column.value(row).as_bytes());
+                match given(page, row) {
+                    Some(raw) => hasher.update(raw.as_bytes()),
+                    None => columns.iter().for_each(|column| match column.is_valid(row) {
+                        // A null and an empty cell are different contents, and text may hold any separator: lengths tell cells apart.
+                        true => {
+                            let cell = column.value(row).as_bytes();
+                            hasher.update(&(cell.len() as u64 + 1).to_le_bytes());
+                            hasher.update(cell);
+                        }
+                        false => hasher.update(&0_u64.to_le_bytes()),
                     }),
                 }
-                let deleted = page.deleted.as_ref().is_some_and(|deleted| deleted.get(row) == Some(&true));
-                hasher.update(&[u8::from(deleted)]);
-                let content = hasher.digest();
-                let key = page.keys.as_ref().filter(|keys| keys.is_valid(row)).map(|keys| keys.value(row));
-                let identity = match key {
+                let identity = match key(page, row) {
                     Some(key) => ids::lead_bits(&self.context.source, &self.context.stream, key.as_bytes()),
                     None => ids::lead_bits(&self.context.source, &self.context.stream, &hasher.digest128().to_be_bytes()),
                 };
-                RowHash { identity, content }
+                // The same record, gone, is the same record: only what is said of it differs.
+                hasher.update(&[u8::from(deleted(page, row))]);
+                RowHash { identity, content: hasher.digest() }
             })
             .collect()
     }
@@ -197,6 +203,8 @@ struct Kept<'a> {
     rows: &'a [u32],
     hashes: &'a [RowHash],
     fields: RecordBatch,
+    /// The rows of which nothing may be kept but that they are gone.
+    blank: Option<BooleanArray>,
 }
 
 impl<'a> Kept<'a> {
@@ -206,7 +214,21 @@ impl<'a> Kept<'a> {
         } else {
             take_record_batch(&page.fields, &UInt32Array::from(keep.rows.clone()))?
         };
-        Ok(Self { page, rows: &keep.rows, hashes: &keep.hashes, fields })
+        Ok(Self { page, rows: &keep.rows, hashes: &keep.hashes, fields, blank: None })
+    }
+
+    /// The same rows, nothing left of those that `blank` names.
+    fn without(&self, blank: BooleanArray) -> Result<Self, ConformError> {
+        let schema = self.fields.schema();
+        let fields: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let columns = self.fields.columns().iter().map(|column| nullif(column, &blank)).collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.len()));
+        let fields = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
+        Ok(Self { page: self.page, rows: self.rows, hashes: self.hashes, fields, blank: Some(blank) })
+    }
+
+    fn is_blank(&self, row: usize) -> bool {
+        self.blank.as_ref().is_some_and(|blank| blank.value(row))
     }
 
     fn len(&self) -> usize {
@@ -222,7 +244,16 @@ impl<'a> Kept<'a> {
     }
 
     fn deleted(&self, row: usize) -> bool {
-        self.page.deleted.as_ref().is_some_and(|deleted| deleted.get(self.page_row(row)) == Some(&true))
+        deleted(self.page, self.page_row(row))
+    }
+
+    /// The raw record as the source gave it, where it gave one.
+    fn given(&self, row: usize) -> Option<&str> {
+        given(self.page, self.page_row(row)).filter(|_| !self.is_blank(row))
+    }
+
+    fn key(&self, row: usize) -> Option<&str> {
+        key(self.page, self.page_row(row)).filter(|_| !self.is_blank(row))
     }
 
     fn received_at(&self, row: usize, now_us: i64) -> i64 {
@@ -230,16 +261,39 @@ impl<'a> Kept<'a> {
     }
 
     fn raw(&self, row: usize, columns: &record::Columns<'_>) -> String {
-        match &self.page.raw {
-            Some(raw) => raw.value(self.page_row(row)).to_owned(),
-            None => columns.json(row),
-        }
+        self.given(row).map_or_else(|| columns.json(row), str::to_owned)
     }
 
     fn refuse(&self, row: usize, columns: &record::Columns<'_>, why: Refusal) -> Refused {
         let Refusal { code, field, reason } = why;
         Refused { place: self.place(row), code, field: field.map(str::to_owned), reason, raw: self.raw(row, columns) }
     }
+}
+
+fn given(page: &Page, row: usize) -> Option<&str> {
+    page.raw.as_ref().filter(|raw| raw.is_valid(row)).map(|raw| raw.value(row))
+}
+
+fn key(page: &Page, row: usize) -> Option<&str> {
+    page.keys.as_ref().filter(|keys| keys.is_valid(row)).map(|keys| keys.value(row))
+}
+
+fn deleted(page: &Page, row: usize) -> bool {
+    page.deleted.as_ref().is_some_and(|deleted| deleted.get(row) == Some(&true))
+}
+
+fn check_format(field: &str, format: &str) -> Result<(), ConformError> {
+    let (known, expected) = match field {
+        "value" | "amount" => (crate::money::NumberStyle::parse(format).is_some(), "point, comma or point_grouped"),
+        "created_at" | "observed_at" | "notice_at" | "occurred_at" | "day" | "until_day" => {
+            (instant::is_format(format), "a strftime format such as %d/%m/%Y")
+        }
+        _ => (false, "none: it is text"),
+    };
+    if known {
+        return Ok(());
+    }
+    Err(ConformError::UnknownFormat { field: field.to_owned(), format: format.to_owned(), expected })
 }
 
 /// Why one row is refused.
@@ -253,19 +307,4 @@ impl Refusal {
     fn new(code: &'static str, field: Option<&'static str>, reason: impl Into<String>) -> Self {
         Self { code, field, reason: reason.into() }
     }
-}
-
-/// The file a place belongs to, and what is told apart in it; for messages that name the input as a whole.
-#[must_use]
-pub fn input_name(places: &Places) -> &str {
-    match places {
-        Places::Lines { file, .. } => file,
-        Places::Request(request) => request,
-    }
-}
-
-/// A 128-bit digest of a text, for keys that nobody can gain by steering.
-#[must_use]
-pub fn digest(text: &str) -> u128 {
-    xxh3_128(text.as_bytes())
 }

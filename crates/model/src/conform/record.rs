@@ -65,9 +65,9 @@ fn push_json(out: &mut String, text: &str) {
             Some('\r') => out.push_str("\\r"),
             Some('\t') => out.push_str("\\t"),
             Some(control) => {
-                use std::fmt::Write as _;
-                // Writing to a String cannot fail.
-                let _: std::fmt::Result = write!(out, "\\u{:04x}", u32::from(control));
+                out.push_str("\\u");
+                let nibble = |shift: u32| char::from_digit(u32::from(control) >> shift & 15, 16);
+                out.extend([12, 8, 4, 0].into_iter().filter_map(nibble));
             }
             None => {}
         }
@@ -117,17 +117,14 @@ pub(super) fn batch(
     let mut text = String::with_capacity(512);
     for row in 0..rows {
         text.clear();
-        match &kept.page.raw {
-            Some(json) => raw.append_value(json.value(kept.page_row(row))),
+        match kept.given(row) {
+            Some(json) => raw.append_value(json),
             None => {
                 columns.push(&mut text, row);
                 raw.append_value(&text);
             }
         }
-        match kept.page.keys.as_ref().filter(|keys| keys.is_valid(kept.page_row(row))) {
-            Some(keys) => key.append_value(keys.value(kept.page_row(row))),
-            None => key.append_value(""),
-        }
+        key.append_value(kept.key(row).unwrap_or_default());
         place.append_value(kept.place(row));
     }
     let content = kept.hashes.iter().map(|hash| hash.content.cast_signed());

@@ -71,8 +71,9 @@ pub fn init(dir: &Path, template: Template) -> Result<Created> {
     if dir.join(FILE_NAME).exists() {
         let shown = dir.join(FILE_NAME);
         return Err(Error::Usage(format!(
-            "there is a project already: {} exists; name another folder: `headwater init DIR`",
-            shown.display()
+            "there is a project already: {} exists; name another folder, or run `headwater -C {} sync`",
+            shown.display(),
+            dir.display()
         )));
     }
     let mut files = Vec::new();
@@ -87,7 +88,7 @@ pub fn init(dir: &Path, template: Template) -> Result<Created> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let shown = path.display();
                 return Err(Error::Usage(format!(
-                    "{shown} exists and is not of the demo; name another folder: `headwater init DIR`"
+                    "{shown} exists and is not of the demo; name another folder"
                 )));
             }
             Err(source) => {

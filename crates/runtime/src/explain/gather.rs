@@ -35,6 +35,7 @@ impl<'a> Person<'a> {
         let facts = matching(snapshot, &tables::FACT_LINK, &["fact_id", "prospect_id", "matched_on"], "prospect_id", &own)?;
         let matched_on = each(&facts).map(|row| Ok((row.word("fact_id")?, row.word("matched_on")?))).collect::<Result<_>>()?;
         let ids = merged_ids.iter().cloned().chain([prospect_id.clone()]).collect();
+        drop(own);
         Ok(Self { snapshot, prospect_id, ids, identity, leads, matched_on })
     }
 
@@ -102,6 +103,7 @@ impl<'a> Person<'a> {
         Ok(fields)
     }
 
+    /// The lead that the others were joined to before them.
     pub(super) fn leads(&self) -> Result<Vec<Lead>> {
         let columns = ["lead_id", "record_id", "source", "stream"];
         let versions = matching(self.snapshot, &tables::LEAD, &columns, "lead_id", &self.leads)?;
@@ -137,7 +139,8 @@ impl<'a> Person<'a> {
                 lead_id,
             });
         }
-        leads.sort_by(|one, two| (one.received_at, &one.lead_id).cmp(&(two.received_at, &two.lead_id)));
+        let order = |lead: &Lead| (lead.joined_to.is_some(), lead.received_at);
+        leads.sort_by(|one, two| order(one).cmp(&order(two)).then_with(|| one.lead_id.cmp(&two.lead_id)));
         Ok(leads)
     }
 

@@ -216,10 +216,20 @@ impl Document {
         let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
             let (line, column) = error.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
             let message = error.to_string();
-            let message = message.lines().next().unwrap_or("cannot be read").to_owned();
+            // Its first line repeats the place, which we show with the line itself.
+            let message = message.lines().next().unwrap_or("cannot be read");
+            let message = message.rsplit_once(&format!("line {line} column {column}: ")).map_or(message, |(_, rest)| rest);
             fail(format!("not valid YAML: {message}")).at_line(&text, line, column)
         })?;
-        let value = if value.is_null() { Value::Object(Map::new()) } else { value };
+        // A section of which everything is commented out is an empty one.
+        let value = match value {
+            Value::Null => Value::Object(Map::new()),
+            Value::Object(mut sections) => {
+                sections.retain(|_, section| !section.is_null());
+                Value::Object(sections)
+            }
+            other => other,
+        };
         Ok(Self { path: path.to_owned(), text: text.into(), value })
     }
 

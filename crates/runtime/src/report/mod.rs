@@ -4,6 +4,7 @@
 //! currencies are never added; a figure that was not measured is absent or says so in its state.
 
 mod channels;
+mod figure;
 mod funnel;
 mod sources;
 mod spend;
@@ -19,6 +20,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 pub use channels::{ChannelRow, ChannelsReport, channels};
+pub use figure::money_text;
 pub use funnel::{FunnelReport, SourceFunnel, StageCount, Step, funnel};
 pub use sources::{Metric, SourceCard, SourcesReport, sources};
 pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};

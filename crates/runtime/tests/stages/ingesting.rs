@@ -1,0 +1,204 @@
+//! From a source's events to rows and a cursor.
+
+use headwater_runtime::ingest::Buckets;
+use headwater_runtime::sync::{StageName, SyncOptions};
+use headwater_sdk::ErrorKind;
+use headwater_store::RunStatus;
+
+use crate::rig::Rig;
+
+const LIST: &str = "sources: { list: { connector: script, origin: list } }\n";
+const COLUMNS: &[&str] = &["email", "given_name"];
+
+fn accepted(accepted: u64) -> Buckets {
+    Buckets { read: accepted, accepted, ..Buckets::default() }
+}
+
+#[tokio::test]
+async fn every_row_ends_in_one_bucket() {
+    let rig = Rig::new(LIST).await;
+    headwater_runtime::privacy::suppress(&rig.engine, &["eve@example.com".to_owned()], "objected", "test").await.unwrap();
+    let columns = ["email", "given_name", "created_at"];
+    let ann: &[&str] = &["ann@example.com", "Ann", ""];
+    rig.scripts.say(
+        "list",
+        &columns,
+        &[
+            ("1", ann),
+            ("1", ann),
+            ("2", &["EVE@example.com", "Eve", ""]),
+            ("3", &["", "Nobody", ""]),
+            ("4", &["bob@example.com", "Bob", "01/02/2025"]),
+        ],
+    );
+    rig.scripts.say_unreadable("list");
+    rig.scripts.say("list", &columns, &[("1", ann), ("5", &["dan@example.com", "Dan", ""])]);
+    let report = rig.sync().await;
+    let expected = Buckets { read: 8, accepted: 2, unchanged: 1, merged: 1, suppressed: 1, quarantined: 3 };
+    assert_eq!(report.sources["list"], expected);
+    assert_eq!(report.status, RunStatus::Rejected);
+    let refused = rig.table("SELECT code, field, place FROM quarantine ORDER BY code").await;
+    assert_eq!(refused, ["ambiguous_date | created_at | script#5", "no_identity | - | script#4", "ragged_row | - | list.csv:7"]);
+    assert_eq!(rig.cell("SELECT count(*) FROM source_record").await, "2");
+    assert_eq!(rig.cell("SELECT count(*) FROM lead WHERE email = 'eve@example.com'").await, "0");
+}
+
+#[tokio::test]
+async fn nothing_new_is_nothing_to_do() {
+    let rig = Rig::new(LIST).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    assert!(rig.sync().await.resolve.worked);
+    let snapshot = rig.engine.store.snapshot().await.unwrap().id();
+    let again = rig.sync().await;
+    assert_eq!(again.sources["list"], Buckets::default());
+    assert!(!again.resolve.worked && !again.measure.worked);
+    assert_eq!((again.resolve.leads, again.resolve.prospects), (1, 1), "what there is is still told");
+    assert_eq!(rig.engine.store.snapshot().await.unwrap().id(), snapshot);
+}
+
+#[tokio::test]
+async fn reading_everything_again_finds_it_unchanged() {
+    let rig = Rig::new(LIST).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"]), ("", &["bob@example.com", "Bob"])]);
+    rig.sync().await;
+    let refresh = SyncOptions { full_refresh: true, ..SyncOptions::default() };
+    let report = rig.try_sync(&refresh).await.unwrap();
+    assert_eq!(report.sources["list"], Buckets { read: 2, unchanged: 2, ..Buckets::default() });
+    assert_eq!(rig.cell("SELECT count(*) FROM source_record").await, "2");
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_off_keeps_what_its_checkpoint_covers_and_goes_on_from_there() {
+    let rig = Rig::new(&format!("{LIST}sinks: {{ crm: {{ connector: remote, audience: 'true' }} }}\n")).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    rig.scripts.page("list", COLUMNS, &[("2", &["bob@example.com", "Bob"])]);
+    rig.scripts.fail("list", ErrorKind::Unavailable);
+    rig.scripts.checkpoint("list");
+    rig.scripts.say("list", COLUMNS, &[("3", &["cat@example.com", "Cat"])]);
+
+    let broken = rig.try_sync(&SyncOptions::default()).await.unwrap();
+    assert_eq!(broken.status, RunStatus::Failed);
+    assert_eq!(broken.failures["list"], "list (all): the script breaks off");
+    assert_eq!(rig.table("SELECT given_name FROM lead").await, ["Ann"]);
+    assert_eq!(rig.table("SELECT email FROM prospect").await, ["ann@example.com"], "the stages that follow work on what there is");
+    assert_eq!(rig.scripts.acknowledged("list"), [2]);
+
+    let whole = rig.sync().await;
+    assert_eq!(whole.sources["list"], accepted(2));
+    assert_eq!(rig.table("SELECT given_name FROM lead ORDER BY given_name").await, ["Ann", "Bob", "Cat"]);
+    assert_eq!(rig.cell("SELECT count(*) FROM touch").await, "3");
+    assert_eq!(rig.remote.written().len(), 3, "each of the three was written once");
+    assert_eq!(rig.scripts.acknowledged("list"), [2, 4, 6]);
+}
+
+#[tokio::test]
+async fn what_no_checkpoint_covers_at_the_end_is_kept_and_found_again_unchanged() {
+    let rig = Rig::new(LIST).await;
+    rig.scripts.page("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    assert_eq!(rig.sync().await.sources["list"], accepted(1));
+    assert_eq!(rig.sync().await.sources["list"], Buckets { read: 1, unchanged: 1, ..Buckets::default() });
+}
+
+#[tokio::test]
+async fn one_source_that_fails_does_not_stop_the_others() {
+    let rig = Rig::new("sources: { a: { connector: script }, b: { connector: script } }\n").await;
+    rig.scripts.fail("a", ErrorKind::Auth);
+    rig.scripts.say("b", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    let report = rig.try_sync(&SyncOptions::default()).await.unwrap();
+    assert_eq!(report.sources["b"], accepted(1));
+    assert_eq!(report.failures.keys().collect::<Vec<_>>(), ["a"]);
+    assert!(report.resolve.worked);
+}
+
+#[tokio::test]
+async fn a_changed_record_is_a_new_version_of_the_same_lead_and_no_new_touch() {
+    let rig = Rig::new(LIST).await;
+    for name in ["Ann", "Anna", "Ann"] {
+        rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", name])]);
+        assert_eq!(rig.sync().await.sources["list"], accepted(1), "{name}");
+        assert_eq!(rig.table("SELECT given_name FROM prospect").await, [name]);
+    }
+    assert_eq!(rig.table("SELECT given_name FROM lead").await, ["Ann", "Anna", "Ann"]);
+    assert_eq!(rig.cell("SELECT count(DISTINCT lead_id) FROM lead").await, "1");
+    assert_eq!(rig.cell("SELECT count(*) FROM touch").await, "1");
+    assert_eq!(rig.cell("SELECT count(*) FROM prospect").await, "1");
+}
+
+#[tokio::test]
+async fn the_last_version_of_one_page_is_what_a_record_says() {
+    let rig = Rig::new(LIST).await;
+    let versions: [(&str, &[&str]); 3] =
+        [("1", &["ann@example.com", "Ann"]), ("1", &["ann@example.com", "Anna"]), ("1", &["ann@example.com", "Ann"])];
+    rig.scripts.say("list", COLUMNS, &versions);
+    assert_eq!(rig.sync().await.sources["list"], accepted(3));
+    assert_eq!(rig.table("SELECT given_name FROM prospect").await, ["Ann"]);
+    assert_eq!(rig.cell("SELECT count(*) FROM touch").await, "1");
+}
+
+#[tokio::test]
+async fn a_record_mended_in_the_same_run_has_its_touch() {
+    let rig = Rig::new(LIST).await;
+    let columns = ["email", "created_at"];
+    rig.scripts.say("list", &columns, &[("1", &["ann@example.com", "01/02/2025"]), ("1", &["ann@example.com", "2025-02-01"])]);
+    let report = rig.sync().await;
+    assert_eq!(report.sources["list"], Buckets { read: 2, accepted: 1, quarantined: 1, ..Buckets::default() });
+    assert_eq!(rig.cell("SELECT count(*) FROM touch").await, "1");
+}
+
+#[tokio::test]
+async fn a_record_that_is_gone_is_nobody_until_it_comes_back() {
+    let rig = Rig::new(LIST).await;
+    let ann: (&str, &[&str]) = ("1", &["ann@example.com", "Ann"]);
+    rig.scripts.say("list", COLUMNS, &[ann, ("2", &["bob@example.com", "Bob"])]);
+    rig.sync().await;
+    let id = rig.cell("SELECT prospect_id FROM prospect WHERE email = 'ann@example.com'").await;
+    rig.scripts.say_gone("list", COLUMNS, &[("1", &["", ""])]);
+    assert_eq!(rig.sync().await.sources["list"], accepted(1));
+    assert_eq!(rig.table("SELECT email FROM prospect WHERE merged_into IS NULL").await, ["bob@example.com"]);
+    rig.scripts.say("list", COLUMNS, &[ann]);
+    rig.sync().await;
+    assert_eq!(rig.cell("SELECT prospect_id FROM prospect WHERE email = 'ann@example.com'").await, id, "the same person again");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_would_happen_and_writes_nothing() {
+    let rig = Rig::new(&format!("{LIST}sinks: {{ crm: {{ connector: remote, audience: 'true' }} }}\n")).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    rig.sync().await;
+    let (snapshot, cursors) = (rig.engine.store.snapshot().await.unwrap().id(), rig.engine.store.cursors().await.unwrap());
+    rig.scripts.say("list", COLUMNS, &[("2", &["bob@example.com", "Bob"]), ("3", &["", ""])]);
+    let dry = rig.try_sync(&SyncOptions { dry_run: true, ..SyncOptions::default() }).await.unwrap();
+    assert_eq!(dry.sources["list"], Buckets { read: 2, accepted: 1, quarantined: 1, ..Buckets::default() });
+    assert_eq!(rig.engine.store.snapshot().await.unwrap().id(), snapshot);
+    assert_eq!(rig.engine.store.cursors().await.unwrap(), cursors);
+    assert_eq!(rig.scripts.acknowledged("list"), [2]);
+    assert_eq!(rig.remote.written().len(), 1);
+    assert_eq!(rig.sync().await.sources["list"], dry.sources["list"]);
+}
+
+#[tokio::test]
+async fn only_the_wanted_stages_and_connections_run() {
+    let rig = Rig::new("sources: { a: { connector: script }, b: { connector: script } }\nsinks: { crm: { connector: remote, audience: 'true' } }\n").await;
+    rig.scripts.say("a", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    rig.scripts.say("b", COLUMNS, &[("1", &["bob@example.com", "Bob"])]);
+    let ingest = SyncOptions { stages: vec![StageName::Ingest], only: vec!["a".to_owned()], ..SyncOptions::default() };
+    let report = rig.try_sync(&ingest).await.unwrap();
+    assert_eq!(report.sources.keys().collect::<Vec<_>>(), ["a"]);
+    assert!(!report.resolve.worked && report.sinks.is_empty());
+    let wrong = SyncOptions { only: vec!["cmr".to_owned()], ..SyncOptions::default() };
+    let error = rig.try_sync(&wrong).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no source or sink `cmr`");
+}
+
+#[tokio::test]
+async fn what_a_source_cost_as_a_whole_is_noted_once_and_again_when_it_changes() {
+    let costs = |amount: &str| format!("sources: {{ list: {{ connector: script, cost: {{ amount: '{amount}', currency: EUR }} }} }}\n");
+    let mut rig = Rig::new(&costs("100.50")).await;
+    rig.sync().await;
+    rig.sync().await;
+    assert_eq!(rig.table("SELECT amount, currency, kind FROM cost").await, ["100.500000 | EUR | list_purchase"]);
+    rig.change(&costs("90")).await;
+    rig.sync().await;
+    assert_eq!(rig.table("SELECT amount FROM cost").await, ["100.500000", "90.000000"]);
+    assert_eq!(rig.cell("SELECT count(DISTINCT cost_id) FROM cost").await, "1");
+}

@@ -1,0 +1,100 @@
+//! The fake remote, watched.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use headwater_sdk::testkit::FakeSink;
+use headwater_sdk::{
+    BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Result, Sink,
+    SinkCapability, WriteReport,
+};
+use serde_json::json;
+
+/// A remote in memory that counts what is asked of it.
+#[derive(Debug, Default)]
+pub(crate) struct Remote {
+    pub(crate) inner: FakeSink,
+    pub(crate) blind: AtomicBool,
+    looks: AtomicUsize,
+    written: Mutex<Vec<DeliveryRow>>,
+    fail: Mutex<Option<ErrorKind>>,
+}
+
+impl Remote {
+    /// Lookups and fetches so far.
+    pub(crate) fn looks(&self) -> usize {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    /// Every row that was offered for writing, in order.
+    pub(crate) fn written(&self) -> Vec<DeliveryRow> {
+        self.written.lock().unwrap().clone()
+    }
+
+    /// Fails every write like this until told otherwise.
+    pub(crate) fn fail(&self, kind: Option<ErrorKind>) {
+        *self.fail.lock().unwrap() = kind;
+    }
+
+    /// The records, without the ids under which the remote keeps them.
+    pub(crate) fn people(&self) -> Vec<BTreeMap<String, String>> {
+        let fields = |fields: BTreeMap<String, Option<String>>| {
+            fields.into_iter().filter(|(field, _)| field != "external_id").filter_map(|(field, value)| Some((field, value?))).collect()
+        };
+        self.inner.records().into_values().map(fields).collect()
+    }
+}
+
+/// The connector of the remote.
+pub(crate) struct RemoteConnector(pub(crate) Arc<Remote>);
+
+impl Connector for RemoteConnector {
+    fn spec(&self) -> ConnectorSpec {
+        ConnectorSpec { name: "remote", title: "Remote", summary: "a test", source_schema: None, sink_schema: Some(json!({})), readme: "" }
+    }
+
+    fn sink(&self, config: &ConfigDoc, _: &BuildContext) -> Result<Box<dyn Sink>> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Config {}
+        let Config {} = config.parse()?;
+        Ok(Box::new(RemoteSink(Arc::clone(&self.0))))
+    }
+}
+
+struct RemoteSink(Arc<Remote>);
+
+#[async_trait]
+impl Sink for RemoteSink {
+    fn capability(&self) -> SinkCapability {
+        let lookup = !self.0.blind.load(Ordering::Relaxed);
+        SinkCapability { max_rows: 2, lookup, ..self.0.inner.capability() }
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.0.inner.check().await
+    }
+
+    async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
+        self.0.looks.fetch_add(rows.len(), Ordering::Relaxed);
+        self.0.inner.lookup(rows).await
+    }
+
+    async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
+        self.0.inner.fetch(remote_id).await
+    }
+
+    async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
+        let fail = *self.0.fail.lock().unwrap();
+        match fail {
+            Some(kind) => Err(Error::new(kind, "the remote was told to fail")),
+            None => {
+                self.0.written.lock().unwrap().extend_from_slice(rows);
+                self.0.inner.write(rows).await
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! From leads to people with a history.
+
+use crate::rig::Rig;
+
+const PROJECT: &str = "\
+sources:
+  list: { connector: script, origin: list, basis: { lawful_basis: legitimate_interest } }
+  forms: { connector: script, origin: form }
+  clicks: { connector: script, role: engagements }
+  orders: { connector: script, role: conversions, currency: EUR }
+";
+const COLUMNS: &[&str] = &["email", "given_name", "phone", "created_at", "consent"];
+const ORDER: &[&str] = &["email", "value", "kind", "occurred_at"];
+const CLICK: &[&str] = &["email", "kind", "occurred_at"];
+
+#[tokio::test]
+async fn people_keep_their_ids() {
+    let rig = Rig::new(PROJECT).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "", ""]), ("2", &["bob@example.com", "Bob", "", "", ""])]);
+    rig.sync().await;
+    let before = rig.table("SELECT email, prospect_id FROM prospect ORDER BY email").await;
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ANN@example.com", "Anna", "", "", ""]), ("2", &["cat@example.com", "Cat", "", "", ""])]);
+    rig.sync().await;
+    let after = rig.table("SELECT email, prospect_id FROM prospect ORDER BY email").await;
+    assert_eq!(after[..2], before);
+    assert_eq!(after.len(), 3);
+    let minted = rig.table("SELECT kind, count(*) FROM identity_event GROUP BY kind").await;
+    assert_eq!(minted, ["mint | 3"]);
+}
+
+#[tokio::test]
+async fn of_two_people_who_are_one_the_older_id_stays() {
+    let rig = Rig::new(PROJECT).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-01-01", ""])]);
+    rig.sync().await;
+    let older = rig.cell("SELECT prospect_id FROM prospect").await;
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann.alder@example.com", "Ann", "+49301234567", "2025-02-01", ""])]);
+    rig.sync().await;
+    let younger = rig.cell(&format!("SELECT prospect_id FROM prospect WHERE prospect_id <> '{older}'")).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "+49 30 1234567", "2025-01-01", ""])]);
+    let report = rig.sync().await;
+    assert_eq!((report.resolve.prospects, report.resolve.merged), (1, 1));
+    let rows = rig.table("SELECT prospect_id, merged_into, may_contact FROM prospect ORDER BY merged_into NULLS FIRST").await;
+    assert_eq!(rows, [format!("{older} | - | true"), format!("{younger} | {older} | false")]);
+}
+
+#[tokio::test]
+async fn a_person_goes_from_suspect_to_customer_and_a_refund_leads_back() {
+    let rig = Rig::new(PROJECT).await;
+    let stage = "SELECT lifecycle, conversion_count, revenue, currency FROM prospect";
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-01-01", ""])]);
+    rig.sync().await;
+    assert_eq!(rig.table(stage).await, ["suspect | 0 | - | -"]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", ""])]);
+    rig.sync().await;
+    assert_eq!(rig.table(stage).await, ["prospect | 0 | - | -"]);
+    rig.scripts.say("orders", ORDER, &[("1", &["Ann@example.com", "120.50", "order", "2025-03-01"])]);
+    rig.sync().await;
+    assert_eq!(rig.table(stage).await, ["customer | 1 | 120.500000 | EUR"]);
+    rig.scripts.say("orders", ORDER, &[("2", &["ann@example.com", "120.50", "refund", "2025-03-05"])]);
+    rig.sync().await;
+    assert_eq!(rig.table(stage).await, ["prospect | 2 | 0.000000 | EUR"]);
+    let steps = "SELECT from_stage, to_stage, CAST(CAST(at AS DATE) AS VARCHAR) FROM lifecycle_transition \
+                 WHERE to_stage IN ('suspect', 'prospect', 'customer') ORDER BY at";
+    assert_eq!(
+        rig.table(steps).await,
+        ["- | suspect | 2025-01-01", "suspect | prospect | 2025-02-01", "prospect | customer | 2025-03-01", "customer | prospect | 2025-03-05"]
+    );
+}
+
+#[tokio::test]
+async fn the_first_channel_is_that_of_the_first_touch_whenever_it_arrived() {
+    let rig = Rig::new(PROJECT).await;
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", ""])]);
+    rig.sync().await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-01-01", ""])]);
+    rig.sync().await;
+    let channels = rig.table("SELECT channel FROM touch ORDER BY occurred_at").await;
+    assert_ne!(channels[0], channels[1]);
+    let row = rig.cell("SELECT first_channel || ' ' || last_channel || ' ' || first_source FROM prospect").await;
+    assert_eq!(row, format!("{} {} list", channels[0], channels[1]));
+}
+
+#[tokio::test]
+async fn who_withdrew_may_not_be_contacted_until_they_come_back() {
+    let rig = Rig::new(PROJECT).await;
+    let may = "SELECT may_contact, consent, lawful_basis, hold_reason FROM prospect";
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", "yes"])]);
+    rig.sync().await;
+    assert_eq!(rig.table(may).await, ["true | granted | consent | -"]);
+    let later = |days: i64| jiff::Timestamp::from_microsecond(rig.now() + days * crate::rig::DAY).unwrap().to_string();
+    rig.scripts.say("clicks", CLICK, &[("1", &["ann@example.com", "unsubscribed", &later(1)])]);
+    rig.sync().await;
+    assert_eq!(rig.table(may).await, ["false | withdrawn | - | consent withdrawn"]);
+    rig.scripts.say("clicks", CLICK, &[("2", &["ann@example.com", "subscribed", &later(2)])]);
+    rig.sync().await;
+    assert_eq!(rig.table(may).await, ["true | granted | consent | -"]);
+    rig.scripts.say("clicks", CLICK, &[("3", &["ann@example.com", "complained", &later(3)])]);
+    rig.sync().await;
+    assert_eq!(rig.table(may).await, ["false | withdrawn | - | consent withdrawn"]);
+}
+
+#[tokio::test]
+async fn an_order_says_nothing_about_consent() {
+    let rig = Rig::new(PROJECT).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", ""])]);
+    rig.scripts.say("orders", ORDER, &[("1", &["ann@example.com", "1", "subscribed", "2025-03-01"])]);
+    rig.sync().await;
+    assert_eq!(rig.table("SELECT consent, lifecycle FROM prospect").await, ["- | customer"]);
+}
+
+#[tokio::test]
+async fn who_was_never_asked_may_not_be_contacted() {
+    let rig = Rig::new("sources: { list: { connector: script, origin: list } }\n").await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "", ""])]);
+    rig.sync().await;
+    assert_eq!(rig.table("SELECT may_contact, hold_reason FROM prospect").await, ["false | no lawful basis recorded"]);
+}
+
+#[tokio::test]
+async fn an_address_that_complained_gives_way_to_one_that_works() {
+    let rig = Rig::new(PROJECT).await;
+    let columns = ["email", "email_status", "phone", "given_name"];
+    for bad in ["complained", "hard_bounced", "Undeliverable", "Hard bounce", "cleaned"] {
+        rig.scripts.say("list", &columns, &[("1", &["ann@alder.example.com", bad, "+49301234567", "Ann"])]);
+        rig.scripts.say("forms", &columns, &[("1", &["ann@gmail.com", "", "+49301234567", "Ann"])]);
+        rig.sync().await;
+        assert_eq!(rig.table("SELECT email FROM prospect").await, ["ann@gmail.com"], "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_trust_is_something_to_do() {
+    let trust = |list: i32, forms: i32| {
+        format!("sources: {{ list: {{ connector: script, trust: {list} }}, forms: {{ connector: script, trust: {forms} }} }}\n")
+    };
+    let mut rig = Rig::new(&trust(1, 0)).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "", ""])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Anna", "", "", ""])]);
+    rig.sync().await;
+    assert_eq!(rig.table("SELECT given_name FROM prospect").await, ["Ann"]);
+    rig.change(&trust(0, 1)).await;
+    assert!(rig.sync().await.resolve.worked);
+    assert_eq!(rig.table("SELECT given_name FROM prospect").await, ["Anna"]);
+}
+
+#[tokio::test]
+async fn ids_of_one_vendor_join_and_a_change_of_the_vendor_is_something_to_do() {
+    let vendors = |vendor: &str| {
+        let channel = format!("channel: {{ group: list{vendor} }}");
+        format!("sources: {{ a: {{ connector: script, {channel} }}, b: {{ connector: script, {channel} }} }}\n")
+    };
+    let mut rig = Rig::new(&vendors("")).await;
+    let columns = ["external_id", "email"];
+    rig.scripts.say("a", &columns, &[("1", &["77", "ann@example.com"])]);
+    rig.scripts.say("b", &columns, &[("1", &["77", "anna@example.com"])]);
+    assert_eq!(rig.sync().await.resolve.prospects, 2);
+    rig.change(&vendors(", vendor: acme")).await;
+    assert_eq!(rig.sync().await.resolve.prospects, 1);
+}
+
+#[tokio::test]
+async fn test_records_are_nobody() {
+    let rig = Rig::new(PROJECT).await;
+    rig.scripts.say("forms", &["email", "is_test"], &[("1", &["ann@example.com", "true"]), ("2", &["bob@example.com", ""])]);
+    rig.sync().await;
+    assert_eq!(rig.table("SELECT email FROM prospect").await, ["bob@example.com"]);
+}

@@ -1,0 +1,80 @@
+//! The examples under `config/`: each is a project as it stands, the full one leaves no key out, and the schema is the program's.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use headwater_tests::project::Project;
+use serde_json::Value;
+
+use crate::Fact;
+
+/// Values of the right form for the secrets that the examples name.
+const SECRETS: [(&str, &str); 7] = [
+    ("BOTTLECRM_TOKEN", "bcrm_pat_example"),
+    ("GHOST_ADMIN_KEY", "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
+    ("GHOST_WEBHOOK_SECRET", "example"),
+    ("MAILCHIMP_API_KEY", "0123456789abcdef0123456789abcdef-us1"),
+    ("TYPEFORM_SECRET", "example"),
+    ("WAREHOUSE_URL", "postgres://reader:example@localhost/warehouse"),
+    ("WEBSITE_WEBHOOK_SECRET", "whsec_ZXhhbXBsZS1leGFtcGxlLWV4YW1wbGU="),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
+}
+
+#[test]
+fn every_example_is_a_valid_project() -> Fact {
+    let mut examples = 0;
+    for entry in fs::read_dir(folder())? {
+        let path = entry?.path();
+        if path.extension() != Some(OsStr::new("yaml")) {
+            continue;
+        }
+        let project = Project::empty()?;
+        project.write("headwater.yaml", &fs::read_to_string(&path)?)?;
+        let run = project.finish(project.command(&["check", "--offline"]).envs(SECRETS))?;
+        assert_eq!(run.code, Some(0), "{}: {run}", path.display());
+        examples += 1;
+    }
+    assert!(examples > 1, "there are no examples in {}", folder().display());
+    Ok(())
+}
+
+#[test]
+fn the_schema_is_the_one_the_program_prints() -> Fact {
+    let path = folder().join("headwater.schema.json");
+    let printed = Project::empty()?.run(&["schema"])?.done()?.stdout;
+    let kept = fs::read_to_string(&path)?;
+    assert!(kept == printed, "{} is not current: `headwater schema > config/headwater.schema.json`", path.display());
+    Ok(())
+}
+
+#[test]
+fn the_full_example_shows_every_key_there_is() -> Fact {
+    let schema: Value = serde_json::from_str(&Project::empty()?.run(&["schema"])?.done()?.stdout)?;
+    let example = fs::read_to_string(folder().join("full.yaml"))?;
+    let mut keys = Vec::new();
+    collect(&schema, &mut keys);
+    assert!(keys.contains(&"lookback_days".to_owned()) && keys.contains(&"previous_secrets".to_owned()), "{keys:?}");
+    // Those of signatures other than the example's; and the two ways to name a secret, of which one is enough.
+    let elsewhere = ["header", "prefix", "token", "file"];
+    keys.retain(|key| !elsewhere.contains(&key.as_str()) && !example.contains(&format!("{key}:")));
+    assert!(keys.is_empty(), "config/full.yaml does not show {keys:?}");
+    Ok(())
+}
+
+/// The keys of every object that a schema describes.
+fn collect(schema: &Value, keys: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(properties)) = members.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            members.values().for_each(|member| collect(member, keys));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, keys)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,300 @@
+//! What a person sees of the demo, word by word. A snapshot that changes is a change of the product: read it aloud.
+//!
+//! The reports depend on the day they are asked for (a young source is called immature), so they are held by their contract.
+
+use headwater_tests::project::{Project, filters};
+
+use crate::Fact;
+
+macro_rules! assert_shown {
+    ($run:expr, @$snapshot:literal) => {
+        let shown = $run?.to_string();
+        insta::with_settings!({ filters => filters() }, {
+            insta::assert_snapshot!(shown, @$snapshot);
+        });
+    };
+}
+
+#[test]
+fn init_tells_what_it_made_and_what_to_type_next() -> Fact {
+    assert_shown!(Project::empty()?.run(&["init", "leads"]), @"
+    exit: 0
+    --- stdout
+    made leads
+      data/ad_costs.csv
+      data/apollo_export.csv
+      data/mailings.csv
+      data/newsletter.csv
+      data/orders.csv
+      data/web_forms.jsonl
+      data/zoominfo_contacts.csv
+      .gitignore
+      headwater.yaml
+
+    next: headwater -C leads check, headwater -C leads sync
+    ");
+    Ok(())
+}
+
+#[test]
+fn init_changes_no_project_that_is_there() -> Fact {
+    assert_shown!(Project::demo()?.run(&["init", "."]), @"
+    exit: 2
+    --- stderr
+    error: there is a project already: ./headwater.yaml exists; name another folder, or run `headwater -C . sync`
+    ");
+    Ok(())
+}
+
+#[test]
+fn blank_project_is_valid() -> Fact {
+    let project = Project::empty()?;
+    project.run(&["init", ".", "--template", "blank"])?.done()?;
+    assert_shown!(project.run(&["check", "--offline"]), @"
+    exit: 0
+    --- stdout
+    ./headwater.yaml: the configuration is valid
+     connection   kind          what was found
+    ───────────────────────────────────────────────────────────────
+     website      source   ok   its settings are valid; not called
+    ");
+    Ok(())
+}
+
+#[test]
+fn check_asks_every_connection() -> Fact {
+    assert_shown!(Project::demo()?.run(&["check"]), @"
+    exit: 0
+    --- stdout
+    ./headwater.yaml: the configuration is valid
+     connection      kind          what was found
+    ─────────────────────────────────────────────────────────────────────────
+     ad_costs        source   ok   answers; streams: records
+     apollo_trial    source   ok   answers; streams: records
+     mailings        source   ok   answers; streams: records
+     newsletter      source   ok   answers; streams: records
+     orders          source   ok   answers; streams: records
+     website         source   ok   answers; streams: submissions
+     website_forms   source   ok   answers; streams: records
+     zoominfo_q3     source   ok   answers; streams: records
+     crm_file        sink     ok   answers; its map, audience and policy fit
+    ");
+    Ok(())
+}
+
+#[test]
+fn plan_before_the_first_sync_has_nothing_to_do() -> Fact {
+    assert_shown!(Project::demo()?.run(&["plan"]), @"
+    exit: 0
+    --- stdout
+    crm_file: create 0, update 0, unchanged 0, held back 0, refused before 0, waiting 0; 0 API calls made to look, about 0 to write
+    ");
+    Ok(())
+}
+
+#[test]
+fn sync_tells_where_every_row_went() -> Fact {
+    assert_shown!(Project::demo()?.run(&["sync"]), @"
+    exit: 4
+    --- stdout
+     source          read   accepted   unchanged   merged   suppressed   quarantined
+    ─────────────────────────────────────────────────────────────────────────────────
+     ad_costs         224        223           0        0            0             1
+     apollo_trial     250        244           0        6            0             0
+     mailings         465        465           0        0            0             0
+     newsletter       206        205           0        0            0             1
+     orders            62         60           0        0            0             2
+     website            0          0           0        0            0             0
+     website_forms    183        181           0        0            0             2
+     zoominfo_q3      399        398           0        0            0             1
+
+    1027 leads are 824 people (824 new, 0 merged into another)
+    53 conversions credited to touches, 7 unattributed; 4 sources scored
+
+     sink       created   updated   unchanged   rejected   held back   pending
+    ───────────────────────────────────────────────────────────────────────────
+     crm_file        43         0           0          0           0         0
+
+    run [run]: done, but rows were refused, in [DURATION]
+    --- stderr
+    hint: some rows were refused; run `headwater quarantine list` to see them and why
+    ");
+    Ok(())
+}
+
+#[test]
+fn refused_rows_are_listed_with_their_place_and_reason() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    assert_shown!(project.run(&["quarantine", "list"]), @r#"
+    exit: 0
+    --- stdout
+    7 refused rows are open
+
+     source          stage    code                rows   the reason of the latest
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     ad_costs        ingest   unreadable_amount      1   not an amount: write a plain number such as 1234.50
+     newsletter      ingest   unreadable_date        1   not a date: write ISO 8601 such as 2026-10-03 or [TIME], or declare the
+                                                         format under `dates:`
+     orders          ingest   ambiguous_date         1   the day and the month cannot be told apart: declare the format, for example `dates: {
+                                                         format: "%d/%m/%Y" }`
+     orders          ingest   unreadable_amount      1   the decimal sign cannot be told: write 1234.50, or declare `format: comma` or `format:
+                                                         point_grouped` for the field
+     website_forms   ingest   no_identity            1   names nobody: no address, number, id or profile, and no name with a company; check the
+                                                         mapping under `map:`
+     website_forms   ingest   not_json               1   is not a JSON object, at column 218
+     zoominfo_q3     ingest   ragged_row             1   has 21 fields, the header has 20
+
+     id                               source          where it stood                  field         code                refused (UTC)
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     qrn_6xxwdqj6qqgaapj1anme71dqv9   zoominfo_q3     data/zoominfo_contacts.csv:41                 ragged_row          [TIME]
+     qrn_44b2m16m671ead9cd7ymknnv9p   website_forms   data/web_forms.jsonl:61                       no_identity         [TIME]
+     qrn_3gxaemzwa028e3da1a6knsfvsz   website_forms   data/web_forms.jsonl:121                      not_json            [TIME]
+     qrn_5t2n5ehn8dq8hwhxfh46g8v156   orders          data/orders.csv:22              occurred_at   ambiguous_date      [TIME]
+     qrn_6h5487tt15g1jx3403hww9hqfj   orders          data/orders.csv:40              value         unreadable_amount   [TIME]
+     qrn_2psd1vzfr78ax1ec5wfq6qw5eb   newsletter      data/newsletter.csv:58          created_at    unreadable_date     [TIME]
+     qrn_5wf2kp27c186qypq222sresd1z   ad_costs        data/ad_costs.csv:90            amount        unreadable_amount   [TIME]
+
+    `headwater quarantine show ID` shows one as it arrived; `quarantine retry` offers them again after the rules were mended
+    "#);
+    Ok(())
+}
+
+#[test]
+fn explain_traces_a_person_to_the_records() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    assert_shown!(project.run(&["explain", "theo.sauvage@spruce-logistics.example"]), @"
+    exit: 0
+    --- stdout
+    [prs] (found by email)
+    stage: customer; buying stage: purchase
+    may be contacted: no: consent withdrawn; lawful basis: contract; consent: denied
+    first: zoominfo_q3 through list; last through direct; seen from [TIME] to [TIME]
+    conversions: 1, worth 960.00 EUR
+
+    Where every field came from
+
+     field            value                                       from            said at            by rule
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     email            theo.sauvage@spruce-logistics.example       website_forms   [TIME]   only value
+     given_name       Théo                                        website_forms   [TIME]   only value
+     family_name      Sauvage                                     website_forms   [TIME]   only value
+     phone            +33199008936                                website_forms   [TIME]   only value
+     job_title        Plant Manager                               zoominfo_q3     [TIME]   only value
+     seniority        Manager                                     zoominfo_q3     [TIME]   only value
+     department       Operations                                  zoominfo_q3     [TIME]   only value
+     company_name     Spruce Logistics SAS                        website_forms   [TIME]   only value
+     company_domain   spruce-logistics.example                    website_forms   [TIME]   only value
+     website          www.spruce-logistics.example                zoominfo_q3     [TIME]   only value
+     city             Lille                                       zoominfo_q3     [TIME]   only value
+     region           Hauts-de-France                             zoominfo_q3     [TIME]   only value
+     postal_code      59000                                       zoominfo_q3     [TIME]   only value
+     country          FR                                          website_forms   [TIME]   only value
+     need             Fewer late orders                           website_forms   [TIME]   only value
+     budget           under 5 000 EUR                             website_forms   [TIME]   only value
+     intended_use     Monthly forecast                            website_forms   [TIME]   only value
+
+    Why these records are one person
+
+     lead                       source          where it stood             arrived            joined to                 on evidence
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     [led]   zoominfo_q3     data/zoominfo_contacts.c   [TIME]   –                         the others were joined
+     rcraba                                     sv:201                                                                  to it
+     [led]   website_forms   data/web_forms.jsonl:9     [TIME]   [led]   email (exact, 1.00)
+     rvp592                                                                                   grcraba
+
+    Through which channels they came
+
+     touch at           channel   by rule           source          campaign
+    ─────────────────────────────────────────────────────────────────────────
+     [TIME]   list      project.channel   zoominfo_q3     2026-q3
+     [TIME]   direct    direct.untagged   website_forms
+
+    What they bought, and who is credited
+
+     conversion   at                      worth   found by   model             credited to
+    ──────────────────────────────────────────────────────────────────────────────────────────────────
+     order        [TIME]   960.00 EUR   email      first             list 100 %
+                                                             last              direct 100 %
+                                                             last_non_direct   list 100 %
+                                                             linear            list 50 %, direct 50 %
+                                                             position          list 50 %, direct 50 %
+                                                             time_decay        list 36 %, direct 64 %
+
+    How they came to where they are
+
+     at                 from                         to                           because of        which was
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     [TIME]   –                            suspect                      list row          [led]
+     [TIME]   –                            need recognition             list row          [led]
+     [TIME]   suspect                      prospect                     form submission   [led]
+     [TIME]   need recognition             evaluation of alternatives   form submission   [led]
+     [TIME]   prospect                     customer                     order             [cnv]
+     [TIME]   evaluation of alternatives   purchase                     order             [cnv]
+
+    On what basis they are held
+
+     source          basis                 consent   obtained           told
+    ─────────────────────────────────────────────────────────────────────────────────────
+     website_forms   consent               denied
+     zoominfo_q3     legitimate interest   unasked   [TIME]   [TIME]
+    ");
+    Ok(())
+}
+
+#[test]
+fn unknown_person_is_not_explained() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    assert_shown!(project.run(&["explain", "nobody@example.com"]), @"
+    exit: 2
+    --- stderr
+    error: nobody is known by this address
+    hint: was the record refused? `headwater quarantine list` shows why; new records are known after `headwater sync`
+    ");
+    Ok(())
+}
+
+#[test]
+fn source_report_gives_each_figure_with_its_cases_and_interval() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    let report = project.run(&["report", "sources", "--format", "json"])?.done()?.json()?;
+    assert_eq!(report["version"], 1);
+    let sources = report["sources"].as_array().ok_or("no sources")?;
+    assert_eq!(sources.len(), 4);
+    for source in sources {
+        let metrics = source["metrics"].as_object().ok_or("no metrics")?;
+        assert!(metrics.len() > 5, "{source}");
+        for (name, metric) in metrics {
+            let state = metric["state"].as_str().ok_or("no state")?;
+            assert!(["ok", "immature", "not_rankable", "unchecked"].contains(&state), "{name}: {metric}");
+            let [low, value, high] = ["low", "value", "high"].map(|key| metric[key].as_f64());
+            if let (Some(low), Some(value), Some(high)) = (low, value, high) {
+                assert!(low <= value && value <= high, "{name}: {metric}");
+                assert!(metric["n"].as_f64() > Some(0.0), "{name}: {metric}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_model_credits_every_conversion_once() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    let conversions = project.rows("SELECT conversion_id FROM conversion", &[], |_| {})?.len();
+    for model in ["first", "last", "last_non_direct", "linear", "position"] {
+        let report = project.run(&["report", "channels", "--model", model, "--format", "json"])?.done()?.json()?;
+        assert_eq!(report["model"], model);
+        let channels = report["channels"].as_array().ok_or("no channels")?;
+        let credited: f64 = channels.iter().filter_map(|channel| channel["conversions"].as_f64()).sum();
+        let unattributed = report["unattributed"].as_f64().ok_or("no number")?;
+        assert!(
+            (credited + unattributed - conversions as f64).abs() < 1e-6,
+            "{model}: {credited} + {unattributed}, not {conversions}"
+        );
+    }
+    Ok(())
+}
