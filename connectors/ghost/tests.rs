@@ -364,53 +364,54 @@ fn wrong_settings_are_named() {
     assert_eq!(make(KEY, json!({"pages": 1})).kind(), ErrorKind::Config);
 }
 
-/// The same against a real Ghost, where one is named: it keeps what the fake one only pretends.
-#[tokio::test]
-async fn a_real_ghost_agrees() {
-    let Some((url, key)) = real_ghost() else { return };
-    let config: Config = config(&url, json!({"page_size": 40})).parse().unwrap();
-    let cx = cx(&key, Clock::system());
-    let source = GhostSource::new(&config, &cx, Pause::real()).unwrap();
-    let first = check_source_contract(&source, "members", 0).await.unwrap();
-    assert!(first.rows.iter().all(|row| row.get("email").ends_with("example.com")));
-    assert!(first.rows.iter().any(|row| row.get("referrer_source").starts_with("Integration: ")));
-
-    let api = Client::new(&config, &cx, Pause::real()).unwrap().http;
-    let email = format!("ada.{}@example.com", cx.clock.now_us());
-    let made = api
-        .json(&RequestSpec::post(
-            "/members/",
-            json!({"members": [{"email": email, "name": "Ada Coldharbour"}]}),
-        ))
-        .await;
-    let id = made.unwrap()["members"][0]["id"].as_str().unwrap().to_owned();
-    let edit = async |change: Value| {
-        let body = json!({"members": [change]});
-        api.json(&RequestSpec::put("/members/{id}/", body).param("id", id.clone())).await.unwrap();
-    };
-    let added = read(&source, Some(&first)).await;
-    let ours = |read: &Collected| read.rows.iter().rfind(|row| row.get("email") == email).cloned();
-    assert_eq!(ours(&added).unwrap().get("consent"), "granted");
-    // Two edits at once: both lie in the second that the read before them had reached.
-    edit(json!({"name": "Ada Dunmere"})).await;
-    edit(json!({"newsletters": []})).await;
-    let edited = ours(&read(&source, Some(&added)).await).unwrap();
-    assert_eq!((edited.get("name"), edited.get("consent")), ("Ada Dunmere", "withdrawn"));
-    api.send(&RequestSpec::new(Method::DELETE, "/members/{id}/").param("id", id.clone()))
-        .await
-        .unwrap();
-
-    let wrong = GhostSource::new(&config, &cx_wrong_key(&key), Pause::real()).unwrap();
-    assert_eq!(wrong.check().await.unwrap_err().kind(), ErrorKind::Auth);
-}
 
 fn cx_wrong_key(key: &str) -> BuildContext {
     let id = key.split(':').next().unwrap();
     cx(&format!("{id}:00ff"), Clock::system())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test server is named by the environment")]
-fn real_ghost() -> Option<(String, String)> {
-    let key = std::env::var("HEADWATER_TEST_GHOST_KEY").ok()?;
-    Some((std::env::var("HEADWATER_TEST_GHOST_URL").ok()?, key.trim().to_owned()))
+mod live {
+    use headwater_sdk::testkit::live;
+
+    use super::*;
+
+    /// It keeps what the fake one only pretends.
+    #[tokio::test]
+    async fn a_real_ghost_agrees() {
+        let (url, key) = (live("HEADWATER_TEST_GHOST_URL"), live("HEADWATER_TEST_GHOST_KEY"));
+        let config: Config = config(&url, json!({"page_size": 40})).parse().unwrap();
+        let cx = cx(&key, Clock::system());
+        let source = GhostSource::new(&config, &cx, Pause::real()).unwrap();
+        let first = check_source_contract(&source, "members", 0).await.unwrap();
+        assert!(first.rows.iter().all(|row| row.get("email").ends_with("example.com")));
+        assert!(first.rows.iter().any(|row| row.get("referrer_source").starts_with("Integration: ")));
+
+        let api = Client::new(&config, &cx, Pause::real()).unwrap().http;
+        let email = format!("ada.{}@example.com", cx.clock.now_us());
+        let made = api
+            .json(&RequestSpec::post(
+                "/members/",
+                json!({"members": [{"email": email, "name": "Ada Coldharbour"}]}),
+            ))
+            .await;
+        let id = made.unwrap()["members"][0]["id"].as_str().unwrap().to_owned();
+        let edit = async |change: Value| {
+            let body = json!({"members": [change]});
+            api.json(&RequestSpec::put("/members/{id}/", body).param("id", id.clone())).await.unwrap();
+        };
+        let added = read(&source, Some(&first)).await;
+        let ours = |read: &Collected| read.rows.iter().rfind(|row| row.get("email") == email).cloned();
+        assert_eq!(ours(&added).unwrap().get("consent"), "granted");
+        // Two edits at once: both lie in the second that the read before them had reached.
+        edit(json!({"name": "Ada Dunmere"})).await;
+        edit(json!({"newsletters": []})).await;
+        let edited = ours(&read(&source, Some(&added)).await).unwrap();
+        assert_eq!((edited.get("name"), edited.get("consent")), ("Ada Dunmere", "withdrawn"));
+        api.send(&RequestSpec::new(Method::DELETE, "/members/{id}/").param("id", id.clone()))
+            .await
+            .unwrap();
+
+        let wrong = GhostSource::new(&config, &cx_wrong_key(&key), Pause::real()).unwrap();
+        assert_eq!(wrong.check().await.unwrap_err().kind(), ErrorKind::Auth);
+    }
 }

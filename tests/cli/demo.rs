@@ -9,9 +9,11 @@ use crate::Fact;
 macro_rules! assert_shown {
     ($run:expr, @$snapshot:literal) => {
         let shown = $run?.to_string();
-        insta::with_settings!({ filters => filters() }, {
-            insta::assert_snapshot!(shown, @$snapshot);
-        });
+        let mut settings = insta::Settings::clone_current();
+        for (pattern, name) in filters()? {
+            settings.add_filter(&pattern, name);
+        }
+        settings.bind(|| insta::assert_snapshot!(shown, @$snapshot));
     };
 }
 
@@ -115,7 +117,7 @@ fn sync_tells_where_every_row_went() -> Fact {
     ───────────────────────────────────────────────────────────────────────────
      crm_file        43         0           0          0           0         0
 
-    run [run]: done, but rows were refused, in [DURATION]
+    run [RUN]: done, but rows were refused, in [DURATION]
     --- stderr
     hint: some rows were refused; run `headwater quarantine list` to see them and why
     ");
@@ -134,7 +136,7 @@ fn refused_rows_are_listed_with_their_place_and_reason() -> Fact {
      source          stage    code                rows   the reason of the latest
     ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      ad_costs        ingest   unreadable_amount      1   not an amount: write a plain number such as 1234.50
-     newsletter      ingest   unreadable_date        1   not a date: write ISO 8601 such as 2026-10-03 or [TIME], or declare the
+     newsletter      ingest   unreadable_date        1   not a date: write ISO 8601 such as 2026-10-03 or 2026-10-03T14:00:00Z, or declare the
                                                          format under `dates:`
      orders          ingest   ambiguous_date         1   the day and the month cannot be told apart: declare the format, for example `dates: {
                                                          format: "%d/%m/%Y" }`
@@ -147,13 +149,13 @@ fn refused_rows_are_listed_with_their_place_and_reason() -> Fact {
 
      id                               source          where it stood                  field         code                refused (UTC)
     ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     qrn_6xxwdqj6qqgaapj1anme71dqv9   zoominfo_q3     data/zoominfo_contacts.csv:41                 ragged_row          [TIME]
-     qrn_44b2m16m671ead9cd7ymknnv9p   website_forms   data/web_forms.jsonl:61                       no_identity         [TIME]
-     qrn_3gxaemzwa028e3da1a6knsfvsz   website_forms   data/web_forms.jsonl:121                      not_json            [TIME]
-     qrn_5t2n5ehn8dq8hwhxfh46g8v156   orders          data/orders.csv:22              occurred_at   ambiguous_date      [TIME]
-     qrn_6h5487tt15g1jx3403hww9hqfj   orders          data/orders.csv:40              value         unreadable_amount   [TIME]
-     qrn_2psd1vzfr78ax1ec5wfq6qw5eb   newsletter      data/newsletter.csv:58          created_at    unreadable_date     [TIME]
-     qrn_5wf2kp27c186qypq222sresd1z   ad_costs        data/ad_costs.csv:90            amount        unreadable_amount   [TIME]
+     qrn_6xxwdqj6qqgaapj1anme71dqv9   zoominfo_q3     data/zoominfo_contacts.csv:41                 ragged_row          [NOW]
+     qrn_44b2m16m671ead9cd7ymknnv9p   website_forms   data/web_forms.jsonl:61                       no_identity         [NOW]
+     qrn_3gxaemzwa028e3da1a6knsfvsz   website_forms   data/web_forms.jsonl:121                      not_json            [NOW]
+     qrn_5t2n5ehn8dq8hwhxfh46g8v156   orders          data/orders.csv:22              occurred_at   ambiguous_date      [NOW]
+     qrn_6h5487tt15g1jx3403hww9hqfj   orders          data/orders.csv:40              value         unreadable_amount   [NOW]
+     qrn_2psd1vzfr78ax1ec5wfq6qw5eb   newsletter      data/newsletter.csv:58          created_at    unreadable_date     [NOW]
+     qrn_5wf2kp27c186qypq222sresd1z   ad_costs        data/ad_costs.csv:90            amount        unreadable_amount   [NOW]
 
     `headwater quarantine show ID` shows one as it arrived; `quarantine retry` offers them again after the rules were mended
     "#);
@@ -167,55 +169,55 @@ fn explain_traces_a_person_to_the_records() -> Fact {
     assert_shown!(project.run(&["explain", "theo.sauvage@spruce-logistics.example"]), @"
     exit: 0
     --- stdout
-    [prs] (found by email)
+    prs_5y2h8fmbtxxsd9c2041wh33swq (found by email)
     stage: customer; buying stage: purchase
     may be contacted: no: consent withdrawn; lawful basis: contract; consent: denied
-    first: zoominfo_q3 through list; last through direct; seen from [TIME] to [TIME]
+    first: zoominfo_q3 through list; last through direct; seen from 2026-07-06 00:00 to 2026-07-11 17:58 UTC
     conversions: 1, worth 960.00 EUR
 
     Where every field came from
 
      field            value                                       from            said at            by rule
     ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     email            theo.sauvage@spruce-logistics.example       website_forms   [TIME]   only value
-     given_name       Théo                                        website_forms   [TIME]   only value
-     family_name      Sauvage                                     website_forms   [TIME]   only value
-     phone            +33199008936                                website_forms   [TIME]   only value
-     job_title        Plant Manager                               zoominfo_q3     [TIME]   only value
-     seniority        Manager                                     zoominfo_q3     [TIME]   only value
-     department       Operations                                  zoominfo_q3     [TIME]   only value
-     company_name     Spruce Logistics SAS                        website_forms   [TIME]   only value
-     company_domain   spruce-logistics.example                    website_forms   [TIME]   only value
-     website          www.spruce-logistics.example                zoominfo_q3     [TIME]   only value
-     city             Lille                                       zoominfo_q3     [TIME]   only value
-     region           Hauts-de-France                             zoominfo_q3     [TIME]   only value
-     postal_code      59000                                       zoominfo_q3     [TIME]   only value
-     country          FR                                          website_forms   [TIME]   only value
-     need             Fewer late orders                           website_forms   [TIME]   only value
-     budget           under 5 000 EUR                             website_forms   [TIME]   only value
-     intended_use     Monthly forecast                            website_forms   [TIME]   only value
+     email            theo.sauvage@spruce-logistics.example       website_forms   2026-07-11 17:58   only value
+     given_name       Théo                                        website_forms   2026-07-11 17:58   only value
+     family_name      Sauvage                                     website_forms   2026-07-11 17:58   only value
+     phone            +33199008936                                website_forms   2026-07-11 17:58   only value
+     job_title        Plant Manager                               zoominfo_q3     2026-07-06 00:00   only value
+     seniority        Manager                                     zoominfo_q3     2026-07-06 00:00   only value
+     department       Operations                                  zoominfo_q3     2026-07-06 00:00   only value
+     company_name     Spruce Logistics SAS                        website_forms   2026-07-11 17:58   only value
+     company_domain   spruce-logistics.example                    website_forms   2026-07-11 17:58   only value
+     website          www.spruce-logistics.example                zoominfo_q3     2026-07-06 00:00   only value
+     city             Lille                                       zoominfo_q3     2026-07-06 00:00   only value
+     region           Hauts-de-France                             zoominfo_q3     2026-07-06 00:00   only value
+     postal_code      59000                                       zoominfo_q3     2026-07-06 00:00   only value
+     country          FR                                          website_forms   2026-07-11 17:58   only value
+     need             Fewer late orders                           website_forms   2026-07-11 17:58   only value
+     budget           under 5 000 EUR                             website_forms   2026-07-11 17:58   only value
+     intended_use     Monthly forecast                            website_forms   2026-07-11 17:58   only value
 
     Why these records are one person
 
      lead                       source          where it stood             arrived            joined to                 on evidence
     ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     [led]   zoominfo_q3     data/zoominfo_contacts.c   [TIME]   –                         the others were joined
+     led_0kx6zdbrwvqq7t4gmsqg   zoominfo_q3     data/zoominfo_contacts.c   [NOW]   –                         the others were joined
      rcraba                                     sv:201                                                                  to it
-     [led]   website_forms   data/web_forms.jsonl:9     [TIME]   [led]   email (exact, 1.00)
+     led_3vzbzw2dhe9xz2h1ge6t   website_forms   data/web_forms.jsonl:9     [NOW]   led_0kx6zdbrwvqq7t4gmsq   email (exact, 1.00)
      rvp592                                                                                   grcraba
 
     Through which channels they came
 
      touch at           channel   by rule           source          campaign
     ─────────────────────────────────────────────────────────────────────────
-     [TIME]   list      project.channel   zoominfo_q3     2026-q3
-     [TIME]   direct    direct.untagged   website_forms
+     2026-07-06 00:00   list      project.channel   zoominfo_q3     2026-q3
+     2026-07-11 17:58   direct    direct.untagged   website_forms
 
     What they bought, and who is credited
 
      conversion   at                      worth   found by   model             credited to
     ──────────────────────────────────────────────────────────────────────────────────────────────────
-     order        [TIME]   960.00 EUR   email      first             list 100 %
+     order        2026-07-17 19:58   960.00 EUR   email      first             list 100 %
                                                              last              direct 100 %
                                                              last_non_direct   list 100 %
                                                              linear            list 50 %, direct 50 %
@@ -226,19 +228,19 @@ fn explain_traces_a_person_to_the_records() -> Fact {
 
      at                 from                         to                           because of        which was
     ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     [TIME]   –                            suspect                      list row          [led]
-     [TIME]   –                            need recognition             list row          [led]
-     [TIME]   suspect                      prospect                     form submission   [led]
-     [TIME]   need recognition             evaluation of alternatives   form submission   [led]
-     [TIME]   prospect                     customer                     order             [cnv]
-     [TIME]   evaluation of alternatives   purchase                     order             [cnv]
+     2026-07-06 00:00   –                            suspect                      list row          led_0kx6zdbrwvqq7t4gmsqgrcraba
+     2026-07-06 00:00   –                            need recognition             list row          led_0kx6zdbrwvqq7t4gmsqgrcraba
+     2026-07-11 17:58   suspect                      prospect                     form submission   led_3vzbzw2dhe9xz2h1ge6trvp592
+     2026-07-11 17:58   need recognition             evaluation of alternatives   form submission   led_3vzbzw2dhe9xz2h1ge6trvp592
+     2026-07-17 19:58   prospect                     customer                     order             cnv_4bmeg7j9v368yjcd1zr8qqnb60
+     2026-07-17 19:58   evaluation of alternatives   purchase                     order             cnv_4bmeg7j9v368yjcd1zr8qqnb60
 
     On what basis they are held
 
      source          basis                 consent   obtained           told
     ─────────────────────────────────────────────────────────────────────────────────────
      website_forms   consent               denied
-     zoominfo_q3     legitimate interest   unasked   [TIME]   [TIME]
+     zoominfo_q3     legitimate interest   unasked   2026-07-06 00:00   2026-07-06 00:00
     ");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Odd answers from a local server, and the contract against a real CRM where the environment names one.
 
+mod live;
 mod odd;
-mod real;
 
 use std::path::Path;
 use std::sync::Arc;

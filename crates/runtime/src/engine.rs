@@ -83,6 +83,15 @@ impl Engine {
         if self.cancel.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
+    /// Waits for `work`, but not once the run is told to stop: a remote that does not answer must not hold it up.
+    pub(crate) async fn unless_told<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::Interrupted),
+            done = work => Ok(done),
+        }
+    }
+
     /// The source of that connection, made from its settings.
     ///
     /// # Errors
@@ -162,12 +171,8 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(out)
 }
 
-/// 32 bytes as 64 hex digits.
+/// Bytes as hex digits, two each.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _: std::fmt::Result = write!(text, "{byte:02x}");
-        text
-    })
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
 }

@@ -45,13 +45,17 @@ pub struct Previewed {
     pub refused: Option<String>,
 }
 
-/// The streams of a source.
+/// The streams of a source, each in the role and with the mapping that the project gives it.
 ///
 /// # Errors
 /// When the source cannot be made or asked.
 pub async fn discover(engine: &Engine, entry: &SourceEntry) -> Result<Vec<StreamSpec>> {
     let source = engine.source(entry)?;
-    source.streams().await.map_err(|error| Error::connection(&entry.name, None, error))
+    let mut streams = engine.unless_told(source.streams()).await?.map_err(|error| Error::connection(&entry.name, None, error))?;
+    for stream in &mut streams {
+        (stream.role, stream.mapping) = ingest::mapping(entry, stream)?;
+    }
+    Ok(streams)
 }
 
 /// Reads a source's first records from its beginning. Nothing is stored.
@@ -61,7 +65,7 @@ pub async fn discover(engine: &Engine, entry: &SourceEntry) -> Result<Vec<Stream
 pub async fn preview(engine: &Engine, entry: &SourceEntry, stream: Option<&str>, limit: usize) -> Result<Preview> {
     let source = engine.source(entry)?;
     let fail = |error| Error::connection(&entry.name, stream, error);
-    let specs = source.streams().await.map_err(fail)?;
+    let specs = engine.unless_told(source.streams()).await?.map_err(fail)?;
     let wanted = |spec: &&StreamSpec| stream.is_none_or(|name| spec.name == name);
     let Some(spec) = specs.iter().find(wanted) else {
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
@@ -71,12 +75,9 @@ pub async fn preview(engine: &Engine, entry: &SourceEntry, stream: Option<&str>,
     let conformer = ingest::conformer(entry, spec, "preview")?;
     let screen = engine.screen().await?;
     let mut records = Vec::new();
-    let mut events = source.read(spec, None).await.map_err(fail)?;
+    let mut events = engine.unless_told(source.read(spec, None)).await?.map_err(fail)?;
     while records.len() < limit {
-        let event = tokio::select! {
-            () = engine.cancel.cancelled() => return Err(Error::Interrupted),
-            event = events.next() => event,
-        };
+        let event = engine.unless_told(events.next()).await?;
         let page = match event.transpose().map_err(fail)? {
             Some(SourceEvent::Page(page)) => page,
             Some(SourceEvent::Checkpoint(_)) => continue,

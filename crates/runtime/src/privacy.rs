@@ -27,11 +27,11 @@ pub struct Suppressed {
 pub async fn suppress(engine: &Engine, values: &[String], reason: &str, origin: &str) -> Result<Suppressed> {
     let hasher = engine.suppression_hasher().await?;
     let now = engine.clock().now_us();
-    let before = engine.store.suppression_set().await?;
+    let mut known = engine.store.suppression_set().await?;
     let mut commit = engine.store.commit(origin, now);
     let mut changed = 0;
     for (kind, hmac) in hashes(&hasher, values)? {
-        changed += u64::from(!before.contains(&hmac));
+        changed += u64::from(known.insert(hmac.clone()));
         commit.ledger(LedgerOp::Audit(AuditEntry {
             actor: origin.to_owned(),
             action: "suppress".to_owned(),

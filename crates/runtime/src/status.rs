@@ -161,7 +161,17 @@ impl RunView {
     fn of(run: Run) -> Self {
         let Run { run_id, command, started_at, ended_at, status, counts, error, version, pid: _ } = run;
         let seconds = ended_at.and_then(|ended| Some(instant(ended)?.duration_since(instant(started_at)?).as_secs_f64()));
-        Self { run_id, command, status, started_at: instant(started_at), ended_at: ended_at.and_then(instant), seconds, counts, error, program: version }
+        Self {
+            run_id,
+            command,
+            status,
+            started_at: instant(started_at),
+            ended_at: ended_at.and_then(instant),
+            seconds,
+            counts,
+            error,
+            program: version,
+        }
     }
 }
 
@@ -204,7 +214,8 @@ async fn sources(engine: &Engine, snapshot: &Snapshot, open: &quarantine::OpenCo
     for (source, depth) in engine.store.intake_depth().await? {
         sources.entry(source).or_default().waiting = depth;
     }
-    let named = sources.into_iter().map(|(source, status)| SourceStatus { quarantined: open.at_ingest(&source), source, ..status });
+    let named =
+        sources.into_iter().map(|(source, status)| SourceStatus { quarantined: open.at_ingest(&source), source, ..status });
     Ok(named.collect())
 }
 

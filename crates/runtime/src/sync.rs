@@ -21,6 +21,9 @@ use crate::resolve::{self, ResolveCounts};
 /// The version of the report's shape.
 const REPORT_VERSION: u32 = 1;
 
+/// What the ledger calls a run that wrote nothing.
+pub(crate) const DRY_RUN: &str = "sync --dry-run";
+
 /// One of the four stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StageName {
@@ -116,7 +119,8 @@ pub async fn sync(engine: &Engine, options: &SyncOptions) -> Result<SyncReport> 
     let began = engine.clock().now();
     let lock = engine.store.lock(began.as_microsecond()).await?;
     let run_id = engine.new_run_id();
-    let run = NewRun { run_id: run_id.clone(), command: "sync".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let command = if options.dry_run { DRY_RUN } else { "sync" };
+    let run = NewRun { run_id: run_id.clone(), command: command.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     engine.store.start_run(&lock, &run, began.as_microsecond()).await?;
     info!(run = run_id, "sync begins");
     let mut report = SyncReport {
@@ -152,6 +156,16 @@ pub async fn sync(engine: &Engine, options: &SyncOptions) -> Result<SyncReport> 
     Ok(report)
 }
 
+/// Checks the project's rules and values, without making a connection.
+///
+/// # Errors
+/// The first that cannot be meant, with file and line.
+pub fn check_rules(engine: &Engine) -> Result<()> {
+    engine.project.check_values()?;
+    measure::models(engine)?;
+    Ok(())
+}
+
 /// Checks everything that can be checked before the first row moves.
 fn preflight(engine: &Engine, options: &SyncOptions) -> Result<()> {
     let project = &engine.project;
@@ -166,7 +180,7 @@ fn preflight(engine: &Engine, options: &SyncOptions) -> Result<()> {
             return Err(Error::NotFound { what: format!("there is no source or sink `{name}`"), hint });
         }
     }
-    measure::models(engine)?;
+    check_rules(engine)?;
     for source in wanted_sources(engine, options) {
         engine.source(source)?;
     }
@@ -191,9 +205,9 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
     let run_id = report.run_id.clone();
     for source in wanted_sources(engine, options) {
         engine.stop_if_told()?;
-        match ingest::source(engine, source, &run_id, options).await {
-            Ok(buckets) => drop(report.sources.insert(source.name.clone(), buckets)),
-            Err(error) => report.fail(&source.name, error)?,
+        let buckets = report.sources.entry(source.name.clone()).or_default();
+        if let Err(error) = ingest::source(engine, source, &run_id, options, buckets).await {
+            report.fail(&source.name, error)?;
         }
     }
     if options.dry_run {
@@ -209,13 +223,13 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
         report.resolve = resolve::run(engine, &run_id, options.full_refresh).await?;
     }
     if wanted(StageName::Measure) {
-        report.measure = measure::run(engine, &run_id, options.full_refresh).await?;
+        report.measure = measure::run(engine, &run_id, &report.sources, options.full_refresh).await?;
     }
     for sink in wanted_sinks(engine, options) {
         engine.stop_if_told()?;
-        match deliver::run(engine, sink, &run_id).await {
-            Ok(counts) => drop(report.sinks.insert(sink.name.clone(), counts)),
-            Err(error) => report.fail(&sink.name, error)?,
+        let counts = report.sinks.entry(sink.name.clone()).or_default();
+        if let Err(error) = deliver::run(engine, sink, &run_id, counts).await {
+            report.fail(&sink.name, error)?;
         }
     }
     Ok(())

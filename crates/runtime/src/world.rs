@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
@@ -13,11 +14,14 @@ use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::{Mapping, Origin, Role};
 use headwater_model::page::{Page, Places};
 use headwater_model::tables::{ColumnType, Table};
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector, ConnectorSpec, EventStream, Registry, Source, SourceEvent, StreamSpec};
+use headwater_sdk::{
+    BuildContext, Clock, ConfigDoc, Connector, ConnectorSpec, EventStream, Registry, Source, SourceEvent, StreamSpec,
+};
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::ingest::Buckets;
+use crate::intake::IntakeConnector;
 use crate::project::{Project, Surroundings};
 use crate::sync::{SyncOptions, SyncReport, sync};
 
@@ -50,7 +54,7 @@ impl World {
 
     /// The same project with another paper in its source.
     pub(crate) async fn reading(self, paper: Paper) -> Self {
-        let engine = Engine { registry: paper.registry(), ..self.engine };
+        let engine = Engine { registry: self.engine.registry.with(Arc::new(paper.clone())), ..self.engine };
         Self { engine, paper, ..self }
     }
 
@@ -113,8 +117,12 @@ fn column_of(kind: ColumnType, cells: Vec<Option<String>>) -> ArrayRef {
         ColumnType::Int => Arc::new(whole.collect::<Int64Array>()),
         ColumnType::Instant => Arc::new(whole.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
         ColumnType::Day => Arc::new(whole.map(|day| day.and_then(|day| i32::try_from(day).ok())).collect::<Date32Array>()),
-        ColumnType::Bool => Arc::new(cells.into_iter().map(|cell| Some(cell.as_deref() == Some("true"))).collect::<BooleanArray>()),
-        ColumnType::Float => Arc::new(cells.into_iter().map(|cell| cell.map(|cell| cell.parse::<f64>().unwrap())).collect::<Float64Array>()),
+        ColumnType::Bool => {
+            Arc::new(cells.into_iter().map(|cell| Some(cell.as_deref() == Some("true"))).collect::<BooleanArray>())
+        }
+        ColumnType::Float => {
+            Arc::new(cells.into_iter().map(|cell| cell.map(|cell| cell.parse::<f64>().unwrap())).collect::<Float64Array>())
+        }
         ColumnType::Money => {
             let units = cells.into_iter().map(|cell| cell.map(|cell| cell.parse::<i128>().unwrap() * 1_000_000));
             Arc::new(units.collect::<Decimal128Array>().with_precision_and_scale(18, 6).unwrap())
@@ -136,8 +144,8 @@ pub(crate) struct Paper {
 
 impl Paper {
     fn registry(&self) -> Registry {
-        let connector: Arc<dyn Connector> = Arc::new(self.clone());
-        Registry::new([connector])
+        let connectors: [Arc<dyn Connector>; 2] = [Arc::new(self.clone()), Arc::new(IntakeConnector::default())];
+        Registry::new(connectors)
     }
 
     fn page(&self) -> Page {

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The result of everything a connector does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The context that names a key of the connection's settings.
+const CONFIG_PATH: &str = "path";
+
 /// What went wrong, by what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,6 +132,12 @@ impl Error {
         &self.0.message
     }
 
+    /// The key of the connection's settings that is to blame: the context `path`.
+    #[must_use]
+    pub fn config_path(&self) -> Option<&str> {
+        self.0.context.iter().find(|(key, _)| *key == CONFIG_PATH).map(|(_, value)| value.as_str())
+    }
+
     /// What the user can do, if the connector knows.
     #[must_use]
     pub fn hint_text(&self) -> Option<&str> {
@@ -139,10 +148,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        for (index, (key, value)) in self.0.context.iter().enumerate() {
+        // The key to blame is for whoever shows the line it stands on.
+        let shown = || self.0.context.iter().filter(|(key, _)| *key != CONFIG_PATH);
+        for (index, (key, value)) in shown().enumerate() {
             write!(f, "{}{key}={value}", if index == 0 { " (" } else { ", " })?;
         }
-        if self.0.context.is_empty() { Ok(()) } else { f.write_str(")") }
+        if shown().next().is_none() { Ok(()) } else { f.write_str(")") }
     }
 }
 

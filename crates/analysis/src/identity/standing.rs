@@ -190,12 +190,8 @@ impl PartialOrd for Standing<'_> {
 /// Whether an address is not known to fail, what kind of mailbox it is, and whether it is known to work.
 fn email_worth(leads: &Leads, row: u32) -> (bool, u8, bool) {
     let kind = leads.text(Field::EmailKind, row).unwrap_or("unknown");
-    let status = leads.text(Field::EmailStatus, row).unwrap_or("unknown");
-    let is_valid = kind != "invalid"
-        && !matches!(
-            status,
-            "invalid" | "bounced" | "hard_bounced" | "undeliverable" | "unavailable"
-        );
+    let status = Reachability::of(leads.text(Field::EmailStatus, row).unwrap_or_default());
+    let is_valid = kind != "invalid" && status != Reachability::Fails;
     let rank = match kind {
         "nominative_pro" => 4,
         "personal" => 2,
@@ -203,7 +199,29 @@ fn email_worth(leads: &Leads, row: u32) -> (bool, u8, bool) {
         "disposable" => 0,
         _ => 3,
     };
-    (is_valid, rank, matches!(status, "valid" | "verified" | "deliverable"))
+    (is_valid, rank, status == Reachability::Works)
+}
+
+/// What a source says of an address, in one vocabulary over every tool's own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reachability {
+    Works,
+    Fails,
+    Unknown,
+}
+
+impl Reachability {
+    fn of(word: &str) -> Self {
+        let letters = word.chars().filter(|letter| letter.is_alphanumeric());
+        match letters.flat_map(char::to_lowercase).collect::<String>().as_str() {
+            "valid" | "verified" | "deliverable" => Self::Works,
+            "invalid" | "bounced" | "bounce" | "hardbounced" | "hardbounce" | "bouncedhard"
+            | "cleaned" | "undeliverable" | "unavailable" | "emailnolongerverified" => Self::Fails,
+            // The mails arrive, and their reader calls them spam: any other address is better.
+            "complained" | "complaint" | "spam" => Self::Fails,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// How many of these fields the lead fills. An initial counts for nothing.

@@ -16,73 +16,90 @@ pub(crate) async fn run(global: &Global, who: &str, console: &Console) -> Result
 }
 
 fn human(explained: &Explanation) -> String {
-    let mut text = standing(explained);
-    section(&mut text, "Where every field came from", fields(&explained.fields));
-    section(&mut text, "Why these records are one person", leads(&explained.leads));
+    let sections = [
+        ("Where every field came from", fields(&explained.fields)),
+        ("Why these records are one person", leads(&explained.leads)),
+        ("Through which channels they came", touches(explained)),
+        ("What they did", engagements(explained)),
+        ("What they bought, and who is credited", conversions(&explained.conversions)),
+        ("How they came to where they are", transitions(explained)),
+        ("On what basis they are held", consents(explained)),
+        ("Their records elsewhere", links(explained)),
+        ("What was pushed when", deliveries(&explained.deliveries)),
+    ];
+    let filled = sections.into_iter().filter(|(_, rows)| !rows.is_empty());
+    let told = filled.map(|(title, rows)| format!("{title}\n\n{}", rows.render()));
+    [standing(explained)].into_iter().chain(told).collect::<Vec<_>>().join("\n\n")
+}
+
+fn touches(explained: &Explanation) -> Rows {
     let mut rows = Rows::new(&["touch at", "channel", "by rule", "source", "campaign"]);
     for touch in &explained.touches {
         let campaign = touch.campaign.clone().unwrap_or_default();
         rows.row([minute(touch.occurred_at), touch.channel.clone(), touch.rule.clone(), touch.source.clone(), campaign]);
     }
-    section(&mut text, "Through which channels they came", rows);
+    rows
+}
+
+fn engagements(explained: &Explanation) -> Rows {
     let mut rows = Rows::new(&["what they did", "times", "last"]).right([1]);
     for done in &explained.engagements {
         rows.row([done.kind.clone(), done.count.to_string(), minute(done.last_at)]);
     }
-    section(&mut text, "What they did", rows);
-    section(&mut text, "What they bought, and who is credited", conversions(&explained.conversions));
+    rows
+}
+
+fn transitions(explained: &Explanation) -> Rows {
     let mut rows = Rows::new(&["at", "from", "to", "because of", "which was"]);
     for step in &explained.transitions {
         let from = step.from.as_deref().unwrap_or("–").replace('_', " ");
         let cause = step.cause.replace('_', " ");
         rows.row([minute(step.at), from, step.to.replace('_', " "), cause, step.cause_id.clone().unwrap_or_default()]);
     }
-    section(&mut text, "How they came to where they are", rows);
+    rows
+}
+
+fn consents(explained: &Explanation) -> Rows {
     let mut rows = Rows::new(&["source", "basis", "consent", "obtained", "told"]);
     for consent in &explained.consents {
         let basis = consent.basis.replace('_', " ");
         rows.row([consent.source.clone(), basis, consent.status.clone(), minute(consent.obtained_at), minute(consent.notice_at)]);
     }
-    section(&mut text, "On what basis they are held", rows);
+    rows
+}
+
+fn links(explained: &Explanation) -> Rows {
     let mut rows = Rows::new(&["sink", "record there", "pushed last"]);
     for link in &explained.links {
         rows.row([link.sink.clone(), link.remote_id.clone(), minute(link.pushed_at)]);
     }
-    section(&mut text, "Their records elsewhere", rows);
-    section(&mut text, "What was pushed when", deliveries(&explained.deliveries));
-    text
-}
-
-fn section(text: &mut String, title: &str, rows: Rows) {
-    if !rows.is_empty() {
-        text.push_str(&format!("\n\n{title}\n\n{}", rows.render()));
-    }
+    rows
 }
 
 fn standing(explained: &Explanation) -> String {
     let Explanation { prospect_id, found_by, merged_ids, also, standing, .. } = explained;
     let Standing { lifecycle, buying_stage, may_contact, hold_reason, lawful_basis, consent, .. } = standing;
-    let mut text = format!("{prospect_id} (found by {})", found_by.replace('_', " "));
+    let mut lines = vec![format!("{prospect_id} (found by {})", found_by.replace('_', " "))];
     if !merged_ids.is_empty() {
-        text.push_str(&format!("\nalso known as: {}", merged_ids.join(", ")));
+        lines.push(format!("also known as: {}", merged_ids.join(", ")));
     }
     if !also.is_empty() {
-        text.push_str(&format!("\nothers that fit as well: {}", also.join(", ")));
+        lines.push(format!("others that fit as well: {}", also.join(", ")));
     }
-    text.push_str(&format!("\nstage: {lifecycle}; buying stage: {}", buying_stage.replace('_', " ")));
+    lines.push(format!("stage: {lifecycle}; buying stage: {}", buying_stage.replace('_', " ")));
     let contact = match (may_contact, hold_reason) {
         (true, _) => "yes".to_owned(),
         (false, Some(reason)) => format!("no: {reason}"),
         (false, None) => "no".to_owned(),
     };
-    text.push_str(&format!(
-        "\nmay be contacted: {contact}; lawful basis: {}; consent: {}",
+    lines.push(format!(
+        "may be contacted: {contact}; lawful basis: {}; consent: {}",
         lawful_basis.as_deref().unwrap_or("none recorded").replace('_', " "),
         consent.as_deref().unwrap_or("nothing said")
     ));
     let known = |word: &Option<String>| word.clone().unwrap_or_else(|| "unknown".to_owned());
-    text.push_str(&format!(
-        "\nfirst: {} through {}; last through {}; seen from {} to {} UTC",
+    lines.push(format!(
+        "first: {} through {}; last through {}; seen from {} to {} UTC",
         known(&standing.first_source),
         known(&standing.first_channel),
         known(&standing.last_channel),
@@ -90,10 +107,14 @@ fn standing(explained: &Explanation) -> String {
         minute(standing.last_seen_at)
     ));
     if standing.conversion_count > 0 {
-        let worth = standing.revenue.as_ref().zip(standing.currency.as_ref()).map(|(revenue, currency)| format!(", worth {revenue} {currency}"));
-        text.push_str(&format!("\nconversions: {}{}", standing.conversion_count, worth.unwrap_or_default()));
+        let worth = standing
+            .revenue
+            .as_ref()
+            .zip(standing.currency.as_ref())
+            .map(|(revenue, currency)| format!(", worth {revenue} {currency}"));
+        lines.push(format!("conversions: {}{}", standing.conversion_count, worth.unwrap_or_default()));
     }
-    text
+    lines.join("\n")
 }
 
 fn fields(fields: &[Field]) -> Rows {
@@ -120,10 +141,19 @@ fn leads(leads: &[Lead]) -> Rows {
         let evidence = match (&lead.joined_to, &lead.evidence) {
             (None, _) if leads.len() == 1 => "the only record".to_owned(),
             (None, _) => "the others were joined to it".to_owned(),
-            (Some(_), evidence) => format!("{} ({}, {:.2})", evidence.as_deref().unwrap_or("none named"), lead.method, lead.score),
+            (Some(_), evidence) => {
+                format!("{} ({}, {:.2})", evidence.as_deref().unwrap_or("none named"), lead.method, lead.score)
+            }
         };
         let joined = lead.joined_to.clone().unwrap_or_else(|| "–".to_owned());
-        rows.row([lead.lead_id.clone(), lead.source.clone(), lead.place.clone().unwrap_or_default(), minute(lead.received_at), joined, evidence]);
+        rows.row([
+            lead.lead_id.clone(),
+            lead.source.clone(),
+            lead.place.clone().unwrap_or_default(),
+            minute(lead.received_at),
+            joined,
+            evidence,
+        ]);
     }
     rows
 }
@@ -136,9 +166,11 @@ fn conversions(conversions: &[Conversion]) -> Rows {
             (Some(value), None) => value.clone(),
             (None, _) => "–".to_owned(),
         };
-        let mut head = Some([conversion.kind.clone(), minute(conversion.occurred_at), worth, conversion.matched_on.replace('_', " ")]);
+        let mut head =
+            Some([conversion.kind.clone(), minute(conversion.occurred_at), worth, conversion.matched_on.replace('_', " ")]);
         for (model, credits) in &conversion.credits {
-            let shares: Vec<String> = credits.iter().map(|credit| format!("{} {:.0} %", credit.channel, credit.share * 100.0)).collect();
+            let shares: Vec<String> =
+                credits.iter().map(|credit| format!("{} {:.0} %", credit.channel, credit.share * 100.0)).collect();
             rows.row(head.take().unwrap_or_default().into_iter().chain([model.clone(), shares.join(", ")]));
         }
         if let Some(head) = head {
@@ -155,7 +187,11 @@ fn deliveries(deliveries: &[Delivery]) -> Rows {
         let mut head = Some([minute(delivery.at), delivery.sink.clone(), format!("{}{reason}", delivery.outcome)]);
         for pushed in &delivery.fields {
             let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
-            rows.row(head.take().unwrap_or_default().into_iter().chain([pushed.field.clone(), text(&pushed.before), text(&pushed.after)]));
+            rows.row(head.take().unwrap_or_default().into_iter().chain([
+                pushed.field.clone(),
+                text(&pushed.before),
+                text(&pushed.after),
+            ]));
         }
         if let Some(head) = head {
             rows.row(head.into_iter().chain([String::new(), String::new(), String::new()]));

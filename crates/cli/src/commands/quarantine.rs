@@ -45,7 +45,13 @@ fn human(report: &QuarantineReport) -> String {
     }
     let mut groups = Rows::new(&["source", "stage", "code", "rows", "the reason of the latest"]).right([3]);
     for group in &report.groups {
-        groups.row([group.source.clone(), group.stage.clone(), group.code.clone(), group.rows.to_string(), group.example.clone()]);
+        groups.row([
+            group.source.clone(),
+            group.stage.clone(),
+            group.code.clone(),
+            group.rows.to_string(),
+            group.example.clone(),
+        ]);
     }
     let mut rows = Rows::new(&["id", "source", "where it stood", "field", "code", "refused (UTC)"]);
     for row in &report.rows {
@@ -53,17 +59,13 @@ fn human(report: &QuarantineReport) -> String {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         rows.row([quarantine_id.clone(), source.clone(), text(place), text(field), code.clone(), minute(*refused_at)]);
     }
-    let open = if report.open == 1 { "1 refused row is open".to_owned() } else { format!("{} refused rows are open", report.open) };
-    let mut text = format!("{open}\n\n{}", groups.render());
-    if !rows.is_empty() {
-        text.push_str(&format!("\n\n{}", rows.render()));
-    }
-    let shown = report.rows.len() as u64;
-    if shown < report.open {
-        text.push_str(&format!("\n… and {} more; `--limit {}` shows all", report.open - shown, report.open));
-    }
-    text.push_str("\n\n`headwater quarantine show ID` shows one as it arrived; `quarantine retry` offers them again after the rules were mended");
-    text
+    let open =
+        if report.open == 1 { "1 refused row is open".to_owned() } else { format!("{} refused rows are open", report.open) };
+    let hidden = report.open.saturating_sub(report.rows.len() as u64);
+    let more = (hidden > 0).then(|| format!("… and {hidden} more; `--limit {}` shows all", report.open));
+    let next = "`headwater quarantine show ID` shows one as it arrived; `quarantine retry` offers them again after the rules were mended";
+    let parts = [Some(open), Some(groups.render()), (!rows.is_empty()).then(|| rows.render()), more, Some(next.to_owned())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
 fn csv(report: &QuarantineReport) -> Vec<Vec<String>> {
@@ -115,12 +117,10 @@ fn outcome(retried: &Retried) -> String {
         (retried.not_offered, "not offered"),
     ];
     let told: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    let mut text = match told.as_slice() {
+    let sum = match told.as_slice() {
         [] => "no refused rows are open there: nothing to do".to_owned(),
         told => format!("of {} refused: {}", retried.chosen, told.join(", ")),
     };
-    for (reason, count) in &retried.reasons {
-        text.push_str(&format!("\n  {count} not offered: {reason}"));
-    }
-    text
+    let reasons = retried.reasons.iter().map(|(reason, count)| format!("  {count} not offered: {reason}"));
+    [sum].into_iter().chain(reasons).collect::<Vec<_>>().join("\n")
 }

@@ -51,7 +51,12 @@ pub(crate) async fn run(global: &Global, what: ReportName, model: &str, all: boo
     }
 }
 
-fn give(console: &Console, value: &impl Serialize, csv: impl FnOnce() -> Vec<Vec<String>>, human: impl FnOnce() -> String) -> Result<Code, Failure> {
+fn give(
+    console: &Console,
+    value: &impl Serialize,
+    csv: impl FnOnce() -> Vec<Vec<String>>,
+    human: impl FnOnce() -> String,
+) -> Result<Code, Failure> {
     console.answer(value, || match console.format() {
         Format::Csv => csv_text(csv()),
         Format::Human | Format::Json => human(),
@@ -79,8 +84,10 @@ fn sources(report: &SourcesReport, all: bool) -> String {
 }
 
 fn main_metrics(report: &SourcesReport) -> String {
-    let shown: Vec<&(&str, &str)> = MAIN.iter().filter(|(_, name)| report.sources.iter().any(|card| is_measured(card, name))).collect();
-    let headers: Vec<&str> = ["source", "channel"].into_iter().chain(shown.iter().map(|(header, _)| *header)).chain(["outcome"]).collect();
+    let shown: Vec<&(&str, &str)> =
+        MAIN.iter().filter(|(_, name)| report.sources.iter().any(|card| is_measured(card, name))).collect();
+    let headers: Vec<&str> =
+        ["source", "channel"].into_iter().chain(shown.iter().map(|(header, _)| *header)).chain(["outcome"]).collect();
     let mut rows = Rows::new(&headers).right(2..2 + shown.len());
     for card in &report.sources {
         let figures = shown.iter().map(|(_, name)| card.metric(name).map(ToString::to_string).unwrap_or_default());
@@ -153,7 +160,12 @@ fn channels(report: &ChannelsReport) -> String {
         rows.row([row.channel.clone(), count(row.conversions), money_text(&row.value), money_text(&row.cost)]);
     }
     if report.unattributed > 0.0 {
-        rows.row(["(unattributed)".to_owned(), count(report.unattributed), money_text(&report.unattributed_value), "–".to_owned()]);
+        rows.row([
+            "(unattributed)".to_owned(),
+            count(report.unattributed),
+            money_text(&report.unattributed_value),
+            "–".to_owned(),
+        ]);
     }
     if !report.unallocated_cost.is_empty() {
         rows.row(["(no channel named)".to_owned(), "–".to_owned(), "–".to_owned(), money_text(&report.unallocated_cost)]);
@@ -197,12 +209,25 @@ fn channels_csv(report: &ChannelsReport) -> Vec<Vec<String>> {
 }
 
 fn funnel(report: &FunnelReport) -> String {
-    let mut text = format!("How far {} people are (measured {} UTC)\n\n", report.people, minute(Some(report.as_of)));
+    format!(
+        "How far {} people are (measured {} UTC)\n\n{}\n\nHow long those who went on took\n\n{}\n\nBy the source that brought them first\n\n{}",
+        report.people,
+        minute(Some(report.as_of)),
+        stages(report).render(),
+        steps(report).render(),
+        first_sources(report).render()
+    )
+}
+
+fn stages(report: &FunnelReport) -> Rows {
     let mut rows = Rows::new(&["stage", "now there", "share", "ever there"]).right(1..=3);
     for StageCount { stage, now, ever } in report.lifecycle.iter().chain(&report.buying_stage) {
         rows.row([words(stage), now.to_string(), share(*now, report.people), ever.to_string()]);
     }
-    text.push_str(&rows.render());
+    rows
+}
+
+fn steps(report: &FunnelReport) -> Rows {
     let mut rows = Rows::new(&["step", "entered", "went on", "share", "median days", ""]).right(1..=4);
     for step in &report.steps {
         let median = step.median_days.map_or_else(|| "–".to_owned(), |days| format!("{days:.1}"));
@@ -216,7 +241,10 @@ fn funnel(report: &FunnelReport) -> String {
             state.to_owned(),
         ]);
     }
-    text.push_str(&format!("\n\nHow long those who went on took\n\n{}", rows.render()));
+    rows
+}
+
+fn first_sources(report: &FunnelReport) -> Rows {
     let mut rows = Rows::new(&["first source", "people", "suspect", "prospect", "customer"]).right(1..=4);
     for source in &report.sources {
         let at = |stage: &str| {
@@ -225,8 +253,7 @@ fn funnel(report: &FunnelReport) -> String {
         };
         rows.row([source.source.clone(), source.people.to_string(), at("suspect"), at("prospect"), at("customer")]);
     }
-    text.push_str(&format!("\n\nBy the source that brought them first\n\n{}", rows.render()));
-    text
+    rows
 }
 
 fn words(name: &str) -> String {
@@ -250,31 +277,55 @@ fn funnel_csv(report: &FunnelReport) -> Vec<Vec<String>> {
 }
 
 fn spend(report: &SpendReport) -> String {
-    let title = format!("What was spent, and what came of it (model {}, measured {} UTC)", report.model, minute(Some(report.as_of)));
+    let title =
+        format!("What was spent, and what came of it (model {}, measured {} UTC)", report.model, minute(Some(report.as_of)));
     if report.channels.is_empty() && report.sources.is_empty() && report.unallocated_cost.is_empty() {
-        return format!("{title}\n\nNo costs are known. Say what a source cost under its `cost:`, or read costs with a source of `role: costs`.");
+        return format!(
+            "{title}\n\nNo costs are known. Say what a source cost under its `cost:`, or read costs with a source of `role: costs`."
+        );
     }
-    let mut rows = Rows::new(&["channel", "cost", "clicks", "conversions", "value", "cost per conversion", "return"]).right(1..=6);
+    let tables = [spend_by_channel(report), spend_by_source(report)].into_iter().filter(|rows| !rows.is_empty());
+    [title].into_iter().chain(tables.map(Rows::render)).collect::<Vec<_>>().join("\n\n")
+}
+
+fn spend_by_channel(report: &SpendReport) -> Rows {
+    let mut rows =
+        Rows::new(&["channel", "cost", "clicks", "conversions", "value", "cost per conversion", "return"]).right(1..=6);
     for row in &report.channels {
         let clicks = row.clicks.map_or_else(|| "–".to_owned(), |clicks| clicks.to_string());
         let (cost, value) = (money_text(&row.cost), money_text(&row.value));
-        rows.row([row.channel.clone(), cost, clicks, count(row.conversions), value, money_text(&row.cost_per_conversion), returns(&row.return_on_spend)]);
+        rows.row([
+            row.channel.clone(),
+            cost,
+            clicks,
+            count(row.conversions),
+            value,
+            money_text(&row.cost_per_conversion),
+            returns(&row.return_on_spend),
+        ]);
     }
     if !report.unallocated_cost.is_empty() {
         let none = || "–".to_owned();
         rows.row(["(no channel named)".to_owned(), money_text(&report.unallocated_cost), none(), none(), none(), none(), none()]);
     }
-    let mut text = format!("{title}\n\n{}", rows.render());
-    if !report.sources.is_empty() {
-        let mut rows = Rows::new(&["source", "cost", "per new person", "per customer", "return", "outcome"]).right(1..=4);
-        for row in &report.sources {
-            let figure = |metric: &Option<Metric>| metric.as_ref().map(ToString::to_string).unwrap_or_default();
-            let state = row.cac.as_ref().map_or("", |metric| short(&metric.state));
-            rows.row([row.source.clone(), money_text(&row.cost), figure(&row.cost_per_lead), figure(&row.cac), figure(&row.roas), state.to_owned()]);
-        }
-        text.push_str(&format!("\n\n{}", rows.render()));
+    rows
+}
+
+fn spend_by_source(report: &SpendReport) -> Rows {
+    let mut rows = Rows::new(&["source", "cost", "per new person", "per customer", "return", "outcome"]).right(1..=4);
+    for row in &report.sources {
+        let figure = |metric: &Option<Metric>| metric.as_ref().map(ToString::to_string).unwrap_or_default();
+        let state = row.cac.as_ref().map_or("", |metric| short(&metric.state));
+        rows.row([
+            row.source.clone(),
+            money_text(&row.cost),
+            figure(&row.cost_per_lead),
+            figure(&row.cac),
+            figure(&row.roas),
+            state.to_owned(),
+        ]);
     }
-    text
+    rows
 }
 
 /// A return is a ratio within one currency; the currency is named only where there are several.
@@ -292,8 +343,10 @@ fn spend_csv(report: &SpendReport) -> Vec<Vec<String>> {
     let mut rows = vec![[header(&["channel", "impressions", "clicks", "conversions"]), names.concat()].concat()];
     let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
     rows.extend(report.channels.iter().map(|row| {
-        let amounts = [&row.cost, &row.value, &row.cost_per_conversion, &row.return_on_spend].map(|amounts| in_each(amounts, &all));
-        [vec![row.channel.clone(), number(row.impressions), number(row.clicks), row.conversions.to_string()], amounts.concat()].concat()
+        let amounts =
+            [&row.cost, &row.value, &row.cost_per_conversion, &row.return_on_spend].map(|amounts| in_each(amounts, &all));
+        [vec![row.channel.clone(), number(row.impressions), number(row.clicks), row.conversions.to_string()], amounts.concat()]
+            .concat()
     }));
     rows
 }

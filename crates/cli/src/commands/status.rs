@@ -42,7 +42,10 @@ fn human(report: &StatusReport) -> String {
         parts.push(sinks(&report.sinks));
     }
     let StoreStatus { ledger, lake, snapshot, files, bytes, rows } = &report.store;
-    parts.push(format!("store: {rows} rows in {files} files, {} (snapshot {snapshot})\n  lake   {lake}\n  ledger {ledger}", size(*bytes)));
+    parts.push(format!(
+        "store: {rows} rows in {files} files, {} (snapshot {snapshot})\n  lake   {lake}\n  ledger {ledger}",
+        size(*bytes)
+    ));
     parts.push(match &report.last_run {
         None => "last run: none yet; `headwater sync` makes the first".to_owned(),
         Some(run) => {
@@ -55,7 +58,8 @@ fn human(report: &StatusReport) -> String {
 }
 
 fn sources(sources: &[SourceStatus]) -> String {
-    let mut rows = Rows::new(&["source", "connector", "leads", "refused, open", "waiting", "last checkpoint", "ago"]).right([2, 3, 4, 6]);
+    let mut rows =
+        Rows::new(&["source", "connector", "leads", "refused, open", "waiting", "last checkpoint", "ago"]).right([2, 3, 4, 6]);
     for source in sources {
         let at = if source.checkpoint_at.is_some() { minute(source.checkpoint_at) } else { "never read".to_owned() };
         rows.row([
@@ -74,9 +78,16 @@ fn sources(sources: &[SourceStatus]) -> String {
 fn sinks(sinks: &[SinkStatus]) -> String {
     let mut rows = Rows::new(&["sink", "connector", "records known", "refused, open", "outbox"]).right([2, 3]);
     for sink in sinks {
-        let states: Vec<String> = sink.outbox.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
+        let states: Vec<String> =
+            sink.outbox.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
         let outbox = if states.is_empty() { "nothing pushed yet".to_owned() } else { states.join(", ") };
-        rows.row([sink.sink.clone(), connector(sink.connector.as_ref()), sink.links.to_string(), sink.quarantined.to_string(), outbox]);
+        rows.row([
+            sink.sink.clone(),
+            connector(sink.connector.as_ref()),
+            sink.links.to_string(),
+            sink.quarantined.to_string(),
+            outbox,
+        ]);
     }
     rows.render()
 }
@@ -92,18 +103,34 @@ fn runs_table(report: &RunsReport) -> String {
     let mut rows = Rows::new(&["run", "command", "began (UTC)", "took", "status", "what came of it"]).right([3]);
     for run in &report.runs {
         let outcome = run.error.clone().unwrap_or_else(|| summary(&run.counts));
-        rows.row([run.run_id.clone(), run.command.clone(), minute(run.started_at), took(run), run.status.as_str().to_owned(), outcome]);
+        rows.row([
+            run.run_id.clone(),
+            run.command.clone(),
+            minute(run.started_at),
+            took(run),
+            run.status.as_str().to_owned(),
+            outcome,
+        ]);
     }
     rows.render()
 }
 
 fn runs_csv(report: &RunsReport) -> Vec<Vec<String>> {
-    let mut rows = vec![["run_id", "command", "status", "started_at", "ended_at", "seconds", "error"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["run_id", "command", "status", "started_at", "ended_at", "seconds", "error"].map(str::to_owned).to_vec()];
     let text = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     rows.extend(report.runs.iter().map(|run| {
         let seconds = run.seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let error = run.error.clone().unwrap_or_default();
-        vec![run.run_id.clone(), run.command.clone(), run.status.as_str().to_owned(), text(run.started_at), text(run.ended_at), seconds, error]
+        vec![
+            run.run_id.clone(),
+            run.command.clone(),
+            run.status.as_str().to_owned(),
+            text(run.started_at),
+            text(run.ended_at),
+            seconds,
+            error,
+        ]
     }));
     rows
 }
@@ -130,12 +157,14 @@ fn summary(counts: &Value) -> String {
     .collect();
     // A command other than `sync` counts at the top.
     let top = counts.as_object().into_iter().flatten().filter(|(name, _)| *name != "version");
-    parts.extend(top.filter_map(|(name, value)| value.as_u64().filter(|count| *count > 0).map(|count| format!("{count} {}", name.replace('_', " ")))));
+    parts.extend(top.filter_map(|(name, value)| {
+        value.as_u64().filter(|count| *count > 0).map(|count| format!("{count} {}", name.replace('_', " ")))
+    }));
     if parts.is_empty() { "nothing new".to_owned() } else { parts.join(", ") }
 }
 
 fn one_run(run: &RunView) -> String {
-    let mut text = format!(
+    let head = format!(
         "run {}\ncommand  {}\nstatus   {}\nbegan    {} UTC\ntook     {}\nprogram  headwater {}",
         run.run_id,
         run.command,
@@ -144,33 +173,29 @@ fn one_run(run: &RunView) -> String {
         took(run),
         run.program
     );
-    if let Some(error) = &run.error {
-        text.push_str(&format!("\nerror    {error}"));
-    }
-    for section in ["sources", "sinks"] {
-        text.push_str(&counts(section, &run.counts));
-    }
-    for section in ["resolve", "measure"] {
-        if let Some(values) = run.counts.get(section).and_then(Value::as_object) {
-            let parts: Vec<String> = values.iter().filter(|(_, value)| value.is_u64()).map(|(name, value)| format!("{value} {name}")).collect();
-            text.push_str(&format!("\n\n{section}: {}", parts.join(", ")));
-        }
-    }
-    text
+    let error = run.error.as_ref().map(|error| format!("\nerror    {error}")).unwrap_or_default();
+    let tables = ["sources", "sinks"].into_iter().filter_map(|section| counts(section, &run.counts));
+    let lines = ["resolve", "measure"].into_iter().filter_map(|section| {
+        let values = run.counts.get(section)?.as_object()?.iter().filter(|(_, value)| value.is_u64());
+        let parts: Vec<String> = values.map(|(name, value)| format!("{value} {name}")).collect();
+        Some(format!("{section}: {}", parts.join(", ")))
+    });
+    [head + &error].into_iter().chain(tables).chain(lines).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A table of the counts of every source or sink.
-fn counts(section: &str, counts: &Value) -> String {
-    let Some(entries) = counts.get(section).and_then(Value::as_object).filter(|entries| !entries.is_empty()) else { return String::new() };
+fn counts(section: &str, counts: &Value) -> Option<String> {
+    let entries = counts.get(section)?.as_object().filter(|entries| !entries.is_empty())?;
     // Every source counts the same things, and so does every sink.
-    let names: Vec<&str> = entries.values().next().and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> =
+        entries.values().next().and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     let headers: Vec<&str> = [section].into_iter().chain(names.iter().copied()).collect();
     let mut rows = Rows::new(&headers).right(1..headers.len());
     for (name, entry) in entries {
         let cells = names.iter().map(|count| entry.get(*count).map(ToString::to_string).unwrap_or_default());
         rows.row([name.clone()].into_iter().chain(cells));
     }
-    format!("\n\n{}", rows.render())
+    Some(rows.render())
 }
 
 fn took(run: &RunView) -> String {

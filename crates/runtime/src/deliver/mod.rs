@@ -45,16 +45,15 @@ pub async fn check(entry: &SinkEntry, sink: &dyn Sink) -> Result<()> {
     crate::query::check_audience(&entry.section.audience).await.map_err(|error| plan::audience_error(entry, error))
 }
 
-/// Plans one sink, queues the plan and pushes the queue.
+/// Plans one sink, queues the plan and pushes the queue, and counts in `counts` what became of the rows.
 ///
 /// # Errors
 /// When the sink, its settings or the store stop it; what was pushed is settled, what was not waits in the outbox.
-pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str) -> Result<SinkCounts> {
+pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
     let sink = engine.sink(entry)?;
     push::requeue_doubtful(engine, &entry.name).await?;
-    let plan = plan::plan_with(engine, entry, sink.as_ref()).await?;
+    let plan = engine.unless_told(plan::plan_with(engine, entry, sink.as_ref())).await??;
     push::enqueue(engine, entry, &plan, run_id).await?;
-    let mut counts = plan.counts();
-    push::drain(engine, entry, sink.as_ref(), run_id, &mut counts).await?;
-    Ok(counts)
+    *counts = plan.counts();
+    push::drain(engine, entry, sink.as_ref(), &plan, run_id, counts).await
 }

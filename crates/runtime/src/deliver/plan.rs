@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::array::{Array, Decimal128Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use headwater_model::suppression::{Kind, Screen};
+use headwater_model::suppression::Kind;
 use headwater_model::{money, tables};
 use headwater_sdk::{Lookup, MatchKey, RemoteRecord, Sink};
 use headwater_store::{CrmLink, OutboxState, Snapshot};
@@ -15,6 +15,7 @@ use super::policy::{Standing, Verdict, on_update};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, nearest};
+use crate::resolve;
 use crate::rows::{at, load, text};
 
 /// The match key that means the field in which a sink keeps our id.
@@ -60,6 +61,12 @@ pub struct PlannedRow {
     pub(super) key: String,
     #[serde(skip)]
     pub(super) desired: BTreeMap<String, String>,
+    /// What the remote has of ours once this is done: what we set, not what somebody else wrote.
+    #[serde(skip)]
+    pub(super) pushed: BTreeMap<String, String>,
+    /// Ids of the same person that were merged away.
+    #[serde(skip)]
+    pub(super) aliases: Vec<String>,
     #[serde(skip)]
     pub(super) hash: String,
     #[serde(skip)]
@@ -141,8 +148,9 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
         links: engine.store.links(&entry.name).await?,
         aliases: aliases(&snapshot)?,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
+        held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
         waiting: engine.store.outbox_waiting(&entry.name).await?,
-        screen: engine.screen().await?,
+        objectors: objectors(engine, &snapshot).await?,
         map,
     };
     let mut rows = Vec::new();
@@ -212,6 +220,32 @@ fn aliases(snapshot: &Snapshot) -> Result<HashMap<String, Vec<String>>> {
     Ok(aliases)
 }
 
+/// The people who objected since resolve last looked, by any of their addresses and numbers; nothing when resolve knows all.
+async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Option<HashSet<String>>> {
+    if resolve::knows_suppressed(engine).await? {
+        return Ok(None);
+    }
+    let screen = engine.screen().await?;
+    let mut objectors = HashSet::new();
+    if screen.is_empty() {
+        return Ok(Some(objectors));
+    }
+    for batch in load(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
+        let (id, field, value) = (text(&batch, "prospect_id")?, text(&batch, "field")?, text(&batch, "value")?);
+        for row in 0..batch.num_rows() {
+            let kind = match field.value(row) {
+                "email" => Kind::Email,
+                "phone" | "mobile" => Kind::Phone,
+                _ => continue,
+            };
+            if screen.stops(kind, value.value(row)) {
+                objectors.insert(id.value(row).to_owned());
+            }
+        }
+    }
+    Ok(Some(objectors))
+}
+
 struct Planner<'a> {
     entry: &'a SinkEntry,
     sink: &'a dyn Sink,
@@ -220,9 +254,12 @@ struct Planner<'a> {
     aliases: HashMap<String, Vec<String>>,
     /// Deliveries that the remote refused; the same content is not offered again.
     refused: HashSet<String>,
+    /// Deliveries that were queued and then held back; the queue takes no key twice.
+    held: HashSet<String>,
     /// Prospects with a push under way: what comes of it is awaited, or a record could be made twice.
     waiting: HashSet<String>,
-    screen: Screen,
+    /// Who must not be reached; nothing when the prospects themselves say so.
+    objectors: Option<HashSet<String>>,
 }
 
 impl Planner<'_> {
@@ -231,7 +268,7 @@ impl Planner<'_> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
         let mut desired = BTreeMap::new();
         for (remote, ours) in &self.map {
-            if let Some(value) = cell(batch, ours, row)? {
+            if let Some(value) = value_of(batch, ours, row)? {
                 desired.insert(remote.clone(), value);
             }
         }
@@ -256,15 +293,21 @@ impl Planner<'_> {
             reason: None,
             key: String::new(),
             desired,
+            pushed: BTreeMap::new(),
+            aliases: Vec::new(),
             hash,
             keys,
             relink: false,
         };
+        planned.aliases = self.aliases.get(&planned.prospect_id).cloned().unwrap_or_default();
         let pushed_at = self.link(&planned.prospect_id).map_or(0, |link| link.pushed_at);
         planned.key = format!("{}:{pushed_at}:{}", planned.prospect_id, planned.hash);
-        if self.is_suppressed(batch, row)? {
-            planned.hold("suppressed");
-        } else if self.waiting.contains(&planned.prospect_id) {
+        while self.held.contains(&planned.key) {
+            planned.key.push('+');
+        }
+        if self.is_suppressed(&planned.prospect_id, batch, row)? {
+            planned.hold(resolve::SUPPRESSED);
+        } else if planned.ids().any(|id| self.waiting.contains(id)) {
             planned.action = Action::Waiting;
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
         }
@@ -272,13 +315,11 @@ impl Planner<'_> {
     }
 
     /// The last look before a push: whoever objected since the audience was made is not in it.
-    fn is_suppressed(&self, batch: &RecordBatch, row: usize) -> Result<bool> {
-        for (field, kind) in [("email", Kind::Email), ("phone", Kind::Phone), ("mobile", Kind::Phone)] {
-            if at(text(batch, field)?, row).is_some_and(|value| self.screen.stops(kind, value)) {
-                return Ok(true);
-            }
+    fn is_suppressed(&self, prospect_id: &str, batch: &RecordBatch, row: usize) -> Result<bool> {
+        match &self.objectors {
+            Some(objectors) => Ok(objectors.contains(prospect_id)),
+            None => Ok(at(text(batch, "hold_reason")?, row) == Some(resolve::SUPPRESSED)),
         }
-        Ok(false)
     }
 
     fn link(&self, prospect_id: &str) -> Option<&CrmLink> {
@@ -354,6 +395,7 @@ impl Planner<'_> {
                 row.kept.push(Kept { field: field.clone(), reason: "the policy says never" });
             } else {
                 row.changes.push(FieldChange { field: field.clone(), before: None, after: value.clone() });
+                row.pushed.insert(field.clone(), value.clone());
             }
         }
         if row.changes.is_empty() {
@@ -366,13 +408,19 @@ impl Planner<'_> {
         for (field, ours) in &row.desired {
             let remote = record.fields.get(field).and_then(Option::as_deref);
             let pushed = pushed.and_then(|pushed| pushed.get(field)).and_then(Option::as_deref);
-            match on_update(self.policy(field), Standing { ours, remote, pushed }) {
-                Verdict::Same => {}
+            let verdict = on_update(self.policy(field), Standing { ours, remote, pushed });
+            let ours_there = match verdict {
+                Verdict::Same => Some(ours.as_str()),
                 Verdict::Set => {
                     row.changes.push(FieldChange { field: field.clone(), before: remote.map(str::to_owned), after: ours.clone() });
+                    Some(ours.as_str())
                 }
-                Verdict::Keep(reason) => row.kept.push(Kept { field: field.clone(), reason }),
-            }
+                Verdict::Keep(reason) => {
+                    row.kept.push(Kept { field: field.clone(), reason });
+                    pushed
+                }
+            };
+            row.pushed.extend(ours_there.map(|value| (field.clone(), value.to_owned())));
         }
         row.action = if row.changes.is_empty() { Action::Unchanged } else { Action::Update };
         row.relink = row.changes.is_empty();
@@ -380,10 +428,38 @@ impl Planner<'_> {
 }
 
 impl PlannedRow {
+    /// Every id that this person has or had.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.prospect_id).chain(&self.aliases)
+    }
+
     fn hold(&mut self, reason: &str) {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
     }
+}
+
+/// What a prospect has for one of our fields. Where a source gave a whole name and the remote wants its parts, or the other way
+/// round, the name is parted at its first space or put together: a remote that requires both parts would refuse the person.
+fn value_of(batch: &RecordBatch, ours: &str, row: usize) -> Result<Option<String>> {
+    let own = cell(batch, ours, row)?;
+    if own.is_some() {
+        return Ok(own);
+    }
+    let whole = || -> Result<Option<(String, String)>> {
+        let whole = cell(batch, "full_name", row)?;
+        Ok(whole.and_then(|name| name.trim().split_once(' ').map(|(given, family)| (given.to_owned(), family.trim().to_owned()))))
+    };
+    let (given, family) = (cell(batch, "given_name", row)?, cell(batch, "family_name", row)?);
+    Ok(match ours {
+        "given_name" if family.is_none() => whole()?.map(|(given, _)| given),
+        "family_name" if given.is_none() => whole()?.map(|(_, family)| family),
+        "full_name" => match (given, family) {
+            (Some(given), Some(family)) => Some(format!("{given} {family}")),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 /// A cell as the text that a remote is given; nothing for null.

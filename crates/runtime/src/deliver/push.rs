@@ -1,13 +1,13 @@
 //! From the outbox into the remote, and what it said back into the ledger and the lake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
-use headwater_model::suppression::{Kind, Screen};
+use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
-use headwater_sdk::{DeliveryRow, ErrorKind, MatchKey, Operation, RowOutcome, Sink};
+use headwater_sdk::{DeliveryRow, MatchKey, Operation, RowOutcome, Sink};
 use headwater_store::{DeliveryOp, LedgerOp, LinkUpdate, OutboxEntry, OutboxRow, Outcome, Settlement};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -17,6 +17,7 @@ use super::plan::{Action, Plan, PlannedRow};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
+use crate::resolve;
 
 /// How often one run offers a row to the remote before it leaves it to the next run.
 const ATTEMPTS_PER_RUN: i64 = 4;
@@ -32,6 +33,7 @@ const ROWS_PER_COMMIT: usize = 2_000;
 struct Payload {
     fields: BTreeMap<String, Option<String>>,
     desired: BTreeMap<String, Option<String>>,
+    pushed: BTreeMap<String, Option<String>>,
     hash: String,
     match_keys: Vec<(String, String)>,
 }
@@ -44,15 +46,17 @@ pub(super) async fn enqueue(engine: &Engine, entry: &SinkEntry, plan: &Plan, run
     for chunk in work.chunks(ROWS_PER_COMMIT) {
         let mut commit = engine.store.commit(run_id, now);
         for row in chunk {
-            let desired: BTreeMap<String, Option<String>> =
-                row.desired.iter().map(|(field, value)| (field.clone(), Some(value.clone()))).collect();
+            let all = |fields: &BTreeMap<String, String>| -> BTreeMap<String, Option<String>> {
+                fields.iter().map(|(field, value)| (field.clone(), Some(value.clone()))).collect()
+            };
+            let (desired, pushed) = (all(&row.desired), all(&row.pushed));
             if row.relink {
                 commit.ledger(LedgerOp::Link(LinkUpdate {
                     sink: entry.name.clone(),
                     prospect_id: row.prospect_id.clone(),
                     remote_id: row.remote_id.clone().unwrap_or_default(),
                     pushed_hash: row.hash.clone(),
-                    pushed_fields: json(&desired)?,
+                    pushed_fields: json(&pushed)?,
                 }));
                 continue;
             }
@@ -66,7 +70,7 @@ pub(super) async fn enqueue(engine: &Engine, entry: &SinkEntry, plan: &Plan, run
                 delivery_key: row.key.clone(),
                 op: if row.remote_id.is_some() { DeliveryOp::Update } else { DeliveryOp::Create },
                 remote_id: row.remote_id.clone(),
-                payload: json(&Payload { fields, desired, hash: row.hash.clone(), match_keys })?,
+                payload: json(&Payload { fields, desired, pushed, hash: row.hash.clone(), match_keys })?,
                 before: Some(json(&before)?),
             }));
         }
@@ -91,10 +95,26 @@ pub(super) async fn requeue_doubtful(engine: &Engine, sink: &str) -> Result<()> 
 }
 
 /// Pushes what is due until nothing is, or the remote asks for more patience than a run has.
-pub(super) async fn drain(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
+///
+/// # Errors
+/// When the remote cannot be written now: what is left waits in the outbox.
+pub(super) async fn drain(
+    engine: &Engine,
+    entry: &SinkEntry,
+    sink: &dyn Sink,
+    plan: &Plan,
+    run_id: &str,
+    counts: &mut SinkCounts,
+) -> Result<()> {
+    stop_unplanned(engine, entry, plan, counts).await?;
+    let pushed = push(engine, entry, sink, run_id, counts).await;
+    counts.pending = engine.store.outbox_waiting(&entry.name).await?.len() as u64;
+    pushed
+}
+
+async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
     let most = sink.capability().max_rows.max(1);
     let limit = u32::try_from(most).unwrap_or(u32::MAX);
-    let screen = engine.screen().await?;
     let mut waits = 0;
     loop {
         engine.stop_if_told()?;
@@ -112,18 +132,61 @@ pub(super) async fn drain(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, r
             }
             continue;
         }
-        let due = stop_suppressed(engine, due, &screen, counts).await?;
-        if !due.is_empty() && !write(engine, entry, sink, run_id, &due, counts).await? {
-            break;
+        let due = stop_suppressed(engine, due, counts).await?;
+        if !due.is_empty() {
+            write(engine, entry, sink, run_id, &due, counts).await?;
         }
         engine.progress.tell(&entry.name, counts.created + counts.updated, None);
     }
-    counts.pending = engine.store.outbox_waiting(&entry.name).await?.len() as u64;
     Ok(())
 }
 
-/// Takes out the rows of people who objected after their push was queued, and settles them as held back.
-async fn stop_suppressed(engine: &Engine, due: Vec<OutboxRow>, screen: &Screen, counts: &mut SinkCounts) -> Result<Vec<OutboxRow>> {
+/// Settles as held back what an earlier run queued and the plan no longer wants: the audience does not admit these people any more,
+/// or a rule holds them back.
+async fn stop_unplanned(engine: &Engine, entry: &SinkEntry, plan: &Plan, counts: &mut SinkCounts) -> Result<()> {
+    let reasons: HashMap<&String, Option<&str>> = plan
+        .rows
+        .iter()
+        .flat_map(|row| {
+            let reason = (row.action == Action::HeldBack).then(|| row.reason.as_deref().unwrap_or_default());
+            row.ids().map(move |id| (id, reason))
+        })
+        .collect();
+    let waiting = engine.store.outbox_waiting(&entry.name).await?;
+    if waiting.iter().all(|id| matches!(reasons.get(id), Some(None))) {
+        return Ok(());
+    }
+    let mut stopped = Vec::new();
+    for row in engine.store.outbox_due(&entry.name, i64::MAX, u32::MAX).await? {
+        let reason = match reasons.get(&row.entry.prospect_id) {
+            Some(None) => continue,
+            // The plan has counted this person.
+            Some(Some(reason)) => reason,
+            None => {
+                counts.held_back += 1;
+                "no longer in the audience"
+            }
+        };
+        stopped.push(held_back(&row, reason));
+    }
+    engine.store.outbox_settle(&stopped, engine.clock().now_us()).await?;
+    Ok(())
+}
+
+fn held_back(row: &OutboxRow, reason: &str) -> Settlement {
+    Settlement {
+        id: row.id,
+        outcome: Outcome::HeldBack,
+        remote_id: None,
+        reason: Some(reason.to_owned()),
+        next_attempt_at: None,
+        link: None,
+    }
+}
+
+/// Takes out the rows of people who objected while others were pushed, and settles them as held back.
+async fn stop_suppressed(engine: &Engine, due: Vec<OutboxRow>, counts: &mut SinkCounts) -> Result<Vec<OutboxRow>> {
+    let screen = engine.screen().await?;
     if screen.is_empty() {
         return Ok(due);
     }
@@ -135,17 +198,7 @@ async fn stop_suppressed(engine: &Engine, due: Vec<OutboxRow>, screen: &Screen, 
         })
     };
     let (held, free): (Vec<OutboxRow>, Vec<OutboxRow>) = due.into_iter().partition(stopped);
-    let settlements: Vec<Settlement> = held
-        .iter()
-        .map(|row| Settlement {
-            id: row.id,
-            outcome: Outcome::HeldBack,
-            remote_id: None,
-            reason: Some("suppressed".to_owned()),
-            next_attempt_at: None,
-            link: None,
-        })
-        .collect();
+    let settlements: Vec<Settlement> = held.iter().map(|row| held_back(row, resolve::SUPPRESSED)).collect();
     if !settlements.is_empty() {
         engine.store.outbox_settle(&settlements, engine.clock().now_us()).await?;
         counts.held_back += settlements.len() as u64;
@@ -159,7 +212,7 @@ async fn next_wait(engine: &Engine, sink: &str, now_us: i64) -> Result<Option<Du
     Ok(at.map(|at| Duration::from_micros(u64::try_from(at - now_us).unwrap_or(0))))
 }
 
-/// Offers rows to the remote and settles what it said; whether to go on.
+/// Offers rows to the remote and settles what it said.
 async fn write(
     engine: &Engine,
     entry: &SinkEntry,
@@ -167,7 +220,7 @@ async fn write(
     run_id: &str,
     due: &[OutboxRow],
     counts: &mut SinkCounts,
-) -> Result<bool> {
+) -> Result<()> {
     let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
     let payloads: Vec<Payload> = due
         .iter()
@@ -182,14 +235,7 @@ async fn write(
         Err(error) => (due.iter().map(|_| RowOutcome::Retry { reason: error.message().to_owned(), after: None }).collect(), Some(error)),
     };
     settle(engine, entry, run_id, due, &payloads, &outcomes, counts).await?;
-    match failure {
-        None => Ok(true),
-        Some(error) if matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable) => {
-            warn!(connection = entry.name, error = %error, "the remote cannot be written now; the rows wait in the outbox");
-            Ok(false)
-        }
-        Some(error) => Err(Error::connection(&entry.name, None, error)),
-    }
+    failure.map_or(Ok(()), |error| Err(Error::connection(&entry.name, None, error)))
 }
 
 fn delivery(row: &OutboxRow, payload: &Payload) -> DeliveryRow {
@@ -234,7 +280,7 @@ async fn settle(
                 prospect_id: row.entry.prospect_id.clone(),
                 remote_id: remote_id.clone(),
                 pushed_hash: payload.hash.clone(),
-                pushed_fields: json(&payload.desired)?,
+                pushed_fields: json(&payload.pushed)?,
             })
         });
         commit.ledger(LedgerOp::Settle(Settlement {

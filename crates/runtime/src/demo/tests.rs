@@ -104,7 +104,7 @@ fn a_project_is_never_written_over() {
     fs::write(dir.path().join(FILE_NAME), "version: 1\n").unwrap();
     let error = init(dir.path(), Template::Demo).unwrap_err();
     assert!(
-        matches!(&error, Error::Usage(message) if message.contains("headwater init DIR")),
+        matches!(&error, Error::Usage(message) if message.contains("name another folder")),
         "{error}"
     );
     assert_eq!(fs::read_to_string(dir.path().join(FILE_NAME)).unwrap(), "version: 1\n");

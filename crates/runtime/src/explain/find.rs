@@ -115,7 +115,8 @@ pub(super) async fn links(engine: &Engine, ids: &HashSet<String>) -> Result<Vec<
         found.extend(ids.iter().filter_map(|id| links.remove(id)));
     }
     found.sort_by(|one, two| (&one.sink, one.pushed_at).cmp(&(&two.sink, two.pushed_at)));
-    let link = |link: headwater_store::CrmLink| Link { sink: link.sink, remote_id: link.remote_id, pushed_at: instant(link.pushed_at) };
+    let link =
+        |link: headwater_store::CrmLink| Link { sink: link.sink, remote_id: link.remote_id, pushed_at: instant(link.pushed_at) };
     Ok(found.into_iter().map(link).collect())
 }
 
@@ -136,7 +137,10 @@ async fn unknown(engine: &Engine, who: &str, by: &str) -> Result<Error> {
             "this is neither an e-mail address nor an id that a prospect, a lead or a record in a sink has",
             "give an e-mail address, a prospect id (prs_…), a lead id (led_…), or the id that a sink's record has there",
         ),
-        _ => ("nobody is known by this id", "`headwater query \"SELECT prospect_id, full_name FROM prospect LIMIT 20\"` shows some who are"),
+        _ => (
+            "nobody is known by this id",
+            "`headwater query \"SELECT prospect_id, full_name FROM prospect LIMIT 20\"` shows some who are",
+        ),
     };
     Ok(Error::NotFound { what: what.to_owned(), hint: hint.to_owned() })
 }

@@ -115,8 +115,10 @@ impl<'a> Person<'a> {
         let record_ids: HashSet<String> = each(&current).map(|row| row.word("record_id")).collect::<Result<_>>()?;
         let columns = ["record_id", "place", "received_at"];
         let records = matching(self.snapshot, &tables::SOURCE_RECORD, &columns, "record_id", &record_ids)?;
-        let records: HashMap<String, Row<'_>> = each(&records).map(|row| Ok((row.word("record_id")?, row))).collect::<Result<_>>()?;
-        let current: HashMap<String, Row<'_>> = each(&current).map(|row| Ok((row.word("lead_id")?, row))).collect::<Result<_>>()?;
+        let records: HashMap<String, Row<'_>> =
+            each(&records).map(|row| Ok((row.word("record_id")?, row))).collect::<Result<_>>()?;
+        let current: HashMap<String, Row<'_>> =
+            each(&current).map(|row| Ok((row.word("lead_id")?, row))).collect::<Result<_>>()?;
         let mut leads = Vec::new();
         for link in each(&self.identity) {
             let lead_id = link.word("lead_id")?;
@@ -165,7 +167,8 @@ impl<'a> Person<'a> {
 
     pub(super) fn engagements(&self) -> Result<Vec<Engagement>> {
         let columns = ["engagement_id", "kind", "occurred_at"];
-        let rows = latest(matching(self.snapshot, &tables::ENGAGEMENT, &columns, "engagement_id", &self.facts())?, "engagement_id")?;
+        let rows =
+            latest(matching(self.snapshot, &tables::ENGAGEMENT, &columns, "engagement_id", &self.facts())?, "engagement_id")?;
         let mut kinds: BTreeMap<String, (u64, Option<Timestamp>)> = BTreeMap::new();
         for row in each(&rows) {
             let (count, last) = kinds.entry(row.word("kind")?).or_default();
@@ -272,8 +275,12 @@ impl<'a> Person<'a> {
 
 /// The fields of a push, each with what stood there before.
 fn pushed(fields: Option<&str>, before: Option<&str>) -> Vec<Pushed> {
-    let object = |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok()).unwrap_or_default();
+    let object =
+        |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok()).unwrap_or_default();
     let before = object(before);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    object(fields).iter().map(|(field, after)| Pushed { field: field.clone(), before: text(before.get(field)), after: text(Some(after)) }).collect()
+    object(fields)
+        .iter()
+        .map(|(field, after)| Pushed { field: field.clone(), before: text(before.get(field)), after: text(Some(after)) })
+        .collect()
 }

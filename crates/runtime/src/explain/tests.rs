@@ -23,7 +23,8 @@ async fn ada() -> World {
             ],
         )
         .await;
-    let lead = |id, record, email| [("lead_id", id), ("record_id", record), ("email", email), ("source", "list"), ("stream", "records")];
+    let lead =
+        |id, record, email| [("lead_id", id), ("record_id", record), ("email", email), ("source", "list"), ("stream", "records")];
     world
         .put(
             &tables::LEAD,
@@ -37,20 +38,53 @@ async fn ada() -> World {
     // A later version of the first lead: the address changed, the old one still finds her.
     world.put(&tables::LEAD, &[&lead("led_1", "rec_1b", "office@example.com")]).await;
     world.put(&tables::SOURCE_RECORD, &[&[("record_id", "rec_1b"), ("place", "list.csv:7"), ("received_at", "5")]]).await;
-    let link = |lead, prospect, to| [("lead_id", lead), ("prospect_id", prospect), ("joined_to", to), ("evidence", "email"), ("method", "exact"), ("score", "1")];
+    let link = |lead, prospect, to| {
+        [
+            ("lead_id", lead),
+            ("prospect_id", prospect),
+            ("joined_to", to),
+            ("evidence", "email"),
+            ("method", "exact"),
+            ("score", "1"),
+        ]
+    };
     let first = [("lead_id", "led_1"), ("prospect_id", "prs_ada"), ("method", "exact"), ("score", "1")];
     world.put(&tables::IDENTITY_LINK, &[&link("led_2", "prs_ada", "led_1"), &first, &link("led_3", "prs_bram", "led_9")]).await;
-    let field = |value, won, rule| [("prospect_id", "prs_ada"), ("field", "email"), ("value", value), ("is_winner", won), ("rule", rule), ("source", "list")];
-    world.put(&tables::PROSPECT_FIELD, &[&field("ada@work.example", "false", "newer"), &field("ada@example.com", "true", "newer")]).await;
-    world.put(&tables::FACT_LINK, &[&[("fact_id", "cnv_1"), ("kind", "conversion"), ("prospect_id", "prs_ada"), ("matched_on", "email")]]).await;
-    world.put(&tables::CONVERSION, &[&[("conversion_id", "cnv_1"), ("kind", "order"), ("value", "80"), ("currency", "EUR")]]).await;
-    let credit = |model, channel, share| [("model", model), ("conversion_id", "cnv_1"), ("channel", channel), ("share", share), ("value", "40")];
-    world.put(&tables::CREDIT, &[&credit("linear", "email", "0.5"), &credit("linear", "list", "0.5"), &credit("last", "email", "1")]).await;
+    let field = |value, won, rule| {
+        [("prospect_id", "prs_ada"), ("field", "email"), ("value", value), ("is_winner", won), ("rule", rule), ("source", "list")]
+    };
+    world
+        .put(&tables::PROSPECT_FIELD, &[&field("ada@work.example", "false", "newer"), &field("ada@example.com", "true", "newer")])
+        .await;
+    world
+        .put(
+            &tables::FACT_LINK,
+            &[&[("fact_id", "cnv_1"), ("kind", "conversion"), ("prospect_id", "prs_ada"), ("matched_on", "email")]],
+        )
+        .await;
+    world
+        .put(&tables::CONVERSION, &[&[("conversion_id", "cnv_1"), ("kind", "order"), ("value", "80"), ("currency", "EUR")]])
+        .await;
+    let credit = |model, channel, share| {
+        [("model", model), ("conversion_id", "cnv_1"), ("channel", channel), ("share", share), ("value", "40")]
+    };
+    world
+        .put(
+            &tables::CREDIT,
+            &[&credit("linear", "email", "0.5"), &credit("linear", "list", "0.5"), &credit("last", "email", "1")],
+        )
+        .await;
     let fields = r#"{"mail":"ada@example.com","stage":"customer"}"#;
     world
         .put(
             &tables::DELIVERY,
-            &[&[("sink", "crm"), ("prospect_id", "prs_old"), ("outcome", "updated"), ("fields", fields), ("before", r#"{"mail":"old@example.com","stage":null}"#)]],
+            &[&[
+                ("sink", "crm"),
+                ("prospect_id", "prs_old"),
+                ("outcome", "updated"),
+                ("fields", fields),
+                ("before", r#"{"mail":"old@example.com","stage":null}"#),
+            ]],
         )
         .await;
     let mut commit = world.engine.store.commit("run_1", 1);
@@ -94,15 +128,24 @@ async fn everything_known_of_a_person_is_told_with_its_reason() {
     let email = &found.fields[0];
     assert_eq!(email.winner.as_ref().unwrap().value, "ada@example.com");
     assert_eq!(email.losers.iter().map(|loser| loser.value.as_str()).collect::<Vec<_>>(), ["ada@work.example"]);
-    let leads: Vec<_> = found.leads.iter().map(|lead| (lead.lead_id.as_str(), lead.joined_to.as_deref(), lead.place.as_deref(), lead.versions)).collect();
+    let leads: Vec<_> = found
+        .leads
+        .iter()
+        .map(|lead| (lead.lead_id.as_str(), lead.joined_to.as_deref(), lead.place.as_deref(), lead.versions))
+        .collect();
     assert_eq!(leads, [("led_1", None, Some("list.csv:7"), 2), ("led_2", Some("led_1"), None, 1)]);
     let order = &found.conversions[0];
     assert_eq!((order.value.as_deref(), order.matched_on.as_str()), (Some("80.00"), "email"));
     assert_eq!((order.credits["linear"].len(), order.credits["last"].len()), (2, 1));
     assert_eq!(found.links[0].remote_id, "4711");
     let pushed = &found.deliveries[0];
-    let fields: Vec<_> = pushed.fields.iter().map(|field| (field.field.as_str(), field.before.as_deref(), field.after.as_deref())).collect();
-    assert_eq!(fields, [("mail", Some("old@example.com"), Some("ada@example.com")), ("stage", None, Some("customer"))], "pushed under an id merged since");
+    let fields: Vec<_> =
+        pushed.fields.iter().map(|field| (field.field.as_str(), field.before.as_deref(), field.after.as_deref())).collect();
+    assert_eq!(
+        fields,
+        [("mail", Some("old@example.com"), Some("ada@example.com")), ("stage", None, Some("customer"))],
+        "pushed under an id merged since"
+    );
 }
 
 #[tokio::test]

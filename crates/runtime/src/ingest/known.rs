@@ -4,7 +4,7 @@
 //! searches a handful of neighbours. What this run adds is kept in a small table until it is committed, then merged in.
 
 use arrow::array::{Array, Int64Array};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use headwater_model::conform::RowHash;
 use headwater_model::tables::SOURCE_RECORD;
 use headwater_store::Snapshot;
@@ -36,6 +36,8 @@ pub(super) struct Known {
     index: Vec<usize>,
     /// What came since the last commit.
     fresh: HashMap<u64, u64>,
+    /// Records that came in this run and that the lake still has no version of: what came of them was refused.
+    untaken: HashSet<u64>,
 }
 
 impl Known {
@@ -56,7 +58,7 @@ impl Known {
         settled.reverse();
         settled.dedup_by_key(|(identity, _)| *identity);
         settled.reverse();
-        let mut known = Self { settled, index: Vec::new(), fresh: HashMap::new() };
+        let mut known = Self { settled, index: Vec::new(), fresh: HashMap::new(), untaken: HashSet::new() };
         known.reindex();
         Ok(known)
     }
@@ -73,7 +75,12 @@ impl Known {
             },
         };
         self.fresh.insert(identity, hash.content);
-        if before.is_some() { Seen::Changed } else { Seen::New }
+        if before.is_some() && !self.untaken.remove(&identity) { Seen::Changed } else { Seen::New }
+    }
+
+    /// Notes that of these new records, given by what the lake keeps of their identity, nothing was taken.
+    pub(super) fn leave(&mut self, identities: impl Iterator<Item = i64>) {
+        self.untaken.extend(identities.map(i64::cast_unsigned));
     }
 
     /// Merges what came since the last commit into what is known.
@@ -129,7 +136,7 @@ mod tests {
     }
 
     fn empty() -> Known {
-        let mut known = Known { settled: Vec::new(), index: Vec::new(), fresh: HashMap::new() };
+        let mut known = Known { settled: Vec::new(), index: Vec::new(), fresh: HashMap::new(), untaken: HashSet::new() };
         known.reindex();
         known
     }
@@ -144,6 +151,16 @@ mod tests {
         assert_eq!(known.see(&hash(7, 2)), Seen::Changed);
         known.settle();
         assert_eq!(known.see(&hash(7, 1)), Seen::Changed, "going back to what it said before is a change");
+    }
+
+    #[test]
+    fn a_record_whose_first_version_was_refused_is_new_until_one_is_taken() {
+        let mut known = empty();
+        assert_eq!(known.see(&hash(7, 1)), Seen::New);
+        known.leave([7].into_iter());
+        known.settle();
+        assert_eq!(known.see(&hash(7, 2)), Seen::New);
+        assert_eq!(known.see(&hash(7, 3)), Seen::Changed);
     }
 
     #[test]

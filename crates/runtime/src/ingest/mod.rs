@@ -10,7 +10,7 @@ mod stage;
 
 use futures::StreamExt;
 use headwater_model::checkpoint::Checkpoint;
-use headwater_model::conform::{Conformer, Context, Keep, RowHash};
+use headwater_model::conform::{ConformError, Conformer, Context, Keep, RowHash};
 use headwater_model::instant::{self, DateStyle};
 use headwater_model::mapping::{FieldRule, Mapping, Origin, Role};
 use headwater_model::page::Page;
@@ -28,29 +28,49 @@ use crate::intake;
 use crate::project::{SourceEntry, nearest};
 use crate::sync::SyncOptions;
 use known::{Known, Seen};
-use stage::Stage;
+use stage::{Conformed, Stage};
 
 /// What the keys of this stage's cursors begin with.
 pub(crate) const CURSOR_PREFIX: &str = "ingest";
 
-/// Reads every stream of one source to its end.
+/// Reads every stream of one source to its end, and counts in `total` what became of the rows.
 ///
 /// # Errors
-/// When the source, its settings or the store stop it; what was committed stays.
-pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, options: &SyncOptions) -> Result<Buckets> {
+/// When the source, its settings or the store stop it; what was committed stays, and is counted.
+pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, options: &SyncOptions, total: &mut Buckets) -> Result<()> {
     let source = engine.source(entry)?;
     let fail = |error| Error::connection(&entry.name, None, error);
-    let mut total = Buckets::default();
-    for spec in source.streams().await.map_err(fail)? {
-        let wanted = &entry.section.streams;
+    let specs = engine.unless_told(source.streams()).await?.map_err(fail)?;
+    let wanted = &entry.section.streams;
+    check_streams(entry, &specs)?;
+    for spec in specs {
         if wanted.is_empty() || wanted.contains(&spec.name) {
-            total += stream(engine, entry, source.as_ref(), &spec, run_id, options).await?;
+            stream(engine, entry, source.as_ref(), &spec, run_id, options, total).await?;
         }
     }
     if !options.dry_run {
         stage::whole_cost(engine, entry, run_id).await?;
     }
-    Ok(total)
+    Ok(())
+}
+
+/// Checks that the source has the streams that the project wants of it.
+///
+/// # Errors
+/// For the first that there is not, with file and line.
+pub fn check_streams(entry: &SourceEntry, specs: &[StreamSpec]) -> Result<()> {
+    let names = || specs.iter().map(|spec| spec.name.as_str());
+    for (index, wanted) in entry.section.streams.iter().enumerate() {
+        if !names().any(|name| name == wanted) {
+            let complaint = entry.error(&format!("streams[{index}]"), format!("the source has no stream `{wanted}`"));
+            let help = match nearest(wanted, names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its streams are: {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(complaint.help(help).into());
+        }
+    }
+    Ok(())
 }
 
 /// The role, mapping and context under which a stream of a source is conformed.
@@ -58,6 +78,19 @@ pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, options:
 /// # Errors
 /// When the project's rules for the source do not fit it, with file and line.
 pub fn conformer(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result<Conformer> {
+    let (role, mapping) = mapping(entry, spec)?;
+    let context = context(entry, spec, run_id)?;
+    Conformer::new(role, &mapping, context).map_err(|error| match error {
+        ConformError::UnknownFormat { field, format, expected } => {
+            let complaint = entry.error(&format!("map.{field}.format"), format!("`{format}` is not a format of `{field}`"));
+            complaint.help(format!("write {expected}")).into()
+        }
+        other @ (ConformError::UnknownField { .. } | ConformError::Arrow(_)) => entry.error("map", other.to_string()).into(),
+    })
+}
+
+/// What the records of a stream are, and which of their fields become which of ours: the connector's rules under the project's.
+pub(crate) fn mapping(entry: &SourceEntry, spec: &StreamSpec) -> Result<(Role, Mapping)> {
     let role = entry.section.role.unwrap_or(spec.role);
     let user = Mapping(entry.section.map.iter().map(|(ours, rule)| (ours.clone(), rule.0.clone())).collect());
     check_map(entry, spec, role, &user)?;
@@ -65,8 +98,7 @@ pub fn conformer(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result
     let mut mapping = spec.mapping.clone();
     // One table of header names serves every role; what this role has no field for is not mapped.
     mapping.0.retain(|field, _| known.contains(&field.as_str()));
-    let context = context(entry, spec, run_id)?;
-    Conformer::new(role, &mapping.overlaid(&user), context).map_err(|error| entry.error("map", error.to_string()).into())
+    Ok((role, mapping.overlaid(&user)))
 }
 
 fn check_map(entry: &SourceEntry, spec: &StreamSpec, role: Role, user: &Mapping) -> Result<()> {
@@ -103,7 +135,7 @@ fn context(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result<Conte
     let dates = DateStyle { format: section.dates.as_ref().and_then(|dates| dates.format.clone()), zone };
     let at = |key: &str, text: Option<&String>| -> Result<Option<i64>> {
         let style = DateStyle { format: None, zone: dates.zone.clone() };
-        text.map(|text| instant::parse(text, &style).map_err(|error| entry.error(key, error.to_string()).into())).transpose()
+        text.map(|text| instant::parse(text, &style).map_err(|_| entry.error(key, "not a day or instant").help("write it as 2026-10-03").into())).transpose()
     };
     let basis = section.basis.as_ref();
     Ok(Context {
@@ -138,7 +170,8 @@ async fn stream(
     spec: &StreamSpec,
     run_id: &str,
     options: &SyncOptions,
-) -> Result<Buckets> {
+    total: &mut Buckets,
+) -> Result<()> {
     let conformer = conformer(entry, spec, run_id)?;
     let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
     let cursor = engine.store.cursor(&key).await?;
@@ -155,34 +188,14 @@ async fn stream(
         known: None,
         stage: Stage::new(engine, entry, spec, run_id),
         buckets: Buckets::default(),
+        committed: Buckets::default(),
         dry_run: options.dry_run,
         key,
         sequence: cursor.map(|cursor| cursor.sequence),
     };
-    let fail = |error| Error::connection(&entry.name, Some(&spec.name), error);
-    let mut events = source.read(spec, from).await.map_err(fail)?;
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = engine.cancel.cancelled() => return Err(Error::Interrupted),
-            event = events.next() => event,
-        };
-        match event.transpose().map_err(fail)? {
-            Some(SourceEvent::Page(page)) => reader.page(&page).await?,
-            Some(SourceEvent::Checkpoint(checkpoint)) => {
-                reader.commit(Some(&checkpoint)).await?;
-                if !options.dry_run {
-                    source.acknowledge(spec, &checkpoint).await.map_err(fail)?;
-                }
-            }
-            None => break,
-        }
-    }
-    reader.commit(None).await?;
-    let buckets = reader.buckets;
-    buckets.check(&entry.name)?;
-    info!(connection = entry.name, stream = spec.name, read = buckets.read, accepted = buckets.accepted, "stream read to its end");
-    Ok(buckets)
+    let read = reader.read(source, from).await;
+    *total += reader.committed;
+    read
 }
 
 struct Reader<'a> {
@@ -195,6 +208,8 @@ struct Reader<'a> {
     known: Option<Known>,
     stage: Stage<'a>,
     buckets: Buckets,
+    /// The part of them that nothing can take back any more.
+    committed: Buckets,
     /// Whether everything is decided and nothing is written.
     dry_run: bool,
     key: String,
@@ -202,6 +217,29 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Follows the stream to its end.
+    async fn read(&mut self, source: &dyn Source, from: Option<Checkpoint>) -> Result<()> {
+        let (engine, entry, spec) = (self.engine, self.entry, self.spec);
+        let fail = |error| Error::connection(&entry.name, Some(&spec.name), error);
+        let mut events = engine.unless_told(source.read(spec, from)).await?.map_err(fail)?;
+        while let Some(event) = engine.unless_told(events.next()).await? {
+            match event.map_err(fail)? {
+                SourceEvent::Page(page) => self.page(&page).await?,
+                SourceEvent::Checkpoint(checkpoint) => {
+                    self.commit(Some(&checkpoint)).await?;
+                    if !self.dry_run {
+                        source.acknowledge(spec, &checkpoint).await.map_err(fail)?;
+                    }
+                }
+            }
+        }
+        self.commit(None).await?;
+        let Buckets { read, accepted, .. } = self.buckets;
+        self.buckets.check(&entry.name)?;
+        info!(connection = entry.name, stream = spec.name, read, accepted, "stream read to its end");
+        Ok(())
+    }
+
     async fn page(&mut self, page: &Page) -> Result<()> {
         page.validate().map_err(|error| Error::Internal(format!("source {}: {error}", self.entry.name)))?;
         if let Some((done, of)) = page.progress {
@@ -219,7 +257,8 @@ impl Reader<'_> {
         if keep.rows.is_empty() {
             return Ok(());
         }
-        self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut self.buckets)?;
+        let Conformed { refused: _, left } = self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut self.buckets)?;
+        known.leave(left.into_iter());
         Ok(())
     }
 
@@ -227,6 +266,7 @@ impl Reader<'_> {
     async fn commit(&mut self, checkpoint: Option<&Checkpoint>) -> Result<()> {
         if self.dry_run {
             self.stage.discard();
+            self.committed = self.buckets;
             return Ok(());
         }
         let mut commit = self.engine.store.commit(&self.stage.run_id, self.engine.clock().now_us());
@@ -241,9 +281,12 @@ impl Reader<'_> {
                 commit.ledger(op);
             }
         } else if !staged {
+            // What is counted since the last commit is rows that say nothing new.
+            self.committed = self.buckets;
             return Ok(());
         }
         commit.execute().await?;
+        self.committed = self.buckets;
         if let Some(known) = &mut self.known {
             known.settle();
         }

@@ -10,7 +10,7 @@ use headwater_sdk::StreamSpec;
 use headwater_store::{Commit, Snapshot};
 
 use super::known::Known;
-use super::stage::{Stage, quarantine_id};
+use super::stage::{Conformed, Stage, quarantine_id};
 use super::{Buckets, conformer, sort};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -44,7 +44,13 @@ pub(crate) struct Offer<'a> {
 }
 
 impl<'a> Offer<'a> {
-    pub(crate) async fn new(engine: &'a Engine, snapshot: &Snapshot, entry: &'a SourceEntry, spec: &'a StreamSpec, run_id: &str) -> Result<Self> {
+    pub(crate) async fn new(
+        engine: &'a Engine,
+        snapshot: &Snapshot,
+        entry: &'a SourceEntry,
+        spec: &'a StreamSpec,
+        run_id: &str,
+    ) -> Result<Self> {
         Ok(Self {
             entry,
             spec,
@@ -86,7 +92,7 @@ impl<'a> Offer<'a> {
         if keep.rows.is_empty() {
             return Ok(Offered::Unchanged);
         }
-        let refused = self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut buckets)?;
+        let Conformed { refused, left: _ } = self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut buckets)?;
         buckets.check(&self.entry.name)?;
         Ok(match refused.first() {
             Some(row) => Offered::Refused(quarantine_id(&self.entry.name, &self.spec.name, row)),

@@ -28,6 +28,14 @@ use crate::project::SourceEntry;
 /// The longest raw record kept beside a refusal, in bytes; the start of it is what a person needs to find it.
 const MAX_QUARANTINED_RAW: usize = 64 * 1024;
 
+/// What became of the kept rows of a page.
+pub(super) struct Conformed {
+    /// Those that were refused.
+    pub(super) refused: Vec<Refused>,
+    /// New records, by what the lake keeps of their identity, of which nothing was taken.
+    pub(super) left: Vec<i64>,
+}
+
 /// The files of one batch.
 pub(super) struct Stage<'a> {
     engine: &'a Engine,
@@ -74,7 +82,7 @@ impl<'a> Stage<'a> {
         self.writers.clear();
     }
 
-    /// Conforms the kept rows of a page and stages what became of them; those it refused.
+    /// Conforms the kept rows of a page and stages what became of them.
     pub(super) fn conform(
         &mut self,
         conformer: &Conformer,
@@ -83,34 +91,35 @@ impl<'a> Stage<'a> {
         fresh: &[bool],
         screen: &Screen,
         buckets: &mut Buckets,
-    ) -> Result<Vec<Refused>> {
+    ) -> Result<Conformed> {
         let now = self.engine.clock().now_us();
-        let (accepted, refused, suppressed) = match conformer.role() {
+        let new = New::of(keep, fresh);
+        let (record, refused, suppressed) = match conformer.role() {
             Role::Leads | Role::Touches => {
                 let leads = conformer.leads(page, keep, screen, now)?;
-                let count = (leads.lead.num_rows(), leads.refused, leads.suppressed);
-                self.leads(&leads.lead, &leads.record, &leads.touch, &fresh_ids(keep, fresh))?;
-                count
+                self.leads(&leads.lead, &leads.record, &leads.touch, &new)?;
+                (leads.record, leads.refused, leads.suppressed)
             }
             role @ (Role::Engagements | Role::Conversions | Role::Costs) => {
                 let facts = conformer.facts(page, keep, screen, now)?;
                 self.write(table_of(role), &facts.rows)?;
                 self.write(&tables::SOURCE_RECORD, &facts.record)?;
-                (facts.rows.num_rows(), facts.refused, facts.suppressed)
+                (facts.record, facts.refused, facts.suppressed)
             }
         };
         self.refuse(&refused)?;
-        buckets.accepted += u64::try_from(accepted).unwrap_or(u64::MAX);
+        buckets.accepted += u64::try_from(record.num_rows()).unwrap_or(u64::MAX);
         buckets.quarantined += u64::try_from(refused.len()).unwrap_or(u64::MAX);
         buckets.suppressed += suppressed;
-        Ok(refused)
+        let left = if record.num_rows() == keep.rows.len() { Vec::new() } else { new.left(&record)? };
+        Ok(Conformed { refused, left })
     }
 
-    fn leads(&mut self, lead: &RecordBatch, record: &RecordBatch, touch: &TouchColumns, fresh: &Fresh) -> Result<()> {
+    fn leads(&mut self, lead: &RecordBatch, record: &RecordBatch, touch: &TouchColumns, new: &New) -> Result<()> {
         self.write(&tables::LEAD, lead)?;
         self.write(&tables::SOURCE_RECORD, record)?;
         let touches = self.touches(lead, touch)?;
-        let first = fresh.mask(record)?;
+        let first = new.first_versions(record)?;
         self.write(&tables::TOUCH, &filter_record_batch(&touches, &first)?)?;
         if let Some(consents) = consents(lead, &self.entry.name, &self.run_id)? {
             self.write(&tables::CONSENT, &consents)?;
@@ -223,23 +232,43 @@ pub(crate) fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringA
     column.ok_or_else(|| Error::Internal(format!("a batch has no text column {name}")))
 }
 
-/// The records that the lake has no earlier version of, by what the lake keeps of their identity.
-struct Fresh(hashbrown::HashSet<i64>, usize);
-
-fn fresh_ids(keep: &Keep, fresh: &[bool]) -> Fresh {
-    let new = keep.hashes.iter().zip(fresh).filter(|(_, fresh)| **fresh).map(|(hash, _)| hash.identity_hash());
-    Fresh(new.collect(), keep.hashes.len())
+/// The records that the lake has no earlier version of, by what it keeps of their identity.
+struct New {
+    identities: hashbrown::HashSet<i64>,
+    /// Whether every kept row is a record of its own that the lake does not have.
+    all: bool,
 }
 
-impl Fresh {
-    fn mask(&self, record: &RecordBatch) -> Result<BooleanArray> {
-        if self.0.len() == self.1 {
+impl New {
+    fn of(keep: &Keep, fresh: &[bool]) -> Self {
+        let new = keep.hashes.iter().zip(fresh).filter(|(_, fresh)| **fresh).map(|(hash, _)| hash.identity_hash());
+        let identities: hashbrown::HashSet<i64> = new.collect();
+        let all = identities.len() == keep.hashes.len();
+        Self { identities, all }
+    }
+
+    /// Which rows are the first version of their record to be taken.
+    fn first_versions(&self, record: &RecordBatch) -> Result<BooleanArray> {
+        if self.all {
             return Ok(BooleanArray::from(vec![true; record.num_rows()]));
         }
-        let identity = record.column_by_name("identity_hash").and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-        let identity = identity.ok_or_else(|| Error::Internal("source_record has no identity_hash".to_owned()))?;
-        Ok(identity.values().iter().map(|identity| Some(self.0.contains(identity))).collect())
+        let mut awaited = self.identities.clone();
+        Ok(identities(record)?.values().iter().map(|identity| Some(awaited.remove(identity))).collect())
     }
+
+    /// The new records of which `record` has no version.
+    fn left(&self, record: &RecordBatch) -> Result<Vec<i64>> {
+        let mut left = self.identities.clone();
+        identities(record)?.values().iter().for_each(|identity| {
+            left.remove(identity);
+        });
+        Ok(left.into_iter().collect())
+    }
+}
+
+fn identities(record: &RecordBatch) -> Result<&Int64Array> {
+    let column = record.column_by_name("identity_hash").and_then(|column| column.as_any().downcast_ref());
+    column.ok_or_else(|| Error::Internal("source_record has no identity_hash".to_owned()))
 }
 
 /// The channels of a stream's rows. Rows of a source say few different things, so each combination is classified once.

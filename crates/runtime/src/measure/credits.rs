@@ -12,6 +12,7 @@ use headwater_store::{Snapshot, StagedFiles, TableWriter};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::project::nearest;
 use crate::rows::{amounts, at, instants, latest, load, text};
 
 /// The channel of a conversion that no touch explains.
@@ -23,9 +24,12 @@ const ROWS_AT_ONCE: usize = 16_384;
 pub(crate) fn models(engine: &Engine) -> Result<Vec<Model>> {
     let names = &engine.project.file.attribution.models;
     let parse = |(index, name): (usize, &String)| {
-        name.parse::<Model>().map_err(|error| {
-            let complaint = engine.project.error(&format!("attribution.models[{index}]"), error.to_string());
-            Error::from(complaint.help(format!("there are: {AVAILABLE}")))
+        name.parse::<Model>().map_err(|_| {
+            let complaint = engine.project.error(&format!("attribution.models[{index}]"), format!("there is no attribution model `{name}`"));
+            Error::from(complaint.help(match nearest(name, AVAILABLE.split(", ")) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {AVAILABLE}"),
+            }))
         })
     };
     let models: Vec<Model> = names.iter().enumerate().map(parse).collect::<Result<_>>()?;
@@ -64,7 +68,7 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     let facts = load(snapshot, &tables::FACT_LINK, &["fact_id", "kind", "prospect_id"])?;
     let owners = owners(&facts)?;
     let batches = latest(
-        load(snapshot, &tables::CONVERSION, &["conversion_id", "value", "currency", "occurred_at"])?,
+        load(snapshot, &tables::CONVERSION, &["conversion_id", "kind", "value", "currency", "occurred_at"])?,
         "conversion_id",
     )?;
     let conversions = conversions(&batches, &owners)?;
@@ -124,17 +128,22 @@ fn owners(facts: &[RecordBatch]) -> Result<HashMap<&str, &str>> {
 fn conversions<'a>(batches: &'a [RecordBatch], owners: &HashMap<&'a str, &'a str>) -> Result<Vec<Conversion<'a>>> {
     let mut out = Vec::new();
     for batch in batches {
-        let (id, currency) = (text(batch, "conversion_id")?, text(batch, "currency")?);
+        let (id, kind, currency) = (text(batch, "conversion_id")?, text(batch, "kind")?, text(batch, "currency")?);
         let (value, when) = (amounts(batch, "value")?, instants(batch, "occurred_at")?);
         out.extend((0..batch.num_rows()).map(|row| Conversion {
             id: id.value(row),
             prospect: owners.get(id.value(row)).copied(),
             at_us: when.value(row),
-            amount: value.is_valid(row).then(|| value.value(row)),
+            amount: value.is_valid(row).then(|| signed(kind.value(row), value.value(row))),
             currency: at(currency, row),
         }));
     }
     Ok(out)
+}
+
+/// A refund takes away, whatever its sign in the source.
+pub(super) fn signed(kind: &str, amount: i128) -> i128 {
+    if kind == "refund" { -amount.abs() } else { amount }
 }
 
 /// The prospect of each lead, for the prospects that converted: nobody else's touches earn credit.

@@ -19,6 +19,7 @@ pub(crate) use sources::{counts as source_counts, settings as source_settings};
 
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::ingest::Buckets;
 
 /// The cursor of this stage.
 const CURSOR: &str = "measure";
@@ -48,23 +49,29 @@ pub struct MeasureCounts {
     pub worked: bool,
 }
 
-/// Computes credits and scorecards.
+/// Computes credits and scorecards. `taken` is what became of the rows of this run so far: of suppressed people the lake keeps nothing
+/// that could be counted.
 ///
 /// # Errors
 /// When the lake cannot be read or written, or the project names a model there is not.
-pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<MeasureCounts> {
+pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets>, force: bool) -> Result<MeasureCounts> {
     let models = models(engine)?;
     let snapshot = engine.store.snapshot().await?;
     let now = engine.clock().now_us();
     let state = state_of(engine, &snapshot, now);
     let cursor = engine.store.cursor(CURSOR).await?;
-    if !force && cursor.as_ref().is_some_and(|cursor| cursor.value == state) {
+    let suppressed = taken.values().any(|buckets| buckets.suppressed > 0);
+    if !force && !suppressed && cursor.as_ref().is_some_and(|cursor| cursor.value == state) {
         return Ok(MeasureCounts::default());
     }
     engine.stop_if_told()?;
     engine.progress.tell("measure", 0, None);
     let credited = credits::write(engine, &snapshot, &models)?;
-    let runs = engine.store.list_runs(sources::RUNS_READ).await?;
+    let mut runs = engine.store.list_runs(sources::RUNS_READ).await?;
+    if let Some(present) = runs.iter_mut().find(|run| run.run_id == run_id) {
+        // Its own counts are noted only when it ends.
+        present.counts = json!({ "sources": taken });
+    }
     let (cards, count) = sources::write(engine, &snapshot, &runs, now)?;
     engine.stop_if_told()?;
     let mut commit = engine.store.commit(run_id, now);

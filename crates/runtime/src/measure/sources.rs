@@ -14,8 +14,10 @@ use headwater_model::{money, tables};
 use headwater_store::{Run, Snapshot, StagedFiles};
 use rust_decimal::Decimal;
 
+use super::credits::signed;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::sync::DRY_RUN;
 use crate::rows::{amounts, at, at_instant, booleans, instants, latest, load, text};
 
 /// How many past runs are read for what they counted and the lake does not keep: rows of suppressed people.
@@ -71,7 +73,7 @@ struct Appearance {
 
 /// What each source with leads brought.
 pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us: i64) -> Result<Vec<SourceCounts>> {
-    let required = required(engine)?;
+    let required = &engine.project.file.measures.required_fields;
     let people = people(snapshot)?;
     let links = load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
     let mut prospect_of: HashMap<&str, &str> = HashMap::new();
@@ -79,13 +81,13 @@ pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us:
         let (lead, prospect) = (text(batch, "lead_id")?, text(batch, "prospect_id")?);
         prospect_of.extend((0..batch.num_rows()).map(|row| (lead.value(row), prospect.value(row))));
     }
-    let leads = leads(snapshot, &required)?;
+    let leads = leads(snapshot, required)?;
     let mut of: BTreeMap<&str, (SourceCounts, HashMap<&str, Appearance>)> = BTreeMap::new();
     for batch in &leads {
         let source = text(batch, "source")?;
         for row in 0..batch.num_rows() {
             let (counts, persons) = of.entry(source.value(row)).or_default();
-            let valid_email = count_lead(counts, batch, row, &required)?;
+            let valid_email = count_lead(counts, batch, row, required)?;
             let first_at = at_instant(instants(batch, "created_at")?, row).unwrap_or(instants(batch, "observed_at")?.value(row));
             if let Some(prospect) = prospect_of.get(text(batch, "lead_id")?.value(row)) {
                 let seen = persons.entry(prospect).or_insert(Appearance { first_at, valid_email });
@@ -101,22 +103,14 @@ pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us:
         name.clone_into(&mut counts.source);
         counts.channel = channels.get(name).cloned().unwrap_or_default();
         counts.quarantined = refused.get(name).copied().unwrap_or_default();
-        counts.suppressed = runs.iter().filter_map(|run| run.counts.pointer(&format!("/sources/{name}/suppressed"))?.as_u64()).sum();
+        let took = runs.iter().filter(|run| run.command != DRY_RUN);
+        counts.suppressed = took.filter_map(|run| run.counts.pointer(&format!("/sources/{name}/suppressed"))?.as_u64()).sum();
         counts.received = counts.accepted + counts.quarantined + counts.suppressed;
         counts.cost = costs.get(name).cloned().unwrap_or_default();
         count_people(&mut counts, &persons, &people, now_us);
         counts
     });
     Ok(finished.collect())
-}
-
-fn required(engine: &Engine) -> Result<Vec<String>> {
-    let fields = engine.project.file.measures.required_fields.clone();
-    let known = tables::LEAD.columns;
-    match fields.iter().find(|field| !known.iter().any(|column| column.name == **field)) {
-        Some(unknown) => Err(engine.project.error("measures.required_fields", format!("a lead has no field `{unknown}`")).into()),
-        None => Ok(fields),
-    }
 }
 
 fn leads(snapshot: &Snapshot, required: &[String]) -> Result<Vec<RecordBatch>> {
@@ -223,7 +217,7 @@ fn people(snapshot: &Snapshot) -> Result<HashMap<String, Person>> {
         let (value, when) = (amounts(&batch, "value")?, instants(&batch, "occurred_at")?);
         for row in (0..batch.num_rows()).filter(|row| value.is_valid(*row)) {
             let Some(person) = owner.get(id.value(row)).and_then(|prospect| people.get_mut(prospect)) else { continue };
-            let amount = if kind.value(row) == "refund" { -value.value(row).abs() } else { value.value(row) };
+            let amount = signed(kind.value(row), value.value(row));
             person.conversions.push((when.value(row), amount, at(currency, row).unwrap_or_default().to_owned()));
         }
     }
@@ -257,9 +251,9 @@ fn channels(snapshot: &Snapshot) -> Result<BTreeMap<String, String>> {
 fn refused(snapshot: &Snapshot) -> Result<HashMap<String, u64>> {
     let mut seen: HashSet<String> = HashSet::new();
     let mut refused: HashMap<String, u64> = HashMap::new();
-    for batch in load(snapshot, &tables::QUARANTINE, &["quarantine_id", "source"])? {
-        let (id, source) = (text(&batch, "quarantine_id")?, text(&batch, "source")?);
-        for row in 0..batch.num_rows() {
+    for batch in load(snapshot, &tables::QUARANTINE, &["quarantine_id", "source", "stage"])? {
+        let (id, source, stage) = (text(&batch, "quarantine_id")?, text(&batch, "source")?, text(&batch, "stage")?);
+        for row in (0..batch.num_rows()).filter(|row| stage.value(*row) == "ingest") {
             if seen.insert(id.value(row).to_owned()) {
                 *refused.entry(source.value(row).to_owned()).or_default() += 1;
             }

@@ -6,6 +6,8 @@
 mod error;
 mod file;
 mod positions;
+mod values;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ pub use file::{
     AttributionSection, BasisSection, ChannelSection, CostSection, FieldPolicy, IdentitySection, LawfulBasis, MapEntry,
     MeasuresSection, ProjectFile, ScheduleSection, ServeSection, SinkSection, SourceSection, StoreSection,
 };
+
+use wording::complaint;
 
 /// The name of the project file.
 pub const FILE_NAME: &str = "headwater.yaml";
@@ -158,7 +162,8 @@ impl Project {
             } else {
                 format!("version {} of the project file is not one this program reads", file.version)
             };
-            return Err(main.error("version", message).help("write `version: 1` as the first line"));
+            let help = if file.version > FORMAT_VERSION { "a newer headwater may read it" } else { "write `version: 1` as the first line" };
+            return Err(main.error("version", message).help(help));
         }
         let mut documents = vec![main];
         for pattern in &file.include {
@@ -184,6 +189,14 @@ impl Project {
     #[must_use]
     pub fn sink(&self, name: &str) -> Option<&SinkEntry> {
         self.sinks.iter().find(|sink| sink.name == name)
+    }
+
+    /// Checks values that have the right type and may still mean nothing, such as a currency or a date format.
+    ///
+    /// # Errors
+    /// The first that means nothing, with file, line and what to do.
+    pub fn check_values(&self) -> Result<(), ProjectError> {
+        values::check(self)
     }
 
     /// A complaint about a key of the main file.
@@ -212,14 +225,23 @@ impl Document {
             return Err(fail(format!("{} is larger than {MAX_FILE_BYTES} bytes", path.display())));
         }
         let bytes = std::fs::read(path).map_err(|error| fail(format!("{} cannot be read: {error}", path.display())))?;
-        let text = String::from_utf8(bytes).map_err(|_| fail(format!("{} is not UTF-8 text", path.display())))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = 1 + error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
+            let readable = String::from_utf8_lossy(error.as_bytes());
+            fail("the file is not UTF-8 text".to_owned()).help("save it as UTF-8").at_line(&readable, line, 1)
+        })?;
         let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
             let (line, column) = error.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
             let message = error.to_string();
             // Its first line repeats the place, which we show with the line itself.
             let message = message.lines().next().unwrap_or("cannot be read");
             let message = message.rsplit_once(&format!("line {line} column {column}: ")).map_or(message, |(_, rest)| rest);
-            fail(format!("not valid YAML: {message}")).at_line(&text, line, column)
+            let ((message, hint), at) = wording::of_yaml(message, &text, line);
+            let complaint = fail(message).at_line(&text, at, if at == line { column } else { 1 });
+            match hint {
+                Some(hint) => complaint.help(hint),
+                None => complaint,
+            }
         })?;
         // A section of which everything is commented out is an empty one.
         let value = match value {
@@ -228,7 +250,10 @@ impl Document {
                 sections.retain(|_, section| !section.is_null());
                 Value::Object(sections)
             }
-            other => other,
+            _ => {
+                let complaint = fail("a project file is a section of keys and values".to_owned());
+                return Err(complaint.help("begin with `version: 1`").at_line(&text, 1, 1));
+            }
         };
         Ok(Self { path: path.to_owned(), text: text.into(), value })
     }
@@ -282,33 +307,6 @@ impl Document {
     }
 }
 
-/// Makes a complaint of a parser's message: points at the key, and offers the nearest known one.
-pub(crate) fn complaint(
-    message: &str,
-    path: &str,
-    also_known: &[&str],
-    error: impl FnOnce(&str, String) -> ProjectError,
-) -> ProjectError {
-    let path = if path == "." { "" } else { path };
-    let Some(rest) = message.strip_prefix("unknown field `") else {
-        return error(path, message.to_owned());
-    };
-    let (field, rest) = rest.split_once('`').unwrap_or((rest, ""));
-    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).chain(also_known.iter().copied()).collect();
-    // The parser stops at the unknown key itself, so the path may or may not end with it.
-    let at = if path.ends_with(field) || path.is_empty() && !field.is_empty() {
-        if path.is_empty() { field.to_owned() } else { path.to_owned() }
-    } else {
-        format!("{path}.{field}")
-    };
-    let complaint = error(&at, format!("unknown key `{field}`"));
-    match nearest(field, known.iter().copied()) {
-        Some(near) => complaint.help(format!("did you mean `{near}`?")),
-        None if known.is_empty() => complaint.help("take it out: this section has no keys of its own"),
-        None => complaint.help(format!("known keys here: {}", known.join(", "))),
-    }
-}
-
 /// Splits one connection's keys into those every connection has and the connector's own.
 fn split<T: DeserializeOwned>(
     name: &str,
@@ -328,9 +326,7 @@ fn split<T: DeserializeOwned>(
 /// Turns a connector's complaint about its settings into one that names file and line.
 #[must_use]
 pub fn config_error(error: &headwater_sdk::Error, common: &[&str], place: impl Fn(&str, String) -> ProjectError) -> ProjectError {
-    let text = error.to_string();
-    let path = text.rsplit_once("(path=").map_or("", |(_, path)| path.trim_end_matches(')'));
-    let complaint = complaint(error.message(), path, common, place);
+    let complaint = complaint(error.message(), error.config_path().unwrap_or_default(), common, place);
     match error.hint_text() {
         Some(hint) if complaint.help.is_none() => complaint.help(hint),
         _ => complaint,

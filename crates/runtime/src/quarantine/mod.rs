@@ -134,7 +134,10 @@ pub async fn show(engine: &Engine, id: &str) -> Result<QuarantineRow> {
 }
 
 fn unknown(id: &str) -> Error {
-    Error::NotFound { what: format!("there is no refused row `{id}`"), hint: "`headwater quarantine list` shows those that are open".to_owned() }
+    Error::NotFound {
+        what: format!("there is no refused row `{id}`"),
+        hint: "`headwater quarantine list` shows those that are open".to_owned(),
+    }
 }
 
 /// How many rows are open.
@@ -157,7 +160,9 @@ enum Raw {
 async fn open(engine: &Engine, snapshot: &Snapshot, source: Option<&str>, raw: Raw) -> Result<Vec<QuarantineRow>> {
     let mut rows = all(engine, snapshot, raw).await?;
     rows.retain(|row| row.state == "open" && source.is_none_or(|source| row.source == source));
-    if rows.is_empty() && let Some(name) = source {
+    if rows.is_empty()
+        && let Some(name) = source
+    {
         known(engine, name)?;
     }
     Ok(rows)
@@ -169,14 +174,23 @@ fn known(engine: &Engine, name: &str) -> Result<()> {
     if project.source(name).is_some() || project.sink(name).is_some() {
         return Ok(());
     }
-    let names: Vec<&str> = project.sources.iter().map(|source| source.name.as_str()).chain(project.sinks.iter().map(|sink| sink.name.as_str())).collect();
-    Err(Error::NotFound { what: format!("there is no source or sink `{name}`"), hint: format!("there are: {}", names.join(", ")) })
+    let names: Vec<&str> = project
+        .sources
+        .iter()
+        .map(|source| source.name.as_str())
+        .chain(project.sinks.iter().map(|sink| sink.name.as_str()))
+        .collect();
+    Err(Error::NotFound {
+        what: format!("there is no source or sink `{name}`"),
+        hint: format!("there are: {}", names.join(", ")),
+    })
 }
 
 /// Every row once, as it was refused last, newest first.
 async fn all(engine: &Engine, snapshot: &Snapshot, raw: Raw) -> Result<Vec<QuarantineRow>> {
     let marks = engine.store.quarantine_marks().await?;
-    let mut columns = vec!["quarantine_id", "source", "stream", "place", "stage", "code", "field", "reason", "refused_at", "run_id"];
+    let mut columns =
+        vec!["quarantine_id", "source", "stream", "place", "stage", "code", "field", "reason", "refused_at", "run_id"];
     if raw == Raw::With {
         columns.push("raw");
     }
@@ -206,7 +220,14 @@ async fn all(engine: &Engine, snapshot: &Snapshot, raw: Raw) -> Result<Vec<Quara
         last.insert(quarantine_id, refused);
     }
     let mut rows: Vec<QuarantineRow> = last.into_values().collect();
-    rows.sort_by(|one, two| (two.refused_us, &one.source, &one.place, &one.quarantine_id).cmp(&(one.refused_us, &two.source, &two.place, &two.quarantine_id)));
+    rows.sort_by(|one, two| {
+        (two.refused_us, &one.source, &one.place, &one.quarantine_id).cmp(&(
+            one.refused_us,
+            &two.source,
+            &two.place,
+            &two.quarantine_id,
+        ))
+    });
     Ok(rows)
 }
 

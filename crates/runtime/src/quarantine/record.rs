@@ -102,7 +102,9 @@ impl Recipe {
             Making::Columns => false,
             Making::Unknown => !is_plain(row.raw, &members),
         };
-        if !as_json && !is_plain(row.raw, &members) || self.making != Making::Intake && as_json && self.is_derived(entry, spec, &members) {
+        if !as_json && !is_plain(row.raw, &members)
+            || self.making != Making::Intake && as_json && self.is_derived(entry, spec, &members)
+        {
             return Ok(Err(NEEDS_SOURCE));
         }
         let key = match &self.keys {
@@ -186,7 +188,9 @@ fn keys_of(samples: &[Sample]) -> Keys {
         columns = match columns {
             None => Some(found),
             Some(before) if before.len() == found.len() => {
-                let both = |(before, found): (Vec<String>, Vec<String>)| before.into_iter().filter(|name| found.contains(name)).collect();
+                let both = |(before, found): (Vec<String>, Vec<String>)| {
+                    before.into_iter().filter(|name| found.contains(name)).collect()
+                };
                 Some(before.into_iter().zip(found).map(both).collect())
             }
             Some(_) => return Keys::Unknown,
@@ -213,7 +217,9 @@ fn declared_keys(entry: &SourceEntry, spec: &StreamSpec) -> Keys {
 }
 
 fn key(columns: &[String], members: &Members) -> Option<String> {
-    let value = |column: &String| members.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+    let value = |column: &String| {
+        members.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.as_deref()).unwrap_or_default()
+    };
     let parts: Vec<&str> = columns.iter().map(value).collect();
     parts.iter().any(|part| !part.is_empty()).then(|| parts.join(&KEY_SEPARATOR.to_string()))
 }
@@ -327,7 +333,13 @@ mod tests {
 
     #[test]
     fn only_columns_of_text_as_ingest_writes_them_are_plain() {
-        for (raw, expected) in [(r#"{"a":"1","b":""}"#, true), (r#"{"a": "1"}"#, false), (r#"{"a":1}"#, false), (r#"{"a":null}"#, false), ("{}", true)] {
+        for (raw, expected) in [
+            (r#"{"a":"1","b":""}"#, true),
+            (r#"{"a": "1"}"#, false),
+            (r#"{"a":1}"#, false),
+            (r#"{"a":null}"#, false),
+            ("{}", true),
+        ] {
             assert_eq!(is_plain(raw, &members(raw).unwrap()), expected, "{raw}");
         }
     }
@@ -338,6 +350,10 @@ mod tests {
         assert_eq!(keys_of(&both), Keys::Columns(vec!["id".to_owned()]));
         assert_eq!(keys_of(&[sample(r#"{"a":"1","b":"2"}"#, "2\u{1f}1")]), Keys::Columns(vec!["b".to_owned(), "a".to_owned()]));
         assert_eq!(keys_of(&[sample(r#"{"a":"1"}"#, "")]), Keys::Content);
-        assert_eq!(keys_of(&[sample(r#"{"a":"1"}"#, "header-9")]), Keys::Unknown, "a key that is not in the record cannot be made again");
+        assert_eq!(
+            keys_of(&[sample(r#"{"a":"1"}"#, "header-9")]),
+            Keys::Unknown,
+            "a key that is not in the record cannot be made again"
+        );
     }
 }

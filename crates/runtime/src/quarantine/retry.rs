@@ -49,7 +49,8 @@ impl Retried {
     }
 
     fn check(&self) -> Result<()> {
-        let Self { version: _, run_id: _, chosen, accepted, overtaken, suppressed, refused, queued, not_offered, reasons: _ } = self;
+        let Self { version: _, run_id: _, chosen, accepted, overtaken, suppressed, refused, queued, not_offered, reasons: _ } =
+            self;
         let sum = accepted + overtaken + suppressed + refused + queued + not_offered;
         if sum == *chosen {
             return Ok(());
@@ -72,7 +73,8 @@ pub async fn retry(engine: &Engine, ids: &[String], source: Option<&str>) -> Res
     let snapshot = engine.store.snapshot().await?;
     let rows = chosen(engine, &snapshot, ids, source).await?;
     let run_id = engine.new_run_id();
-    let run = NewRun { run_id: run_id.clone(), command: "quarantine retry".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let run =
+        NewRun { run_id: run_id.clone(), command: "quarantine retry".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     engine.store.start_run(&lock, &run, began).await?;
     let mut retried = Retried { version: VERSION, run_id: run_id.clone(), chosen: rows.len() as u64, ..Retried::default() };
     let ended = all(engine, &snapshot, rows, &mut retried).await;
@@ -87,7 +89,13 @@ pub async fn retry(engine: &Engine, ids: &[String], source: Option<&str>) -> Res
     let noted = engine.store.finish_run(&run_id, status, &counts, reason.as_deref(), engine.clock().now_us()).await;
     ended?;
     noted?;
-    info!(run = run_id, chosen = retried.chosen, accepted = retried.accepted, queued = retried.queued, "refused rows offered again");
+    info!(
+        run = run_id,
+        chosen = retried.chosen,
+        accepted = retried.accepted,
+        queued = retried.queued,
+        "refused rows offered again"
+    );
     Ok(retried)
 }
 
@@ -149,7 +157,11 @@ async fn of_stream(
     let recipe = Recipe::learn(snapshot, entry, spec, &offer)?;
     let mut commit = engine.store.commit(&run_id, engine.clock().now_us());
     for row in rows {
-        let refusal = Refusal { raw: row.raw.as_deref().unwrap_or_default(), place: row.place.as_deref().unwrap_or_default(), refused_us: row.refused_us };
+        let refusal = Refusal {
+            raw: row.raw.as_deref().unwrap_or_default(),
+            place: row.place.as_deref().unwrap_or_default(),
+            refused_us: row.refused_us,
+        };
         let page = match recipe.page(entry, spec, &refusal)? {
             Ok(page) => page,
             Err(reason) => {

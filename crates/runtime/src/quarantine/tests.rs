@@ -1,15 +1,17 @@
 use headwater_model::mapping::Role;
-use headwater_store::{DeliveryOp, OutboxEntry, OutboxState, Outcome, QuarantineMark, QuarantineState, RunStatus, Settlement};
 use headwater_store::LedgerOp;
+use headwater_store::{DeliveryOp, OutboxEntry, OutboxState, Outcome, QuarantineMark, QuarantineState, RunStatus, Settlement};
 use serde_json::json;
 
 use super::*;
 use crate::privacy;
 use crate::world::{Paper, World};
 
-const STRICT: &str = "sources:\n  paper: { connector: paper }\nsinks:\n  crm: { connector: paper }\n";
-const MENDED: &str = "sources:\n  paper: { connector: paper, dates: { format: '%d/%m/%Y' } }\nsinks:\n  crm: { connector: paper }\n";
+const STRICT: &str = "sources:\n  paper: { connector: paper }\n";
+const MENDED: &str = "sources:\n  paper: { connector: paper, dates: { format: '%d/%m/%Y' } }\n";
 const LATER: &str = "2026-11-21T00:00:00Z";
+/// Runs are told apart by their time.
+const STILL_LATER: &str = "2026-11-22T00:00:00Z";
 
 /// Orders, of which the second has a date that can be read in two ways.
 fn orders(key: Option<usize>) -> Paper {
@@ -54,7 +56,7 @@ async fn a_row_refused_twice_is_listed_once_and_a_decision_closes_it_until_it_is
     commit.execute().await.unwrap();
     assert_eq!(open_ids(&world).await, Vec::<String>::new());
     assert_eq!(show(&world.engine, &id).await.unwrap().state, "discarded");
-    let world = world.later(STRICT, "2026-11-22T00:00:00Z").await;
+    let world = world.later(STRICT, STILL_LATER).await;
     world.reread().await;
     assert_eq!(open_ids(&world).await, [id]);
 }
@@ -67,6 +69,7 @@ async fn a_row_is_taken_when_the_rules_were_mended_and_a_later_read_knows_it() {
         assert_eq!((retried.chosen, retried.accepted), (1, 1));
         assert_eq!(open_ids(&world).await, Vec::<String>::new());
         assert_eq!(conversions(&world).await, 2);
+        let world = world.later(MENDED, STILL_LATER).await;
         let again = world.reread().await;
         assert_eq!((again.read, again.unchanged), (2, 2), "the same record, not a second one beside it; key {key:?}");
         assert_eq!(conversions(&world).await, 2);
@@ -78,7 +81,10 @@ async fn a_retry_is_a_run_with_its_counts() {
     let world = refused_order(orders(None)).await.later(MENDED, LATER).await;
     let retried = retry(&world.engine, &open_ids(&world).await, None).await.unwrap();
     let run = world.engine.store.run(&retried.run_id).await.unwrap().unwrap();
-    assert_eq!((run.command.as_str(), run.status, run.counts["accepted"].as_u64()), ("quarantine retry", RunStatus::Done, Some(1)));
+    assert_eq!(
+        (run.command.as_str(), run.status, run.counts["accepted"].as_u64()),
+        ("quarantine retry", RunStatus::Done, Some(1))
+    );
 }
 
 #[tokio::test]
@@ -98,7 +104,7 @@ async fn an_old_version_does_not_undo_a_later_one() {
     mended.rows[1] = vec!["o2", "2026-03-02", "25.00", "EUR", "order", "bram@example.com"];
     let world = world.reading(mended).await.later(STRICT, LATER).await;
     assert_eq!(world.reread().await.accepted, 1);
-    let world = world.later(MENDED, "2026-11-22T00:00:00Z").await;
+    let world = world.later(MENDED, STILL_LATER).await;
     let retried = retry(&world.engine, &[], Some("paper")).await.unwrap();
     assert_eq!((retried.overtaken, retried.accepted), (1, 0));
     assert_eq!((open_ids(&world).await, conversions(&world).await), (Vec::new(), 2));
@@ -149,7 +155,7 @@ async fn a_record_that_came_as_json_is_the_same_record_after_a_retry() {
     };
     let world = refused_order(paper).await.later(MENDED, LATER).await;
     assert_eq!(retry(&world.engine, &[], Some("paper")).await.unwrap().accepted, 1);
-    assert_eq!(world.reread().await.unchanged, 2);
+    assert_eq!(world.later(MENDED, STILL_LATER).await.reread().await.unchanged, 2);
 }
 
 #[tokio::test]
@@ -176,21 +182,35 @@ async fn refused_push(world: &World, prospect: &str, key: &str) {
     commit.execute().await.unwrap();
     let due = store.outbox_due("crm", now, 100).await.unwrap();
     let id = due.iter().find(|row| row.entry.delivery_key == key).unwrap().id;
-    let refused = Settlement { id, outcome: Outcome::Rejected, remote_id: None, reason: Some("no".to_owned()), next_attempt_at: None, link: None };
+    let refused = Settlement {
+        id,
+        outcome: Outcome::Rejected,
+        remote_id: None,
+        reason: Some("no".to_owned()),
+        next_attempt_at: None,
+        link: None,
+    };
     store.outbox_settle(&[refused], now).await.unwrap();
     let quarantine_id = headwater_model::ids::derived("qrn_", &["crm", key]);
     let at = now.to_string();
     world
         .put(
             &tables::QUARANTINE,
-            &[&[("quarantine_id", &quarantine_id), ("source", "crm"), ("stream", "delivery"), ("stage", "deliver"), ("code", "remote_refused"), ("refused_at", &at)]],
+            &[&[
+                ("quarantine_id", &quarantine_id),
+                ("source", "crm"),
+                ("stream", "delivery"),
+                ("stage", "deliver"),
+                ("code", "remote_refused"),
+                ("refused_at", &at),
+            ]],
         )
         .await;
 }
 
 #[tokio::test]
 async fn a_refused_push_is_queued_again_unless_a_later_one_has_overtaken_it() {
-    let world = World::of(STRICT).await;
+    let world = World::of("sinks:\n  crm: { connector: paper }\n").await;
     refused_push(&world, "prs_1", "prs_1:0:a").await;
     refused_push(&world, "prs_2", "prs_2:0:a").await;
     refused_push(&world, "prs_2", "prs_2:0:b").await;
@@ -218,4 +238,35 @@ async fn an_export_holds_every_open_row_as_it_arrived() {
     assert_eq!(raw["kind"], "say \"hi\",\nthen go");
     let nowhere = world.folder().join("no/such/folder.csv");
     assert!(matches!(export(&world.engine, &nowhere, None).await, Err(Error::File { path: _, doing: "written", source: _ })));
+}
+
+#[tokio::test]
+async fn a_form_that_named_nobody_is_taken_once_its_field_is_mapped() {
+    const FORM: &str = "sources:\n  form:\n    connector: intake\n    signature: { type: none }\n";
+    let world = World::of(FORM).await;
+    let raw = r#"{"Name":"Ada","Reach me":"ada@example.com"}"#;
+    world
+        .put(
+            &tables::QUARANTINE,
+            &[&[
+                ("quarantine_id", "qrn_1"),
+                ("source", "form"),
+                ("stream", "submissions"),
+                ("stage", "ingest"),
+                ("place", "intake seq 7"),
+                ("raw", raw),
+            ]],
+        )
+        .await;
+    let retried = retry(&world.engine, &[], Some("form")).await.unwrap();
+    assert_eq!((retried.refused, retried.accepted), (1, 0), "nobody says that this field is an address");
+    let world = world.later(&format!("{FORM}    map: {{ email: Reach me }}\n"), LATER).await;
+    let retried = retry(&world.engine, &[], Some("form")).await.unwrap();
+    assert_eq!((retried.refused, retried.accepted), (0, 1));
+    let snapshot = world.engine.store.snapshot().await.unwrap();
+    let leads = load(&snapshot, &tables::LEAD, &["email"]).unwrap();
+    assert_eq!(each(&leads).next().unwrap().text("email").unwrap(), Some("ada@example.com"));
+    let records = load(&snapshot, &tables::SOURCE_RECORD, &["place", "raw"]).unwrap();
+    let record = each(&records).next().unwrap();
+    assert_eq!((record.text("place").unwrap(), record.text("raw").unwrap()), (Some("intake seq 7"), Some(raw)));
 }

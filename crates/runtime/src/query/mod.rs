@@ -15,7 +15,8 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionContext};
-use datafusion::sql::parser::DFParser;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::Statement as Sql;
 use datafusion::sql::sqlparser::parser::ParserError;
 use futures::StreamExt;
 use headwater_model::tables;
@@ -166,7 +167,14 @@ fn of_audience(condition: &str, error: Error) -> Error {
 async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     let state = context.state();
     let dialect = state.config_options().sql_parser.dialect;
+    if sql.trim().is_empty() {
+        return Err(Error::Query("it is empty; write for example `SELECT * FROM prospect`".to_owned()));
+    }
     let statement = state.sql_to_statement(sql, &dialect).map_err(|error| explain(&error))?;
+    // Before its tables are looked for: what a statement would make does not exist yet.
+    if !reads(&statement) {
+        return Err(only_reads());
+    }
     for table in state.resolve_table_references(&statement).map_err(|error| explain(&error))? {
         // A function such as `generate_series` stands where a table stands; the other schema is the one of `SHOW TABLES`.
         let is_table = table.schema().is_none_or(|schema| schema == "public")
@@ -178,10 +186,23 @@ async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     let plan = state.statement_to_plan(statement).await.map_err(|error| explain(&error))?;
     let read_only =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    read_only.verify_plan(&plan).map_err(|_| {
-        Error::Query("a query only reads: write SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; the lake is changed by `headwater sync`".to_owned())
-    })?;
+    read_only.verify_plan(&plan).map_err(|_| only_reads())?;
     context.execute_logical_plan(plan).await.map_err(|error| explain(&error))
+}
+
+/// Whether a statement may be one that only reads; the plan is the judge, this is for the message.
+fn reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(sql) => {
+            !matches!(**sql, Sql::CreateTable(_) | Sql::CreateView(_) | Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) | Sql::Drop { .. })
+        }
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
+        Statement::Explain(explained) => reads(&explained.statement),
+    }
+}
+
+fn only_reads() -> Error {
+    Error::Query("a query only reads: write SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; the lake is changed by `headwater sync`".to_owned())
 }
 
 fn unknown_table(name: &str) -> Error {
@@ -209,6 +230,8 @@ fn explain(error: &DataFusionError) -> Error {
             }
             ParserError::RecursionLimitExceeded => "the SQL is nested too deeply".to_owned(),
         },
+        DataFusionError::ArrowError(error, _) => error.to_string().to_lowercase(),
+        DataFusionError::NotImplemented(what) if what.contains("single SQL statement") => "write one statement at a time".to_owned(),
         other => other.strip_backtrace(),
     };
     Error::Query(text)

@@ -237,8 +237,14 @@ async fn nothing_can_be_changed_and_no_other_file_read() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(world.ask("SELECT * FROM quarantine").await.rows, 1);
-    let message = world.refusal("DROP TABLE lead").await;
-    assert!(message.contains("only reads") && message.contains("headwater sync"), "{message}");
+    for sql in ["DROP TABLE lead", "CREATE TABLE t AS SELECT 1", "CREATE VIEW v AS SELECT 1", &format!("COPY lead TO '{shown}'")] {
+        let message = world.refusal(sql).await;
+        assert!(message.contains("only reads") && message.contains("headwater sync"), "{sql}: {message}");
+    }
+    for (sql, expected) in [(" ", "empty"), ("SELECT 1; SELECT 2", "one statement at a time")] {
+        let message = world.refusal(sql).await;
+        assert!(message.contains(expected), "{sql}: {message}");
+    }
 }
 
 #[tokio::test]

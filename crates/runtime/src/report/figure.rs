@@ -56,7 +56,11 @@ impl fmt::Display for Metric {
         if let Some(interval) = self.interval() {
             write!(f, " {interval}")?;
         }
-        if matches!(self.unit.as_deref(), Some("records" | "persons")) || self.n == 0 { Ok(()) } else { write!(f, " n={}", self.n) }
+        if matches!(self.unit.as_deref(), Some("records" | "persons")) || self.n == 0 {
+            Ok(())
+        } else {
+            write!(f, " n={}", self.n)
+        }
     }
 }
 

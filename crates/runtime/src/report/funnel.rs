@@ -151,7 +151,9 @@ fn arrivals(measured: &Measured) -> Result<Vec<[i64; STAGES]>> {
     let names = names();
     let mut people: HashMap<&str, [i64; STAGES]> = HashMap::new();
     for row in each(&batches) {
-        let (Some(person), Some(stage), Some(at)) = (row.text("prospect_id")?, row.text("to_stage")?, row.micros("at")?) else { continue };
+        let (Some(person), Some(stage), Some(at)) = (row.text("prospect_id")?, row.text("to_stage")?, row.micros("at")?) else {
+            continue;
+        };
         let reached = people.entry(person).or_insert([NEVER; STAGES]);
         if let Some(first) = names.iter().position(|name| *name == stage).and_then(|place| reached.get_mut(place)) {
             *first = at.min(*first);
@@ -231,7 +233,14 @@ mod tests {
 
     #[test]
     fn the_median_is_of_those_who_got_there() {
-        let people = [person(0, 2 * DAY), person(0, 4 * DAY), person(0, 9 * DAY), person(0, NEVER), person(NEVER, DAY), person(5 * DAY, DAY)];
+        let people = [
+            person(0, 2 * DAY),
+            person(0, 4 * DAY),
+            person(0, 9 * DAY),
+            person(0, NEVER),
+            person(NEVER, DAY),
+            person(5 * DAY, DAY),
+        ];
         let step = Waits::of(&people, 0, 1, 100 * DAY).step("suspect", "prospect", 30.0);
         assert_eq!((step.entered, step.reached, step.median_days, step.state), (5, 3, Some(4.0), "ok"));
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use headwater_model::{money, tables};
 use headwater_store::Snapshot;
 use jiff::Timestamp;
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
 pub use channels::{ChannelRow, ChannelsReport, channels};
@@ -54,14 +54,22 @@ impl Amounts {
     /// Each amount by a number of cases; nothing where there is less than one.
     fn per(&self, cases: f64) -> MoneyText {
         let Some(cases) = Decimal::try_from(cases).ok().filter(|cases| *cases >= Decimal::ONE) else { return MoneyText::new() };
-        self.0.iter().map(|(currency, amount)| (currency.clone(), format!("{:.2}", decimal(*amount) / cases))).collect()
+        self.0.iter().map(|(currency, amount)| (currency.clone(), cents(decimal(*amount) / cases))).collect()
     }
 
     /// What each amount of `spent` brought back, where both are in one currency.
     fn over(&self, spent: &Self) -> MoneyText {
-        let both = self.0.iter().filter_map(|(currency, earned)| Some((currency, earned, spent.0.get(currency).filter(|spent| **spent > 0)?)));
-        both.map(|(currency, earned, spent)| (currency.clone(), format!("{:.2}", decimal(*earned) / decimal(*spent)))).collect()
+        let both = self
+            .0
+            .iter()
+            .filter_map(|(currency, earned)| Some((currency, earned, spent.0.get(currency).filter(|spent| **spent > 0)?)));
+        both.map(|(currency, earned, spent)| (currency.clone(), cents(decimal(*earned) / decimal(*spent)))).collect()
     }
+}
+
+/// A quotient with two decimals; the formatter alone would cut, not round.
+fn cents(quotient: Decimal) -> String {
+    format!("{:.2}", quotient.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero))
 }
 
 fn decimal(amount: i128) -> Decimal {
@@ -118,13 +126,18 @@ struct Cost<'a> {
     amount: i128,
 }
 
-const COST_COLUMNS: &[&str] =
-    &["cost_id", "for_source", "channel", "amount", "currency", "impressions", "clicks"];
+const COST_COLUMNS: &[&str] = &["cost_id", "for_source", "channel", "amount", "currency", "impressions", "clicks"];
 
 /// The costs as their sources state them now.
 fn costs(batches: &[arrow::array::RecordBatch]) -> Result<Vec<Cost<'_>>> {
     each(batches)
-        .map(|row| Ok(Cost { row, currency: row.text("currency")?.unwrap_or_default(), amount: row.amount("amount")?.unwrap_or_default() }))
+        .map(|row| {
+            Ok(Cost {
+                row,
+                currency: row.text("currency")?.unwrap_or_default(),
+                amount: row.amount("amount")?.unwrap_or_default(),
+            })
+        })
         .collect()
 }
 

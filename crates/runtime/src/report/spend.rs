@@ -105,7 +105,13 @@ fn of_sources(measured: &Measured) -> Result<Vec<SourceSpend>> {
     let rows = spent.into_iter().map(|(source, cost)| {
         let card = cards.iter().find(|card| card.source == source);
         let metric = |name: &str| card.and_then(|card| card.metric(name)).cloned();
-        SourceSpend { cost: cost.text(), cost_per_lead: metric("cost_per_lead"), cac: metric("cac"), roas: metric("roas"), source }
+        SourceSpend {
+            cost: cost.text(),
+            cost_per_lead: metric("cost_per_lead"),
+            cac: metric("cac"),
+            roas: metric("roas"),
+            source,
+        }
     });
     Ok(rows.collect())
 }

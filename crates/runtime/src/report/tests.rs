@@ -46,7 +46,15 @@ async fn spent_and_earned() -> World {
         )
         .await;
     let metric = |source, channel, name, value, unit| {
-        [("source", source), ("channel", channel), ("metric", name), ("value", value), ("unit", unit), ("n", "9"), ("state", "immature")]
+        [
+            ("source", source),
+            ("channel", channel),
+            ("metric", name),
+            ("value", value),
+            ("unit", unit),
+            ("n", "9"),
+            ("state", "immature"),
+        ]
     };
     world
         .put(
@@ -109,7 +117,10 @@ async fn a_cost_counts_once_for_its_channel_its_sources_channel_or_none() {
 async fn the_channels_answer_has_the_public_keys() {
     let world = spent_and_earned().await;
     let answer = serde_json::to_value(channels(&world.engine, "last").await.unwrap()).unwrap();
-    assert_eq!((&answer["version"], &answer["model"], &answer["unattributed"]), (&Value::from(1), &Value::from("last"), &Value::from(1.0)));
+    assert_eq!(
+        (&answer["version"], &answer["model"], &answer["unattributed"]),
+        (&Value::from(1), &Value::from("last"), &Value::from(1.0))
+    );
     assert_eq!(answer.pointer("/channels/0/value/EUR"), Some(&Value::from("50.00")));
     assert_eq!(answer.pointer("/channels/1/cost/CHF"), Some(&Value::from("20.00")));
 }
@@ -148,7 +159,8 @@ async fn the_sources_answer_has_metrics_by_name_and_a_verdict() {
 async fn the_funnel_counts_living_people_and_each_of_them_once() {
     let world = World::of("").await;
     world.measured(&[]).await;
-    let person = |id, source, stage| [("prospect_id", id), ("first_source", source), ("lifecycle", stage), ("buying_stage", "purchase")];
+    let person =
+        |id, source, stage| [("prospect_id", id), ("first_source", source), ("lifecycle", stage), ("buying_stage", "purchase")];
     world
         .put(
             &tables::PROSPECT,
@@ -163,7 +175,10 @@ async fn the_funnel_counts_living_people_and_each_of_them_once() {
     let after = (60 * DAY).to_string();
     let step = |id, to, at| [("prospect_id", id), ("to_stage", to), ("at", at)];
     world
-        .put(&tables::LIFECYCLE_TRANSITION, &[&step("prs_1", "prospect", "0"), &step("prs_1", "customer", &after), &step("prs_2", "suspect", "0")])
+        .put(
+            &tables::LIFECYCLE_TRANSITION,
+            &[&step("prs_1", "prospect", "0"), &step("prs_1", "customer", &after), &step("prs_2", "suspect", "0")],
+        )
         .await;
     let report = funnel(&world.engine).await.unwrap();
     assert_eq!(report.people, 3);
@@ -173,5 +188,11 @@ async fn the_funnel_counts_living_people_and_each_of_them_once() {
     assert_eq!(sources, [("a", 2), ("b", 1)]);
     let step = report.steps.iter().find(|step| step.to == "customer").unwrap();
     assert_eq!((step.entered, step.reached, step.median_days, step.state), (1, 1, Some(60.0), "ok"));
-    assert!(report.steps.iter().filter(|step| step.to != "customer").all(|step| step.state == "not_reached" && step.median_days.is_none()));
+    assert!(
+        report
+            .steps
+            .iter()
+            .filter(|step| step.to != "customer")
+            .all(|step| step.state == "not_reached" && step.median_days.is_none())
+    );
 }

@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::rows::{at, booleans, latest, load, text};
 use person::People;
+pub(crate) use person::SUPPRESSED;
 use timeline::Timeline;
 
 /// The cursor of this stage.
@@ -59,8 +60,7 @@ pub struct ResolveCounts {
 pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCounts> {
     let snapshot = engine.store.snapshot().await?;
     let resolver = Exact { vendors: vendors(engine), bounds: Bounds::default() };
-    let suppressed = engine.store.suppression_set().await?.len();
-    let state = state_of(engine, &snapshot, &resolver, suppressed);
+    let state = state_of(engine, &snapshot, &resolver, &suppressed(engine).await?);
     let cursor = engine.store.cursor(CURSOR).await?;
     if !force && cursor.as_ref().is_some_and(|cursor| cursor.value.get("inputs") == state.get("inputs")) {
         let counts = |key: &str| cursor.as_ref().and_then(|cursor| cursor.value.get(key)).and_then(Value::as_u64).unwrap_or_default();
@@ -113,13 +113,27 @@ fn internal(error: identity::Error) -> Error {
 }
 
 /// Everything on which the answer depends.
-fn state_of(engine: &Engine, snapshot: &Snapshot, resolver: &Exact, suppressed: usize) -> Value {
+fn state_of(engine: &Engine, snapshot: &Snapshot, resolver: &Exact, suppressed: &str) -> Value {
     let versions: BTreeMap<&str, i64> = INPUTS.iter().map(|table| (table.name, snapshot.version(table))).collect();
     let trust: BTreeMap<&str, i32> = engine.project.sources.iter().map(|source| (source.name.as_str(), source.section.trust)).collect();
     json!({ "inputs": {
         "tables": versions, "resolver": resolver.version(), "lifecycle": lifecycle::RULE_VERSION,
-        "trust": trust, "suppressed": suppressed,
+        "vendors": resolver.vendors, "trust": trust, "suppressed": suppressed,
     }})
+}
+
+/// A digest of who must not be held. Their number would not do: one may have come in the place of another.
+async fn suppressed(engine: &Engine) -> Result<String> {
+    let mut hashes: Vec<String> = engine.store.suppression_set().await?.into_iter().collect();
+    hashes.sort_unstable();
+    Ok(blake3::hash(hashes.concat().as_bytes()).to_hex().to_string())
+}
+
+/// Whether the prospects of the lake were made knowing everybody who is suppressed now.
+pub(crate) async fn knows_suppressed(engine: &Engine) -> Result<bool> {
+    let cursor = engine.store.cursor(CURSOR).await?;
+    let known = cursor.as_ref().and_then(|cursor| cursor.value.pointer("/inputs/suppressed")).and_then(Value::as_str);
+    Ok(known == Some(suppressed(engine).await?.as_str()))
 }
 
 /// Which vendor's ids a source's `external_id` holds: two sources of one vendor share them.
@@ -166,8 +180,8 @@ impl Work<'_> {
             let range = start..(start + PROSPECTS_AT_ONCE).min(clusters.len());
             let survived = survivorship.survive(range.clone()).map_err(internal)?;
             let mut people = People::default();
-            for (place, cluster) in range.clone().enumerate() {
-                people.push(self.person(cluster, &survived.golden, place));
+            for cluster in range.clone() {
+                people.push(self.person(cluster));
             }
             transitions.write(&people.transitions(&survived.golden.prospects)?)?;
             prospects.write(&people.batch(&survived.golden)?)?;
@@ -199,9 +213,8 @@ impl Work<'_> {
         self.engine.project.sources.iter().map(|source| (source.name.clone(), i64::from(source.section.trust))).collect()
     }
 
-    fn person(&self, cluster: usize, golden: &Golden, place: usize) -> person::Person<'_> {
-        let members = self.resolved.clusters.members(cluster);
-        person::derive(self.leads, members, self.timeline.of(cluster), self.screen, golden, place)
+    fn person(&self, cluster: usize) -> person::Person<'_> {
+        person::derive(self.leads, self.resolved.clusters.members(cluster), self.timeline.of(cluster), self.screen)
     }
 
     fn fact_links(&self, prospects: &[ProspectId]) -> Result<RecordBatch> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use headwater_analysis::identity::{Field, Golden, Leads, ProspectId};
 use headwater_analysis::lifecycle::{self, ConversionKind, Fact, FactKind, Lifecycle, Stage};
@@ -15,6 +15,9 @@ use headwater_model::tables;
 
 use super::timeline::Moment;
 use crate::error::{Error, Result};
+
+/// Why somebody must not be contacted who said so.
+pub(crate) const SUPPRESSED: &str = "suppressed";
 
 /// One person beyond their fields.
 #[derive(Debug, Default)]
@@ -36,8 +39,6 @@ pub(super) fn derive<'a>(
     members: &[u32],
     moments: impl Iterator<Item = Moment<'a>>,
     screen: &Screen,
-    golden: &Golden,
-    place: usize,
 ) -> Person<'a> {
     let mut person = Person::default();
     let mut facts: Vec<Fact<'a>> = members.iter().map(|row| lead_fact(leads, *row)).collect();
@@ -51,10 +52,13 @@ pub(super) fn derive<'a>(
             }
             Moment::Fact { at_us, kind, id, word } => {
                 facts.push(Fact { at_us, kind, id });
-                says.heard(at_us, word);
-                if let FactKind::Conversion { kind, micros, currency } = kind {
-                    person.conversions += 1;
-                    *revenue.entry(currency).or_default() += signed(kind, micros);
+                match kind {
+                    FactKind::Conversion { kind, micros, currency } => {
+                        person.conversions += 1;
+                        *revenue.entry(currency).or_default() += signed(kind, micros);
+                    }
+                    // Only what people did with our messages says anything of consent; an order of a `subscribed` kind does not.
+                    _ => says.heard(at_us, word),
                 }
             }
         }
@@ -62,7 +66,7 @@ pub(super) fn derive<'a>(
     person.lifecycle = lifecycle::derive(&facts);
     person.consent = says.status.map(|(_, status)| status);
     person.lawful_basis = basis(leads, members, person.consent, person.lifecycle.stage);
-    person.hold_reason = hold(&person, screen, golden, place);
+    person.hold_reason = hold(&person, leads, members, screen);
     // Amounts of several currencies have no sum; the conversions themselves keep them.
     person.revenue = if revenue.len() == 1 { revenue.pop_first().map(|(currency, amount)| (amount, currency)) } else { None };
     person
@@ -127,16 +131,14 @@ fn basis<'a>(leads: &'a Leads, members: &[u32], consent: Option<&str>, stage: St
 }
 
 /// Why a person must not be contacted, if so.
-fn hold(person: &Person<'_>, screen: &Screen, golden: &Golden, place: usize) -> Option<&'static str> {
-    let value = |field: &str| -> Option<&str> {
-        let column: &StringArray = golden.column(field)?.as_any().downcast_ref()?;
-        column.is_valid(place).then(|| column.value(place))
+fn hold(person: &Person<'_>, leads: &Leads, members: &[u32], screen: &Screen) -> Option<&'static str> {
+    // Whoever objects by one of their addresses objects as a person, also where another address won.
+    let stopped = |row: &u32| {
+        let reached = [(Field::Email, Kind::Email), (Field::Phone, Kind::Phone), (Field::Mobile, Kind::Phone)];
+        reached.into_iter().any(|(field, kind)| leads.text(field, *row).is_some_and(|value| screen.stops(kind, value)))
     };
-    let stopped = [("email", Kind::Email), ("phone", Kind::Phone), ("mobile", Kind::Phone)]
-        .into_iter()
-        .any(|(field, kind)| value(field).is_some_and(|value| screen.stops(kind, value)));
-    if stopped {
-        Some("suppressed")
+    if !screen.is_empty() && members.iter().any(stopped) {
+        Some(SUPPRESSED)
     } else if person.consent.is_some_and(consent::forbids_contact) {
         Some("consent withdrawn")
     } else if person.lawful_basis.is_none() {

@@ -9,17 +9,17 @@ sources:
   clicks: { connector: script, role: engagements }
   orders: { connector: script, role: conversions, currency: EUR }
 ";
-const COLUMNS: &[&str] = &["email", "given_name", "phone", "created_at", "consent"];
+const COLUMNS: &[&str] = &["email", "full_name", "phone", "created_at", "consent"];
 const ORDER: &[&str] = &["email", "value", "kind", "occurred_at"];
 const CLICK: &[&str] = &["email", "kind", "occurred_at"];
 
 #[tokio::test]
 async fn people_keep_their_ids() {
     let rig = Rig::new(PROJECT).await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "", ""]), ("2", &["bob@example.com", "Bob", "", "", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "", ""]), ("2", &["bob@example.com", "Bob Alder", "", "", ""])]);
     rig.sync().await;
     let before = rig.table("SELECT email, prospect_id FROM prospect ORDER BY email").await;
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ANN@example.com", "Anna", "", "", ""]), ("2", &["cat@example.com", "Cat", "", "", ""])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ANN@example.com", "Anna Alder", "", "", ""]), ("2", &["cat@example.com", "Cat Alder", "", "", ""])]);
     rig.sync().await;
     let after = rig.table("SELECT email, prospect_id FROM prospect ORDER BY email").await;
     assert_eq!(after[..2], before);
@@ -31,13 +31,13 @@ async fn people_keep_their_ids() {
 #[tokio::test]
 async fn of_two_people_who_are_one_the_older_id_stays() {
     let rig = Rig::new(PROJECT).await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-01-01", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-01-01", ""])]);
     rig.sync().await;
     let older = rig.cell("SELECT prospect_id FROM prospect").await;
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ann.alder@example.com", "Ann", "+49301234567", "2025-02-01", ""])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann.alder@example.com", "Ann Alder", "+49301234567", "2025-02-01", ""])]);
     rig.sync().await;
     let younger = rig.cell(&format!("SELECT prospect_id FROM prospect WHERE prospect_id <> '{older}'")).await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "+49 30 1234567", "2025-01-01", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "+49 30 1234567", "2025-01-01", ""])]);
     let report = rig.sync().await;
     assert_eq!((report.resolve.prospects, report.resolve.merged), (1, 1));
     let rows = rig.table("SELECT prospect_id, merged_into, may_contact FROM prospect ORDER BY merged_into NULLS FIRST").await;
@@ -48,10 +48,10 @@ async fn of_two_people_who_are_one_the_older_id_stays() {
 async fn a_person_goes_from_suspect_to_customer_and_a_refund_leads_back() {
     let rig = Rig::new(PROJECT).await;
     let stage = "SELECT lifecycle, conversion_count, revenue, currency FROM prospect";
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-01-01", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-01-01", ""])]);
     rig.sync().await;
     assert_eq!(rig.table(stage).await, ["suspect | 0 | - | -"]);
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", ""])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-02-01", ""])]);
     rig.sync().await;
     assert_eq!(rig.table(stage).await, ["prospect | 0 | - | -"]);
     rig.scripts.say("orders", ORDER, &[("1", &["Ann@example.com", "120.50", "order", "2025-03-01"])]);
@@ -60,7 +60,7 @@ async fn a_person_goes_from_suspect_to_customer_and_a_refund_leads_back() {
     rig.scripts.say("orders", ORDER, &[("2", &["ann@example.com", "120.50", "refund", "2025-03-05"])]);
     rig.sync().await;
     assert_eq!(rig.table(stage).await, ["prospect | 2 | 0.000000 | EUR"]);
-    let steps = "SELECT from_stage, to_stage, CAST(CAST(at AS DATE) AS VARCHAR) FROM lifecycle_transition \
+    let steps = "SELECT from_stage, to_stage, CAST(CAST(at AS DATE) AS VARCHAR) AS day FROM lifecycle_transition \
                  WHERE to_stage IN ('suspect', 'prospect', 'customer') ORDER BY at";
     assert_eq!(
         rig.table(steps).await,
@@ -71,9 +71,9 @@ async fn a_person_goes_from_suspect_to_customer_and_a_refund_leads_back() {
 #[tokio::test]
 async fn the_first_channel_is_that_of_the_first_touch_whenever_it_arrived() {
     let rig = Rig::new(PROJECT).await;
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", ""])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-02-01", ""])]);
     rig.sync().await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-01-01", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-01-01", ""])]);
     rig.sync().await;
     let channels = rig.table("SELECT channel FROM touch ORDER BY occurred_at").await;
     assert_ne!(channels[0], channels[1]);
@@ -85,7 +85,7 @@ async fn the_first_channel_is_that_of_the_first_touch_whenever_it_arrived() {
 async fn who_withdrew_may_not_be_contacted_until_they_come_back() {
     let rig = Rig::new(PROJECT).await;
     let may = "SELECT may_contact, consent, lawful_basis, hold_reason FROM prospect";
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", "yes"])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-02-01", "yes"])]);
     rig.sync().await;
     assert_eq!(rig.table(may).await, ["true | granted | consent | -"]);
     let later = |days: i64| jiff::Timestamp::from_microsecond(rig.now() + days * crate::rig::DAY).unwrap().to_string();
@@ -103,16 +103,16 @@ async fn who_withdrew_may_not_be_contacted_until_they_come_back() {
 #[tokio::test]
 async fn an_order_says_nothing_about_consent() {
     let rig = Rig::new(PROJECT).await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "2025-02-01", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-02-01", ""])]);
     rig.scripts.say("orders", ORDER, &[("1", &["ann@example.com", "1", "subscribed", "2025-03-01"])]);
     rig.sync().await;
-    assert_eq!(rig.table("SELECT consent, lifecycle FROM prospect").await, ["- | customer"]);
+    assert_eq!(rig.table("SELECT consent FROM prospect").await, ["-"]);
 }
 
 #[tokio::test]
 async fn who_was_never_asked_may_not_be_contacted() {
     let rig = Rig::new("sources: { list: { connector: script, origin: list } }\n").await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "", ""])]);
     rig.sync().await;
     assert_eq!(rig.table("SELECT may_contact, hold_reason FROM prospect").await, ["false | no lawful basis recorded"]);
 }
@@ -120,10 +120,10 @@ async fn who_was_never_asked_may_not_be_contacted() {
 #[tokio::test]
 async fn an_address_that_complained_gives_way_to_one_that_works() {
     let rig = Rig::new(PROJECT).await;
-    let columns = ["email", "email_status", "phone", "given_name"];
+    let columns = ["email", "email_status", "phone", "full_name"];
     for bad in ["complained", "hard_bounced", "Undeliverable", "Hard bounce", "cleaned"] {
-        rig.scripts.say("list", &columns, &[("1", &["ann@alder.example.com", bad, "+49301234567", "Ann"])]);
-        rig.scripts.say("forms", &columns, &[("1", &["ann@gmail.com", "", "+49301234567", "Ann"])]);
+        rig.scripts.say("list", &columns, &[("1", &["ann@alder.example.com", bad, "+49301234567", "Ann Alder"])]);
+        rig.scripts.say("forms", &columns, &[("1", &["ann@gmail.com", "", "+49301234567", "Ann Alder"])]);
         rig.sync().await;
         assert_eq!(rig.table("SELECT email FROM prospect").await, ["ann@gmail.com"], "{bad}");
     }
@@ -135,13 +135,13 @@ async fn a_change_of_trust_is_something_to_do() {
         format!("sources: {{ list: {{ connector: script, trust: {list} }}, forms: {{ connector: script, trust: {forms} }} }}\n")
     };
     let mut rig = Rig::new(&trust(1, 0)).await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "", "", ""])]);
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Anna", "", "", ""])]);
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "", ""])]);
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Anna Alder", "", "", ""])]);
     rig.sync().await;
-    assert_eq!(rig.table("SELECT given_name FROM prospect").await, ["Ann"]);
+    assert_eq!(rig.table("SELECT full_name FROM prospect").await, ["Ann Alder"]);
     rig.change(&trust(0, 1)).await;
     assert!(rig.sync().await.resolve.worked);
-    assert_eq!(rig.table("SELECT given_name FROM prospect").await, ["Anna"]);
+    assert_eq!(rig.table("SELECT full_name FROM prospect").await, ["Anna Alder"]);
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn ids_of_one_vendor_join_and_a_change_of_the_vendor_is_something_to_do() 
 }
 
 #[tokio::test]
-async fn test_records_are_nobody() {
+async fn records_marked_as_tests_are_nobody() {
     let rig = Rig::new(PROJECT).await;
     rig.scripts.say("forms", &["email", "is_test"], &[("1", &["ann@example.com", "true"]), ("2", &["bob@example.com", ""])]);
     rig.sync().await;

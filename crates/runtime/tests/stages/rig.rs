@@ -11,6 +11,7 @@ use headwater_runtime::project::{Project, ProjectError, Surroundings};
 use headwater_runtime::query::query;
 use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
 use headwater_sdk::{Clock, Connector, Registry};
+use headwater_store::RunStatus;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -33,16 +34,20 @@ pub(crate) struct Rig {
 impl Rig {
     /// A new project of this text, `version` aside.
     pub(crate) async fn new(project: &str) -> Self {
+        Self::try_new(project).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) async fn try_new(project: &str) -> headwater_runtime::Result<Self> {
         let dir = tempfile::tempdir().unwrap();
         let (scripts, remote) = (Arc::new(Scripts::default()), Arc::new(Remote::default()));
         let now = Arc::new(AtomicI64::new(BEGIN));
-        let engine = open(dir.path(), project, &scripts, &remote, &now).await;
-        Self { engine, scripts, remote, now, dir }
+        let engine = open(dir.path(), project, &scripts, &remote, &now).await?;
+        Ok(Self { engine, scripts, remote, now, dir })
     }
 
     /// The same store under another project.
     pub(crate) async fn change(&mut self, project: &str) {
-        self.engine = open(self.dir.path(), project, &self.scripts, &self.remote, &self.now).await;
+        self.engine = open(self.dir.path(), project, &self.scripts, &self.remote, &self.now).await.unwrap();
     }
 
     pub(crate) fn wait(&self, micros: i64) {
@@ -66,6 +71,13 @@ impl Rig {
     pub(crate) async fn sync(&self) -> SyncReport {
         let report = self.try_sync(&SyncOptions::default()).await.unwrap();
         assert!(report.failures.is_empty(), "{:?}", report.failures);
+        report
+    }
+
+    /// Syncs while something does not work.
+    pub(crate) async fn sync_failing(&self) -> SyncReport {
+        let report = self.try_sync(&SyncOptions::default()).await.unwrap();
+        assert_eq!((report.status, report.failures.len()), (RunStatus::Failed, 1), "{:?}", report.failures);
         report
     }
 
@@ -102,12 +114,18 @@ fn surroundings(now: &Arc<AtomicI64>) -> Surroundings {
     Surroundings { clock, env: Arc::new(env), flags: Vec::new() }
 }
 
-async fn open(dir: &Path, project: &str, scripts: &Arc<Scripts>, remote: &Arc<Remote>, now: &Arc<AtomicI64>) -> Engine {
+async fn open(
+    dir: &Path,
+    project: &str,
+    scripts: &Arc<Scripts>,
+    remote: &Arc<Remote>,
+    now: &Arc<AtomicI64>,
+) -> headwater_runtime::Result<Engine> {
     std::fs::write(dir.join("headwater.yaml"), format!("version: 1\n{project}")).unwrap();
     let registry = registry(scripts, remote);
     let surroundings = surroundings(now);
-    let project = Project::load(dir, &registry, &surroundings).unwrap_or_else(|error| panic!("{error}: {:?}", error.help));
-    Engine::open(project, registry, surroundings).await.unwrap()
+    let project = Project::load(dir, &registry, &surroundings)?;
+    Engine::open(project, registry, surroundings).await
 }
 
 fn registry(scripts: &Arc<Scripts>, remote: &Arc<Remote>) -> Registry {

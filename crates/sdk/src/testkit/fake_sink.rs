@@ -49,6 +49,11 @@ impl FakeSink {
         self.state().records.insert(remote_id.to_owned(), fields);
     }
 
+    /// Takes a record away, as if somebody had deleted it by hand.
+    pub fn remove(&self, remote_id: &str) {
+        self.state().records.remove(remote_id);
+    }
+
     /// Rejects every row in which `field` has this value.
     pub fn refuse(&self, field: &str, value: &str) {
         self.state().refuse = Some((field.to_owned(), value.to_owned()));

@@ -9,3 +9,16 @@ mod tests;
 pub use chaos::ChaosSource;
 pub use contract::{Breach, Collected, Row, check_source_contract, collect};
 pub use fake_sink::FakeSink;
+
+/// What the environment says of a real server that a test needs. `./test e2e` starts the servers and sets the variables.
+///
+/// # Panics
+/// When the variable is not set: a test that needs a server does not pass without one.
+#[must_use]
+#[expect(clippy::disallowed_methods, clippy::panic, reason = "only the environment knows the server, and a test without it must fail")]
+pub fn live(variable: &str) -> String {
+    match std::env::var(variable) {
+        Ok(value) if !value.trim().is_empty() => value.trim().to_owned(),
+        _ => panic!("{variable} is not set: this test needs a real server; run it by `./test e2e`"),
+    }
+}

@@ -130,9 +130,10 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<OutboxRow>> {
         placed("reading the outbox", self.ledger(), async {
+            // Every parameter has its number: beside a numbered one, sqlx counts those without a number otherwise than SQLite does.
             let rows = sqlx::query(
-                "SELECT * FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry') AND coalesce(next_attempt_at, ?2) <= ?2 \
-                 ORDER BY id LIMIT ?",
+                "SELECT * FROM hw_outbox WHERE sink = ?1 AND state IN ('pending', 'retry') AND coalesce(next_attempt_at, ?2) <= ?2 \
+                 ORDER BY id LIMIT ?3",
             )
             .bind(sink)
             .bind(now)
@@ -289,7 +290,7 @@ pub(crate) async fn enqueue(
     let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
     sqlx::query(
         "INSERT INTO hw_outbox(sink, prospect_id, delivery_key, op, remote_id, payload, before, state, attempts, run_id, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', 0, ?, ?9, ?9) ON CONFLICT(sink, delivery_key) DO NOTHING",
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', 0, ?, ?9, ?9) ON CONFLICT(sink, delivery_key) DO UPDATE SET state = 'pending', attempts = 0, reason = NULL, updated_at = excluded.updated_at WHERE state = 'held_back'",
     )
     .bind(sink)
     .bind(prospect_id)

@@ -16,12 +16,11 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_keys(&self, sink: &str, state: OutboxState) -> Result<HashSet<String>> {
         placed("reading the outbox", self.ledger(), async {
-            let rows =
-                sqlx::query("SELECT delivery_key FROM hw_outbox WHERE sink = ? AND state = ?")
-                    .bind(sink)
-                    .bind(state.as_str())
-                    .fetch_all(self.pool())
-                    .await?;
+            let rows = sqlx::query("SELECT delivery_key FROM hw_outbox WHERE sink = ? AND state = ?")
+                .bind(sink)
+                .bind(state.as_str())
+                .fetch_all(self.pool())
+                .await?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
         })
         .await
@@ -63,7 +62,8 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_next_attempt(&self, sink: &str) -> Result<Option<i64>> {
         placed("reading the outbox", self.ledger(), async {
-            let statement = "SELECT min(coalesce(next_attempt_at, 0)) FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry')";
+            let statement =
+                "SELECT min(coalesce(next_attempt_at, 0)) FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry')";
             let row = sqlx::query(statement).bind(sink).fetch_one(self.pool()).await?;
             Ok(row.try_get(0)?)
         })
@@ -77,12 +77,8 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn quarantine_marks(&self) -> Result<HashMap<String, (QuarantineState, i64)>> {
         placed("reading the quarantine", self.ledger(), async {
-            let rows = sqlx::query("SELECT quarantine_id, state, at FROM hw_quarantine_state")
-                .fetch_all(self.pool())
-                .await?;
-            rows.iter()
-                .map(|row| Ok((row.try_get(0)?, (word(row, "state")?, row.try_get("at")?))))
-                .collect()
+            let rows = sqlx::query("SELECT quarantine_id, state, at FROM hw_quarantine_state").fetch_all(self.pool()).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, (word(row, "state")?, row.try_get("at")?)))).collect()
         })
         .await
     }
@@ -94,13 +90,7 @@ impl Store {
     /// # Errors
     ///
     /// [`crate::StoreError::Database`] if the ledger cannot be written; then nothing is changed.
-    pub async fn outbox_retry_refused(
-        &self,
-        sink: &str,
-        refused: &[(String, String)],
-        run_id: &str,
-        now: i64,
-    ) -> Result<u64> {
+    pub async fn outbox_retry_refused(&self, sink: &str, refused: &[(String, String)], run_id: &str, now: i64) -> Result<u64> {
         const RETRY: &str = "UPDATE hw_outbox SET state = 'retry', next_attempt_at = NULL, reason = NULL, updated_at = ?1 \
              WHERE sink = ?2 AND delivery_key = ?3 AND state = 'rejected' AND payload <> '{}' AND NOT EXISTS \
              (SELECT 1 FROM hw_outbox later WHERE later.sink = ?2 AND later.prospect_id = hw_outbox.prospect_id AND later.id > hw_outbox.id)";
@@ -111,8 +101,7 @@ impl Store {
                 let query = sqlx::query(RETRY).bind(now).bind(sink).bind(delivery_key);
                 let moved = query.execute(tx.connection()).await?.rows_affected();
                 queued += moved;
-                let state =
-                    if moved > 0 { QuarantineState::Retried } else { QuarantineState::Resolved };
+                let state = if moved > 0 { QuarantineState::Retried } else { QuarantineState::Resolved };
                 let mark = QuarantineMark { quarantine_id: quarantine_id.clone(), state };
                 quarantine::mark(tx.connection(), &mark, run_id, now).await?;
             }

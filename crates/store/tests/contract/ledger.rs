@@ -93,6 +93,7 @@ async fn delivery_key_is_queued_once_per_sink() {
     commit.ledger(LedgerOp::Enqueue(OutboxEntry { sink: "other".to_owned(), ..push("a") }));
     commit.execute().await.unwrap();
     assert_eq!(store.outbox_due("other", NOW, 100).await.unwrap().len(), 1);
+    assert_eq!(store.outbox_due("crm", NOW, 1).await.unwrap().len(), 1, "no more than asked for");
 }
 
 #[tokio::test]

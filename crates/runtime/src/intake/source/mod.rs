@@ -33,6 +33,8 @@ pub const NAME: &str = "intake";
 /// The one stream of an intake source.
 const STREAM: &str = "submissions";
 
+/// Where a delivery stands, before its number.
+const PLACE: &str = "intake";
 /// The version of the checkpoint's shape, `{"seq": N}`.
 const CHECKPOINT_VERSION: u16 = 1;
 
@@ -249,7 +251,7 @@ fn pages(deliveries: &[Delivery], config: &IntakeConfig) -> Result<Vec<Page>> {
 }
 
 fn place(seq: i64) -> String {
-    format!("intake seq {seq}")
+    format!("{PLACE}:{seq}")
 }
 
 fn cut(body: &[u8]) -> String {
@@ -322,7 +324,7 @@ impl Building {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch =
             RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).map_err(bug)?;
-        let places = Places::Lines { file: "intake seq".to_owned(), lines: seqs };
+        let places = Places::Lines { file: PLACE.to_owned(), lines: seqs };
         let mut page = Page::new(batch, places).map_err(bug)?;
         page.raw = Some(StringArray::from(raw));
         page.keys = Some(StringArray::from(keys));

@@ -99,7 +99,7 @@ async fn rows_have_their_place_key_and_time_and_absent_fields_are_null() {
     assert_eq!(page.received_at.as_ref().unwrap().values()[..], [3_000, 7_000, 7_000]);
     assert_eq!(
         (page.places.of(0), page.signature_status),
-        ("intake seq:3".to_owned(), Some("verified"))
+        ("intake:3".to_owned(), Some("verified"))
     );
     assert!(
         matches!(events.last(), Some(SourceEvent::Checkpoint(at)) if at.state == json!({ "seq": 7 }))
@@ -140,7 +140,7 @@ async fn poison_is_refused_and_the_position_moves_past_it() {
     let [refused] = &page.refused[..] else { panic!("one refused") };
     assert_eq!(
         (page.rows(), refused.place.as_str(), refused.code),
-        (0, "intake seq 5", "not_json")
+        (0, "intake:5", "not_json")
     );
     assert_eq!(refused.raw.len(), REFUSED_RAW_BYTES);
     assert!(

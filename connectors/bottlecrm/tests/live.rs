@@ -1,6 +1,7 @@
 //! Against a real BottleCRM.
 
 use headwater_sdk::http::{HttpClient, HttpSettings, RequestSpec, base_url, header};
+use headwater_sdk::testkit::live;
 use headwater_sdk::testkit_sink::check_sink_contract;
 use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, RowOutcome};
 use serde_json::json;
@@ -10,24 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{context, key, named, row, sink_at, update, write};
 
 /// The real CRM that the environment names, and a text that no earlier test used.
-fn real() -> Option<(String, String, String)> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "only the environment knows whether there is a CRM to test against"
-    )]
-    let variable = |name| std::env::var(name).ok();
-    let found =
-        variable("HEADWATER_TEST_BOTTLECRM_URL").zip(variable("HEADWATER_TEST_BOTTLECRM_TOKEN"));
-    let Some((url, token)) = found else {
-        println!(
-            "skipped: set HEADWATER_TEST_BOTTLECRM_URL and HEADWATER_TEST_BOTTLECRM_TOKEN to test against a real BottleCRM"
-        );
-        return None;
-    };
+fn real() -> (String, String, String) {
+    let (url, token) = (live("HEADWATER_TEST_BOTTLECRM_URL"), live("HEADWATER_TEST_BOTTLECRM_TOKEN"));
     let folder = tempfile::tempdir().unwrap();
-    let unused =
-        folder.path().file_name().unwrap().to_string_lossy().replace('.', "").to_lowercase();
-    Some((url, token, unused))
+    let unused = folder.path().file_name().unwrap().to_string_lossy().replace('.', "").to_lowercase();
+    (url, token, unused)
 }
 
 /// Makes the custom field that keeps our id, where it is not there yet.
@@ -52,7 +40,7 @@ async fn the_real_crm_keeps_the_contract_for_leads() {
 }
 
 async fn contract(object: &str, model: &str) {
-    let Some((url, token, unused)) = real() else { return };
+    let (url, token, unused) = real();
     make_custom_field(&url, &token, model).await;
     for id_field in ["source_ref", "cf_headwater_id"] {
         let make = || sink_at(&url, &token, json!({ "object": object, "id_field": id_field }));
@@ -136,7 +124,7 @@ async fn contract(object: &str, model: &str) {
 
 #[tokio::test]
 async fn the_real_crm_refuses_a_wrong_token() {
-    let Some((url, _, _)) = real() else { return };
+    let (url, _, _) = real();
     let wrong = sink_at(&url, "bcrm_pat_wrong", json!({})).unwrap();
     assert_eq!(wrong.check().await.unwrap_err().kind(), ErrorKind::Auth);
     assert_eq!(wrong.write(&[named("p1")]).await.unwrap_err().kind(), ErrorKind::Auth);
@@ -145,7 +133,7 @@ async fn the_real_crm_refuses_a_wrong_token() {
 /// Its own description omits some of the fields it takes, and it ignores those it does not: only reading back proves one.
 #[tokio::test]
 async fn the_real_crm_keeps_every_field_that_we_offer() {
-    let Some((url, token, unused)) = real() else { return };
+    let (url, token, unused) = real();
     for object in ["contacts", "leads"] {
         let sink = sink_at(&url, &token, json!({ "object": object })).unwrap();
         let sample = |name: &str| match name {
@@ -210,7 +198,7 @@ async fn hang_up_after_one_request(listener: TcpListener, crm: String) {
 
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_makes_one_record() {
-    let Some((url, token, unused)) = real() else { return };
+    let (url, token, unused) = real();
     let crm = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     for object in ["contacts", "leads"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

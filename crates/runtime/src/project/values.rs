@@ -1,0 +1,79 @@
+//! Values that have the right type and still mean nothing: found before the first row moves.
+
+use headwater_model::instant::{self, DateStyle};
+use headwater_model::money::{self, NumberStyle};
+use headwater_model::{country, tables};
+use jiff::tz::TimeZone;
+
+use super::error::{ProjectError, nearest};
+use super::file::CostSection;
+use super::{Project, SourceEntry, parse_every};
+
+/// Checks what can be checked without asking anybody.
+pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
+    if let Some(schedule) = &project.file.schedule
+        && parse_every(&schedule.every).is_none()
+    {
+        let message = format!("`{}` is not a time span", schedule.every);
+        return Err(project.error("schedule.every", message).help("write a number and a unit: 30s, 15m, 2h, 1d"));
+    }
+    for (index, field) in project.file.measures.required_fields.iter().enumerate() {
+        let known = || tables::LEAD.columns.iter().map(|column| column.name);
+        if !known().any(|name| name == field) {
+            let complaint = project.error(&format!("measures.required_fields[{index}]"), format!("a lead has no field `{field}`"));
+            return Err(match nearest(field, known()) {
+                Some(near) => complaint.help(format!("did you mean `{near}`?")),
+                None => complaint,
+            });
+        }
+    }
+    project.sources.iter().try_for_each(source)
+}
+
+fn source(entry: &SourceEntry) -> Result<(), ProjectError> {
+    let section = &entry.section;
+    if let Some(name) = &section.country
+        && country::code(name).is_none()
+    {
+        return Err(entry.error("country", format!("`{name}` is not a country we know")).help("write its ISO 3166 code such as FR"));
+    }
+    if let Some(code) = &section.currency {
+        currency(entry, "currency", code)?;
+    }
+    if let Some(dates) = &section.dates {
+        if let Some(name) = &dates.zone
+            && TimeZone::get(name).is_err()
+        {
+            return Err(entry.error("dates.zone", format!("there is no time zone `{name}`")).help("write an IANA name such as Europe/Paris"));
+        }
+        if let Some(format) = &dates.format
+            && !instant::is_format(format)
+        {
+            let message = format!("dates cannot be read by the format `{format}`");
+            return Err(entry.error("dates.format", message).help("write a strftime format such as %d/%m/%Y"));
+        }
+    }
+    section.cost.as_ref().map_or(Ok(()), |section| cost(entry, section))
+}
+
+fn cost(entry: &SourceEntry, CostSection { amount, currency: code, kind: _, day }: &CostSection) -> Result<(), ProjectError> {
+    if let Err(error) = money::parse(amount, NumberStyle::Point) {
+        let message = match error {
+            money::NotAnAmount::Ambiguous => "the decimal sign cannot be told".to_owned(),
+            other @ (money::NotAnAmount::Unreadable | money::NotAnAmount::OutOfRange) => other.to_string(),
+        };
+        return Err(entry.error("cost.amount", message).help("write a plain number such as \"1234.50\""));
+    }
+    currency(entry, "cost.currency", code)?;
+    match day.as_deref().map(|day| instant::parse_day(day, &DateStyle::default())) {
+        Some(Err(_)) => Err(entry.error("cost.day", "not a day").help("write it as 2026-10-03")),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+fn currency(entry: &SourceEntry, key: &str, code: &str) -> Result<(), ProjectError> {
+    if money::currency(code).is_some() {
+        return Ok(());
+    }
+    Err(entry.error(key, format!("`{code}` is not a currency")).help("write its ISO 4217 code such as EUR"))
+}

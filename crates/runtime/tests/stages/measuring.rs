@@ -1,0 +1,139 @@
+//! Credits and scorecards, on examples small enough to count by hand.
+
+use headwater_runtime::privacy::suppress;
+use headwater_runtime::sync::SyncOptions;
+
+use crate::rig::Rig;
+
+const PROJECT: &str = "\
+sources:
+  list: { connector: script, origin: list, channel: { group: list }, cost: { amount: '100', currency: EUR }, basis: { lawful_basis: legitimate_interest, obtained_at: '2025-01-01' } }
+  forms: { connector: script, origin: form, channel: { group: search } }
+  orders: { connector: script, role: conversions, currency: EUR }
+measures: { required_fields: [email, given_name], maturity_days: 30 }
+";
+const COLUMNS: &[&str] = &["email", "given_name", "created_at"];
+const ORDER: &[&str] = &["email", "value", "kind", "occurred_at"];
+
+async fn example() -> Rig {
+    let rig = Rig::new(PROJECT).await;
+    suppress(&rig.engine, &["eve@example.com".to_owned()], "objected", "test").await.unwrap();
+    rig.scripts.say(
+        "list",
+        COLUMNS,
+        &[
+            ("1", &["ann@alder.example.com", "Ann", "2025-08-01"]),
+            ("2", &["bob@alder.example.com", "", "2025-08-01"]),
+            ("3", &["not an address", "", "2025-08-01"]),
+            ("4", &["ann@alder.example.com", "Ann", "2025-08-02"]),
+            ("5", &["eve@example.com", "Eve", "2025-08-01"]),
+        ],
+    );
+    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@alder.example.com", "Ann", "2025-08-20"]), ("2", &["cat@example.com", "Cat", "2025-08-21"])]);
+    rig.scripts.say(
+        "orders",
+        ORDER,
+        &[
+            ("1", &["ann@alder.example.com", "90", "order", "2025-09-01"]),
+            ("2", &["cat@example.com", "60", "order", "2025-09-02"]),
+            ("3", &["stranger@example.com", "5", "order", "2025-09-03"]),
+        ],
+    );
+    rig
+}
+
+#[tokio::test]
+async fn every_model_gives_every_conversion_away_whole() {
+    let rig = example().await;
+    let report = rig.sync().await;
+    assert_eq!((report.measure.conversions, report.measure.unattributed), (3, 1));
+    let sums = "SELECT model, count(DISTINCT conversion_id), round(sum(share), 9), sum(value) FROM credit GROUP BY model ORDER BY model";
+    let models = ["first", "last", "last_non_direct", "linear", "position"];
+    assert_eq!(rig.table(sums).await, models.map(|model| format!("{model} | 3 | 3.0 | 155.000000")));
+    let split = "SELECT channel, sum(value) FROM credit WHERE model = '{}' GROUP BY channel ORDER BY channel";
+    assert_eq!(rig.table(&split.replace("{}", "first")).await, ["list | 90.000000", "search | 60.000000", "unattributed | 5.000000"]);
+    assert_eq!(rig.table(&split.replace("{}", "last")).await, ["search | 150.000000", "unattributed | 5.000000"]);
+    assert_eq!(rig.table(&split.replace("{}", "linear")).await, ["list | 60.000000", "search | 90.000000", "unattributed | 5.000000"]);
+}
+
+#[tokio::test]
+async fn a_scorecard_counts_what_was_counted_by_hand() {
+    let rig = example().await;
+    rig.sync().await;
+    let card = |source: &str, metrics: &[&str]| {
+        let metrics = metrics.join("', '");
+        format!("SELECT metric, value, numerator, n FROM scorecard WHERE source = '{source}' AND metric IN ('{metrics}') ORDER BY metric")
+    };
+    // Five rows came: one refused for naming nobody, one of a suppressed person; of the other three, Ann's are two.
+    let metrics = ["volume", "accepted", "quarantined", "suppressed", "duplicate_in", "distinct_persons", "net_new", "validity"];
+    assert_eq!(
+        rig.table(&card("list", &metrics)).await,
+        [
+            "accepted | 3.0 | 3.0 | 5",
+            "distinct_persons | 2.0 | 2.0 | 3",
+            "duplicate_in | 0.3333333333333333 | 1.0 | 3",
+            "net_new | 0.6666666666666666 | 2.0 | 3",
+            "quarantined | 0.2 | 1.0 | 5",
+            "suppressed | 0.2 | 1.0 | 5",
+            "validity | 1.0 | 3.0 | 3",
+            "volume | 5.0 | 5.0 | 5",
+        ]
+    );
+    // Of its two people Ann bought, 31 days after the list first named her, for 90 of the 100 that the list cost.
+    let metrics = ["conversion_rate", "conversion_by_30d", "conversion_by_60d", "cac", "roas", "revenue_per_lead", "completeness", "basis_coverage"];
+    assert_eq!(
+        rig.table(&card("list", &metrics)).await,
+        [
+            "basis_coverage | 1.0 | 3.0 | 3",
+            "cac | 100.0 | 100.0 | 1",
+            "completeness | 0.6666666666666666 | 2.0 | 3",
+            "conversion_by_30d | 0.0 | - | 2",
+            "conversion_by_60d | 0.5 | - | 2",
+            "conversion_rate | 0.5 | 1.0 | 2",
+            "revenue_per_lead | 45.0 | 90.0 | 2",
+            "roas | 0.9 | 90.0 | 1",
+        ]
+    );
+    // Ann was known before; Cat is new, and both bought.
+    assert_eq!(
+        rig.table(&card("forms", &["conversion_rate", "net_new", "basis_coverage"])).await,
+        ["basis_coverage | 0.0 | 0.0 | 2", "conversion_rate | 1.0 | 2.0 | 2", "net_new | 0.5 | 1.0 | 2"]
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_and_reading_again_count_nobody_twice() {
+    let rig = example().await;
+    rig.try_sync(&SyncOptions { dry_run: true, ..SyncOptions::default() }).await.unwrap();
+    rig.sync().await;
+    let received = "SELECT value FROM scorecard WHERE source = 'list' AND metric = 'volume'";
+    assert_eq!(rig.cell(received).await, "5.0");
+}
+
+#[tokio::test]
+async fn an_order_of_somebody_who_becomes_known_later_is_theirs() {
+    let rig = example().await;
+    rig.sync().await;
+    rig.scripts.say("forms", COLUMNS, &[("9", &["stranger@example.com", "Sam", "2025-08-30"])]);
+    let report = rig.sync().await;
+    assert_eq!(report.measure.unattributed, 0);
+    assert_eq!(rig.table("SELECT DISTINCT channel FROM credit WHERE value = 5").await, ["search"]);
+}
+
+#[tokio::test]
+async fn a_touch_after_the_order_or_long_before_it_earns_nothing() {
+    let rig = Rig::new(&format!("{PROJECT}attribution: {{ models: [linear], lookback_days: 30 }}\n")).await;
+    rig.scripts.say(
+        "forms",
+        COLUMNS,
+        &[
+            ("1", &["ann@example.com", "Ann", "2025-07-01"]),
+            ("2", &["ann@example.com", "Ann", "2025-08-20"]),
+            ("3", &["ann@example.com", "Ann", "2025-09-02"]),
+        ],
+    );
+    rig.scripts.say("orders", ORDER, &[("1", &["ann@example.com", "90", "order", "2025-09-01"])]);
+    rig.sync().await;
+    let credits = "SELECT share, CAST(CAST(touch.occurred_at AS DATE) AS VARCHAR) FROM credit JOIN touch USING (touch_id)";
+    assert_eq!(rig.table(credits).await, ["1.0 | 2025-08-20"]);
+}
