@@ -55,8 +55,7 @@ impl Client {
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let token = cx.secret(&config.token)?;
         let bearer = format!("Bearer {}", token.expose_str());
-        let settings =
-            HttpSettings::new(base_url(&config.url)?, cx).secret_header(AUTHORIZATION, &bearer)?;
+        let settings = HttpSettings::new(base_url(&config.url)?, cx).secret_header(AUTHORIZATION, &bearer)?;
         Ok(Self { http: HttpClient::new(settings)?, object: config.object })
     }
 
@@ -83,11 +82,7 @@ impl Client {
     ///
     /// # Errors
     /// `Unavailable` when so much is deleted meanwhile that a record could be missed, and made again.
-    pub(super) async fn each(
-        &self,
-        filter: Option<(&str, &str)>,
-        mut visit: impl FnMut(&Record),
-    ) -> Result<()> {
+    pub(super) async fn each(&self, filter: Option<(&str, &str)>, mut visit: impl FnMut(&Record)) -> Result<()> {
         for _ in 0..MAX_READS {
             if self.read(filter, &mut visit).await? {
                 return Ok(());
@@ -101,19 +96,14 @@ impl Client {
     ///
     /// The CRM pages by offset, so what is deleted meanwhile moves later records to pages read already. Each page must therefore
     /// show the last record of the page before; all that follow it are then on this page or on later ones.
-    async fn read(
-        &self,
-        filter: Option<(&str, &str)>,
-        visit: &mut impl FnMut(&Record),
-    ) -> Result<bool> {
+    async fn read(&self, filter: Option<(&str, &str)>, visit: &mut impl FnMut(&Record)) -> Result<bool> {
         let mut offset = 0;
         let mut anchors: [Option<Value>; 2] = [None, None];
         for _ in 0..MAX_PAGES {
             let (mut more, mut longest) = (false, 0);
             let halves = self.page(filter, offset, PAGE).await?;
             for (half, anchor) in halves.iter().zip(&mut anchors) {
-                let follows =
-                    |last: &Value| half.records.iter().any(|record| record.get("id") == Some(last));
+                let follows = |last: &Value| half.records.iter().any(|record| record.get("id") == Some(last));
                 if anchor.take().is_some_and(|last| !follows(&last)) {
                     return Ok(false);
                 }
@@ -132,33 +122,23 @@ impl Client {
             }
             offset += longest - OVERLAP;
         }
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "the CRM has more records than we read through to find one",
-        )
-        .hint("make a custom text field and set `id_field: cf_KEY`, which the CRM can search"))
+        Err(Error::new(ErrorKind::Unsupported, "the CRM has more records than we read through to find one")
+            .hint("make a custom text field and set `id_field: cf_KEY`, which the CRM can search"))
     }
 
     /// A page of contacts; or of leads, where the open and the closed are paged side by side.
-    async fn page(
-        &self,
-        filter: Option<(&str, &str)>,
-        offset: usize,
-        limit: usize,
-    ) -> Result<Vec<Half>> {
-        let mut request = RequestSpec::get(self.list_path())
-            .query("limit", limit.to_string())
-            .query("offset", offset.to_string());
+    async fn page(&self, filter: Option<(&str, &str)>, offset: usize, limit: usize) -> Result<Vec<Half>> {
+        let mut request =
+            RequestSpec::get(self.list_path()).query("limit", limit.to_string()).query("offset", offset.to_string());
         if let Some((name, value)) = filter {
             request = request.query(name, value);
         }
         let mut answer = self.http.json(&request).await.map_err(no_crm)?;
         let halves = match self.object {
             Object::Contacts => half(&mut answer, "results", "count").map(|half| vec![half]),
-            Object::Leads => ["open_leads", "close_leads"]
-                .into_iter()
-                .map(|name| half(answer.get_mut(name)?, name, "leads_count"))
-                .collect(),
+            Object::Leads => {
+                ["open_leads", "close_leads"].into_iter().map(|name| half(answer.get_mut(name)?, name, "leads_count")).collect()
+            }
         };
         halves.ok_or_else(|| self.unexpected("GET"))
     }
@@ -180,8 +160,7 @@ impl Client {
     }
 
     pub(super) async fn create(&self, body: Record) -> Result<Answer> {
-        let answer =
-            self.http.json(&RequestSpec::post(self.list_path(), Value::Object(body))).await;
+        let answer = self.http.json(&RequestSpec::post(self.list_path(), Value::Object(body))).await;
         let answer = match answer {
             Ok(answer) if refused(&answer) => return Ok(Answer::Refused(reason(&answer))),
             Ok(answer) => answer,
@@ -209,20 +188,12 @@ impl Client {
         };
         let request = RequestSpec::get("/api/custom-fields/").query("target_model", model);
         let answer = self.http.json(&request).await.map_err(no_crm)?;
-        let definitions = answer
-            .get("definitions")
-            .and_then(Value::as_array)
-            .ok_or_else(|| self.unexpected("GET"))?;
+        let definitions = answer.get("definitions").and_then(Value::as_array).ok_or_else(|| self.unexpected("GET"))?;
         let custom = |definition: &Value| {
             let text = |name| definition.get(name).and_then(Value::as_str).map(str::to_owned);
             // Verified here too: an unknown filter would be ignored.
-            let usable =
-                text("target_model")? == model && definition.get("is_active")?.as_bool()?;
-            usable.then_some(Custom {
-                key: text("key")?,
-                label: text("label")?,
-                of_type: text("field_type")?,
-            })
+            let usable = text("target_model")? == model && definition.get("is_active")?.as_bool()?;
+            usable.then_some(Custom { key: text("key")?, label: text("label")?, of_type: text("field_type")? })
         };
         Ok(definitions.iter().filter_map(custom).collect())
     }
@@ -276,11 +247,7 @@ fn reason(body: &Value) -> String {
         return "the CRM refused the row and gave no reason".to_owned();
     }
     let text = parts.join("; ");
-    if text.chars().count() <= MAX_REASON {
-        text
-    } else {
-        text.chars().take(MAX_REASON).chain(['…']).collect()
-    }
+    if text.chars().count() <= MAX_REASON { text } else { text.chars().take(MAX_REASON).chain(['…']).collect() }
 }
 
 fn collect(path: &str, value: &Value, parts: &mut Vec<String>) {
@@ -324,16 +291,15 @@ mod tests {
             "account": ["“ada@example.com” is not a valid UUID."],
             "custom_fields": { "score": "must be a number" },
         }});
-        let expected = "account: … is not a valid UUID.; country: … is not a valid choice.; custom_fields.score: must be a number";
+        let expected =
+            "account: … is not a valid UUID.; country: … is not a valid choice.; custom_fields.score: must be a number";
         let told = reason(&body);
         let mut parts: Vec<&str> = told.split("; ").collect();
         parts.sort_unstable();
         assert_eq!(parts.join("; "), expected);
         assert_eq!(reason(&json!({ "detail": "no" })), "no");
         assert_eq!(
-            reason(
-                &json!({ "error": true, "errors": "A lead with these details already exists." })
-            ),
+            reason(&json!({ "error": true, "errors": "A lead with these details already exists." })),
             "A lead with these details already exists."
         );
         assert_eq!(reason(&Value::Null), "the CRM refused the row and gave no reason");

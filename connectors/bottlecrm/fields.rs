@@ -62,11 +62,7 @@ const LEAD: [(&str, Kind, &str); 14] = [
     ("job_title", Kind::Text, "job title"),
     ("company_name", Kind::Text, "company name"),
     ("website", Kind::Text, "website"),
-    (
-        "status",
-        Kind::Text,
-        "assigned, in process, recycled or closed; `converted` makes account, contact and deal",
-    ),
+    ("status", Kind::Text, "assigned, in process, recycled or closed; `converted` makes account, contact and deal"),
     ("source", Kind::Text, "a key of the organisation's lead sources"),
     ("industry", Kind::Text, "a key of the CRM's industries"),
     ("rating", Kind::Text, "HOT, WARM or COLD"),
@@ -87,9 +83,7 @@ pub(super) fn built_in(object: Object, id: &IdField) -> BTreeMap<String, Field> 
         .iter()
         .chain(own)
         .filter(|(name, _, _)| *name != "source_ref" || *id != IdField::SourceRef)
-        .map(|(name, kind, about)| {
-            ((*name).to_owned(), Field { kind: *kind, about: (*about).to_owned() })
-        })
+        .map(|(name, kind, about)| ((*name).to_owned(), Field { kind: *kind, about: (*about).to_owned() }))
         .collect()
 }
 
@@ -104,9 +98,7 @@ pub(super) fn same(kind: Kind, held: Option<&str>, wanted: Option<&str>) -> bool
                 "0" | "f" | "n" | "no" | "off" => "false".to_owned(),
                 other => other.to_owned(),
             },
-            Kind::Number if text.contains('.') => {
-                text.trim_end_matches('0').trim_end_matches('.').to_owned()
-            }
+            Kind::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
             Kind::Number => text.to_owned(),
         })
     };
@@ -142,8 +134,7 @@ fn set_custom(body: &mut Map<String, Value>, key: &str, value: Value) {
 
 /// A record's fields as text.
 pub(super) fn read(record: &Map<String, Value>, known: &BTreeMap<String, Field>) -> Fields {
-    let mut fields: Fields =
-        known.keys().filter_map(|name| Some((name.clone(), text(record.get(name)?)))).collect();
+    let mut fields: Fields = known.keys().filter_map(|name| Some((name.clone(), text(record.get(name)?)))).collect();
     if let Some(Value::Object(custom)) = record.get("custom_fields") {
         fields.extend(custom.iter().map(|(key, value)| (format!("cf_{key}"), text(value))));
     }
@@ -154,9 +145,7 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Some(value.to_string())
-        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
     }
 }
 
@@ -165,9 +154,7 @@ impl IdField {
     pub(super) fn read<'a>(&self, record: &'a Map<String, Value>) -> Option<&'a str> {
         match self {
             Self::SourceRef => record.get("source_ref")?.as_str()?.strip_prefix(OURS),
-            Self::Custom(key) => {
-                record.get("custom_fields")?.get(key)?.as_str().filter(|id| !id.is_empty())
-            }
+            Self::Custom(key) => record.get("custom_fields")?.get(key)?.as_str().filter(|id| !id.is_empty()),
         }
     }
 
@@ -180,9 +167,7 @@ impl IdField {
     /// Puts our id into a request.
     pub(super) fn write(&self, body: &mut Map<String, Value>, prospect_id: &str) {
         match self {
-            Self::SourceRef => {
-                drop(body.insert("source_ref".to_owned(), format!("{OURS}{prospect_id}").into()))
-            }
+            Self::SourceRef => drop(body.insert("source_ref".to_owned(), format!("{OURS}{prospect_id}").into())),
             Self::Custom(key) => set_custom(body, key, prospect_id.into()),
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result,
-    Retry, RowOutcome, Sink, SinkCapability, WriteReport,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, Retry, RowOutcome, Sink,
+    SinkCapability, WriteReport,
 };
 
 use super::client::{Answer, Client, Record};
@@ -57,27 +57,21 @@ impl BottleCrmSink {
             return Ok(fields);
         }
         // The CRM drops values of custom fields it does not have without a word, and our id with them.
-        Err(Error::new(ErrorKind::Config, "the organisation has no custom text field of the name that `id_field` gives")
-            .hint("have an administrator make it (POST /api/custom-fields/ or the CRM's settings), or set `id_field: source_ref`"))
+        Err(Error::new(ErrorKind::Config, "the organisation has no custom text field of the name that `id_field` gives").hint(
+            "have an administrator make it (POST /api/custom-fields/ or the CRM's settings), or set `id_field: source_ref`",
+        ))
     }
 
     /// The fields, checked against those the rows set; the organisation's own are read only if needed.
     async fn fields_for(&self, rows: &[DeliveryRow]) -> Result<BTreeMap<String, Field>> {
         let named: BTreeSet<&String> = rows.iter().flat_map(|row| row.fields.keys()).collect();
-        let custom =
-            self.id != IdField::SourceRef || named.iter().any(|name| name.starts_with("cf_"));
+        let custom = self.id != IdField::SourceRef || named.iter().any(|name| name.starts_with("cf_"));
         let known = if custom { self.all_fields().await? } else { self.built_in.clone() };
         match named.into_iter().find(|name| !known.contains_key(*name)) {
             None => Ok(known),
             // The CRM would ignore it without a word.
-            Some(name) => Err(Error::new(
-                ErrorKind::Config,
-                format!("the CRM has no field `{name}` that can be written"),
-            )
-            .hint(format!(
-                "map to one of {}",
-                known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
-            ))),
+            Some(name) => Err(Error::new(ErrorKind::Config, format!("the CRM has no field `{name}` that can be written"))
+                .hint(format!("map to one of {}", known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")))),
         }
     }
 }
@@ -109,11 +103,7 @@ impl Sink for BottleCrmSink {
                     if !hits.contains_key(&folded(key)) {
                         let mut hit = HashMap::from([(folded(key), Hit::default())]);
                         let filter = self.filter(key);
-                        self.gather(
-                            filter.as_ref().map(|(name, value)| (name.as_str(), *value)),
-                            &mut hit,
-                        )
-                        .await?;
+                        self.gather(filter.as_ref().map(|(name, value)| (name.as_str(), *value)), &mut hit).await?;
                         hits.extend(hit);
                     }
                     if hits.get(&folded(key)).is_some_and(|hit| !hit.ids.is_empty()) {
@@ -123,9 +113,7 @@ impl Sink for BottleCrmSink {
             }
         }
         let answer = |keys: &Vec<MatchKey>| {
-            let found = keys.iter().find_map(|key| {
-                Some((key, hits.get(&folded(key)).filter(|hit| !hit.ids.is_empty())?))
-            });
+            let found = keys.iter().find_map(|key| Some((key, hits.get(&folded(key)).filter(|hit| !hit.ids.is_empty())?)));
             match found {
                 None => Lookup::Absent,
                 Some((key, hit)) => hit.answer(key, &self.built_in),
@@ -164,18 +152,14 @@ impl Sink for BottleCrmSink {
                     outcomes.push(outcome);
                 }
                 Err(error) => {
-                    let passing = matches!(
-                        error.kind(),
-                        ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Protocol
-                    );
+                    let passing = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Protocol);
                     if !passing && !written {
                         return Err(error);
                     }
                     // What was written must be reported; an error that stays will end the next call.
                     failures += 1;
                     let limited = error.kind() == ErrorKind::RateLimited;
-                    let outcome =
-                        RowOutcome::Retry { reason: error.to_string(), after: asked(&error) };
+                    let outcome = RowOutcome::Retry { reason: error.to_string(), after: asked(&error) };
                     if limited || !passing || failures >= MAX_FAILURES {
                         stopped = Some(outcome.clone());
                     }
@@ -189,10 +173,7 @@ impl Sink for BottleCrmSink {
 
 impl BottleCrmSink {
     /// What earlier attempts at the doubtful creates left behind, by our id.
-    async fn earlier<'a>(
-        &self,
-        rows: &'a [DeliveryRow],
-    ) -> Result<HashMap<(&'a str, String), Hit>> {
+    async fn earlier<'a>(&self, rows: &'a [DeliveryRow]) -> Result<HashMap<(&'a str, String), Hit>> {
         let doubtful = rows.iter().filter(|row| row.doubtful && row.operation == Operation::Create);
         let mut hits: HashMap<(&str, String), Hit> =
             doubtful.map(|row| ((EXTERNAL_ID, row.prospect_id.clone()), Hit::default())).collect();
@@ -227,19 +208,13 @@ impl BottleCrmSink {
                     let remote_id = ids.iter().next().map(String::as_str).unwrap_or_default();
                     self.change(remote_id, record, row, known).await
                 }
-                Some(hit) if !hit.ids.is_empty() => {
-                    rejected("several records hold our id: merge them in the CRM")
-                }
+                Some(hit) if !hit.ids.is_empty() => rejected("several records hold our id: merge them in the CRM"),
                 Some(_) | None => self.create(row, known).await,
             },
         }
     }
 
-    async fn create(
-        &self,
-        row: &DeliveryRow,
-        known: &BTreeMap<String, Field>,
-    ) -> Result<RowOutcome> {
+    async fn create(&self, row: &DeliveryRow, known: &BTreeMap<String, Field>) -> Result<RowOutcome> {
         // There is nothing yet that a null could clear.
         let mut body = body(known, row.fields.iter().filter(|(_, value)| value.is_some()));
         self.id.write(&mut body, &row.prospect_id);
@@ -288,11 +263,7 @@ impl BottleCrmSink {
     }
 
     /// Reads the list, or the part of it that the filter names, and notes the records that hold the wanted values.
-    async fn gather<'k>(
-        &self,
-        filter: Option<(&str, &str)>,
-        hits: &mut HashMap<(&'k str, String), Hit>,
-    ) -> Result<()> {
+    async fn gather<'k>(&self, filter: Option<(&str, &str)>, hits: &mut HashMap<(&'k str, String), Hit>) -> Result<()> {
         let fields: BTreeSet<&'k str> = hits.keys().map(|(field, _)| *field).collect();
         let visit = |record: &Record| {
             let Some(id) = record.get("id").and_then(serde_json::Value::as_str) else { return };
@@ -324,11 +295,9 @@ struct Hit {
 impl Hit {
     fn answer(&self, key: &MatchKey, known: &BTreeMap<String, Field>) -> Lookup {
         match (self.ids.iter().next(), &self.record) {
-            (Some(id), Some(record)) if self.ids.len() == 1 => Lookup::Found(RemoteRecord {
-                remote_id: id.clone(),
-                fields: read(record, known),
-                matched_on: key.field.clone(),
-            }),
+            (Some(id), Some(record)) if self.ids.len() == 1 => {
+                Lookup::Found(RemoteRecord { remote_id: id.clone(), fields: read(record, known), matched_on: key.field.clone() })
+            }
             _ => Lookup::Ambiguous(self.ids.len()),
         }
     }

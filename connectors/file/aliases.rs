@@ -43,19 +43,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
             "adresemail",
         ],
     ),
-    (
-        "given_name",
-        &[
-            "givenname",
-            "firstname",
-            "forename",
-            "prenom",
-            "vorname",
-            "nombre",
-            "nombredepila",
-            "fname",
-        ],
-    ),
+    ("given_name", &["givenname", "firstname", "forename", "prenom", "vorname", "nombre", "nombredepila", "fname"]),
     (
         "family_name",
         &[
@@ -142,21 +130,8 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
             "puesto",
         ],
     ),
-    (
-        "seniority",
-        &[
-            "seniority",
-            "senioritylevel",
-            "managementlevel",
-            "niveauhierarchique",
-            "hierarchieebene",
-            "antiguedad",
-        ],
-    ),
-    (
-        "department",
-        &["department", "departments", "service", "departement", "abteilung", "departamento"],
-    ),
+    ("seniority", &["seniority", "senioritylevel", "managementlevel", "niveauhierarchique", "hierarchieebene", "antiguedad"]),
+    ("department", &["department", "departments", "service", "departement", "abteilung", "departamento"]),
     (
         "company_name",
         &[
@@ -180,10 +155,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
             "compania",
         ],
     ),
-    (
-        "company_domain",
-        &["companydomain", "domain", "domainname", "emaildomain", "domaine", "domaene", "dominio"],
-    ),
+    ("company_domain", &["companydomain", "domain", "domainname", "emaildomain", "domaine", "domaene", "dominio"]),
     (
         "website",
         &[
@@ -231,28 +203,12 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
     ),
     ("city", &["city", "town", "ville", "stadt", "ort", "ciudad", "localidad"]),
     ("region", &["region", "state", "province", "county", "bundesland", "provincia"]),
-    (
-        "postal_code",
-        &[
-            "postalcode",
-            "zip",
-            "zipcode",
-            "postcode",
-            "codepostal",
-            "cp",
-            "plz",
-            "postleitzahl",
-            "codigopostal",
-        ],
-    ),
+    ("postal_code", &["postalcode", "zip", "zipcode", "postcode", "codepostal", "cp", "plz", "postleitzahl", "codigopostal"]),
     ("country", &["country", "countrycode", "pays", "land", "pais"]),
     ("language", &["language", "lang", "locale", "langue", "sprache", "idioma"]),
     ("need", &["need", "needs", "besoin", "besoins", "bedarf", "necesidad"]),
     ("budget", &["budget", "presupuesto"]),
-    (
-        "intended_use",
-        &["intendeduse", "usecase", "usage", "utilisation", "verwendungszweck", "uso"],
-    ),
+    ("intended_use", &["intendeduse", "usecase", "usage", "utilisation", "verwendungszweck", "uso"]),
     (
         "message",
         &[
@@ -272,10 +228,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
         ],
     ),
     ("tags", &["tags", "tag", "labels", "lists", "etiquettes", "etiquetas", "schlagworte"]),
-    (
-        "email_status",
-        &["emailstatus", "emailverified", "emailverification", "statutemail", "emailqualification"],
-    ),
+    ("email_status", &["emailstatus", "emailverified", "emailverification", "statutemail", "emailqualification"]),
     (
         "observed_at",
         &[
@@ -307,10 +260,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
             "fechaderegistro",
         ],
     ),
-    (
-        "consent",
-        &["consent", "optin", "marketingconsent", "consentement", "einwilligung", "consentimiento"],
-    ),
+    ("consent", &["consent", "optin", "marketingconsent", "consentement", "einwilligung", "consentimiento"]),
     ("notice_at", &["noticeat", "noticeprovideddate", "noticedate"]),
     ("is_test", &["istest", "test"]),
     ("utm_source", &["utmsource"]),
@@ -318,17 +268,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
     ("utm_campaign", &["utmcampaign"]),
     ("utm_term", &["utmterm"]),
     ("utm_content", &["utmcontent"]),
-    (
-        "landing_url",
-        &[
-            "landingurl",
-            "landingpage",
-            "landingpageurl",
-            "pageurl",
-            "firstpage",
-            "pagedatterrissage",
-        ],
-    ),
+    ("landing_url", &["landingurl", "landingpage", "landingpageurl", "pageurl", "firstpage", "pagedatterrissage"]),
     ("referrer", &["referrer", "referer", "referrerurl", "referringurl"]),
     ("gclid", &["gclid"]),
     ("gbraid", &["gbraid"]),
@@ -364,23 +304,11 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
     (
         "amount",
         &[
-            "amount", "cost", "spend", "costs", "adspend", "montant", "cout", "depense", "betrag",
-            "kosten", "ausgaben", "importe", "coste", "gasto", "monto",
+            "amount", "cost", "spend", "costs", "adspend", "montant", "cout", "depense", "betrag", "kosten", "ausgaben",
+            "importe", "coste", "gasto", "monto",
         ],
     ),
-    (
-        "currency",
-        &[
-            "currency",
-            "currencycode",
-            "devise",
-            "monnaie",
-            "waehrung",
-            "wahrung",
-            "moneda",
-            "divisa",
-        ],
-    ),
+    ("currency", &["currency", "currencycode", "devise", "monnaie", "waehrung", "wahrung", "moneda", "divisa"]),
     (
         "occurred_at",
         &[
@@ -403,10 +331,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
     ("for_source", &["forsource", "source", "quelle", "fuente", "origine"]),
     ("channel", &["channel", "canal", "kanal"]),
     ("campaign", &["campaign", "campaignname", "campagne", "kampagne", "campana"]),
-    (
-        "day",
-        &["day", "date", "jour", "tag", "datum", "dia", "fecha", "fromday", "startdate", "from"],
-    ),
+    ("day", &["day", "date", "jour", "tag", "datum", "dia", "fecha", "fromday", "startdate", "from"]),
     ("until_day", &["untilday", "enddate", "until", "to", "datedefin", "enddatum", "fechafin"]),
     ("impressions", &["impressions", "impr", "impressionen", "impresiones"]),
     ("clicks", &["clicks", "clics", "klicks"]),
@@ -418,9 +343,7 @@ pub(super) static ALIASES: &[(&str, &[&str])] = &[
 /// Whether a column of this name holds digits that are not a number: a phone, a code, an id.
 pub(super) fn is_code(field: &str) -> bool {
     let folded = fold(field);
-    let known = ALIASES
-        .iter()
-        .filter(|(ours, _)| matches!(*ours, "phone" | "mobile" | "postal_code" | "external_id"));
+    let known = ALIASES.iter().filter(|(ours, _)| matches!(*ours, "phone" | "mobile" | "postal_code" | "external_id"));
     known.flat_map(|(_, aliases)| aliases.iter()).any(|alias| *alias == folded)
         || ["phone", "telefon", "telephone", "siret", "siren", "vatnumber", "zip", "postcode"]
             .iter()

@@ -103,12 +103,9 @@ impl FileSource {
             ("tab", _) => Some(b'\t'),
             (_, [byte]) if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Some(*byte),
             (_, _) => {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    format!("delimiter `{}` is not one character", self.delimiter),
-                )
-                .context("path", "delimiter")
-                .hint("use auto, tab or one ASCII character such as `;`"));
+                return Err(Error::new(ErrorKind::Config, format!("delimiter `{}` is not one character", self.delimiter))
+                    .context("path", "delimiter")
+                    .hint("use auto, tab or one ASCII character such as `;`"));
             }
         };
         Ok(Wanted { delimiter, header_line: self.header_row.map(|line| u64::from(line.get())) })
@@ -116,23 +113,9 @@ impl FileSource {
 
     /// Everything that decides how bytes become cells. When it changes, a file must be read anew.
     pub(super) fn reading(&self) -> String {
-        let Self {
-            path: _,
-            format,
-            encoding,
-            delimiter,
-            header_row,
-            sheet,
-            preset: _,
-            key: _,
-            checkpoint_rows: _,
-        } = self;
+        let Self { path: _, format, encoding, delimiter, header_row, sheet, preset: _, key: _, checkpoint_rows: _ } = self;
         let header_row = header_row.map_or(0, NonZeroU32::get);
-        format!(
-            "{format:?} {encoding} {delimiter:?} {header_row} {}",
-            sheet.as_deref().unwrap_or_default()
-        )
-        .to_lowercase()
+        format!("{format:?} {encoding} {delimiter:?} {header_row} {}", sheet.as_deref().unwrap_or_default()).to_lowercase()
     }
 }
 
@@ -155,10 +138,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
         fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Vec<String>, E> {
             Ok(vec![name.to_owned()])
         }
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(
-            self,
-            mut seq: A,
-        ) -> Result<Vec<String>, A::Error> {
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
             let mut names = Vec::new();
             while let Some(name) = seq.next_element()? {
                 names.push(name);

@@ -14,8 +14,7 @@ const SAMPLE_BYTES: usize = 64 * 1024;
 /// How much is decoded at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The encodings that are taken on a guess. Others are right too seldom on short texts.
-const GUESSED: [&str; 5] =
-    ["windows-1252", "windows-1250", "windows-1254", "windows-1257", "ISO-8859-2"];
+const GUESSED: [&str; 5] = ["windows-1252", "windows-1250", "windows-1254", "windows-1257", "ISO-8859-2"];
 
 /// The text of `input` as UTF-8, and a word on how it was saved.
 pub(super) fn decode(
@@ -24,9 +23,11 @@ pub(super) fn decode(
     file: &str,
 ) -> Result<(Box<dyn Read + Send>, String)> {
     let mut sample = Vec::new();
-    input.by_ref().take(SAMPLE_BYTES as u64).read_to_end(&mut sample).map_err(|error| {
-        Error::new(ErrorKind::Input, format!("{file} cannot be read: {error}")).source(error)
-    })?;
+    input
+        .by_ref()
+        .take(SAMPLE_BYTES as u64)
+        .read_to_end(&mut sample)
+        .map_err(|error| Error::new(ErrorKind::Input, format!("{file} cannot be read: {error}")).source(error))?;
     let whole = sample.len() < SAMPLE_BYTES;
     let Saved { encoding, mark, guessed } = match (Encoding::for_bom(&sample), declared) {
         (Some((encoding, mark)), _) => Saved { encoding, mark, guessed: false },
@@ -34,8 +35,7 @@ pub(super) fn decode(
         (None, None) => detect(&sample, whole, file)?,
     };
     let name = encoding.name().to_lowercase();
-    let note =
-        if guessed { format!("encoding {name} (a guess)") } else { format!("encoding {name}") };
+    let note = if guessed { format!("encoding {name} (a guess)") } else { format!("encoding {name}") };
     let mut start = Cursor::new(sample);
     start.set_position(mark as u64);
     let bytes = start.chain(input);
@@ -59,9 +59,8 @@ fn detect(sample: &[u8], whole: bool, file: &str) -> Result<Saved> {
     let plain = |encoding| Saved { encoding, mark: 0, guessed: false };
     if sample.contains(&0) {
         return utf16_without_mark(sample).map(plain).ok_or_else(|| {
-            Error::new(ErrorKind::Input, format!("{file} holds zero bytes: it is not text")).hint(
-                "check `format:`, or declare how it was saved, for example `encoding: utf-16le`",
-            )
+            Error::new(ErrorKind::Input, format!("{file} holds zero bytes: it is not text"))
+                .hint("check `format:`, or declare how it was saved, for example `encoding: utf-16le`")
         });
     }
     match std::str::from_utf8(sample) {
@@ -79,20 +78,15 @@ fn detect(sample: &[u8], whole: bool, file: &str) -> Result<Saved> {
         ));
     }
     if !GUESSED.contains(&encoding.name()) {
-        return Err(ask(sample, file, "is in an encoding that cannot be told for sure").hint(
-            format!(
-                "declare how it was saved, perhaps `encoding: {}`",
-                encoding.name().to_lowercase()
-            ),
-        ));
+        return Err(ask(sample, file, "is in an encoding that cannot be told for sure")
+            .hint(format!("declare how it was saved, perhaps `encoding: {}`", encoding.name().to_lowercase())));
     }
     Ok(Saved { encoding, mark: 0, guessed: true })
 }
 
 /// UTF-16 of mostly Latin text has a zero in every other byte.
 fn utf16_without_mark(sample: &[u8]) -> Option<&'static Encoding> {
-    let zeros =
-        |parity: usize| sample.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
+    let zeros = |parity: usize| sample.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd, pairs) = (zeros(0), zeros(1), sample.len() / 2);
     match (even, odd) {
         (0, odd) if odd * 10 >= pairs => Some(UTF_16LE),
@@ -108,8 +102,7 @@ fn looks_mac(sample: &[u8], guess: &'static Encoding) -> bool {
         let [before, byte] = pair else { continue };
         feeds += usize::from(*byte == b'\n');
         // After a small letter Windows text has no capital such as Š, and none of the signs; Mac Roman has é, è, ê, ä, ç there.
-        mac +=
-            usize::from(before.is_ascii_lowercase() && matches!(byte, 0x87 | 0x88 | 0x8a..=0x90));
+        mac += usize::from(before.is_ascii_lowercase() && matches!(byte, 0x87 | 0x88 | 0x8a..=0x90));
         mac += usize::from(guess == WINDOWS_1252 && before.is_ascii_alphabetic() && *byte == 0x9f);
         windows += usize::from(before.is_ascii_alphabetic() && *byte >= 0xc0);
     }
@@ -121,19 +114,13 @@ fn looks_mac(sample: &[u8], guess: &'static Encoding) -> bool {
 /// An error that shows a word of the column names in two readings; column names are no person's data.
 fn ask(sample: &[u8], file: &str, why: &str) -> Error {
     let line = sample.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    let word = line
-        .split(|byte| !byte.is_ascii_alphabetic() && byte.is_ascii())
-        .find(|word| !word.is_ascii());
+    let word = line.split(|byte| !byte.is_ascii_alphabetic() && byte.is_ascii()).find(|word| !word.is_ascii());
     let error = Error::new(ErrorKind::Input, format!("{file} {why}"));
     match word {
         None => error,
         Some(word) => {
-            let read = |encoding: &'static Encoding| {
-                encoding.decode_without_bom_handling(word).0.into_owned()
-            };
-            error
-                .context("as macintosh", read(MACINTOSH))
-                .context("as windows-1252", read(WINDOWS_1252))
+            let read = |encoding: &'static Encoding| encoding.decode_without_bom_handling(word).0.into_owned();
+            error.context("as macintosh", read(MACINTOSH)).context("as windows-1252", read(WINDOWS_1252))
         }
     }
 }
@@ -173,8 +160,7 @@ impl<R: Read> Transcoded<R> {
             self.raw_left = 0..read;
         }
         let raw = self.raw.get(self.raw_left.clone()).unwrap_or_default();
-        let (result, read, written) =
-            self.decoder.decode_to_utf8_without_replacement(raw, &mut self.text, self.ended);
+        let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(raw, &mut self.text, self.ended);
         self.raw_left.start += read;
         self.text_left = 0..written;
         match result {
@@ -191,10 +177,7 @@ impl<R: Read> Read for Transcoded<R> {
         while self.text_left.is_empty() {
             if self.malformed {
                 let name = self.decoder.encoding().name().to_lowercase();
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("bytes that are not {name}; check `encoding:`"),
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("bytes that are not {name}; check `encoding:`")));
             }
             if self.finished {
                 return Ok(0);

@@ -55,8 +55,7 @@ fn is_preamble(cells: &[String], width: usize) -> bool {
 pub(super) fn looks_like_data(cells: &[String]) -> bool {
     cells.iter().any(|cell| {
         cell.split_once('@').is_some_and(|(user, host)| {
-            let host_ends =
-                host.rsplit_once('.').is_some_and(|(name, top)| !name.is_empty() && top.len() >= 2);
+            let host_ends = host.rsplit_once('.').is_some_and(|(name, top)| !name.is_empty() && top.len() >= 2);
             !user.is_empty() && host_ends && !cell.contains(char::is_whitespace)
         })
     })
@@ -70,8 +69,7 @@ pub(super) fn names(cells: &[String]) -> Vec<String> {
         .iter()
         .enumerate()
         .map(|(index, cell)| {
-            let name =
-                cell.trim_matches('\u{feff}').split_whitespace().collect::<Vec<_>>().join(" ");
+            let name = cell.trim_matches('\u{feff}').split_whitespace().collect::<Vec<_>>().join(" ");
             if name.is_empty() { format!("Column {}", index + 1) } else { name }
         })
         .collect();

@@ -50,18 +50,11 @@ impl Input {
     /// Finds out what the file at `path` is, from its name and what the user declared. A packed archive is looked into.
     pub(super) fn of(path: &Path, name: &str, declared: Format) -> Result<Self> {
         let lower = name.to_lowercase();
-        let (inner, packing) =
-            [(".gz", Packing::Gzip), (".zst", Packing::Zstd), (".zip", Packing::Zip)]
-                .into_iter()
-                .find_map(|(ending, packing)| {
-                    lower.strip_suffix(ending).map(|inner| (inner.to_owned(), packing))
-                })
-                .unwrap_or((lower, Packing::Plain));
-        let inner = if packing == Packing::Zip {
-            zip_entry(path, name)?.name.to_lowercase()
-        } else {
-            inner
-        };
+        let (inner, packing) = [(".gz", Packing::Gzip), (".zst", Packing::Zstd), (".zip", Packing::Zip)]
+            .into_iter()
+            .find_map(|(ending, packing)| lower.strip_suffix(ending).map(|inner| (inner.to_owned(), packing)))
+            .unwrap_or((lower, Packing::Plain));
+        let inner = if packing == Packing::Zip { zip_entry(path, name)?.name.to_lowercase() } else { inner };
         let by_ending = match inner.rsplit_once('.').map(|(_, ending)| ending) {
             Some("csv" | "txt") => Some(Kind::Csv),
             Some("tsv" | "tab") => Some(Kind::Tsv),
@@ -83,24 +76,15 @@ impl Input {
         };
         if packing != Packing::Plain && matches!(kind, Kind::Xlsx | Kind::Parquet) {
             return Err(Error::new(ErrorKind::Unsupported, format!("{name} is packed twice"))
-                .hint(
-                    "an XLSX or Parquet file is packed in itself: unpack the outer layer first",
-                ));
+                .hint("an XLSX or Parquet file is packed in itself: unpack the outer layer first"));
         }
         Ok(Self { kind, packing })
     }
 
     /// Opens the text; `consumed` counts the bytes taken from the disk.
-    pub(super) fn open(
-        &self,
-        path: &Path,
-        name: &str,
-        consumed: &Arc<AtomicU64>,
-    ) -> Result<Box<dyn Read + Send>> {
+    pub(super) fn open(&self, path: &Path, name: &str, consumed: &Arc<AtomicU64>) -> Result<Box<dyn Read + Send>> {
         let mut file = File::open(path).map_err(|error| unreadable(name, error))?;
-        let unpack = |error: io::Error| {
-            Error::new(ErrorKind::Input, format!("{name} cannot be unpacked")).source(error)
-        };
+        let unpack = |error: io::Error| Error::new(ErrorKind::Input, format!("{name} cannot be unpacked")).source(error);
         let counted = |file: File| Counted { inner: file, consumed: Arc::clone(consumed) };
         let inner: Box<dyn Read + Send> = match self.packing {
             Packing::Plain => return Ok(Box::new(counted(file))),
@@ -111,19 +95,12 @@ impl Input {
                 file.seek(SeekFrom::Start(start)).map_err(unpack)?;
                 let body = BufReader::new(counted(file)).take(packed);
                 match method {
-                    CompressionMethod::Deflated => {
-                        Box::new(Checked::new(DeflateDecoder::new(body), crc))
-                    }
+                    CompressionMethod::Deflated => Box::new(Checked::new(DeflateDecoder::new(body), crc)),
                     _ => Box::new(Checked::new(body, crc)),
                 }
             }
         };
-        Ok(Box::new(Capped {
-            inner,
-            consumed: Arc::clone(consumed),
-            given: 0,
-            most: MAX_UNPACKED_BYTES,
-        }))
+        Ok(Box::new(Capped { inner, consumed: Arc::clone(consumed), given: 0, most: MAX_UNPACKED_BYTES }))
     }
 }
 
@@ -165,29 +142,17 @@ fn zip_entry(path: &Path, name: &str) -> Result<Entry> {
         .filter(|(_, name)| !name.ends_with('/') && !name.starts_with("__MACOSX/"))
         .collect();
     let [(index, only)] = files.as_slice() else {
-        return Err(Error::new(
-            ErrorKind::Config,
-            format!("{name} holds {} files, not one", files.len()),
-        )
-        .hint("unpack it and name the files by `path:`"));
+        return Err(Error::new(ErrorKind::Config, format!("{name} holds {} files, not one", files.len()))
+            .hint("unpack it and name the files by `path:`"));
     };
     let entry = archive.by_index_raw(*index).map_err(broken)?;
     let method = entry.compression();
     let known = matches!(method, CompressionMethod::Deflated | CompressionMethod::Stored);
     let (false, true, Some(start)) = (entry.encrypted(), known, entry.data_start()) else {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("{name} is encrypted or packed in an unusual way"),
-        )
-        .hint("unpack it and name the file by `path:`"));
+        return Err(Error::new(ErrorKind::Unsupported, format!("{name} is encrypted or packed in an unusual way"))
+            .hint("unpack it and name the file by `path:`"));
     };
-    Ok(Entry {
-        name: only.clone(),
-        start,
-        packed: entry.compressed_size(),
-        method,
-        crc: entry.crc32(),
-    })
+    Ok(Entry { name: only.clone(), start, packed: entry.compressed_size(), method, crc: entry.crc32() })
 }
 
 /// Counts what is read, for progress and for the ratio.
@@ -217,9 +182,7 @@ impl<R: Read> Read for Capped<R> {
         let read = self.inner.read(to)?;
         self.given += read as u64;
         let packed = self.consumed.load(Ordering::Relaxed).max(1);
-        if self.given > self.most
-            || (self.given > RATIO_FLOOR_BYTES && self.given / packed > MAX_RATIO)
-        {
+        if self.given > self.most || (self.given > RATIO_FLOOR_BYTES && self.given / packed > MAX_RATIO) {
             let (most, ratio) = (self.most >> 30, MAX_RATIO);
             return Err(io::Error::other(format!(
                 "it unpacks to more than {ratio} times its size, or {most} GiB; unpack it first"

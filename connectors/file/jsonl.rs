@@ -23,29 +23,18 @@ const SAMPLE_BYTES: u64 = 256 * 1024;
 /// Finds the columns of a text and makes its rows readable. `text` is UTF-8; `file` names it in messages.
 pub(super) fn open(mut text: Box<dyn Read + Send>, file: &str) -> Result<Opened> {
     let mut sample = Vec::new();
-    text.by_ref()
-        .take(SAMPLE_BYTES)
-        .read_to_end(&mut sample)
-        .map_err(|error| unreadable(file, 1, error))?;
+    text.by_ref().take(SAMPLE_BYTES).read_to_end(&mut sample).map_err(|error| unreadable(file, 1, error))?;
     let mut table = Table::new(&[], false);
     let mut objects = 0;
-    for line in
-        sample.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok())
-    {
+    for line in sample.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
         objects += usize::from(read_object(line, &mut table).is_ok());
     }
     if objects == 0 {
-        return Err(Error::new(
-            ErrorKind::Input,
-            format!("{file} does not begin with JSON objects, one a line"),
-        )
-        .hint("a list of objects is not JSON lines: write each object on a line of its own"));
+        return Err(Error::new(ErrorKind::Input, format!("{file} does not begin with JSON objects, one a line"))
+            .hint("a list of objects is not JSON lines: write each object on a line of its own"));
     }
     let fields = table.names().to_vec();
-    let input = BufReader::with_capacity(
-        64 * 1024,
-        Box::new(Cursor::new(sample).chain(text)) as Box<dyn Read + Send>,
-    );
+    let input = BufReader::with_capacity(64 * 1024, Box::new(Cursor::new(sample).chain(text)) as Box<dyn Read + Send>);
     let table = Table::new(&fields, true);
     let rows = JsonRows { file: file.to_owned(), input, line: 0, text: Vec::new(), table };
     Ok(Opened { fields, notes: vec!["JSON lines".to_owned()], rows: Box::new(rows) })
@@ -63,36 +52,27 @@ struct JsonRows {
 impl Rows for JsonRows {
     fn next(&mut self, most: usize) -> Result<Option<Page>> {
         while self.table.records() < most.min(PAGE_ROWS) && self.table.bytes() < PAGE_BYTES {
-            let fits = match self
-                .read_line()
-                .map_err(|error| unreadable(&self.file, self.line + 1, error))?
-            {
+            let fits = match self.read_line().map_err(|error| unreadable(&self.file, self.line + 1, error))? {
                 None => break,
                 Some(fits) => fits,
             };
             self.line += 1;
             let line = self.line;
             if !fits {
-                let reason =
-                    format!("is longer than {} MiB; split it", MAX_LINE_BYTES / 1024 / 1024);
+                let reason = format!("is longer than {} MiB; split it", MAX_LINE_BYTES / 1024 / 1024);
                 self.table.refuse(refused(&self.file, line, "oversized_row", reason, &self.text));
                 continue;
             }
             let text = std::str::from_utf8(&self.text).map_err(|_| {
-                Error::new(
-                    ErrorKind::Input,
-                    format!("{}:{line} holds bytes that are not UTF-8", self.file),
-                )
-                .hint("declare how the file was saved, for example `encoding: windows-1252`")
+                Error::new(ErrorKind::Input, format!("{}:{line} holds bytes that are not UTF-8", self.file))
+                    .hint("declare how the file was saved, for example `encoding: windows-1252`")
             })?;
             if text.trim().is_empty() {
                 continue;
             }
             match read_object(text, &mut self.table) {
                 Ok(()) => self.table.end_row(line, text.trim()),
-                Err(Fault { code, reason }) => {
-                    self.table.refuse(refused(&self.file, line, code, reason, &self.text))
-                }
+                Err(Fault { code, reason }) => self.table.refuse(refused(&self.file, line, code, reason, &self.text)),
             }
         }
         self.table.finish(&self.file)
@@ -116,11 +96,8 @@ impl JsonRows {
             let end = held.iter().position(|byte| *byte == b'\n');
             let part = held.get(..end.unwrap_or(held.len())).unwrap_or_default();
             length += part.len() + usize::from(end.is_some());
-            let keep = if length <= MAX_LINE_BYTES {
-                part.len()
-            } else {
-                part.len().min(MAX_RAW_BYTES.saturating_sub(self.text.len()))
-            };
+            let keep =
+                if length <= MAX_LINE_BYTES { part.len() } else { part.len().min(MAX_RAW_BYTES.saturating_sub(self.text.len())) };
             self.text.extend_from_slice(part.get(..keep).unwrap_or_default());
             let used = part.len() + usize::from(end.is_some());
             self.input.consume(used);
@@ -172,10 +149,7 @@ fn parse(text: &str) -> Result<Object<'_>, Fault> {
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 fn not_json(error: serde_json::Error) -> Fault {
     // The library's message may quote the value; where it is says enough.
-    Fault {
-        code: "not_json",
-        reason: format!("is not a JSON object, at column {}", error.column()),
-    }
+    Fault { code: "not_json", reason: format!("is not a JSON object, at column {}", error.column()) }
 }
 
 /// The members of an object, in order, their values untouched.
@@ -202,6 +176,5 @@ impl<'de> Deserialize<'de> for Object<'de> {
 }
 
 fn unreadable(file: &str, line: u64, error: io::Error) -> Error {
-    Error::new(ErrorKind::Input, format!("{file} cannot be read beyond line {line}: {error}"))
-        .source(error)
+    Error::new(ErrorKind::Input, format!("{file} cannot be read beyond line {line}: {error}")).source(error)
 }

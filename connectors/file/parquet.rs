@@ -19,29 +19,21 @@ use super::input::unreadable;
 use super::rows::{Opened, PAGE_ROWS, Rows};
 
 /// A value that is no text and cannot become one is an error, never a null.
-const EXACT: CastOptions<'static> =
-    CastOptions { safe: false, format_options: FormatOptions::new() };
+const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// Reads the schema of a file and makes its rows readable.
 pub(super) fn open(path: &Path, file: &str, consumed: &Arc<AtomicU64>) -> Result<Opened> {
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
     let size = opened.metadata().map_or(0, |metadata| metadata.len());
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| broken(file, error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| broken(file, error))?;
     let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
-    let columns: Vec<String> =
-        builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     if columns.len() > header::MAX_COLUMNS {
-        return Err(Error::new(
-            ErrorKind::Input,
-            format!("{file} has more than {} columns", header::MAX_COLUMNS),
-        ));
+        return Err(Error::new(ErrorKind::Input, format!("{file} has more than {} columns", header::MAX_COLUMNS)));
     }
     let nested = builder.schema().fields().iter().any(|field| field.data_type().is_nested());
     let fields = header::names(&columns);
-    let schema = Arc::new(Schema::new(
-        fields.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>(),
-    ));
+    let schema = Arc::new(Schema::new(fields.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>()));
     let reader = builder.with_batch_size(PAGE_ROWS).build().map_err(|error| broken(file, error))?;
     let rows = ParquetRows {
         file: file.to_owned(),
@@ -91,8 +83,7 @@ impl Rows for ParquetRows {
         // A Parquet file has no lines; its rows are counted from one.
         let lines = (self.given + 1..=self.given + rows as u64).collect();
         self.given += rows as u64;
-        let consumed =
-            u128::from(self.size) * u128::from(self.given) / u128::from(self.total.max(1));
+        let consumed = u128::from(self.size) * u128::from(self.given) / u128::from(self.total.max(1));
         self.consumed.store(u64::try_from(consumed).unwrap_or(self.size), Ordering::Relaxed);
         let mut page = Page::new(fields, Places::Lines { file: self.file.clone(), lines })
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
@@ -107,34 +98,22 @@ impl Rows for ParquetRows {
 fn text(column: &ArrayRef) -> Result<StringArray, ArrowError> {
     match column.data_type() {
         // A float is written without an exponent and without `.0`, as a person would write it.
-        DataType::Float64 => Ok(column
-            .as_primitive::<Float64Type>()
-            .iter()
-            .map(|value| value.map(|value| value.to_string()))
-            .collect()),
-        DataType::Float32 => Ok(column
-            .as_primitive::<Float32Type>()
-            .iter()
-            .map(|value| value.map(|value| value.to_string()))
-            .collect()),
+        DataType::Float64 => {
+            Ok(column.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| value.to_string())).collect())
+        }
+        DataType::Float32 => {
+            Ok(column.as_primitive::<Float32Type>().iter().map(|value| value.map(|value| value.to_string())).collect())
+        }
         // An instant is the same in every zone: it is written in UTC.
         DataType::Timestamp(unit, Some(zone)) if zone.as_ref() != "+00:00" => {
-            let utc = cast_with_options(
-                column,
-                &DataType::Timestamp(*unit, Some("+00:00".into())),
-                &EXACT,
-            )?;
+            let utc = cast_with_options(column, &DataType::Timestamp(*unit, Some("+00:00".into())), &EXACT)?;
             text(&utc)
         }
         DataType::Dictionary(_, values) => text(&cast_with_options(column, values, &EXACT)?),
         kind if kind.is_nested() => {
             let mut cells: Vec<Option<String>> = Vec::with_capacity(column.len());
             for row in 0..column.len() {
-                cells.push(if column.is_null(row) {
-                    None
-                } else {
-                    Some(json(column, row)?.to_string())
-                });
+                cells.push(if column.is_null(row) { None } else { Some(json(column, row)?.to_string()) });
             }
             Ok(StringArray::from(cells))
         }
@@ -163,10 +142,7 @@ fn json(column: &ArrayRef, row: usize) -> Result<serde_json::Value, ArrowError> 
         return Ok(Value::Null);
     }
     let list = |items: ArrayRef| -> Result<Value, ArrowError> {
-        (0..items.len())
-            .map(|item| json(&items, item))
-            .collect::<Result<Vec<Value>, ArrowError>>()
-            .map(Value::Array)
+        (0..items.len()).map(|item| json(&items, item)).collect::<Result<Vec<Value>, ArrowError>>().map(Value::Array)
     };
     match column.data_type() {
         DataType::Boolean => Ok(Value::Bool(column.as_boolean().value(row))),
@@ -181,9 +157,9 @@ fn json(column: &ArrayRef, row: usize) -> Result<serde_json::Value, ArrowError> 
             }
             Ok(Value::Object(object))
         }
-        kind if kind.is_nested() => Ok(Value::String(
-            ArrayFormatter::try_new(column, &FormatOptions::new())?.value(row).try_to_string()?,
-        )),
+        kind if kind.is_nested() => {
+            Ok(Value::String(ArrayFormatter::try_new(column, &FormatOptions::new())?.value(row).try_to_string()?))
+        }
         _ => {
             let cell = text(&column.slice(row, 1))?;
             Ok(if cell.is_null(0) { Value::Null } else { Value::String(cell.value(0).to_owned()) })

@@ -28,8 +28,7 @@ pub(super) fn find(base: &Path, pattern: &str) -> Result<Vec<Found>> {
     if whole.is_file() {
         walk.take(&whole)?;
     } else {
-        let segments: Vec<&str> =
-            pattern.split('/').filter(|segment| !segment.is_empty() && *segment != ".").collect();
+        let segments: Vec<&str> = pattern.split('/').filter(|segment| !segment.is_empty() && *segment != ".").collect();
         let start = if pattern.starts_with('/') { Path::new("/") } else { base };
         walk.descend(start, &segments)?;
     }
@@ -71,8 +70,7 @@ impl Walk {
             return self.step(&folder.join(segment), rest);
         }
         for (name, path) in self.entries(folder)? {
-            let hidden =
-                name.starts_with("~$") || (name.starts_with('.') && !segment.starts_with('.'));
+            let hidden = name.starts_with("~$") || (name.starts_with('.') && !segment.starts_with('.'));
             if !hidden && matches(segment, &name) {
                 self.step(&path, rest)?;
             }
@@ -110,18 +108,14 @@ impl Walk {
 }
 
 fn too_many() -> Error {
-    Error::new(
-        ErrorKind::Config,
-        format!("the pattern covers more than {MAX_FILES} files or {MAX_ENTRIES} folder entries"),
-    )
-    .context("path", "path")
-    .hint("narrow it, for example to one folder")
+    Error::new(ErrorKind::Config, format!("the pattern covers more than {MAX_FILES} files or {MAX_ENTRIES} folder entries"))
+        .context("path", "path")
+        .hint("narrow it, for example to one folder")
 }
 
 /// Whether `name` fits `pattern`, where `*` is any text and `?` any character.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut seen) = (0, 0);
     // Where the last star stands and how much of the name it has taken: on a mismatch it takes one more.
     let mut star: Option<(usize, usize)> = None;

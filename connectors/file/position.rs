@@ -51,10 +51,7 @@ impl Stamp {
     pub(super) fn of(path: &Path) -> std::io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
         let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self {
-            size: metadata.len(),
-            mtime_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        })
+        Ok(Self { size: metadata.len(), mtime_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) })
     }
 }
 
@@ -70,51 +67,37 @@ impl Position {
             )
             .hint("use the version that made it, or reset the source's position"));
         }
-        let known: Self = serde_json::from_value(state).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the position cannot be read").source(error)
-        })?;
+        let known: Self = serde_json::from_value(state)
+            .map_err(|error| Error::new(ErrorKind::Internal, "the position cannot be read").source(error))?;
         Ok(if known.reading == fresh.reading { known } else { fresh })
     }
 
     /// This position as a checkpoint.
     pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
-        let state = serde_json::to_value(self).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the position cannot be written").source(error)
-        })?;
+        let state = serde_json::to_value(self)
+            .map_err(|error| Error::new(ErrorKind::Internal, "the position cannot be written").source(error))?;
         Ok(Checkpoint::new(VERSION, state))
     }
 
     /// Whether a file of this name and stamp was read completely.
     pub(super) fn is_done(&self, name: &str, stamp: Stamp) -> bool {
-        self.files.get(name).is_some_and(|known| {
-            known.complete && known.size == stamp.size && known.mtime_us == stamp.mtime_us
-        })
+        self.files.get(name).is_some_and(|known| known.complete && known.size == stamp.size && known.mtime_us == stamp.mtime_us)
     }
 
     /// The name under which this content was read completely.
     pub(super) fn done_as(&self, blake3: &str) -> Option<&str> {
-        self.files
-            .iter()
-            .find(|(_, known)| known.complete && known.blake3 == blake3)
-            .map(|(name, _)| name.as_str())
+        self.files.iter().find(|(_, known)| known.complete && known.blake3 == blake3).map(|(name, _)| name.as_str())
     }
 
     /// How many records of this content were read under this name.
     pub(super) fn rows_done(&self, name: &str, blake3: &str) -> u64 {
-        self.files
-            .get(name)
-            .filter(|known| known.blake3 == blake3)
-            .map_or(0, |known| known.rows_done)
+        self.files.get(name).filter(|known| known.blake3 == blake3).map_or(0, |known| known.rows_done)
     }
 
     /// Forgets the longest unwritten of the files that `is_there` does not know, beyond the bound.
     pub(super) fn forget(&mut self, is_there: impl Fn(&str) -> bool) {
-        let mut gone: Vec<(i64, String)> = self
-            .files
-            .iter()
-            .filter(|(name, _)| !is_there(name))
-            .map(|(name, known)| (known.mtime_us, name.clone()))
-            .collect();
+        let mut gone: Vec<(i64, String)> =
+            self.files.iter().filter(|(name, _)| !is_there(name)).map(|(name, known)| (known.mtime_us, name.clone())).collect();
         gone.sort_unstable_by(|a, b| b.cmp(a));
         for (_, name) in gone.iter().skip(MAX_GONE) {
             self.files.remove(name);

@@ -46,12 +46,7 @@ static VENDORS: &[Vendor] = &[
         name: "zoominfo",
         vendor: Some("zoominfo"),
         id: Some("ZoomInfo Contact ID"),
-        signs: &[
-            "ZoomInfo Contact Profile URL",
-            "ZoomInfo Company ID",
-            "Contact Accuracy Score",
-            "LinkedIn Contact Profile URL",
-        ],
+        signs: &["ZoomInfo Contact Profile URL", "ZoomInfo Company ID", "Contact Accuracy Score", "LinkedIn Contact Profile URL"],
         enough: 2,
         pairs: &[
             ("external_id", "ZoomInfo Contact ID"),
@@ -121,13 +116,7 @@ static VENDORS: &[Vendor] = &[
         name: "lusha",
         vendor: Some("lusha"),
         id: Some("Lusha Person ID"),
-        signs: &[
-            "Lusha Company ID",
-            "Work email",
-            "Personal email",
-            "Email confidence",
-            "Email verified",
-        ],
+        signs: &["Lusha Company ID", "Work email", "Personal email", "Email confidence", "Email verified"],
         enough: 3,
         pairs: &[
             ("external_id", "Lusha Person ID"),
@@ -176,23 +165,15 @@ static VENDORS: &[Vendor] = &[
 
 /// What the column names say, given the preset the user chose.
 pub(super) fn read(preset: Preset, fields: &[String]) -> Reading {
-    let folded: BTreeMap<String, &String> =
-        fields.iter().rev().map(|field| (fold(field), field)).collect();
+    let folded: BTreeMap<String, &String> = fields.iter().rev().map(|field| (fold(field), field)).collect();
     let has = |name: &str| folded.contains_key(&fold(name));
     let vendor = VENDORS.iter().find(|vendor| match preset {
-        Preset::Auto => {
-            vendor.id.is_some_and(has)
-                || vendor.signs.iter().filter(|sign| has(sign)).count() >= vendor.enough
-        }
+        Preset::Auto => vendor.id.is_some_and(has) || vendor.signs.iter().filter(|sign| has(sign)).count() >= vendor.enough,
         Preset::None => false,
-        Preset::Zoominfo | Preset::Apollo | Preset::Lusha | Preset::SalesNavigator => {
-            vendor.preset == preset
-        }
+        Preset::Zoominfo | Preset::Apollo | Preset::Lusha | Preset::SalesNavigator => vendor.preset == preset,
     });
     if let Some(Vendor { preset: _, name, vendor, id, signs: _, enough: _, pairs, note }) = vendor {
-        let present = pairs
-            .iter()
-            .filter_map(|(ours, theirs)| Some((*ours, folded.get(&fold(theirs))?.as_str())));
+        let present = pairs.iter().filter_map(|(ours, theirs)| Some((*ours, folded.get(&fold(theirs))?.as_str())));
         return Reading {
             name,
             mapping: Mapping::of(present),
@@ -202,11 +183,7 @@ pub(super) fn read(preset: Preset, fields: &[String]) -> Reading {
             note: *note,
         };
     }
-    let (name, mapping) = if preset == Preset::None {
-        ("none", Mapping::default())
-    } else {
-        ("auto", by_alias(&folded))
-    };
+    let (name, mapping) = if preset == Preset::None { ("none", Mapping::default()) } else { ("auto", by_alias(&folded)) };
     Reading { name, mapping, origin: Origin::Import, vendor: None, key: None, note: None }
 }
 

@@ -28,21 +28,12 @@ pub(super) struct Opened {
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened")
-            .field("fields", &self.fields)
-            .field("notes", &self.notes)
-            .finish_non_exhaustive()
+        f.debug_struct("Opened").field("fields", &self.fields).field("notes", &self.notes).finish_non_exhaustive()
     }
 }
 
 /// A row refused at `file:line`, with its start as it arrived.
-pub(super) fn refused(
-    file: &str,
-    line: u64,
-    code: &'static str,
-    reason: String,
-    raw: &[u8],
-) -> Refused {
+pub(super) fn refused(file: &str, line: u64, code: &'static str, reason: String, raw: &[u8]) -> Refused {
     let raw = String::from_utf8_lossy(raw.get(..raw.len().min(MAX_RAW_BYTES)).unwrap_or_default());
     let raw = raw.trim_end_matches(['\r', '\n', char::REPLACEMENT_CHARACTER]).to_owned();
     Refused { place: format!("{file}:{line}"), code, field: None, reason, raw }

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::Role;
-use headwater_sdk::{
-    BuildContext, Error, ErrorKind, EventStream, Result, Source, SourceEvent, StreamSpec,
-};
+use headwater_sdk::{BuildContext, Error, ErrorKind, EventStream, Result, Source, SourceEvent, StreamSpec};
 use tokio::sync::mpsc::Sender;
 
 use super::config::FileSource;
@@ -62,23 +60,15 @@ impl Files {
                 }
             }
             if fields.len() > MAX_COLUMNS {
-                return Err(Error::new(
-                    ErrorKind::Input,
-                    format!("the files have more than {MAX_COLUMNS} columns together"),
-                )
-                .hint("read files of different kinds by connections of their own"));
+                return Err(Error::new(ErrorKind::Input, format!("the files have more than {MAX_COLUMNS} columns together"))
+                    .hint("read files of different kinds by connections of their own"));
             }
         }
         if files.len() > notes.len() {
             notes.push(format!("and {} more files", files.len() - notes.len()));
         }
-        let presets::Reading { name, mapping, origin, vendor, key: _, note } =
-            presets::read(self.config.preset, &fields);
-        notes.push(format!(
-            "preset {name}: {} of {} columns mapped",
-            mapped(&mapping.0, &fields),
-            fields.len()
-        ));
+        let presets::Reading { name, mapping, origin, vendor, key: _, note } = presets::read(self.config.preset, &fields);
+        notes.push(format!("preset {name}: {} of {} columns mapped", mapped(&mapping.0, &fields), fields.len()));
         notes.extend(note.map(str::to_owned));
         Ok(StreamSpec {
             name: "records".to_owned(),
@@ -92,10 +82,7 @@ impl Files {
     }
 }
 
-fn mapped(
-    rules: &std::collections::BTreeMap<String, headwater_model::mapping::FieldRule>,
-    fields: &[String],
-) -> usize {
+fn mapped(rules: &std::collections::BTreeMap<String, headwater_model::mapping::FieldRule>, fields: &[String]) -> usize {
     fields.iter().filter(|field| rules.values().any(|rule| rule.from.contains(field))).count()
 }
 
@@ -107,9 +94,7 @@ impl Source for Files {
 
     async fn streams(&self) -> Result<Vec<StreamSpec>> {
         let files = self.clone();
-        let spec = tokio::task::spawn_blocking(move || files.survey())
-            .await
-            .map_err(|error| stopped(&error))?;
+        let spec = tokio::task::spawn_blocking(move || files.survey()).await.map_err(|error| stopped(&error))?;
         Ok(vec![spec?])
     }
 
@@ -118,24 +103,19 @@ impl Source for Files {
         let files = self.clone();
         let (give, take) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
         let reader = tokio::task::spawn_blocking(move || pump(&files, from, &give));
-        let events =
-            futures::stream::unfold((take, Some(reader)), |(mut take, mut reader)| async move {
-                if let Some(event) = take.recv().await {
-                    return Some((event, (take, reader)));
-                }
-                let error = reader.take()?.await.err()?;
-                Some((Err(stopped(&error)), (take, reader)))
-            });
+        let events = futures::stream::unfold((take, Some(reader)), |(mut take, mut reader)| async move {
+            if let Some(event) = take.recv().await {
+                return Some((event, (take, reader)));
+            }
+            let error = reader.take()?.await.err()?;
+            Some((Err(stopped(&error)), (take, reader)))
+        });
         Ok(events.boxed())
     }
 }
 
 /// Reads and gives events until the end, an error, or until nobody wants more; says how many were taken.
-pub(super) fn pump(
-    files: &Files,
-    from: Option<Checkpoint>,
-    give: &Sender<Result<SourceEvent>>,
-) -> usize {
+pub(super) fn pump(files: &Files, from: Option<Checkpoint>, give: &Sender<Result<SourceEvent>>) -> usize {
     let mut reading = match Reading::start(files, from) {
         Ok(reading) => reading,
         Err(error) => return usize::from(give.blocking_send(Err(error)).is_ok()),
@@ -167,12 +147,7 @@ pub(super) enum Depth {
     Whole,
 }
 
-fn open(
-    config: &FileSource,
-    file: &Found,
-    consumed: &Arc<AtomicU64>,
-    depth: Depth,
-) -> Result<Opened> {
+fn open(config: &FileSource, file: &Found, consumed: &Arc<AtomicU64>, depth: Depth) -> Result<Opened> {
     let Found { name, path } = file;
     let input = Input::of(path, name, config.format)?;
     let text = || -> Result<(Box<dyn std::io::Read + Send>, String)> {
@@ -195,9 +170,7 @@ fn open(
             let (text, note) = text()?;
             Ok(noted(jsonl::open(text, name)?, note))
         }
-        Kind::Xlsx => {
-            xlsx::open(path, name, config.sheet.as_deref(), config.wanted()?.header_line, depth)
-        }
+        Kind::Xlsx => xlsx::open(path, name, config.sheet.as_deref(), config.wanted()?.header_line, depth),
         Kind::Parquet => parquet::open(path, name, consumed),
     }
 }
@@ -235,23 +208,14 @@ impl Reading {
         let mut queue = VecDeque::new();
         let mut total = 0;
         for file in found {
-            let stamp =
-                Stamp::of(&file.path).map_err(|error| input::unreadable(&file.name, error))?;
+            let stamp = Stamp::of(&file.path).map_err(|error| input::unreadable(&file.name, error))?;
             if !position.is_done(&file.name, stamp) {
                 total += stamp.size;
                 queue.push_back((file, stamp));
             }
         }
         let config = Arc::clone(&files.config);
-        Ok(Self {
-            config,
-            files: queue,
-            position,
-            current: None,
-            behind: 0,
-            total,
-            consumed: Arc::default(),
-        })
+        Ok(Self { config, files: queue, position, current: None, behind: 0, total, consumed: Arc::default() })
     }
 
     /// The next page or checkpoint.
@@ -266,16 +230,9 @@ impl Reading {
                 current.since_checkpoint = 0;
                 let (name, state) = current.state(false);
                 self.position.files.insert(name, state);
-                return self
-                    .position
-                    .checkpoint()
-                    .map(|checkpoint| Some(SourceEvent::Checkpoint(checkpoint)));
+                return self.position.checkpoint().map(|checkpoint| Some(SourceEvent::Checkpoint(checkpoint)));
             }
-            let most = if current.skip > 0 {
-                current.skip
-            } else {
-                self.config.checkpoint_rows.get() - current.since_checkpoint
-            };
+            let most = if current.skip > 0 { current.skip } else { self.config.checkpoint_rows.get() - current.since_checkpoint };
             let most = usize::try_from(most).unwrap_or(PAGE_ROWS).min(PAGE_ROWS);
             let Some(mut page) = current.rows.next(most)? else {
                 return self.finish().map(Some);
@@ -288,10 +245,7 @@ impl Reading {
             current.done += records;
             current.since_checkpoint += records;
             page.keys = keys(&page.fields, &current.key);
-            page.progress = Some((
-                self.behind + self.consumed.load(Ordering::Relaxed).min(current.stamp.size),
-                self.total,
-            ));
+            page.progress = Some((self.behind + self.consumed.load(Ordering::Relaxed).min(current.stamp.size), self.total));
             return Ok(Some(SourceEvent::Page(page)));
         }
     }
@@ -301,28 +255,17 @@ impl Reading {
         let blake3 = input::hash(&file.path, &file.name)?;
         if let Some(known) = self.position.done_as(&blake3).map(str::to_owned) {
             if known != file.name {
-                tracing::info!(
-                    file = file.name,
-                    known,
-                    "file has the content of one already read and is passed over"
-                );
+                tracing::info!(file = file.name, known, "file has the content of one already read and is passed over");
             }
             let done = self.position.files.get(&known).map_or(0, |state| state.rows_done);
-            let state = FileState {
-                size: stamp.size,
-                mtime_us: stamp.mtime_us,
-                blake3,
-                rows_done: done,
-                complete: true,
-            };
+            let state = FileState { size: stamp.size, mtime_us: stamp.mtime_us, blake3, rows_done: done, complete: true };
             self.position.files.insert(file.name, state);
             self.behind += stamp.size;
             return Ok(None);
         }
         let done = self.position.rows_done(&file.name, &blake3);
         self.consumed.store(0, Ordering::Relaxed);
-        let Opened { fields, notes, rows } =
-            open(&self.config, &file, &self.consumed, Depth::Whole)?;
+        let Opened { fields, notes, rows } = open(&self.config, &file, &self.consumed, Depth::Whole)?;
         tracing::info!(file = file.name, notes = notes.join(", "), skipped = done, "reading file");
         let key = self.key(&file.name, &fields)?;
         Ok(Some(Current { file, stamp, blake3, rows, key, done, skip: done, since_checkpoint: 0 }))
@@ -334,11 +277,9 @@ impl Reading {
         }
         match self.config.key.iter().find(|column| !fields.contains(column)) {
             None => Ok(self.config.key.clone()),
-            Some(missing) => {
-                Err(Error::new(ErrorKind::Config, format!("{file} has no column `{missing}`"))
-                    .context("path", "key")
-                    .hint(format!("its columns are: {}", fields.join(", "))))
-            }
+            Some(missing) => Err(Error::new(ErrorKind::Config, format!("{file} has no column `{missing}`"))
+                .context("path", "key")
+                .hint(format!("its columns are: {}", fields.join(", ")))),
         }
     }
 
@@ -346,8 +287,7 @@ impl Reading {
         let Some(current) = self.current.take() else {
             return Err(Error::new(ErrorKind::Internal, "a file ended that was not begun"));
         };
-        let now = Stamp::of(&current.file.path)
-            .map_err(|error| input::unreadable(&current.file.name, error))?;
+        let now = Stamp::of(&current.file.path).map_err(|error| input::unreadable(&current.file.name, error))?;
         if now != current.stamp {
             return Err(Error::new(ErrorKind::Unavailable, format!("{} changed while it was read", current.file.name))
                 .hint("run again when it is written completely; write elsewhere and move the file in when it is done"));
@@ -362,25 +302,14 @@ impl Reading {
 impl Current {
     fn state(&self, complete: bool) -> (String, FileState) {
         let Stamp { size, mtime_us } = self.stamp;
-        (
-            self.file.name.clone(),
-            FileState {
-                size,
-                mtime_us,
-                blake3: self.blake3.clone(),
-                rows_done: self.done,
-                complete,
-            },
-        )
+        (self.file.name.clone(), FileState { size, mtime_us, blake3: self.blake3.clone(), rows_done: self.done, complete })
     }
 }
 
 /// The keys of a page; none for a record in which any part of the key is empty.
 fn keys(fields: &RecordBatch, columns: &[String]) -> Option<StringArray> {
-    let columns: Option<Vec<&StringArray>> = columns
-        .iter()
-        .map(|name| fields.column_by_name(name)?.as_any().downcast_ref::<StringArray>())
-        .collect();
+    let columns: Option<Vec<&StringArray>> =
+        columns.iter().map(|name| fields.column_by_name(name)?.as_any().downcast_ref::<StringArray>()).collect();
     let columns = columns.filter(|columns| !columns.is_empty())?;
     fn part(value: Option<&str>) -> Option<&str> {
         value.map(str::trim).filter(|value| !value.is_empty())
@@ -389,12 +318,8 @@ fn keys(fields: &RecordBatch, columns: &[String]) -> Option<StringArray> {
         return Some(column.iter().map(part).collect());
     }
     let key = |row: usize| -> Option<String> {
-        let value =
-            |column: &&StringArray| (!column.is_null(row)).then(|| column.value(row).to_owned());
-        let parts: Option<Vec<String>> = columns
-            .iter()
-            .map(|column| part(value(column).as_deref()).map(str::to_owned))
-            .collect();
+        let value = |column: &&StringArray| (!column.is_null(row)).then(|| column.value(row).to_owned());
+        let parts: Option<Vec<String>> = columns.iter().map(|column| part(value(column).as_deref()).map(str::to_owned)).collect();
         Some(parts?.join(KEY_SEPARATOR))
     };
     Some((0..fields.num_rows()).map(key).collect())
@@ -402,9 +327,6 @@ fn keys(fields: &RecordBatch, columns: &[String]) -> Option<StringArray> {
 
 impl std::fmt::Debug for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reading")
-            .field("waiting", &self.files.len())
-            .field("total", &self.total)
-            .finish_non_exhaustive()
+        f.debug_struct("Reading").field("waiting", &self.files.len()).field("total", &self.total).finish_non_exhaustive()
     }
 }

@@ -102,17 +102,14 @@ impl Table {
             return Ok(None);
         }
         let bug = |error: String| Error::new(ErrorKind::Internal, error);
-        let fields: Vec<Field> =
-            self.names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-        let arrays =
-            self.columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+        let fields: Vec<Field> = self.names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+        let arrays = self.columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
         let lines = std::mem::take(&mut self.lines);
         let options = RecordBatchOptions::new().with_row_count(Some(lines.len()));
-        let batch =
-            RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
-                .map_err(|error| bug(error.to_string()))?;
-        let mut page = Page::new(batch, Places::Lines { file: file.to_owned(), lines })
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
             .map_err(|error| bug(error.to_string()))?;
+        let mut page =
+            Page::new(batch, Places::Lines { file: file.to_owned(), lines }).map_err(|error| bug(error.to_string()))?;
         page.raw = self.raw.as_mut().map(|rows| StringArray::from(std::mem::take(rows)));
         page.refused = std::mem::take(&mut self.refused);
         self.bytes = 0;

@@ -41,23 +41,13 @@ struct Cell {
 }
 
 /// Finds the column names of a sheet and makes its rows readable.
-pub(super) fn open(
-    path: &Path,
-    file: &str,
-    sheet: Option<&str>,
-    header_line: Option<u64>,
-    depth: Depth,
-) -> Result<Opened> {
+pub(super) fn open(path: &Path, file: &str, sheet: Option<&str>, header_line: Option<u64>, depth: Depth) -> Result<Opened> {
     guard(path, file)?;
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
-    let mut book: Xlsx<BufReader<File>> =
-        Xlsx::new(BufReader::new(opened)).map_err(|error| broken(file, error))?;
+    let mut book: Xlsx<BufReader<File>> = Xlsx::new(BufReader::new(opened)).map_err(|error| broken(file, error))?;
     let sheet = choose(&mut book, file, sheet)?;
     let most = match depth {
-        Depth::Head => {
-            SAMPLE_ROWS
-                + header_line.map_or(0, |line| usize::try_from(line).unwrap_or(usize::MAX / 2))
-        }
+        Depth::Head => SAMPLE_ROWS + header_line.map_or(0, |line| usize::try_from(line).unwrap_or(usize::MAX / 2)),
         Depth::Whole => usize::MAX,
     };
     let mut rows = read(&mut book, file, &sheet, most)?;
@@ -68,36 +58,23 @@ pub(super) fn open(
     }
     .and_then(|line| rows.iter().position(|row| row.line == line));
     let empty = || {
-        Error::new(
-            ErrorKind::Input,
-            format!("sheet `{sheet}` of {file} has no row with column names"),
-        )
-        .hint("choose another sheet with `sheet:` or name the row with `header_row:`")
+        Error::new(ErrorKind::Input, format!("sheet `{sheet}` of {file} has no row with column names"))
+            .hint("choose another sheet with `sheet:` or name the row with `header_row:`")
     };
     let Some(row) = index.and_then(|index| rows.drain(..=index).next_back()) else {
         return Err(empty());
     };
     let head = candidate(&row);
     if header_line.is_none() && header::looks_like_data(&head.cells) {
-        return Err(Error::new(
-            ErrorKind::Input,
-            format!("{file}:{} holds a record where the column names should be", row.line),
-        )
-        .hint("add a row with column names at the top, or say where it is with `header_row:`"));
+        return Err(Error::new(ErrorKind::Input, format!("{file}:{} holds a record where the column names should be", row.line))
+            .hint("add a row with column names at the top, or say where it is with `header_row:`"));
     }
     let fields = header::names(&head.cells);
     let mut notes = vec![format!("sheet `{sheet}`"), format!("column names in row {}", row.line)];
     let lossy = numeric_codes(&fields, &rows);
     if !lossy.is_empty() {
-        tracing::warn!(
-            file,
-            columns = lossy.join(", "),
-            "numbers stand where codes should: leading zeros and + are lost"
-        );
-        notes.push(format!(
-            "stored as numbers, so leading zeros and + are already lost: {}",
-            lossy.join(", ")
-        ));
+        tracing::warn!(file, columns = lossy.join(", "), "numbers stand where codes should: leading zeros and + are lost");
+        notes.push(format!("stored as numbers, so leading zeros and + are already lost: {}", lossy.join(", ")));
     }
     let table = Table::new(&fields, false);
     let rows = SheetRows { file: file.to_owned(), width: fields.len(), rows: rows.into(), table };
@@ -108,24 +85,20 @@ pub(super) fn open(
 fn guard(path: &Path, file: &str) -> Result<()> {
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
     let too_large = |what: &str| {
-        Error::new(ErrorKind::Input, format!("{file} {what}"))
-            .hint("save the sheet as CSV, which is read without a bound")
+        Error::new(ErrorKind::Input, format!("{file} {what}")).hint("save the sheet as CSV, which is read without a bound")
     };
     let size = opened.metadata().map_err(|error| unreadable(file, error))?.len();
     if size > MAX_WORKBOOK_BYTES {
         return Err(too_large(&format!("is larger than {} MiB", MAX_WORKBOOK_BYTES >> 20)));
     }
-    let mut archive =
-        zip::ZipArchive::new(BufReader::new(opened)).map_err(|error| broken(file, error))?;
+    let mut archive = zip::ZipArchive::new(BufReader::new(opened)).map_err(|error| broken(file, error))?;
     let mut left = MAX_UNPACKED_BYTES;
     for index in 0..archive.len() {
         // The sizes an archive declares may be wrong: only unpacking tells.
         let entry = archive.by_index(index).map_err(|error| broken(file, error))?;
-        let read = io::copy(&mut io::Read::take(entry, left + 1), &mut io::sink())
-            .map_err(|error| broken(file, error))?;
-        left = left.checked_sub(read).ok_or_else(|| {
-            too_large(&format!("unpacks to more than {} GiB", MAX_UNPACKED_BYTES >> 30))
-        })?;
+        let read = io::copy(&mut io::Read::take(entry, left + 1), &mut io::sink()).map_err(|error| broken(file, error))?;
+        left =
+            left.checked_sub(read).ok_or_else(|| too_large(&format!("unpacks to more than {} GiB", MAX_UNPACKED_BYTES >> 30)))?;
     }
     Ok(())
 }
@@ -138,14 +111,12 @@ fn choose(book: &mut Xlsx<BufReader<File>>, file: &str, wanted: Option<&str>) ->
         .filter(|sheet| sheet.typ == SheetType::WorkSheet)
         .map(|sheet| (sheet.name.clone(), sheet.visible == SheetVisible::Visible))
         .collect();
-    let names =
-        || sheets.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let names = || sheets.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let config = |what: String| Error::new(ErrorKind::Config, what).context("path", "sheet");
     if let Some(wanted) = wanted {
         return match sheets.iter().find(|(name, _)| name == wanted) {
             Some((name, _)) => Ok(name.clone()),
-            None => Err(config(format!("{file} has no sheet `{wanted}`"))
-                .hint(format!("its sheets are: {}", names()))),
+            None => Err(config(format!("{file} has no sheet `{wanted}`")).hint(format!("its sheets are: {}", names()))),
         };
     }
     let mut filled = Vec::new();
@@ -156,22 +127,14 @@ fn choose(book: &mut Xlsx<BufReader<File>>, file: &str, wanted: Option<&str>) ->
     }
     match filled.as_slice() {
         [only] => Ok(only.clone()),
-        [] => sheets
-            .first()
-            .map(|(name, _)| name.clone())
-            .ok_or_else(|| config(format!("{file} has no sheet"))),
+        [] => sheets.first().map(|(name, _)| name.clone()).ok_or_else(|| config(format!("{file} has no sheet"))),
         [_, _, ..] => Err(config(format!("{file} has {} sheets with rows", filled.len()))
             .hint(format!("say which to read with `sheet:`: {}", names()))),
     }
 }
 
 /// The first `most` rows of a sheet that have a filled cell.
-fn read(
-    book: &mut Xlsx<BufReader<File>>,
-    file: &str,
-    sheet: &str,
-    most: usize,
-) -> Result<Vec<SheetRow>> {
+fn read(book: &mut Xlsx<BufReader<File>>, file: &str, sheet: &str, most: usize) -> Result<Vec<SheetRow>> {
     let mut reader = book.worksheet_cells_reader(sheet).map_err(|error| broken(file, error))?;
     let mut rows: Vec<SheetRow> = Vec::new();
     let mut bytes = 0;
@@ -182,11 +145,8 @@ fn read(
         bytes += value.text.len() + size_of::<(usize, Cell)>();
         if bytes > MAX_SHEET_BYTES || column >= header::MAX_COLUMNS {
             let bound = format!("{} MiB or {} columns", MAX_SHEET_BYTES >> 20, header::MAX_COLUMNS);
-            return Err(Error::new(
-                ErrorKind::Input,
-                format!("sheet `{sheet}` of {file} is larger than {bound}"),
-            )
-            .hint("save the sheet as CSV, which is read without a bound"));
+            return Err(Error::new(ErrorKind::Input, format!("sheet `{sheet}` of {file} is larger than {bound}"))
+                .hint("save the sheet as CSV, which is read without a bound"));
         }
         let full = rows.len() == most;
         match rows.last_mut() {
@@ -203,9 +163,7 @@ fn text(value: &DataRef<'_>) -> Option<Cell> {
     let plain = |text: &str| Cell { text: text.to_owned(), number: false };
     let cell = match value {
         DataRef::Empty => return None,
-        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => {
-            plain(text)
-        }
+        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => plain(text),
         DataRef::SharedString(text) => plain(text),
         DataRef::Bool(value) => plain(if *value { "true" } else { "false" }),
         DataRef::Error(error) => plain(&error.to_string()),
@@ -253,8 +211,7 @@ fn candidate(row: &SheetRow) -> Candidate {
 fn numeric_codes(fields: &[String], rows: &[SheetRow]) -> Vec<String> {
     let mut lossy = Vec::new();
     for (index, field) in fields.iter().enumerate().filter(|(_, field)| aliases::is_code(field)) {
-        let number =
-            |row: &SheetRow| row.cells.iter().any(|(column, cell)| *column == index && cell.number);
+        let number = |row: &SheetRow| row.cells.iter().any(|(column, cell)| *column == index && cell.number);
         if rows.iter().any(number) {
             lossy.push(format!("`{field}`"));
         }
@@ -274,10 +231,8 @@ impl Rows for SheetRows {
         while self.table.records() < most.min(PAGE_ROWS) {
             let Some(SheetRow { line, cells }) = self.rows.pop_front() else { break };
             if let Some((beyond, _)) = cells.iter().find(|(column, _)| *column >= self.width) {
-                let raw =
-                    cells.iter().map(|(_, cell)| cell.text.as_str()).collect::<Vec<_>>().join("\t");
-                let reason =
-                    format!("has a value in column {}, the header has {}", beyond + 1, self.width);
+                let raw = cells.iter().map(|(_, cell)| cell.text.as_str()).collect::<Vec<_>>().join("\t");
+                let reason = format!("has a value in column {}, the header has {}", beyond + 1, self.width);
                 self.table.refuse(refused(&self.file, line, "ragged_row", reason, raw.as_bytes()));
                 continue;
             }

@@ -52,13 +52,8 @@ impl Client {
         base.set_path(&format!("{site}/ghost/api/admin"));
         let key = AdminKey::parse(&cx.secret(&config.admin_key)?)?;
         let clock = cx.clock.clone();
-        let authorize =
-            move || Ok(HeaderMap::from_iter([(AUTHORIZATION, key.authorization(&clock)?)]));
-        let settings = HttpSettings {
-            authorize: Some(Arc::new(authorize)),
-            pause,
-            ..HttpSettings::new(base, cx)
-        };
+        let authorize = move || Ok(HeaderMap::from_iter([(AUTHORIZATION, key.authorization(&clock)?)]));
+        let settings = HttpSettings { authorize: Some(Arc::new(authorize)), pause, ..HttpSettings::new(base, cx) };
         Ok(Self { http: HttpClient::new(settings)? })
     }
 
@@ -69,9 +64,7 @@ impl Client {
             members: Vec<Member>,
             meta: Meta,
         }
-        let mut request = RequestSpec::get("/members/")
-            .query("order", "updated_at asc,id asc")
-            .query("limit", limit.to_string());
+        let mut request = RequestSpec::get("/members/").query("order", "updated_at asc,id asc").query("limit", limit.to_string());
         if let Some(filter) = start.filter()? {
             request = request.query("filter", filter);
         }
@@ -96,8 +89,7 @@ impl Client {
         while let Some(ids) = todo.pop() {
             let [first, ..] = ids else { continue };
             let filter = format!("type:signup_event+data.member_id:[{}]", ids.join(","));
-            let request =
-                RequestSpec::get("/members/events/").query("filter", filter).query("limit", "100");
+            let request = RequestSpec::get("/members/events/").query("filter", filter).query("limit", "100");
             let Answer { events, meta } = self.get(&request).await?;
             // This listing ignores `page`. Where it is cut off, half of the members are asked for at a time.
             if meta.pagination.total > events.len() && ids.len() > 1 {
@@ -106,8 +98,7 @@ impl Client {
                 continue;
             }
             for Event { data } in events {
-                let member =
-                    data.get("member_id").and_then(Value::as_str).unwrap_or(first).to_owned();
+                let member = data.get("member_id").and_then(Value::as_str).unwrap_or(first).to_owned();
                 found.entry(member).or_insert(data);
             }
         }
@@ -149,9 +140,8 @@ impl Start {
 }
 
 fn time(second: i64) -> Result<String> {
-    let at = Timestamp::from_second(second).map_err(|error| {
-        Error::new(ErrorKind::Protocol, "a change time is out of range").source(error)
-    })?;
+    let at = Timestamp::from_second(second)
+        .map_err(|error| Error::new(ErrorKind::Protocol, "a change time is out of range").source(error))?;
     Ok(at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
@@ -183,9 +173,7 @@ struct AdminKey {
 impl AdminKey {
     fn parse(key: &Secret) -> Result<Self> {
         let parts = key.expose_str().trim().split_once(':');
-        let parsed = parts.and_then(|(id, hex)| {
-            Some(Self { id: id.to_owned(), secret: Secret::new(from_hex(hex)?) })
-        });
+        let parsed = parts.and_then(|(id, hex)| Some(Self { id: id.to_owned(), secret: Secret::new(from_hex(hex)?) }));
         parsed.filter(|key| !key.id.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Config, "the admin key is not of the form `id:secret`")
                 .context("path", "admin_key")
@@ -200,8 +188,7 @@ impl AdminKey {
         let claims = json!({"iat": now, "exp": now + TOKEN_SECS, "aud": "/admin/"});
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(header), part(claims));
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose())
-            .map_err(|_| internal("the key has no length"))?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose()).map_err(|_| internal("the key has no length"))?;
         mac.update(signed.as_bytes());
         let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
         let mut value = HeaderValue::try_from(format!("Ghost {signed}.{signature}"))
@@ -217,8 +204,5 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    digits
-        .chunks_exact(2)
-        .map(|pair| pair.iter().try_fold(0, |high, byte| Some(high * 16 + digit(*byte)?)))
-        .collect()
+    digits.chunks_exact(2).map(|pair| pair.iter().try_fold(0, |high, byte| Some(high * 16 + digit(*byte)?))).collect()
 }

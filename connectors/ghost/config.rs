@@ -28,8 +28,7 @@ impl Config {
         if (1..=MAX_PAGE_SIZE).contains(&self.page_size) {
             return Ok(self.page_size);
         }
-        Err(Error::new(ErrorKind::Config, "page_size must be between 1 and 100")
-            .context("path", "page_size"))
+        Err(Error::new(ErrorKind::Config, "page_size must be between 1 and 100").context("path", "page_size"))
     }
 }
 

@@ -6,8 +6,7 @@ use headwater_model::mapping::{Mapping, Origin, Role};
 use headwater_model::page::Page;
 use headwater_sdk::http::Pause;
 use headwater_sdk::{
-    BuildContext, Error, ErrorKind, EventStream, Result, SinceCursor, Source, SourceEvent,
-    StreamSpec, TextRows, json_text,
+    BuildContext, Error, ErrorKind, EventStream, Result, SinceCursor, Source, SourceEvent, StreamSpec, TextRows, json_text,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -139,14 +138,10 @@ impl Source for GhostSource {
 
     async fn read(&self, stream: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
         if stream.name != MEMBERS {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("ghost has no stream {}", stream.name),
-            ));
+            return Err(Error::new(ErrorKind::Config, format!("ghost has no stream {}", stream.name)));
         }
         let mut position = Position::of(from)?;
-        let (client, page_size, attribution) =
-            (self.client.clone(), self.page_size, self.attribution);
+        let (client, page_size, attribution) = (self.client.clone(), self.page_size, self.attribution);
         Ok(try_stream! {
             let mut start = position.start();
             for _ in 0..MAX_PAGES {
@@ -174,8 +169,7 @@ impl Source for GhostSource {
 impl Position {
     fn of(checkpoint: Option<Checkpoint>) -> Result<Self> {
         let Some(Checkpoint { version, state }) = checkpoint else { return Ok(Self::default()) };
-        let wrong =
-            || Error::new(ErrorKind::Config, "the stored position is not one of this connector");
+        let wrong = || Error::new(ErrorKind::Config, "the stored position is not one of this connector");
         if version != VERSION {
             return Err(wrong().context("version", version.to_string()));
         }
@@ -183,9 +177,7 @@ impl Position {
     }
 
     fn start(&self) -> Start {
-        self.next.clone().unwrap_or_else(|| {
-            self.cursor.start(OVERLAP_SECS).map_or(Start::Beginning, Start::Since)
-        })
+        self.next.clone().unwrap_or_else(|| self.cursor.start(OVERLAP_SECS).map_or(Start::Beginning, Start::Since))
     }
 
     /// Notes a member and says whether it is to be given.
@@ -195,9 +187,8 @@ impl Position {
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
-        let state = serde_json::to_value(self).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a position cannot be written").source(error)
-        })?;
+        let state = serde_json::to_value(self)
+            .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").source(error))?;
         Ok(Checkpoint::new(VERSION, state))
     }
 }
@@ -226,9 +217,7 @@ async fn attribute(client: &Client, members: &mut [Member]) -> Result<()> {
     for member in members {
         let signup = plain(member, "id").and_then(|id| signups.remove(&id));
         if let Some(signup) = signup {
-            let kept = SIGNUP
-                .iter()
-                .map(|name| ((*name).to_owned(), signup.get(name).cloned().unwrap_or_default()));
+            let kept = SIGNUP.iter().map(|name| ((*name).to_owned(), signup.get(name).cloned().unwrap_or_default()));
             member.insert("attribution".to_owned(), Value::Object(kept.collect()));
         }
     }
@@ -260,8 +249,7 @@ fn signup(member: &Member, field: &str) -> Option<String> {
 }
 
 fn names(member: &Member, field: &str) -> Option<String> {
-    let names: Vec<&str> =
-        member.get(field)?.as_array()?.iter().filter_map(|one| one.get("name")?.as_str()).collect();
+    let names: Vec<&str> = member.get(field)?.as_array()?.iter().filter_map(|one| one.get("name")?.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 
@@ -276,8 +264,7 @@ fn email_status(member: &Member) -> Option<String> {
     if suppression.get("suppressed")?.as_bool() != Some(true) {
         return None;
     }
-    let reason =
-        suppression.get("info").and_then(|info| info.get("reason")).and_then(Value::as_str);
+    let reason = suppression.get("info").and_then(|info| info.get("reason")).and_then(Value::as_str);
     Some(if reason == Some("spam") { "complained" } else { "hard_bounced" }.to_owned())
 }
 

@@ -5,9 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwater_sdk::http::{Method, Pause, RequestSpec};
 use headwater_sdk::testkit::{Collected, check_source_contract, collect};
-use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec,
-};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -32,23 +30,14 @@ type Meanwhile = Box<dyn FnMut(&mut Vec<Value>) + Send>;
 impl FakeGhost {
     /// `count` members, three to a second.
     fn of(count: usize) -> Self {
-        Self {
-            members: Arc::new(Mutex::new((0..count).map(member).collect())),
-            meanwhile: Arc::default(),
-        }
+        Self { members: Arc::new(Mutex::new((0..count).map(member).collect())), meanwhile: Arc::default() }
     }
 
     async fn serve(&self) -> MockServer {
         let server = MockServer::start().await;
-        Mock::given(path("/ghost/api/admin/members/"))
-            .respond_with(self.clone())
-            .mount(&server)
-            .await;
+        Mock::given(path("/ghost/api/admin/members/")).respond_with(self.clone()).mount(&server).await;
         let events = Events(Arc::clone(&self.members));
-        Mock::given(path("/ghost/api/admin/members/events/"))
-            .respond_with(events)
-            .mount(&server)
-            .await;
+        Mock::given(path("/ghost/api/admin/members/events/")).respond_with(events).mount(&server).await;
         server
     }
 
@@ -84,8 +73,7 @@ fn listing(name: &str, rows: &[Value], limit: usize) -> ResponseTemplate {
     let pages = rows.len().div_ceil(limit).max(1);
     let shown: Vec<&Value> = rows.iter().take(limit).collect();
     let pagination = json!({"page": 1, "limit": limit, "pages": pages, "total": rows.len(), "next": 2, "prev": null});
-    ResponseTemplate::new(200)
-        .set_body_json(json!({name: shown, "meta": {"pagination": pagination}}))
+    ResponseTemplate::new(200).set_body_json(json!({name: shown, "meta": {"pagination": pagination}}))
 }
 
 impl Respond for FakeGhost {
@@ -117,12 +105,8 @@ struct Events(Arc<Mutex<Vec<Value>>>);
 impl Respond for Events {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let filter = query(request, "filter").unwrap();
-        let ids = filter
-            .strip_prefix("type:signup_event+data.member_id:[")
-            .unwrap()
-            .trim_end_matches(']');
-        let signup: Value =
-            serde_json::from_str(include_str!("fixtures/signup_event.json")).unwrap();
+        let ids = filter.strip_prefix("type:signup_event+data.member_id:[").unwrap().trim_end_matches(']');
+        let signup: Value = serde_json::from_str(include_str!("fixtures/signup_event.json")).unwrap();
         let known = self.0.lock().unwrap();
         let events: Vec<Value> = ids
             .split(',')
@@ -139,12 +123,7 @@ impl Respond for Events {
 
 fn cx(key: &str, clock: Clock) -> BuildContext {
     let key = key.to_owned();
-    BuildContext {
-        clock,
-        base_dir: PathBuf::new(),
-        env: Arc::new(move |_| Some(key.clone())),
-        allow_private_hosts: true,
-    }
+    BuildContext { clock, base_dir: PathBuf::new(), env: Arc::new(move |_| Some(key.clone())), allow_private_hosts: true }
 }
 
 fn config(url: &str, more: Value) -> ConfigDoc {
@@ -208,10 +187,7 @@ async fn a_member_has_its_fields_and_its_origin() {
 #[tokio::test]
 async fn unsubscribed_suppressed_and_placed_members_say_so() {
     let ghost = FakeGhost::of(2);
-    ghost.edit(
-        0,
-        json!({"subscribed": false, "newsletters": [], "geolocation": "{\"country_code\":\"FR\"}"}),
-    );
+    ghost.edit(0, json!({"subscribed": false, "newsletters": [], "geolocation": "{\"country_code\":\"FR\"}"}));
     ghost.edit(1, json!({"email_suppression": {"suppressed": true, "info": {"reason": "fail"}}}));
     let server = ghost.serve().await;
     let all = read(&source(&server.uri(), json!({})), None).await;
@@ -267,9 +243,7 @@ async fn many_members_of_one_second_are_read_to_the_end() {
     let ghost = FakeGhost::of(50);
     (0..50).for_each(|n| ghost.edit(n, json!({"updated_at": "2026-01-05T09:00:00.000Z"})));
     let server = ghost.serve().await;
-    let all = check_source_contract(&source(&server.uri(), json!({"page_size": 7})), "members", 0)
-        .await
-        .unwrap();
+    let all = check_source_contract(&source(&server.uri(), json!({"page_size": 7})), "members", 0).await.unwrap();
     assert_eq!(all.rows.len(), 50);
 }
 
@@ -295,10 +269,7 @@ async fn attribution_can_be_left_out() {
 async fn a_server_that_ignores_the_filter_does_not_hold_us_for_ever() {
     let server = MockServer::start().await;
     let rows: Vec<Value> = (0..4).map(member).collect();
-    Mock::given(path("/ghost/api/admin/members/"))
-        .respond_with(listing("members", &rows, 2))
-        .mount(&server)
-        .await;
+    Mock::given(path("/ghost/api/admin/members/")).respond_with(listing("members", &rows, 2)).mount(&server).await;
     let source = source(&server.uri(), json!({"attribution": false}));
     let breach = collect(&source, &members(&source).await, None).await.unwrap_err();
     assert!(format!("{breach}").contains("not in the order asked for"), "{breach}");
@@ -309,24 +280,11 @@ async fn the_token_is_made_as_ghost_wants_it() {
     let server = FakeGhost::of(1).serve().await;
     source(&server.uri(), json!({})).check().await.unwrap();
     let asked = server.received_requests().await.unwrap();
-    let token = asked[0].headers["authorization"]
-        .to_str()
-        .unwrap()
-        .strip_prefix("Ghost ")
-        .unwrap()
-        .to_owned();
+    let token = asked[0].headers["authorization"].to_str().unwrap().strip_prefix("Ghost ").unwrap().to_owned();
     let parts: Vec<&str> = token.split('.').collect();
-    let json = |part: &str| {
-        serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-    };
-    assert_eq!(
-        json(parts[0]),
-        json!({"alg": "HS256", "typ": "JWT", "kid": "650000000000000000000001"})
-    );
-    assert_eq!(
-        json(parts[1]),
-        json!({"iat": 1_769_904_000, "exp": 1_769_904_300, "aud": "/admin/"})
-    );
+    let json = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    assert_eq!(json(parts[0]), json!({"alg": "HS256", "typ": "JWT", "kid": "650000000000000000000001"}));
+    assert_eq!(json(parts[1]), json!({"iat": 1_769_904_000, "exp": 1_769_904_300, "aud": "/admin/"}));
     // Made with another implementation from the same header, claims and key bytes 00 ff 10.
     assert_eq!(parts[2], "tCkP0XlyovtRWAfFFdOr7JsXkO06csxqaCn6cheLniM");
 }
@@ -334,11 +292,9 @@ async fn the_token_is_made_as_ghost_wants_it() {
 #[tokio::test]
 async fn a_refused_key_says_what_to_do_and_is_sent_once() {
     let server = MockServer::start().await;
-    let body = json!({"errors": [{"message": "Invalid token: invalid signature", "type": "UnauthorizedError", "code": "INVALID_JWT"}]});
-    Mock::given(any())
-        .respond_with(ResponseTemplate::new(401).set_body_json(body))
-        .mount(&server)
-        .await;
+    let body =
+        json!({"errors": [{"message": "Invalid token: invalid signature", "type": "UnauthorizedError", "code": "INVALID_JWT"}]});
+    Mock::given(any()).respond_with(ResponseTemplate::new(401).set_body_json(body)).mount(&server).await;
     let error = source(&server.uri(), json!({})).check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
     assert!(error.hint_text().unwrap().contains("Admin API key"), "{error:?}");
@@ -349,10 +305,7 @@ async fn a_refused_key_says_what_to_do_and_is_sent_once() {
 fn wrong_settings_are_named() {
     let make = |key: &str, more| {
         let now = Clock::fixed(jiff::Timestamp::UNIX_EPOCH);
-        Ghost
-            .source(&config("https://news.example.com", more), &cx(key, now))
-            .map(drop)
-            .unwrap_err()
+        Ghost.source(&config("https://news.example.com", more), &cx(key, now)).map(drop).unwrap_err()
     };
     for key in ["abc", "id:xyz", ":00ff", "id:", "id:abc"] {
         let error = make(key, json!({}));
@@ -363,7 +316,6 @@ fn wrong_settings_are_named() {
     assert_eq!(make(KEY, json!({"page_size": 0})).kind(), ErrorKind::Config);
     assert_eq!(make(KEY, json!({"pages": 1})).kind(), ErrorKind::Config);
 }
-
 
 fn cx_wrong_key(key: &str) -> BuildContext {
     let id = key.split(':').next().unwrap();
@@ -388,12 +340,8 @@ mod live {
 
         let api = Client::new(&config, &cx, Pause::real()).unwrap().http;
         let email = format!("ada.{}@example.com", cx.clock.now_us());
-        let made = api
-            .json(&RequestSpec::post(
-                "/members/",
-                json!({"members": [{"email": email, "name": "Ada Coldharbour"}]}),
-            ))
-            .await;
+        let made =
+            api.json(&RequestSpec::post("/members/", json!({"members": [{"email": email, "name": "Ada Coldharbour"}]}))).await;
         let id = made.unwrap()["members"][0]["id"].as_str().unwrap().to_owned();
         let edit = async |change: Value| {
             let body = json!({"members": [change]});
@@ -407,9 +355,7 @@ mod live {
         edit(json!({"newsletters": []})).await;
         let edited = ours(&read(&source, Some(&added)).await).unwrap();
         assert_eq!((edited.get("name"), edited.get("consent")), ("Ada Dunmere", "withdrawn"));
-        api.send(&RequestSpec::new(Method::DELETE, "/members/{id}/").param("id", id.clone()))
-            .await
-            .unwrap();
+        api.send(&RequestSpec::new(Method::DELETE, "/members/{id}/").param("id", id.clone())).await.unwrap();
 
         let wrong = GhostSource::new(&config, &cx_wrong_key(&key), Pause::real()).unwrap();
         assert_eq!(wrong.check().await.unwrap_err().kind(), ErrorKind::Auth);

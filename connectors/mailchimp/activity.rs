@@ -91,12 +91,7 @@ pub(super) fn spec() -> StreamSpec {
     }
 }
 
-pub(super) fn read(
-    client: Client,
-    settings: Settings,
-    clock: Clock,
-    from: Option<Checkpoint>,
-) -> Result<EventStream> {
+pub(super) fn read(client: Client, settings: Settings, clock: Clock, from: Option<Checkpoint>) -> Result<EventStream> {
     let mut position: Position = source::position(from)?;
     Ok(try_stream! {
         let now = clock.now().as_second();
@@ -128,12 +123,8 @@ pub(super) fn read(
 impl CampaignPosition {
     fn after(&self, pass: Pass, members: &[Record], total: usize) -> Self {
         let Pass { began, offset, newest } = pass;
-        let newest = members
-            .iter()
-            .flat_map(actions)
-            .filter_map(|action| client::second(action.get("timestamp")))
-            .max()
-            .max(newest);
+        let newest =
+            members.iter().flat_map(actions).filter_map(|action| client::second(action.get("timestamp"))).max().max(newest);
         let offset = offset + members.len();
         if !members.is_empty() && offset < total {
             return Self { done: self.done, pass: Some(Pass { began, offset, newest }) };
@@ -152,12 +143,7 @@ fn page(campaign: &Campaign, members: &[Record]) -> Result<Option<Page>> {
         for action in actions(member) {
             let of_member = |field: &str| json_text(member.get(field)?);
             let of_action = |field: &str| json_text(action.get(field)?);
-            let identity = [
-                of_member("email_id"),
-                of_action("action"),
-                of_action("timestamp"),
-                of_action("url"),
-            ];
+            let identity = [of_member("email_id"), of_action("action"), of_action("timestamp"), of_action("url")];
             let mut raw = member.clone();
             raw.insert("activity".to_owned(), json!([action]));
             rows.push(
@@ -166,12 +152,7 @@ fn page(campaign: &Campaign, members: &[Record]) -> Result<Option<Page>> {
                 [
                     Some(campaign.id.clone()),
                     Some(
-                        campaign
-                            .settings
-                            .title
-                            .clone()
-                            .filter(|title| !title.is_empty())
-                            .unwrap_or_else(|| campaign.id.clone()),
+                        campaign.settings.title.clone().filter(|title| !title.is_empty()).unwrap_or_else(|| campaign.id.clone()),
                     ),
                     of_member("list_id"),
                     of_member("email_id"),

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use headwater_sdk::http::header::{AUTHORIZATION, HeaderMap};
-use headwater_sdk::http::{
-    HttpClient, HttpSettings, Pause, RequestSpec, StatusCode, Url, base_url,
-};
+use headwater_sdk::http::{HttpClient, HttpSettings, Pause, RequestSpec, StatusCode, Url, base_url};
 use headwater_sdk::{BuildContext, Error, ErrorKind, Result};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -67,11 +65,7 @@ impl Client {
         };
         // Mailchimp takes any name; the key is the password.
         let credentials = STANDARD.encode(format!("headwater:{key}"));
-        let mut settings = HttpSettings {
-            pause,
-            overload: Some(Arc::new(overloaded)),
-            ..HttpSettings::new(base, cx)
-        };
+        let mut settings = HttpSettings { pause, overload: Some(Arc::new(overloaded)), ..HttpSettings::new(base, cx) };
         settings.budget.concurrent = CONNECTIONS;
         let settings = settings.secret_header(AUTHORIZATION, &format!("Basic {credentials}"))?;
         Ok(Self { http: HttpClient::new(settings)? })
@@ -84,11 +78,7 @@ impl Client {
 
     /// The smallest request that shows that the key may read.
     pub(super) async fn check(&self) -> Result<()> {
-        self.get::<Value>(
-            &RequestSpec::get("/lists").query("count", "1").query("fields", "total_items"),
-        )
-        .await
-        .map(drop)
+        self.get::<Value>(&RequestSpec::get("/lists").query("count", "1").query("fields", "total_items")).await.map(drop)
     }
 
     /// The ids of all audiences.
@@ -117,21 +107,12 @@ impl Client {
             .query("since_send_time", time(sent_since)?)
             .query("sort_field", "send_time")
             .query("sort_dir", "ASC")
-            .query(
-                "fields",
-                "campaigns.id,campaigns.settings.title,campaigns.recipients.list_id,total_items",
-            );
+            .query("fields", "campaigns.id,campaigns.settings.title,campaigns.recipients.list_id,total_items");
         self.pages(request, |answer: Answer| answer.campaigns).await
     }
 
     /// Members of an audience, oldest change first.
-    pub(super) async fn members(
-        &self,
-        list: &str,
-        since: Option<i64>,
-        offset: usize,
-        count: usize,
-    ) -> Result<Listing> {
+    pub(super) async fn members(&self, list: &str, since: Option<i64>, offset: usize, count: usize) -> Result<Listing> {
         #[derive(Deserialize)]
         struct Answer {
             members: Vec<Record>,
@@ -152,13 +133,7 @@ impl Client {
     }
 
     /// What members did with a campaign: one record per member, with the list of what they did.
-    pub(super) async fn activity(
-        &self,
-        campaign: &str,
-        since: Option<i64>,
-        offset: usize,
-        count: usize,
-    ) -> Result<Listing> {
+    pub(super) async fn activity(&self, campaign: &str, since: Option<i64>, offset: usize, count: usize) -> Result<Listing> {
         #[derive(Deserialize)]
         struct Answer {
             emails: Vec<Record>,
@@ -176,17 +151,10 @@ impl Client {
         Ok(Listing { records: emails, total: total_items })
     }
 
-    async fn pages<A: DeserializeOwned, T>(
-        &self,
-        request: RequestSpec,
-        take: impl Fn(A) -> Vec<T>,
-    ) -> Result<Vec<T>> {
+    async fn pages<A: DeserializeOwned, T>(&self, request: RequestSpec, take: impl Fn(A) -> Vec<T>) -> Result<Vec<T>> {
         let mut all = Vec::new();
         for _ in 0..MAX_LISTING_PAGES {
-            let page = request
-                .clone()
-                .query("count", LISTING.to_string())
-                .query("offset", all.len().to_string());
+            let page = request.clone().query("count", LISTING.to_string()).query("offset", all.len().to_string());
             let found = take(self.get(&page).await?);
             let last = found.len() < LISTING;
             all.extend(found);
@@ -194,8 +162,7 @@ impl Client {
                 return Ok(all);
             }
         }
-        Err(Error::new(ErrorKind::Protocol, "the listing does not end")
-            .context("request", request.name()))
+        Err(Error::new(ErrorKind::Protocol, "the listing does not end").context("request", request.name()))
     }
 
     async fn get<T: DeserializeOwned>(&self, request: &RequestSpec) -> Result<T> {
@@ -205,9 +172,10 @@ impl Client {
 
 /// The host that a key's data centre names. It becomes part of a host name, so nothing but letters and digits may stand there.
 fn data_centre(key: &str) -> Result<Url> {
-    let centre = key.rsplit_once('-').map(|(_, centre)| centre).filter(|centre| {
-        (1..=10).contains(&centre.len()) && centre.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
+    let centre = key
+        .rsplit_once('-')
+        .map(|(_, centre)| centre)
+        .filter(|centre| (1..=10).contains(&centre.len()) && centre.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let Some(centre) = centre else {
         return Err(Error::new(ErrorKind::Config, "the api key does not end with its data centre")
             .context("path", "api_key")
@@ -218,9 +186,7 @@ fn data_centre(key: &str) -> Result<Url> {
 
 /// Under load Mailchimp answers a bare 403 instead of a 429. A real refusal carries a problem document with a title.
 fn overloaded(status: StatusCode, _: &HeaderMap, body: &[u8]) -> bool {
-    let problem = || {
-        serde_json::from_slice::<Record>(body).is_ok_and(|problem| problem.contains_key("title"))
-    };
+    let problem = || serde_json::from_slice::<Record>(body).is_ok_and(|problem| problem.contains_key("title"));
     status == StatusCode::FORBIDDEN && !problem()
 }
 

@@ -12,9 +12,7 @@ use futures::StreamExt as _;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::{Mapping, Origin, Role};
 use headwater_model::page::Page;
-use headwater_sdk::{
-    EventStream, Result, SinceCursor, SourceEvent, StreamSpec, TextRows, json_text,
-};
+use headwater_sdk::{EventStream, Result, SinceCursor, SourceEvent, StreamSpec, TextRows, json_text};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -125,11 +123,7 @@ pub(super) fn is_field(name: &str) -> bool {
     FIELDS.iter().any(|(field, _)| *field == name)
 }
 
-pub(super) fn read(
-    client: Client,
-    settings: Settings,
-    from: Option<Checkpoint>,
-) -> Result<EventStream> {
+pub(super) fn read(client: Client, settings: Settings, from: Option<Checkpoint>) -> Result<EventStream> {
     let mut position: Position = source::position(from)?;
     Ok(try_stream! {
         let lists = if settings.list_ids.is_empty() { client.lists().await? } else { settings.list_ids.clone() };
@@ -215,12 +209,7 @@ fn address(member: &Record, field: &str) -> Option<String> {
 }
 
 fn tags(member: &Record) -> Option<String> {
-    let names: Vec<&str> = member
-        .get("tags")?
-        .as_array()?
-        .iter()
-        .filter_map(|tag| tag.get("name")?.as_str())
-        .collect();
+    let names: Vec<&str> = member.get("tags")?.as_array()?.iter().filter_map(|tag| tag.get("name")?.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 
@@ -236,6 +225,5 @@ fn consent(member: &Record) -> Option<String> {
 }
 
 fn email_status(member: &Record) -> Option<String> {
-    (member.get("status").and_then(Value::as_str) == Some("cleaned"))
-        .then(|| "hard_bounced".to_owned())
+    (member.get("status").and_then(Value::as_str) == Some("cleaned")).then(|| "hard_bounced".to_owned())
 }

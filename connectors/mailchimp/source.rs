@@ -1,9 +1,7 @@
 use async_trait::async_trait;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_sdk::http::Pause;
-use headwater_sdk::{
-    BuildContext, Clock, Error, ErrorKind, EventStream, Result, Source, StreamSpec,
-};
+use headwater_sdk::{BuildContext, Clock, Error, ErrorKind, EventStream, Result, Source, StreamSpec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,8 +30,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Whether records of that audience are wanted.
     pub(super) fn wants(&self, list: Option<&str>) -> bool {
-        self.list_ids.is_empty()
-            || list.is_some_and(|list| self.list_ids.iter().any(|wanted| wanted == list))
+        self.list_ids.is_empty() || list.is_some_and(|list| self.list_ids.iter().any(|wanted| wanted == list))
     }
 }
 
@@ -41,11 +38,11 @@ impl MailchimpSource {
     pub(super) fn new(config: Config, cx: &BuildContext, pause: Pause) -> Result<Self> {
         let config = config.checked()?;
         let client = Client::new(&config, cx, pause)?;
-        let Config { api_key: _, server_url: _, list_ids, merge_fields, page_size, activity_days } =
-            config;
+        let Config { api_key: _, server_url: _, list_ids, merge_fields, page_size, activity_days } = config;
         if let Some(tag) = merge_fields.iter().find(|tag| members::is_field(tag)) {
-            return Err(Error::new(ErrorKind::Config, format!("merge field {tag} is read anyway"))
-                .context("path", "merge_fields"));
+            return Err(
+                Error::new(ErrorKind::Config, format!("merge field {tag} is read anyway")).context("path", "merge_fields")
+            );
         }
         let settings = Settings { list_ids, merge_fields, page_size, activity_days };
         Ok(Self { client, settings, clock: cx.clock.clone() })
@@ -83,8 +80,7 @@ pub(super) fn position<P: DeserializeOwned + Default>(checkpoint: Option<Checkpo
 }
 
 pub(super) fn checkpoint(position: &impl Serialize) -> Result<Checkpoint> {
-    let state = serde_json::to_value(position).map_err(|error| {
-        Error::new(ErrorKind::Internal, "a position cannot be written").source(error)
-    })?;
+    let state = serde_json::to_value(position)
+        .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").source(error))?;
     Ok(Checkpoint::new(VERSION, state))
 }

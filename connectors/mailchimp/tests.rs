@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use headwater_sdk::http::Pause;
 use headwater_sdk::testkit::{Collected, check_source_contract, collect};
-use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec,
-};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, header, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -56,10 +54,7 @@ impl FakeMailchimp {
     fn members(&self, request: &Request) -> ResponseTemplate {
         let mut members = self.members.lock().unwrap();
         let mut rows = members.clone();
-        assert_eq!(
-            (query(request, "sort_field"), query(request, "sort_dir")),
-            (Some("last_changed".into()), Some("ASC".into()))
-        );
+        assert_eq!((query(request, "sort_field"), query(request, "sort_dir")), (Some("last_changed".into()), Some("ASC".into())));
         rows.sort_by_key(|row| row["last_changed"].to_string());
         if let Some(since) = query(request, "since_last_changed") {
             rows.retain(|row| row["last_changed"].as_str().unwrap() > since.as_str());
@@ -76,10 +71,7 @@ impl FakeMailchimp {
         let mut rows = emails.clone();
         if let Some(since) = query(request, "since") {
             for row in &mut rows {
-                row["activity"]
-                    .as_array_mut()
-                    .unwrap()
-                    .retain(|action| action["timestamp"].as_str().unwrap() > since.as_str());
+                row["activity"].as_array_mut().unwrap().retain(|action| action["timestamp"].as_str().unwrap() > since.as_str());
             }
         }
         let answer = listing("emails", &rows, request);
@@ -97,16 +89,13 @@ impl Respond for FakeMailchimp {
             "/3.0/lists/aaaa000001/members" => self.members(request),
             "/3.0/campaigns" => {
                 // 90 days before the fixed clock.
-                assert_eq!(
-                    query(request, "since_send_time").as_deref(),
-                    Some("2025-11-03T00:00:00+00:00")
-                );
-                let of = |id: &str, list: &str| json!({"id": id, "settings": {"title": "Spring"}, "recipients": {"list_id": list}});
+                assert_eq!(query(request, "since_send_time").as_deref(), Some("2025-11-03T00:00:00+00:00"));
+                let of =
+                    |id: &str, list: &str| json!({"id": id, "settings": {"title": "Spring"}, "recipients": {"list_id": list}});
                 listing("campaigns", &[of("cccc000001", LIST)], request)
             }
             "/3.0/reports/cccc000001/email-activity" => self.activity(request),
-            _ => ResponseTemplate::new(404)
-                .set_body_json(json!({"title": "Resource Not Found", "status": 404})),
+            _ => ResponseTemplate::new(404).set_body_json(json!({"title": "Resource Not Found", "status": 404})),
         }
     }
 }
@@ -127,12 +116,8 @@ fn member(n: usize) -> Value {
 }
 
 fn email(n: usize) -> Value {
-    let mut email: Value =
-        serde_json::from_str(include_str!("fixtures/email_activity.json")).unwrap();
-    merge(
-        &mut email,
-        json!({"email_id": format!("{n:032x}"), "email_address": format!("ada.{n}@alder.example.com")}),
-    );
+    let mut email: Value = serde_json::from_str(include_str!("fixtures/email_activity.json")).unwrap();
+    merge(&mut email, json!({"email_id": format!("{n:032x}"), "email_address": format!("ada.{n}@alder.example.com")}));
     email
 }
 
@@ -182,9 +167,7 @@ async fn read(source: &MailchimpSource, name: &str, from: Option<&Collected>) ->
 #[tokio::test]
 async fn members_keep_the_contract_over_several_pages() {
     let server = FakeMailchimp::of(25).serve().await;
-    let all = check_source_contract(&source(&server, json!({"page_size": 8})), "members", 0)
-        .await
-        .unwrap();
+    let all = check_source_contract(&source(&server, json!({"page_size": 8})), "members", 0).await.unwrap();
     assert_eq!(all.rows.len(), 25);
     assert!(all.checkpoints.len() > 3);
 }
@@ -262,12 +245,7 @@ async fn members_that_move_while_they_are_read_cost_no_other_member() {
     *fake.meanwhile.lock().unwrap() = Some(Box::new(move |members| {
         if next < 18 {
             let changed = format!("2026-01-07T00:00:{next:02}+00:00");
-            (0..6).for_each(|n| {
-                merge(
-                    &mut members[next + n],
-                    json!({"full_name": "Ada Moved", "last_changed": changed}),
-                )
-            });
+            (0..6).for_each(|n| merge(&mut members[next + n], json!({"full_name": "Ada Moved", "last_changed": changed})));
             next += 6;
         }
     }));
@@ -286,10 +264,7 @@ async fn more_members_of_one_second_than_a_page_are_read_though_some_leave() {
     let mut next = 0;
     *fake.meanwhile.lock().unwrap() = Some(Box::new(move |members| {
         if next < 3 {
-            merge(
-                &mut members[next],
-                json!({"last_changed": format!("2026-01-07T00:00:0{next}+00:00")}),
-            );
+            merge(&mut members[next], json!({"last_changed": format!("2026-01-07T00:00:0{next}+00:00")}));
             next += 1;
         }
     }));
@@ -314,10 +289,7 @@ async fn only_the_audiences_asked_for_are_read() {
 async fn activity_keeps_the_contract_and_is_one_row_per_action() {
     let server = FakeMailchimp::of(10).serve().await;
     // All actions of the fixture lie within the overlap, so that all come again.
-    let all =
-        check_source_contract(&source(&server, json!({"page_size": 4})), "email_activity", 40)
-            .await
-            .unwrap();
+    let all = check_source_contract(&source(&server, json!({"page_size": 4})), "email_activity", 40).await.unwrap();
     assert_eq!(all.rows.len(), 40);
     let mut keys = all.keys();
     keys.sort_unstable();
@@ -326,10 +298,7 @@ async fn activity_keeps_the_contract_and_is_one_row_per_action() {
     let kinds: Vec<&str> = all.rows.iter().take(4).map(|row| row.get("kind")).collect();
     assert_eq!(kinds, ["opened", "clicked", "bounced_soft", "bounced_hard"]);
     let row = &all.rows[1];
-    assert_eq!(
-        [row.get("campaign"), row.get("url")],
-        ["Spring", "https://www.example.com/pricing"]
-    );
+    assert_eq!([row.get("campaign"), row.get("url")], ["Spring", "https://www.example.com/pricing"]);
     let raw: Value = serde_json::from_str(row.raw.as_deref().unwrap()).unwrap();
     assert_eq!(raw["activity"].as_array().unwrap().len(), 1);
 }
@@ -383,10 +352,7 @@ async fn the_key_is_sent_as_a_password() {
 async fn after(first: ResponseTemplate) -> (Option<ErrorKind>, Duration) {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(first).up_to_n_times(1).mount(&server).await;
-    Mock::given(path("/3.0/lists"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
-        .mount(&server)
-        .await;
+    Mock::given(path("/3.0/lists")).respond_with(ResponseTemplate::new(200).set_body_json(json!({}))).mount(&server).await;
     let pause = Pause::virtual_time();
     let outcome = source_with(&server, json!({}), pause.clone()).check().await;
     (outcome.err().map(|error| error.kind()), pause.elapsed())
@@ -413,10 +379,7 @@ async fn refusals_are_final_and_say_what_to_do() {
     for status in [401, 403] {
         let server = MockServer::start().await;
         let problem = json!({"type": "about:blank", "title": "API Key Invalid", "status": status, "detail": "disabled"});
-        Mock::given(any())
-            .respond_with(ResponseTemplate::new(status).set_body_json(problem))
-            .mount(&server)
-            .await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(status).set_body_json(problem)).mount(&server).await;
         let error = source(&server, json!({})).check().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Auth);
         assert!(error.hint_text().unwrap().contains("API keys"), "{error:?}");

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use headwater_sdk::{Error, ErrorKind, Result, Secret};
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres, Transaction,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres, Transaction};
 
 use super::statements::{COLUMNS, Column, Table};
 
@@ -41,9 +39,7 @@ impl Client {
     pub(super) async fn connect(&self) -> Result<PgConnection> {
         match tokio::time::timeout(CONNECT, PgConnection::connect_with(&self.0)).await {
             Ok(connection) => connection.map_err(failed),
-            Err(_) => {
-                Err(Error::new(ErrorKind::Unavailable, "the database did not answer in time"))
-            }
+            Err(_) => Err(Error::new(ErrorKind::Unavailable, "the database did not answer in time")),
         }
     }
 }
@@ -57,10 +53,8 @@ pub(super) async fn begin(connection: &mut PgConnection) -> Result<Transaction<'
 
 /// Reads what the table looks like; no columns where there is none.
 pub(super) async fn table(connection: &mut PgConnection, name: &str) -> Result<Table> {
-    let columns: Vec<(String, String, bool)> =
-        sqlx::query_as(COLUMNS).bind(name).fetch_all(connection).await.map_err(failed)?;
-    let columns =
-        columns.into_iter().map(|(name, of_type, generated)| (name, Column { of_type, generated }));
+    let columns: Vec<(String, String, bool)> = sqlx::query_as(COLUMNS).bind(name).fetch_all(connection).await.map_err(failed)?;
+    let columns = columns.into_iter().map(|(name, of_type, generated)| (name, Column { of_type, generated }));
     Ok(Table { name: name.to_owned(), columns: columns.collect() })
 }
 
@@ -73,9 +67,7 @@ pub(super) async fn execute(connection: &mut PgConnection, statement: String) ->
 pub(super) fn refusal(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(error) = error else { return None };
     let error = error.try_downcast_ref::<PgDatabaseError>()?;
-    let named = |what: &str, name: Option<&str>| {
-        name.map(|name| format!(" ({what} {name})")).unwrap_or_default()
-    };
+    let named = |what: &str, name: Option<&str>| name.map(|name| format!(" ({what} {name})")).unwrap_or_default();
     match error.code().get(..2)? {
         "22" => Some(unquoted(error.message())),
         "23" | "44" => Some(format!(
@@ -98,11 +90,7 @@ pub(super) fn refusal(error: &sqlx::Error) -> Option<String> {
 /// A message without what stands in quotes: PostgreSQL quotes the value at fault.
 fn unquoted(message: &str) -> String {
     let parts: Vec<&str> = message.split('"').collect();
-    let shown: Vec<&str> = parts
-        .iter()
-        .enumerate()
-        .map(|(index, part)| if index % 2 == 0 { *part } else { "…" })
-        .collect();
+    let shown: Vec<&str> = parts.iter().enumerate().map(|(index, part)| if index % 2 == 0 { *part } else { "…" }).collect();
     shown.concat()
 }
 
@@ -110,62 +98,33 @@ fn unquoted(message: &str) -> String {
 pub(super) fn failed(error: sqlx::Error) -> Error {
     let sqlx::Error::Database(cause) = &error else {
         return match &error {
-            sqlx::Error::Tls(_) => {
-                Error::new(ErrorKind::Unavailable, "the database's encryption failed")
-                    .hint("set `sslmode` and `sslrootcert` in the url as the server needs them")
-                    .source(error)
-            }
-            sqlx::Error::Io(_) => {
-                Error::new(ErrorKind::Unavailable, "the database cannot be reached")
-                    .hint("check the host and port in the url, and that the server runs")
-                    .source(error)
-            }
-            _ => Error::new(ErrorKind::Unavailable, "the connection to the database broke")
+            sqlx::Error::Tls(_) => Error::new(ErrorKind::Unavailable, "the database's encryption failed")
+                .hint("set `sslmode` and `sslrootcert` in the url as the server needs them")
                 .source(error),
+            sqlx::Error::Io(_) => Error::new(ErrorKind::Unavailable, "the database cannot be reached")
+                .hint("check the host and port in the url, and that the server runs")
+                .source(error),
+            _ => Error::new(ErrorKind::Unavailable, "the connection to the database broke").source(error),
         };
     };
     let code = cause.code().unwrap_or_default().into_owned();
     let (kind, message, hint) = match (code.get(..2).unwrap_or_default(), code.as_str()) {
-        ("28", _) => (
-            ErrorKind::Auth,
-            "the database refused the user or password",
-            "renew the secret that `url` names",
-        ),
+        ("28", _) => (ErrorKind::Auth, "the database refused the user or password", "renew the secret that `url` names"),
         (_, "42501") => (
             ErrorKind::Auth,
             "the database user lacks a right",
             "grant it USAGE on the schema and SELECT, INSERT, UPDATE on the table; `create: true` also needs CREATE",
         ),
-        (_, "3D000") => {
-            (ErrorKind::Config, "there is no such database", "check the name at the end of the url")
+        (_, "3D000") => (ErrorKind::Config, "there is no such database", "check the name at the end of the url"),
+        (_, "3F000") => (ErrorKind::Config, "there is no such schema", "create it, or set `schema`"),
+        (_, "42P01") => (ErrorKind::Config, "there is no such table", "create it, or set `create: true`"),
+        (_, "42703") => (ErrorKind::Config, "the table lacks a column", "add it, or set `create: true`"),
+        (_, "42P10") => (ErrorKind::Config, "the column `headwater_id` is not unique", "add a unique index on it"),
+        (_, "25006") => (ErrorKind::Config, "the database is read-only", "name the primary server in the url"),
+        ("08" | "40" | "53" | "55" | "57" | "58", _) => {
+            (ErrorKind::Unavailable, "the database does not work now", "see the server's log under this SQLSTATE")
         }
-        (_, "3F000") => {
-            (ErrorKind::Config, "there is no such schema", "create it, or set `schema`")
-        }
-        (_, "42P01") => {
-            (ErrorKind::Config, "there is no such table", "create it, or set `create: true`")
-        }
-        (_, "42703") => {
-            (ErrorKind::Config, "the table lacks a column", "add it, or set `create: true`")
-        }
-        (_, "42P10") => (
-            ErrorKind::Config,
-            "the column `headwater_id` is not unique",
-            "add a unique index on it",
-        ),
-        (_, "25006") => {
-            (ErrorKind::Config, "the database is read-only", "name the primary server in the url")
-        }
-        ("08" | "40" | "53" | "55" | "57" | "58", _) => (
-            ErrorKind::Unavailable,
-            "the database does not work now",
-            "see the server's log under this SQLSTATE",
-        ),
-        _ => (
-            ErrorKind::Rejected,
-            "the database refused the statement",
-            "see the server's log under this SQLSTATE",
-        ),
+        _ => (ErrorKind::Rejected, "the database refused the statement", "see the server's log under this SQLSTATE"),
     };
     Error::new(kind, message).context("sqlstate", code).hint(hint)
 }
@@ -180,10 +139,7 @@ mod tests {
             unquoted("invalid input syntax for type integer: \"ada@example.com\""),
             "invalid input syntax for type integer: …"
         );
-        assert_eq!(
-            unquoted("value \"a\" is out of range for type \"b"),
-            "value … is out of range for type …"
-        );
+        assert_eq!(unquoted("value \"a\" is out of range for type \"b"), "value … is out of range for type …");
     }
 
     #[test]
@@ -191,10 +147,7 @@ mod tests {
         for url in ["host=secret", "postgres://u:p ss@host:port/db", "mysql://u:secret@h/d"] {
             let error = Client::new(&Secret::new(url)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(
-                !format!("{error} {error:?} {:?}", error.hint_text()).contains("secret"),
-                "{error:?}"
-            );
+            assert!(!format!("{error} {error:?} {:?}", error.hint_text()).contains("secret"), "{error:?}");
         }
     }
 }

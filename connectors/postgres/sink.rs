@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result,
-    RowOutcome, Sink, SinkCapability, WriteReport,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome, Sink,
+    SinkCapability, WriteReport,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -34,38 +34,21 @@ impl PostgresSink {
     pub(crate) fn new(config: SinkConfig, cx: &BuildContext) -> Result<Self> {
         let SinkConfig { url, schema, table, create } = config;
         let client = Client::new(&cx.secret(&url)?)?;
-        Ok(Self {
-            client,
-            name: format!("{}.{}", quoted(&schema)?, quoted(&table)?),
-            create,
-            schema,
-        })
+        Ok(Self { client, name: format!("{}.{}", quoted(&schema)?, quoted(&table)?), create, schema })
     }
 
     /// The table, made fit for these fields where that is wanted.
-    async fn table_for(
-        &self,
-        connection: &mut PgConnection,
-        rows: &[DeliveryRow],
-    ) -> Result<Table> {
+    async fn table_for(&self, connection: &mut PgConnection, rows: &[DeliveryRow]) -> Result<Table> {
         let mut found = table(connection, &self.name).await?;
-        let mut names: Vec<&str> =
-            rows.iter().flat_map(|row| row.fields.keys()).map(String::as_str).collect();
+        let mut names: Vec<&str> = rows.iter().flat_map(|row| row.fields.keys()).map(String::as_str).collect();
         if names.contains(&KEY) {
-            return Err(self
-                .config(format!("the field `{KEY}` is the sink's own"))
-                .hint("give the field in `map` another name"));
+            return Err(self.config(format!("the field `{KEY}` is the sink's own")).hint("give the field in `map` another name"));
         }
         names.push(KEY);
         names.sort_unstable();
         names.dedup();
-        if let Some(name) = names
-            .iter()
-            .find(|name| found.columns.get(**name).is_some_and(|column| column.generated))
-        {
-            return Err(self
-                .config(format!("the database fills the column `{name}` by itself"))
-                .hint("take it out of `map`"));
+        if let Some(name) = names.iter().find(|name| found.columns.get(**name).is_some_and(|column| column.generated)) {
+            return Err(self.config(format!("the database fills the column `{name}` by itself")).hint("take it out of `map`"));
         }
         names.retain(|name| !found.columns.contains_key(*name));
         if names.is_empty() {
@@ -86,21 +69,16 @@ impl PostgresSink {
 
     fn lacking(&self, found: &Table, names: &[&str]) -> Error {
         if found.columns.is_empty() {
-            return self
-                .config("there is no such table, or this user may not see it")
-                .hint("create it, or set `create: true`");
+            return self.config("there is no such table, or this user may not see it").hint("create it, or set `create: true`");
         }
         let held: Vec<&str> = found.readable().collect();
         if names.contains(&KEY) {
-            return self.config(format!("the table has no column `{KEY}`")).hint(format!(
-                "`ALTER TABLE {} ADD COLUMN {KEY} text UNIQUE`, or set `create: true`",
-                self.name
-            ));
+            return self
+                .config(format!("the table has no column `{KEY}`"))
+                .hint(format!("`ALTER TABLE {} ADD COLUMN {KEY} text UNIQUE`, or set `create: true`", self.name));
         }
-        self.config(format!("the table has no column `{}`", names.join("`, `"))).hint(format!(
-            "map to one of {}, add the column, or set `create: true`",
-            held.join(", ")
-        ))
+        self.config(format!("the table has no column `{}`", names.join("`, `")))
+            .hint(format!("map to one of {}, add the column, or set `create: true`", held.join(", ")))
     }
 
     fn config(&self, message: impl Into<String>) -> Error {
@@ -123,23 +101,15 @@ impl Sink for PostgresSink {
                 .fetch_one(&mut connection)
                 .await
                 .map_err(failed)?;
-            let refused = || {
-                self.auth(
-                    "this database user may not create a table",
-                    format!("`GRANT CREATE ON SCHEMA {}`", self.schema),
-                )
-            };
+            let refused =
+                || self.auth("this database user may not create a table", format!("`GRANT CREATE ON SCHEMA {}`", self.schema));
             return if may { Ok(()) } else { Err(refused()) };
         }
         if found.columns.is_empty() || (!self.create && !found.columns.contains_key(KEY)) {
             return Err(self.lacking(&found, &[KEY]));
         }
-        let (rights, unique): (bool, bool) = sqlx::query_as(RIGHTS)
-            .bind(&self.name)
-            .bind(KEY)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed)?;
+        let (rights, unique): (bool, bool) =
+            sqlx::query_as(RIGHTS).bind(&self.name).bind(KEY).fetch_one(&mut connection).await.map_err(failed)?;
         if !rights {
             let grant = format!("`GRANT SELECT, INSERT, UPDATE ON {}`", self.name);
             return Err(self.auth("this database user may not read and write the table", grant));
@@ -157,8 +127,7 @@ impl Sink for PostgresSink {
             return Ok(Vec::new());
         }
         let found = table(&mut self.client.connect().await?, &self.name).await?;
-        let writable =
-            found.columns.into_iter().filter(|(name, column)| name != KEY && !column.generated);
+        let writable = found.columns.into_iter().filter(|(name, column)| name != KEY && !column.generated);
         Ok(writable.map(|(name, column)| (name, column.of_type)).collect())
     }
 
@@ -167,11 +136,7 @@ impl Sink for PostgresSink {
         let mut transaction = begin(&mut connection).await?;
         let found = table(&mut transaction, &self.name).await?;
         let mut wanted: BTreeMap<&str, HashSet<String>> = BTreeMap::new();
-        for key in rows
-            .iter()
-            .flatten()
-            .filter(|key| !key.value.is_empty() && found.columns.contains_key(column(key)))
-        {
+        for key in rows.iter().flatten().filter(|key| !key.value.is_empty() && found.columns.contains_key(column(key))) {
             wanted.entry(&key.field).or_default().insert(value(key));
         }
         let mut hits: HashMap<(String, String), Lookup> = HashMap::new();
@@ -222,8 +187,7 @@ impl Sink for PostgresSink {
                     }
                     Err(reason) => {
                         for index in part {
-                            let reason =
-                                blame(&mut transaction, &table, rows.get(index), &reason).await?;
+                            let reason = blame(&mut transaction, &table, rows.get(index), &reason).await?;
                             if let Some(slot) = outcomes.get_mut(index) {
                                 *slot = Some(RowOutcome::Rejected { reason });
                             }
@@ -276,22 +240,15 @@ async fn write_part(
     rows: &[DeliveryRow],
     part: &[usize],
 ) -> Result<std::result::Result<Vec<(usize, RowOutcome)>, String>> {
-    let members: Vec<(usize, &DeliveryRow)> =
-        part.iter().filter_map(|index| Some((*index, rows.get(*index)?))).collect();
+    let members: Vec<(usize, &DeliveryRow)> = part.iter().filter_map(|index| Some((*index, rows.get(*index)?))).collect();
     let ids: Vec<&str> = members.iter().map(|(_, row)| id_of(row)).collect();
     let mut touched: HashMap<String, bool> = HashMap::new();
     if !(shape.update && shape.fields.is_empty()) {
-        let statement = if shape.update {
-            table.update(&shape.fields)?
-        } else {
-            table.upsert(&shape.fields)?
-        };
+        let statement = if shape.update { table.update(&shape.fields)? } else { table.upsert(&shape.fields)? };
         let mut query = sqlx::query_as(AssertSqlSafe(statement)).bind(&ids);
         for field in &shape.fields {
-            let values: Vec<Option<&str>> = members
-                .iter()
-                .map(|(_, row)| row.fields.get(*field).and_then(Option::as_deref))
-                .collect();
+            let values: Vec<Option<&str>> =
+                members.iter().map(|(_, row)| row.fields.get(*field).and_then(Option::as_deref)).collect();
             query = query.bind(values);
         }
         let mut savepoint = connection.begin().await.map_err(failed)?;
@@ -310,11 +267,8 @@ async fn write_part(
     let present: HashSet<String> = if silent.is_empty() {
         HashSet::new()
     } else {
-        let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(table.present()))
-            .bind(&silent)
-            .fetch_all(connection)
-            .await
-            .map_err(failed)?;
+        let found: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(table.present())).bind(&silent).fetch_all(connection).await.map_err(failed)?;
         found.into_iter().collect()
     };
     let outcome = |row: &DeliveryRow| {
@@ -335,19 +289,13 @@ async fn write_part(
 }
 
 /// Adds to a refusal which fields do not fit their columns' types, which PostgreSQL does not tell.
-async fn blame(
-    connection: &mut PgConnection,
-    table: &Table,
-    row: Option<&DeliveryRow>,
-    reason: &str,
-) -> Result<String> {
+async fn blame(connection: &mut PgConnection, table: &Table, row: Option<&DeliveryRow>, reason: &str) -> Result<String> {
     let mut fields = Vec::new();
     for (name, value) in row.into_iter().flat_map(|row| &row.fields) {
         let Some(column) = table.columns.get(name) else { continue };
         let mut savepoint = connection.begin().await.map_err(failed)?;
         let cast = format!("SELECT ($1::text::{}) IS NULL", column.of_type);
-        let tried: sqlx::Result<bool> =
-            sqlx::query_scalar(AssertSqlSafe(cast)).bind(value).fetch_one(&mut *savepoint).await;
+        let tried: sqlx::Result<bool> = sqlx::query_scalar(AssertSqlSafe(cast)).bind(value).fetch_one(&mut *savepoint).await;
         savepoint.rollback().await.map_err(failed)?;
         match tried {
             Ok(_) => {}
@@ -355,33 +303,18 @@ async fn blame(
             Err(error) => return Err(failed(error)),
         }
     }
-    Ok(if fields.is_empty() {
-        reason.to_owned()
-    } else {
-        format!("{reason} (field {})", fields.join(", "))
-    })
+    Ok(if fields.is_empty() { reason.to_owned() } else { format!("{reason} (field {})", fields.join(", ")) })
 }
 
-async fn find(
-    connection: &mut PgConnection,
-    table: &Table,
-    field: &str,
-    values: &[String],
-) -> Result<Vec<(String, Lookup)>> {
+async fn find(connection: &mut PgConnection, table: &Table, field: &str, values: &[String]) -> Result<Vec<(String, Lookup)>> {
     let column = if field == EXTERNAL_ID { KEY } else { field };
     let statement = table.find(column, field == "email")?;
     let found: Vec<(String, i64, String, Vec<Option<String>>)> =
-        sqlx::query_as(AssertSqlSafe(statement))
-            .bind(values)
-            .fetch_all(connection)
-            .await
-            .map_err(failed)?;
+        sqlx::query_as(AssertSqlSafe(statement)).bind(values).fetch_all(connection).await.map_err(failed)?;
     let lookup = |(value, count, remote_id, cells): (String, i64, String, Vec<Option<String>>)| {
         let fields = table.readable().map(str::to_owned).zip(cells).collect();
         let hit = match usize::try_from(count) {
-            Ok(1) => {
-                Lookup::Found(RemoteRecord { remote_id, fields, matched_on: field.to_owned() })
-            }
+            Ok(1) => Lookup::Found(RemoteRecord { remote_id, fields, matched_on: field.to_owned() }),
             count => Lookup::Ambiguous(count.unwrap_or(usize::MAX)),
         };
         (value, hit)

@@ -77,24 +77,18 @@ impl Table {
     /// `UNNEST` of one array of text per column, and each column cast to its type.
     fn input(&self, fields: &[&str]) -> (String, Vec<String>) {
         let names = || std::iter::once(KEY).chain(fields.iter().copied()).enumerate();
-        let arrays: Vec<String> =
-            names().map(|(index, _)| format!("${}::text[]", index + 1)).collect();
+        let arrays: Vec<String> = names().map(|(index, _)| format!("${}::text[]", index + 1)).collect();
         let columns: Vec<String> = names().map(|(index, _)| format!("c{index}")).collect();
-        let casts =
-            names().map(|(index, name)| format!("u.c{index}::{}", self.of_type(name))).collect();
+        let casts = names().map(|(index, name)| format!("u.c{index}::{}", self.of_type(name))).collect();
         (format!("UNNEST({}) AS u({})", arrays.join(", "), columns.join(", ")), casts)
     }
 
     /// Adds rows or changes those that are there; gives the ids of the rows it touched and whether each is new.
     pub(super) fn upsert(&self, fields: &[&str]) -> Result<String> {
         let (input, casts) = self.input(fields);
-        let names = std::iter::once(&KEY)
-            .chain(fields)
-            .map(|name| quoted(name))
-            .collect::<Result<Vec<_>>>()?;
+        let names = std::iter::once(&KEY).chain(fields).map(|name| quoted(name)).collect::<Result<Vec<_>>>()?;
         let changed = names.get(1..).unwrap_or_default();
-        let mut sets: Vec<String> =
-            changed.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
+        let mut sets: Vec<String> = changed.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
         if self.stamps(fields) {
             sets.push(format!("\"{UPDATED_AT}\" = now()"));
         }
@@ -102,9 +96,7 @@ impl Table {
             "NOTHING".to_owned()
         } else {
             // As text, since some types (json, point) have no equality.
-            let side = |table| -> Vec<String> {
-                changed.iter().map(|name| format!("{table}.{name}::text")).collect()
-            };
+            let side = |table| -> Vec<String> { changed.iter().map(|name| format!("{table}.{name}::text")).collect() };
             format!(
                 "UPDATE SET {} WHERE ROW({}) IS DISTINCT FROM ROW({})",
                 sets.join(", "),
@@ -126,10 +118,8 @@ impl Table {
     pub(super) fn update(&self, fields: &[&str]) -> Result<String> {
         let (input, casts) = self.input(fields);
         let names = fields.iter().map(|name| quoted(name)).collect::<Result<Vec<_>>>()?;
-        let (key, casts) =
-            casts.split_first().map_or(("", &[][..]), |(key, casts)| (key.as_str(), casts));
-        let mut sets: Vec<String> =
-            names.iter().zip(casts).map(|(name, cast)| format!("{name} = {cast}")).collect();
+        let (key, casts) = casts.split_first().map_or(("", &[][..]), |(key, casts)| (key.as_str(), casts));
+        let mut sets: Vec<String> = names.iter().zip(casts).map(|(name, cast)| format!("{name} = {cast}")).collect();
         if self.stamps(fields) {
             sets.push(format!("\"{UPDATED_AT}\" = now()"));
         }
@@ -153,12 +143,8 @@ impl Table {
     /// For each value in `$1` that the column holds: the value, on how many of our rows it stands, and one of them.
     pub(super) fn find(&self, column: &str, fold: bool) -> Result<String> {
         let column = quoted(column)?;
-        let value =
-            if fold { format!("lower(btrim({column}::text))") } else { format!("{column}::text") };
-        let cells = self
-            .readable()
-            .map(|name| Ok(format!("{}::text", quoted(name)?)))
-            .collect::<Result<Vec<_>>>()?;
+        let value = if fold { format!("lower(btrim({column}::text))") } else { format!("{column}::text") };
+        let cells = self.readable().map(|name| Ok(format!("{}::text", quoted(name)?))).collect::<Result<Vec<_>>>()?;
         Ok(format!(
             "SELECT v, n, id, cells FROM (SELECT {value} AS v, count(*) OVER same AS n, row_number() OVER same AS r, \
              \"{KEY}\"::text AS id, ARRAY[{}]::text[] AS cells FROM {} WHERE \"{KEY}\" IS NOT NULL \
@@ -184,10 +170,6 @@ impl Table {
     /// Adds a column of text.
     pub(super) fn add_column(&self, name: &str) -> Result<String> {
         let unique = if name == KEY { " UNIQUE" } else { "" };
-        Ok(format!(
-            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text{unique}",
-            self.name,
-            quoted(name)?
-        ))
+        Ok(format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text{unique}", self.name, quoted(name)?))
     }
 }

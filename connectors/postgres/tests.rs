@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use headwater_sdk::testkit_sink::check_sink_contract;
 use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey,
-    Operation, Result, Retry, RowOutcome, Sink,
+    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, Retry,
+    RowOutcome, Sink,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -32,21 +32,7 @@ impl Cluster {
             chown(folder, Some(user), Some(group)).unwrap();
         }
         let data = cluster.data();
-        cluster.run(
-            "initdb",
-            &[
-                "-D",
-                &data,
-                "-A",
-                "trust",
-                "-U",
-                "postgres",
-                "-E",
-                "UTF8",
-                "--no-sync",
-                "--locale=C",
-            ],
-        );
+        cluster.run("initdb", &["-D", &data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--locale=C"]);
         let access = "local all poor scram-sha-256\nlocal all all trust\n";
         std::fs::write(folder.join("data/pg_hba.conf"), access).unwrap();
         let options = format!("-F -c listen_addresses='' -k {}", folder.display());
@@ -66,19 +52,12 @@ impl Cluster {
             command.uid(user).gid(group);
         }
         command.args(arguments).current_dir(self.folder.path()).env("LC_ALL", "C");
-        let status = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert!(status.success(), "{program} failed: {status}");
     }
 
     fn url(&self, user: &str) -> String {
-        let host: String =
-            url::form_urlencoded::byte_serialize(self.folder.path().as_os_str().as_encoded_bytes())
-                .collect();
+        let host: String = url::form_urlencoded::byte_serialize(self.folder.path().as_os_str().as_encoded_bytes()).collect();
         format!("postgres://{user}@localhost/postgres?host={host}")
     }
 
@@ -96,8 +75,7 @@ impl Cluster {
 
     /// The rows of a query that gives one text column.
     async fn texts(&self, sql: &str) -> Vec<String> {
-        let rows =
-            sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.connection().await).await.unwrap();
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.connection().await).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }
 }
@@ -115,9 +93,10 @@ fn binaries() -> PathBuf {
     folders.extend(["/usr/local/bin", "/usr/bin", "/opt/homebrew/bin"].map(PathBuf::from));
     folders.retain(|folder| folder.join("initdb").exists());
     folders.sort();
-    folders.into_iter().next_back().expect(
-        "this test needs the PostgreSQL server: install `postgresql` (apt-get install postgresql)",
-    )
+    folders
+        .into_iter()
+        .next_back()
+        .expect("this test needs the PostgreSQL server: install `postgresql` (apt-get install postgresql)")
 }
 
 /// Whom to become, when we are root: PostgreSQL refuses to run as root.
@@ -129,15 +108,10 @@ fn ordinary_user() -> Option<(u32, u32)> {
     }
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
     let ids = |name: &str| {
-        let mut fields =
-            users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
+        let mut fields = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
-    Some(
-        ids("postgres")
-            .or_else(|| ids("nobody"))
-            .expect("root needs a user `postgres` or `nobody` to run the server"),
-    )
+    Some(ids("postgres").or_else(|| ids("nobody")).expect("root needs a user `postgres` or `nobody` to run the server"))
 }
 
 fn sink_at(url: String, mut config: Value) -> Result<Box<dyn Sink>> {
@@ -157,10 +131,7 @@ fn row(id: &str, fields: &[(&str, Option<&str>)]) -> DeliveryRow {
         key: format!("{id}:1"),
         prospect_id: id.to_owned(),
         operation: Operation::Create,
-        fields: fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
-            .collect(),
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
     }
@@ -196,19 +167,10 @@ async fn a_made_table_keeps_the_sink_contract_and_grows_by_columns() {
     let cluster = Cluster::start();
     let make = || cluster.sink(json!({ "table": "People \"x\"", "create": true }));
     make().unwrap().check().await.unwrap();
-    assert!(
-        make().unwrap().lookup(&[vec![key("external_id", "p1")]]).await.unwrap()
-            == [Lookup::Absent]
-    );
+    assert!(make().unwrap().lookup(&[vec![key("external_id", "p1")]]).await.unwrap() == [Lookup::Absent]);
     let people = [
         row("p1", &[("email", Some("Ada@example.com")), ("phone", Some("+33 1 23"))]),
-        row(
-            "p2",
-            &[
-                ("email", Some("bob@example.com")),
-                ("First \"Name\"; --", Some("Bob'; DROP TABLE x; --")),
-            ],
-        ),
+        row("p2", &[("email", Some("bob@example.com")), ("First \"Name\"; --", Some("Bob'; DROP TABLE x; --"))]),
         row("p3", &[]),
         row("p4", &[("city", None)]),
     ];
@@ -224,38 +186,19 @@ async fn a_made_table_keeps_the_sink_contract_and_grows_by_columns() {
     assert_eq!(record.fields["city"], None);
     assert_eq!(found[1], Lookup::Absent);
 
-    write(
-        &*sink,
-        &[update("p1", &[("phone", None)]), row("p5", &[("email", Some("ADA@example.com"))])],
-    )
-    .await;
+    write(&*sink, &[update("p1", &[("phone", None)]), row("p5", &[("email", Some("ADA@example.com"))])]).await;
     let record = sink.fetch("p1").await.unwrap().unwrap();
-    assert_eq!(
-        (record.fields["phone"].clone(), record.fields["email"].as_deref()),
-        (None, Some("Ada@example.com"))
-    );
-    assert_eq!(
-        sink.lookup(&[vec![key("email", "ada@example.com")]]).await.unwrap(),
-        [Lookup::Ambiguous(2)]
-    );
+    assert_eq!((record.fields["phone"].clone(), record.fields["email"].as_deref()), (None, Some("Ada@example.com")));
+    assert_eq!(sink.lookup(&[vec![key("email", "ada@example.com")]]).await.unwrap(), [Lookup::Ambiguous(2)]);
     assert_eq!(sink.fetch("p9").await.unwrap(), None);
 
-    let twice = [
-        row("p6", &[("a", Some("1"))]),
-        row("p6", &[("a", Some("2"))]),
-        update("p6", &[("a", Some("2"))]),
-        update("p7", &[]),
-    ];
+    let twice =
+        [row("p6", &[("a", Some("1"))]), row("p6", &[("a", Some("2"))]), update("p6", &[("a", Some("2"))]), update("p7", &[])];
     let outcomes = write(&*sink, &twice).await;
     assert!(
         matches!(
             outcomes[..],
-            [
-                RowOutcome::Created { .. },
-                RowOutcome::Updated { .. },
-                RowOutcome::Unchanged { .. },
-                RowOutcome::Rejected { .. }
-            ]
+            [RowOutcome::Created { .. }, RowOutcome::Updated { .. }, RowOutcome::Unchanged { .. }, RowOutcome::Rejected { .. }]
         ),
         "{outcomes:?}"
     );
@@ -291,52 +234,28 @@ async fn in_a_typed_table_poison_rows_are_refused_alone() {
     ];
     check_sink_contract(make, &[row("t1", &all), row("t2", &all), row("t3", &all[..2])]).await;
     let shown = "SELECT concat_ws('|', score, spent, seen AT TIME ZONE 'UTC', opted, code, tags, extra, stage, born, note, updated_at IS NULL) FROM typed WHERE headwater_id = 't1'";
-    assert_eq!(
-        cluster.texts(shown).await,
-        ["7|12.35|2026-01-02 03:04:05|t|abc|{a,b}|{\"a\": 1}|customer|2000-02-29|none|t"]
-    );
+    assert_eq!(cluster.texts(shown).await, ["7|12.35|2026-01-02 03:04:05|t|abc|{a,b}|{\"a\": 1}|customer|2000-02-29|none|t"]);
 
     let sink = make().unwrap();
     let address = Some("ada@example.com");
     write(&*sink, &[row("t4", &[("email", address)])]).await;
-    let mut rows: Vec<DeliveryRow> = (0..40)
-        .map(|n| row(&format!("good{n}"), &[("score", Some("1")), ("email", None)]))
-        .collect();
+    let mut rows: Vec<DeliveryRow> =
+        (0..40).map(|n| row(&format!("good{n}"), &[("score", Some("1")), ("email", None)])).collect();
     let poison: [(usize, Values<'_>, &str); 10] = [
-        (
-            3,
-            &[("score", Some("secret-value")), ("email", None)],
-            "invalid input syntax for type integer: … (field score)",
-        ),
-        (
-            4,
-            &[("score", Some("99999999999")), ("email", None)],
-            "value … is out of range for type integer (field score)",
-        ),
+        (3, &[("score", Some("secret-value")), ("email", None)], "invalid input syntax for type integer: … (field score)"),
+        (4, &[("score", Some("99999999999")), ("email", None)], "value … is out of range for type integer (field score)"),
         (
             8,
             &[("score", Some("13")), ("email", None)],
             "the database took the row and dropped it: a trigger, rule or policy is in the way",
         ),
-        (
-            9,
-            &[("score", Some("14")), ("email", Some("x@example.com"))],
-            "a trigger of the table refuses the row",
-        ),
-        (
-            15,
-            &[("score", Some("2")), ("email", address)],
-            "another row has the same value (constraint typed_email_key)",
-        ),
+        (9, &[("score", Some("14")), ("email", Some("x@example.com"))], "a trigger of the table refuses the row"),
+        (15, &[("score", Some("2")), ("email", address)], "another row has the same value (constraint typed_email_key)"),
         (20, &[("code", Some("abcd"))], "value too long for type character varying(3)"),
         (21, &[("born", Some("03/04/2026"))], "date/time field value out of range: … (field born)"),
         (22, &[("stage", Some("")), ("seen", Some("soon"))], "(field seen, stage)"),
         (23, &[("note", None)], "the column must not be empty (column note)"),
-        (
-            39,
-            &[("score", Some("")), ("email", None)],
-            "invalid input syntax for type integer: … (field score)",
-        ),
+        (39, &[("score", Some("")), ("email", None)], "invalid input syntax for type integer: … (field score)"),
     ];
     for (index, fields, _) in &poison {
         rows[*index] = row(&format!("bad{index}"), fields);
@@ -353,10 +272,7 @@ async fn in_a_typed_table_poison_rows_are_refused_alone() {
     }
     let all_reasons = reasons(&outcomes);
     assert!(!all_reasons.contains("secret-value") && !all_reasons.contains('@'), "{all_reasons}");
-    assert_eq!(
-        cluster.texts("SELECT count(*)::text FROM typed WHERE headwater_id LIKE 'good%'").await,
-        ["30"]
-    );
+    assert_eq!(cluster.texts("SELECT count(*)::text FROM typed WHERE headwater_id LIKE 'good%'").await, ["30"]);
 
     let edits = [
         update("t1", &[("score", Some("8"))]),
@@ -365,28 +281,15 @@ async fn in_a_typed_table_poison_rows_are_refused_alone() {
     ];
     let outcomes = write(&*sink, &edits).await;
     assert!(
-        matches!(
-            outcomes[..],
-            [RowOutcome::Updated { .. }, RowOutcome::Rejected { .. }, RowOutcome::Unchanged { .. }]
-        ),
+        matches!(outcomes[..], [RowOutcome::Updated { .. }, RowOutcome::Rejected { .. }, RowOutcome::Unchanged { .. }]),
         "{outcomes:?}"
     );
-    assert_eq!(
-        cluster.texts("SELECT headwater_id FROM typed WHERE updated_at IS NOT NULL").await,
-        ["t1"]
-    );
+    assert_eq!(cluster.texts("SELECT headwater_id FROM typed WHERE updated_at IS NOT NULL").await, ["t1"]);
 
     let fields = sink.fields().await.unwrap();
     assert!(fields.contains(&("score".to_owned(), "integer".to_owned())), "{fields:?}");
-    assert!(
-        !fields.iter().any(|(name, _)| name == "score2" || name == "headwater_id"),
-        "{fields:?}"
-    );
-    for (field, word) in [
-        ("scroe", "no column `scroe`"),
-        ("score2", "by itself"),
-        ("headwater_id", "the sink's own"),
-    ] {
+    assert!(!fields.iter().any(|(name, _)| name == "score2" || name == "headwater_id"), "{fields:?}");
+    for (field, word) in [("scroe", "no column `scroe`"), ("score2", "by itself"), ("headwater_id", "the sink's own")] {
         let error = sink.write(&[row("t9", &[(field, Some("1"))])]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().contains(word) && error.hint_text().is_some(), "{error}");
@@ -403,34 +306,15 @@ async fn each_failure_says_what_to_do() {
         )
         .await;
     let failing = [
-        (
-            sink_at(cluster.url("poor:wrong"), json!({ "table": "closed" })),
-            ErrorKind::Auth,
-            "user or password",
-        ),
-        (
-            sink_at(cluster.url("guest"), json!({ "table": "closed" })),
-            ErrorKind::Auth,
-            "may not read and write",
-        ),
-        (
-            sink_at(cluster.url("guest"), json!({ "table": "fresh", "create": true })),
-            ErrorKind::Auth,
-            "may not create",
-        ),
+        (sink_at(cluster.url("poor:wrong"), json!({ "table": "closed" })), ErrorKind::Auth, "user or password"),
+        (sink_at(cluster.url("guest"), json!({ "table": "closed" })), ErrorKind::Auth, "may not read and write"),
+        (sink_at(cluster.url("guest"), json!({ "table": "fresh", "create": true })), ErrorKind::Auth, "may not create"),
         (cluster.sink(json!({ "table": "absent" })), ErrorKind::Config, "no such table"),
-        (
-            cluster.sink(json!({ "table": "absent", "schema": "nowhere", "create": true })),
-            ErrorKind::Config,
-            "no such schema",
-        ),
+        (cluster.sink(json!({ "table": "absent", "schema": "nowhere", "create": true })), ErrorKind::Config, "no such schema"),
         (cluster.sink(json!({ "table": "plain" })), ErrorKind::Config, "no column `headwater_id`"),
         (cluster.sink(json!({ "table": "loose" })), ErrorKind::Config, "not unique"),
         (
-            sink_at(
-                cluster.url("postgres").replace("/postgres?", "/nothing?"),
-                json!({ "table": "closed" }),
-            ),
+            sink_at(cluster.url("postgres").replace("/postgres?", "/nothing?"), json!({ "table": "closed" })),
             ErrorKind::Config,
             "no such database",
         ),
@@ -442,8 +326,7 @@ async fn each_failure_says_what_to_do() {
     ];
     for (sink, kind, words) in failing {
         let sink = sink.unwrap();
-        let (check, write) =
-            (sink.check().await.unwrap_err(), sink.write(&[row("p1", &[])]).await.unwrap_err());
+        let (check, write) = (sink.check().await.unwrap_err(), sink.write(&[row("p1", &[])]).await.unwrap_err());
         assert_eq!((check.kind(), write.kind()), (kind, kind), "{check}; {write}");
         assert!(check.message().contains(words) && check.hint_text().is_some(), "{check}");
         assert_eq!(check.retry_advice() == Retry::Backoff, kind == ErrorKind::Unavailable);
@@ -459,10 +342,7 @@ async fn each_failure_says_what_to_do() {
         [RowOutcome::Created { .. }]
     ));
     adopted.check().await.unwrap();
-    assert_eq!(
-        adopted.lookup(&[vec![key("email", "not-ours@example.com")]]).await.unwrap(),
-        [Lookup::Absent]
-    );
+    assert_eq!(adopted.lookup(&[vec![key("email", "not-ours@example.com")]]).await.unwrap(), [Lookup::Absent]);
 }
 
 #[tokio::test]
@@ -478,10 +358,7 @@ async fn a_call_that_fails_midway_writes_nothing() {
              CREATE TRIGGER die BEFORE UPDATE ON held FOR EACH ROW EXECUTE FUNCTION die();",
         )
         .await;
-    let error = sink
-        .write(&[row("p2", &[("a", Some("1"))]), update("p1", &[("b", Some("2"))])])
-        .await
-        .unwrap_err();
+    let error = sink.write(&[row("p2", &[("a", Some("1"))]), update("p1", &[("b", Some("2"))])]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert_eq!(cluster.texts("SELECT headwater_id FROM held").await, ["p1"]);
 }

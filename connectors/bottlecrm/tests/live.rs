@@ -21,10 +21,7 @@ fn real() -> (String, String, String) {
 /// Makes the custom field that keeps our id, where it is not there yet.
 async fn make_custom_field(url: &str, token: &str, model: &str) {
     let settings = HttpSettings::new(base_url(url).unwrap(), &context(token));
-    let http = HttpClient::new(
-        settings.secret_header(header::AUTHORIZATION, &format!("Bearer {token}")).unwrap(),
-    )
-    .unwrap();
+    let http = HttpClient::new(settings.secret_header(header::AUTHORIZATION, &format!("Bearer {token}")).unwrap()).unwrap();
     let field = json!({ "target_model": model, "key": "headwater_id", "label": "Headwater id", "field_type": "text" });
     http.send(&RequestSpec::post("/api/custom-fields/", field).any_status()).await.unwrap();
 }
@@ -65,38 +62,19 @@ async fn contract(object: &str, model: &str) {
             first.fields.insert("probability".to_owned(), Some("40".to_owned()));
         }
         // No address: the CRM itself would take these twice.
-        let rows =
-            [first, row(&format!("{unused}-2"), &full), named(&format!("{unused}-3"))].map(|row| {
-                DeliveryRow { prospect_id: format!("{id_field}-{}", row.prospect_id), ..row }
-            });
+        let rows = [first, row(&format!("{unused}-2"), &full), named(&format!("{unused}-3"))]
+            .map(|row| DeliveryRow { prospect_id: format!("{id_field}-{}", row.prospect_id), ..row });
         check_sink_contract(make, &rows).await;
 
         let sink = make().unwrap();
-        let found = sink
-            .lookup(&[
-                vec![key("email", &email.to_uppercase())],
-                vec![key("email", "nobody@example.com")],
-            ])
-            .await
-            .unwrap();
+        let found =
+            sink.lookup(&[vec![key("email", &email.to_uppercase())], vec![key("email", "nobody@example.com")]]).await.unwrap();
         let Lookup::Found(held) = &found[0] else { panic!("{found:?}") };
-        assert_eq!(
-            (held.fields["email"].as_deref(), &found[1]),
-            (Some(email.as_str()), &Lookup::Absent)
-        );
-        let same_address = row(
-            "other",
-            &[("first_name", Some("Bob")), ("last_name", Some("B")), ("email", Some(&email))],
-        );
-        let wrong = row(
-            "wrong",
-            &[("first_name", Some("Bob")), ("last_name", Some("B")), ("country", Some("Atlantis"))],
-        );
+        assert_eq!((held.fields["email"].as_deref(), &found[1]), (Some(email.as_str()), &Lookup::Absent));
+        let same_address = row("other", &[("first_name", Some("Bob")), ("last_name", Some("B")), ("email", Some(&email))]);
+        let wrong = row("wrong", &[("first_name", Some("Bob")), ("last_name", Some("B")), ("country", Some("Atlantis"))]);
         let gone = update("00000000-0000-0000-0000-000000000000", named("gone"));
-        let cleared = update(
-            &held.remote_id,
-            row(&rows[0].prospect_id, &[("phone", None), ("title", Some("CTO"))]),
-        );
+        let cleared = update(&held.remote_id, row(&rows[0].prospect_id, &[("phone", None), ("title", Some("CTO"))]));
         let outcomes = write(&*sink, &[same_address, wrong, gone, cleared]).await;
         println!("{object} {id_field}: {outcomes:?}");
         let [
@@ -109,15 +87,9 @@ async fn contract(object: &str, model: &str) {
             panic!("{outcomes:?}")
         };
         assert!(twice.starts_with("email: ") && !twice.contains('@'), "{twice}");
-        assert_eq!(
-            (country.as_str(), gone.as_str()),
-            ("country: … is not a valid choice.", "the record is gone")
-        );
+        assert_eq!((country.as_str(), gone.as_str()), ("country: … is not a valid choice.", "the record is gone"));
         let held = sink.fetch(&held.remote_id).await.unwrap().unwrap();
-        assert_eq!(
-            (held.fields["phone"].as_deref(), held.fields["title"].as_deref()),
-            (None, Some("CTO"))
-        );
+        assert_eq!((held.fields["phone"].as_deref(), held.fields["title"].as_deref()), (None, Some("CTO")));
         assert_eq!(held.fields[company].as_deref(), Some("Example & Söhne"));
     }
 }
@@ -155,8 +127,7 @@ async fn the_real_crm_keeps_every_field_that_we_offer() {
         };
         let offered = sink.fields().await.unwrap().into_iter().map(|(name, _)| name);
         // An account's id stands for a record of its own.
-        let names: Vec<String> =
-            offered.filter(|name| !name.starts_with("cf_") && name != "account").collect();
+        let names: Vec<String> = offered.filter(|name| !name.starts_with("cf_") && name != "account").collect();
         let mut full = row(&format!("{unused}-{object}-all"), &[]);
         full.fields = names.iter().map(|name| (name.clone(), Some(sample(name)))).collect();
         let outcomes = write(&*sink, std::slice::from_ref(&full)).await;
@@ -169,14 +140,8 @@ async fn the_real_crm_keeps_every_field_that_we_offer() {
         let mut emptied = update(remote_id, full.clone());
         emptied.fields.retain(|name, _| !needed.contains(&name.as_str()) && name != "probability");
         emptied.fields.values_mut().for_each(|value| *value = None);
-        assert!(matches!(
-            write(&*sink, &[emptied.clone()]).await[..],
-            [RowOutcome::Updated { .. }]
-        ));
-        assert!(matches!(
-            write(&*sink, &[emptied.clone()]).await[..],
-            [RowOutcome::Unchanged { .. }]
-        ));
+        assert!(matches!(write(&*sink, &[emptied.clone()]).await[..], [RowOutcome::Updated { .. }]));
+        assert!(matches!(write(&*sink, &[emptied.clone()]).await[..], [RowOutcome::Unchanged { .. }]));
         let held = sink.fetch(remote_id).await.unwrap().unwrap();
         assert!(emptied.fields.keys().all(|name| held.fields[name].is_none()), "{held:?}");
     }
@@ -205,17 +170,13 @@ async fn a_create_whose_answer_is_lost_makes_one_record() {
         let broken = format!("http://{}", listener.local_addr().unwrap());
         let person = named(&format!("{unused}-{object}-lost"));
         let broken = sink_at(&broken, &token, json!({ "object": object })).unwrap();
-        let (outcomes, ()) = tokio::join!(
-            write(&*broken, std::slice::from_ref(&person)),
-            hang_up_after_one_request(listener, crm.clone())
-        );
+        let (outcomes, ()) =
+            tokio::join!(write(&*broken, std::slice::from_ref(&person)), hang_up_after_one_request(listener, crm.clone()));
         assert!(matches!(outcomes[..], [RowOutcome::Retry { .. }]), "{outcomes:?}");
 
         let sink = sink_at(&url, &token, json!({ "object": object })).unwrap();
         let ours = [vec![key("external_id", &person.prospect_id)]];
-        let Lookup::Found(made) = &sink.lookup(&ours).await.unwrap()[0] else {
-            panic!("it got through")
-        };
+        let Lookup::Found(made) = &sink.lookup(&ours).await.unwrap()[0] else { panic!("it got through") };
         let again = write(&*sink, &[DeliveryRow { doubtful: true, ..person }]).await;
         assert_eq!(again, [RowOutcome::Unchanged { remote_id: made.remote_id.clone() }]);
         assert!(matches!(&sink.lookup(&ours).await.unwrap()[..], [Lookup::Found(_)]));

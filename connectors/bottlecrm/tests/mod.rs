@@ -6,10 +6,7 @@ mod odd;
 use std::path::Path;
 use std::sync::Arc;
 
-use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, MatchKey, Operation, Result,
-    RowOutcome, Sink,
-};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, MatchKey, Operation, Result, RowOutcome, Sink};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -35,10 +32,7 @@ fn row(id: &str, fields: &[(&str, Option<&str>)]) -> DeliveryRow {
         key: format!("{id}:1"),
         prospect_id: id.to_owned(),
         operation: Operation::Create,
-        fields: fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
-            .collect(),
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
     }

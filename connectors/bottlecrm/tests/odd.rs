@@ -32,12 +32,7 @@ fn done(id: &str) -> ResponseTemplate {
 async fn creates(server: &MockServer, answers: Vec<(&str, ResponseTemplate)>) {
     for (name, answer) in answers {
         let created = Mock::given(method("POST")).and(path("/api/contacts/"));
-        created
-            .and(body_partial_json(json!({ "last_name": name })))
-            .respond_with(answer)
-            .expect(1)
-            .mount(server)
-            .await;
+        created.and(body_partial_json(json!({ "last_name": name }))).respond_with(answer).expect(1).mount(server).await;
     }
 }
 
@@ -67,8 +62,7 @@ async fn a_filter_that_the_crm_ignores_chooses_nothing() {
         vec![key("external_id", "77"), key("email", "X.ADA@example.com")],
         vec![key("no_such_field", "Ada"), key("external_id", "")],
     ];
-    let expected =
-        [Some(("c1", "email")), None, Some(("c3", "external_id")), Some(("c2", "email")), None];
+    let expected = [Some(("c1", "email")), None, Some(("c3", "external_id")), Some(("c2", "email")), None];
     // Together they need the whole list; alone, an address is asked for by the filter.
     let mut found = sink.lookup(&wanted).await.unwrap();
     found.extend(sink.lookup(&wanted[..2]).await.unwrap());
@@ -80,10 +74,7 @@ async fn a_filter_that_the_crm_ignores_chooses_nothing() {
         };
         assert_eq!(shown, *expected);
     }
-    assert_eq!(
-        sink.lookup(&[vec![key("first_name", "Ada")]]).await.unwrap(),
-        [Lookup::Ambiguous(3)]
-    );
+    assert_eq!(sink.lookup(&[vec![key("first_name", "Ada")]]).await.unwrap(), [Lookup::Ambiguous(3)]);
 }
 
 #[tokio::test]
@@ -96,29 +87,17 @@ async fn a_doubtful_create_looks_for_our_id_first_and_a_sure_one_does_not() {
         .mount(&server)
         .await;
     creates(&server, vec![("p2", done("c2")), ("p3", done("c3"))]).await;
-    let seen =
-        row("p1", &[("first_name", Some("Ada")), ("last_name", Some("Example")), ("phone", None)]);
-    let outcomes =
-        write(&*sink(&server), &[named("p2"), doubtful(seen), doubtful(named("p3"))]).await;
-    assert_eq!(
-        outcomes,
-        [created("c2"), RowOutcome::Unchanged { remote_id: "c1".to_owned() }, created("c3")]
-    );
+    let seen = row("p1", &[("first_name", Some("Ada")), ("last_name", Some("Example")), ("phone", None)]);
+    let outcomes = write(&*sink(&server), &[named("p2"), doubtful(seen), doubtful(named("p3"))]).await;
+    assert_eq!(outcomes, [created("c2"), RowOutcome::Unchanged { remote_id: "c1".to_owned() }, created("c3")]);
 }
 
 #[tokio::test]
 async fn our_id_in_two_records_is_a_rejection_not_a_third() {
     let server = MockServer::start().await;
     let twice = [record("c1", "hw:p1", None), record("c2", "hw:p1", None)];
-    Mock::given(method("GET"))
-        .and(path("/api/contacts/"))
-        .respond_with(contacts(&twice))
-        .mount(&server)
-        .await;
-    assert!(matches!(
-        write(&*sink(&server), &[doubtful(named("p1"))]).await[..],
-        [RowOutcome::Rejected { .. }]
-    ));
+    Mock::given(method("GET")).and(path("/api/contacts/")).respond_with(contacts(&twice)).mount(&server).await;
+    assert!(matches!(write(&*sink(&server), &[doubtful(named("p1"))]).await[..], [RowOutcome::Rejected { .. }]));
 }
 
 #[tokio::test]
@@ -141,12 +120,7 @@ async fn one_refused_row_of_many_is_told_with_its_fields_and_without_its_values(
     let told = "country: … is not a valid choice.; email: Contact already exists with this email";
     assert_eq!(
         outcomes,
-        [
-            created("c1"),
-            rejected(told),
-            rejected("A contact with these details already exists."),
-            created("c4")
-        ]
+        [created("c1"), rejected(told), rejected("A contact with these details already exists."), created("c4")]
     );
 }
 
@@ -155,20 +129,13 @@ async fn a_refused_token_is_an_error_before_the_first_write_and_a_retry_after_it
     for status in [401, 403] {
         let server = MockServer::start().await;
         creates(&server, vec![("p1", done("c1"))]).await;
-        Mock::given(method("POST"))
-            .respond_with(ResponseTemplate::new(status))
-            .expect(2)
-            .mount(&server)
-            .await;
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(status)).expect(2).mount(&server).await;
         let error = sink(&server).write(&[named("p2"), named("p1")]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Auth);
         assert!(!format!("{error:?}").contains(TOKEN));
         let outcomes = write(&*sink(&server), &["p1", "p2", "p3"].map(named)).await;
         assert!(
-            matches!(
-                &outcomes[..],
-                [RowOutcome::Created { .. }, RowOutcome::Retry { .. }, RowOutcome::Retry { .. }]
-            ),
+            matches!(&outcomes[..], [RowOutcome::Created { .. }, RowOutcome::Retry { .. }, RowOutcome::Retry { .. }]),
             "{outcomes:?}"
         );
     }
@@ -177,14 +144,7 @@ async fn a_refused_token_is_an_error_before_the_first_write_and_a_retry_after_it
 #[tokio::test]
 async fn a_throttled_call_stops_sending_and_tells_how_long() {
     let server = MockServer::start().await;
-    creates(
-        &server,
-        vec![
-            ("p1", done("c1")),
-            ("p2", ResponseTemplate::new(429).insert_header("Retry-After", "57")),
-        ],
-    )
-    .await;
+    creates(&server, vec![("p1", done("c1")), ("p2", ResponseTemplate::new(429).insert_header("Retry-After", "57"))]).await;
     let outcomes = write(&*sink(&server), &["p1", "p2", "p3"].map(named)).await;
     assert_eq!(outcomes[0], created("c1"));
     for outcome in &outcomes[1..] {
@@ -200,23 +160,11 @@ async fn a_row_that_upsets_the_crm_holds_nobody_up_but_a_dead_crm_is_left_alone(
     let server = MockServer::start().await;
     let broken = || ResponseTemplate::new(500);
     let silent = ResponseTemplate::new(200).set_body_json(json!({ "error": false }));
-    creates(
-        &server,
-        vec![
-            ("p1", broken()),
-            ("p2", done("c2")),
-            ("p3", silent),
-            ("p4", broken()),
-            ("p5", broken()),
-        ],
-    )
-    .await;
-    let rows: Vec<DeliveryRow> =
-        ["p1", "p2", "p3", "p4", "p5", "p6", "p7"].into_iter().map(named).collect();
+    creates(&server, vec![("p1", broken()), ("p2", done("c2")), ("p3", silent), ("p4", broken()), ("p5", broken())]).await;
+    let rows: Vec<DeliveryRow> = ["p1", "p2", "p3", "p4", "p5", "p6", "p7"].into_iter().map(named).collect();
     let outcomes = write(&*sink(&server), &rows).await;
     assert_eq!(outcomes[1], created("c2"));
-    let retried =
-        outcomes.iter().filter(|outcome| matches!(outcome, RowOutcome::Retry { after: None, .. }));
+    let retried = outcomes.iter().filter(|outcome| matches!(outcome, RowOutcome::Retry { after: None, .. }));
     assert_eq!(retried.count(), 6, "{outcomes:?}");
 }
 
@@ -230,22 +178,13 @@ async fn an_update_sends_what_differs_and_leaves_a_foreign_reference() {
         record
     };
     for (id, reference) in [("c1", "hw:p1"), ("c2", ""), ("c3", "campaign-7"), ("c4", "hw:old")] {
-        let answer =
-            ResponseTemplate::new(200).set_body_json(json!({ "contact_obj": held(id, reference) }));
-        Mock::given(method("GET"))
-            .and(path(format!("/api/contacts/{id}/")))
-            .respond_with(answer)
-            .mount(&server)
-            .await;
+        let answer = ResponseTemplate::new(200).set_body_json(json!({ "contact_obj": held(id, reference) }));
+        Mock::given(method("GET")).and(path(format!("/api/contacts/{id}/"))).respond_with(answer).mount(&server).await;
     }
     Mock::given(method("GET")).respond_with(ResponseTemplate::new(404)).mount(&server).await;
     Mock::given(method("PATCH")).respond_with(done("")).mount(&server).await;
-    let same =
-        || row("", &[("title", Some(" CEO ")), ("do_not_call", Some("No")), ("phone", None)]);
-    let cleared = row(
-        "p3",
-        &[("title", None), ("source_detail", Some("x")), ("email", Some("ada@example.com"))],
-    );
+    let same = || row("", &[("title", Some(" CEO ")), ("do_not_call", Some("No")), ("phone", None)]);
+    let cleared = row("p3", &[("title", None), ("source_detail", Some("x")), ("email", Some("ada@example.com"))]);
     let for_id = |id: &str| DeliveryRow { prospect_id: id.to_owned(), ..same() };
     let rows = [
         update("c1", for_id("p1")),
@@ -307,7 +246,8 @@ async fn lookup_while(change: fn(&mut Vec<Value>, usize)) -> (Result<Vec<Lookup>
 
 #[tokio::test]
 async fn a_list_that_changes_while_it_is_read_loses_no_record() {
-    let ours = |found: &Result<Vec<Lookup>>| matches!(found.as_deref(), Ok([Lookup::Found(record)]) if record.remote_id == "c505");
+    let ours =
+        |found: &Result<Vec<Lookup>>| matches!(found.as_deref(), Ok([Lookup::Found(record)]) if record.remote_id == "c505");
     let (found, pages) = lookup_while(|_, _| {}).await;
     assert!(ours(&found) && pages == 2, "{pages}: {found:?}");
     // New records stand first and push the others to later pages.
@@ -338,37 +278,22 @@ async fn settings_and_fields_that_cannot_work_are_told_with_what_can() {
         .respond_with(ResponseTemplate::new(200).set_body_json(definitions))
         .mount(&server)
         .await;
-    Mock::given(method("GET"))
-        .and(path("/api/contacts/"))
-        .respond_with(contacts(&[]))
-        .mount(&server)
-        .await;
-    for field in ["bogus", "source_ref", "company_name", "cf_old", "cf_headwater_id", "external_id"]
-    {
+    Mock::given(method("GET")).and(path("/api/contacts/")).respond_with(contacts(&[])).mount(&server).await;
+    for field in ["bogus", "source_ref", "company_name", "cf_old", "cf_headwater_id", "external_id"] {
         let error = sink(&server).write(&[row("p1", &[(field, Some("x"))])]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(
-            error.message().contains(field) && error.hint_text().unwrap().contains("organization"),
-            "{error}"
-        );
+        assert!(error.message().contains(field) && error.hint_text().unwrap().contains("organization"), "{error}");
     }
-    let names: Vec<String> =
-        sink(&server).fields().await.unwrap().into_iter().map(|(name, _)| name).collect();
-    assert!(
-        names.contains(&"cf_score".to_owned()) && !names.contains(&"cf_old".to_owned()),
-        "{names:?}"
-    );
+    let names: Vec<String> = sink(&server).fields().await.unwrap().into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"cf_score".to_owned()) && !names.contains(&"cf_old".to_owned()), "{names:?}");
     for id_field in ["cf_headwater_id", "cf_score", "cf_old"] {
         let sink = sink_at(&server.uri(), TOKEN, json!({ "id_field": id_field })).unwrap();
         assert_eq!(sink.check().await.unwrap_err().kind(), ErrorKind::Config);
         assert_eq!(sink.write(&[named("p1")]).await.unwrap_err().kind(), ErrorKind::Config);
     }
-    for config in [
-        json!({ "id_field": "email" }),
-        json!({ "id_field": "cf_" }),
-        json!({ "object": "accounts" }),
-        json!({ "tokken": 1 }),
-    ] {
+    for config in
+        [json!({ "id_field": "email" }), json!({ "id_field": "cf_" }), json!({ "object": "accounts" }), json!({ "tokken": 1 })]
+    {
         assert_eq!(sink_at(&server.uri(), TOKEN, config).err().unwrap().kind(), ErrorKind::Config);
     }
     sink(&server).check().await.unwrap();
@@ -380,9 +305,7 @@ async fn settings_and_fields_that_cannot_work_are_told_with_what_can() {
 async fn a_page_that_is_no_list_of_records_is_not_an_empty_crm() {
     let server = MockServer::start().await;
     Mock::given(method("GET"))
-        .respond_with(
-            ResponseTemplate::new(200).set_body_json(json!({ "results": null, "count": 0 })),
-        )
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "results": null, "count": 0 })))
         .mount(&server)
         .await;
     assert_eq!(sink(&server).check().await.unwrap_err().kind(), ErrorKind::Protocol);
@@ -404,13 +327,8 @@ async fn leads_are_looked_for_among_the_open_and_the_closed() {
         .mount(&server)
         .await;
     let sink = sink_at(&server.uri(), TOKEN, json!({ "object": "leads" })).unwrap();
-    let found = sink
-        .lookup(&[vec![key("external_id", "p2")], vec![key("external_id", "p1")]])
-        .await
-        .unwrap();
-    assert!(
-        matches!(&found[..], [Lookup::Found(two), Lookup::Found(one)] if two.remote_id == "l2" && one.remote_id == "l1")
-    );
+    let found = sink.lookup(&[vec![key("external_id", "p2")], vec![key("external_id", "p1")]]).await.unwrap();
+    assert!(matches!(&found[..], [Lookup::Found(two), Lookup::Found(one)] if two.remote_id == "l2" && one.remote_id == "l1"));
 }
 
 #[tokio::test]
@@ -418,12 +336,10 @@ async fn a_custom_field_is_asked_for_by_its_filter() {
     let server = MockServer::start().await;
     let mut ours = record("c1", "campaign-7", None);
     ours["custom_fields"] = json!({ "hw": "p1", "score": 12.0 });
-    let filtered =
-        Mock::given(method("GET")).and(path("/api/contacts/")).and(query_param("cf_hw", "p1"));
+    let filtered = Mock::given(method("GET")).and(path("/api/contacts/")).and(query_param("cf_hw", "p1"));
     filtered.respond_with(contacts(&[ours])).expect(2).mount(&server).await;
     let definition = |key: &str, of_type: &str| json!({ "target_model": "Contact", "key": key, "label": key, "field_type": of_type, "is_active": true });
-    let definitions =
-        json!({ "definitions": [definition("hw", "text"), definition("score", "number")] });
+    let definitions = json!({ "definitions": [definition("hw", "text"), definition("score", "number")] });
     Mock::given(method("GET"))
         .and(path("/api/custom-fields/"))
         .respond_with(ResponseTemplate::new(200).set_body_json(definitions))
@@ -431,13 +347,7 @@ async fn a_custom_field_is_asked_for_by_its_filter() {
         .await;
     let sink = sink_at(&server.uri(), TOKEN, json!({ "id_field": "cf_hw" })).unwrap();
     let found = sink.lookup(&[vec![key("external_id", "p1")]]).await.unwrap();
-    assert!(
-        matches!(&found[..], [Lookup::Found(record)] if record.fields["cf_score"].as_deref() == Some("12.0")),
-        "{found:?}"
-    );
+    assert!(matches!(&found[..], [Lookup::Found(record)] if record.fields["cf_score"].as_deref() == Some("12.0")), "{found:?}");
     let again = doubtful(row("p1", &[("cf_score", Some("12"))]));
-    assert_eq!(
-        write(&*sink, &[again]).await,
-        [RowOutcome::Unchanged { remote_id: "c1".to_owned() }]
-    );
+    assert_eq!(write(&*sink, &[again]).await, [RowOutcome::Unchanged { remote_id: "c1".to_owned() }]);
 }

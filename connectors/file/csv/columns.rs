@@ -37,12 +37,7 @@ impl Columns {
             .map(|index| {
                 let mut offsets = Vec::with_capacity(rows + 1);
                 offsets.push(0);
-                Column {
-                    offsets,
-                    values: Vec::with_capacity(
-                        bytes.get(index).map_or(0, |bytes| bytes + bytes / 8),
-                    ),
-                }
+                Column { offsets, values: Vec::with_capacity(bytes.get(index).map_or(0, |bytes| bytes + bytes / 8)) }
             })
             .collect();
         Self { columns, lines: Vec::with_capacity(rows) }
@@ -67,11 +62,7 @@ impl Columns {
             } else {
                 column.values.extend_from_slice(cell);
             }
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_possible_wrap,
-                reason = "a page ends after 8 MiB"
-            )]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a page ends after 8 MiB")]
             column.offsets.push(column.values.len() as i32);
         }
         self.lines.push(line);
@@ -89,12 +80,8 @@ impl Columns {
             arrays.push(Arc::new(array.map_err(|_| first_bad(&offsets, &values, &lines))?));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(lines.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
-            .map_err(|_| NotUtf8 { line: 0 })?;
-        debug_assert!(
-            batch.columns().iter().all(|column| column.len() == lines.len()),
-            "every row gave every column a cell"
-        );
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(|_| NotUtf8 { line: 0 })?;
+        debug_assert!(batch.columns().iter().all(|column| column.len() == lines.len()), "every row gave every column a cell");
         Ok((batch, lines))
     }
 }

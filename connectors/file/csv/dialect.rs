@@ -72,8 +72,7 @@ pub(super) fn sniff(sample: &[u8], whole: bool, wanted: Wanted) -> Result<Dialec
 
 /// The delimiter named by Excel's `sep=;` line, and where the next line starts.
 fn separator_line(sample: &[u8]) -> (Option<u8>, usize) {
-    let end =
-        sample.iter().position(|&byte| byte == b'\r' || byte == b'\n').unwrap_or(sample.len());
+    let end = sample.iter().position(|&byte| byte == b'\r' || byte == b'\n').unwrap_or(sample.len());
     let line = sample.get(..end).unwrap_or_default();
     let bare = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
     match bare {

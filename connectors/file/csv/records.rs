@@ -192,10 +192,8 @@ impl Records {
         let quote_line = line + count_line_ends(rest.get(..field).unwrap_or_default());
         if quoted && let Some(next) = self.rows_after(field) {
             let lost = self.rest().get(..next).unwrap_or_default();
-            let (start, lines) = (
-                lost.get(..lost.len().min(super::MAX_RAW_BYTES)).unwrap_or_default().to_vec(),
-                count_line_ends(lost),
-            );
+            let (start, lines) =
+                (lost.get(..lost.len().min(super::MAX_RAW_BYTES)).unwrap_or_default().to_vec(), count_line_ends(lost));
             self.at += next;
             self.line += lines;
             return Ok(Step::Broken { start, line, fault: Fault::Quote { line: quote_line } });
@@ -217,9 +215,7 @@ impl Records {
         let (mut at, mut seen, mut good) = (next, 0, 0);
         let mut spans = Vec::new();
         while seen < LOOK_AHEAD_RECORDS && at < rest.len() {
-            let Scan::Record { end, lines: _ } =
-                self.scanner.scan(rest.get(at..)?, self.ended, &mut spans)
-            else {
+            let Scan::Record { end, lines: _ } = self.scanner.scan(rest.get(at..)?, self.ended, &mut spans) else {
                 break;
             };
             at += end;
@@ -260,9 +256,7 @@ impl Records {
                 (At::FieldStart | At::QuoteInQuoted, QUOTE) => At::Quoted,
                 (At::Quoted, QUOTE) => At::QuoteInQuoted,
                 (At::Quoted, _) => At::Quoted,
-                (At::FieldStart | At::Plain | At::QuoteInQuoted, byte) if byte == delimiter => {
-                    At::FieldStart
-                }
+                (At::FieldStart | At::Plain | At::QuoteInQuoted, byte) if byte == delimiter => At::FieldStart,
                 (At::FieldStart | At::Plain | At::QuoteInQuoted, _) => At::Plain,
             };
             self.at += 1;
@@ -272,9 +266,6 @@ impl Records {
 
 impl std::fmt::Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records")
-            .field("line", &self.line)
-            .field("width", &self.width)
-            .finish_non_exhaustive()
+        f.debug_struct("Records").field("line", &self.line).field("width", &self.width).finish_non_exhaustive()
     }
 }

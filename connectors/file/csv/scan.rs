@@ -107,15 +107,10 @@ impl Scanner {
     }
 
     /// Where the unquoted text from `from` ends: at a delimiter, a line end or the end of the input.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "a byte always finds its place in a table of 256, and this is the hottest loop"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte always finds its place in a table of 256, and this is the hottest loop")]
     fn field_end(&self, input: &[u8], from: usize) -> usize {
         let rest = input.get(from..).unwrap_or_default();
-        rest.iter()
-            .position(|&byte| self.ends_field[usize::from(byte)])
-            .map_or(input.len(), |at| from + at)
+        rest.iter().position(|&byte| self.ends_field[usize::from(byte)]).map_or(input.len(), |at| from + at)
     }
 
     /// Reads the field whose opening quote stands at `open`.
@@ -125,8 +120,7 @@ impl Scanner {
         let mut from = start;
         loop {
             let rest = input.get(from..).unwrap_or_default();
-            let Some(close) = rest.iter().position(|&byte| byte == QUOTE).map(|at| from + at)
-            else {
+            let Some(close) = rest.iter().position(|&byte| byte == QUOTE).map(|at| from + at) else {
                 return Quoted::Open;
             };
             match input.get(close + 1) {
@@ -140,10 +134,7 @@ impl Scanner {
                     return Quoted::Field { span: Span { start, end, escaped: true }, end };
                 }
                 None | Some(_) => {
-                    return Quoted::Field {
-                        span: Span { start, end: close, escaped },
-                        end: close + 1,
-                    };
+                    return Quoted::Field { span: Span { start, end: close, escaped }, end: close + 1 };
                 }
             }
         }

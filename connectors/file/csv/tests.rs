@@ -55,14 +55,9 @@ fn ours(text: &[u8], delimiter: u8, piece: usize) -> (Found, bool) {
 }
 
 fn theirs(text: &[u8], delimiter: u8) -> Found {
-    let mut reader = ::csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .from_reader(text);
-    let record = |record: ::csv::ByteRecord| {
-        (record.position().unwrap().line(), record.iter().map(<[u8]>::to_vec).collect::<Vec<_>>())
-    };
+    let mut reader = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(text);
+    let record =
+        |record: ::csv::ByteRecord| (record.position().unwrap().line(), record.iter().map(<[u8]>::to_vec).collect::<Vec<_>>());
     reader.byte_records().map(|found| record(found.unwrap())).collect()
 }
 

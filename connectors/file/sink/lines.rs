@@ -18,9 +18,7 @@ pub(super) enum Line<'a> {
 impl Line<'_> {
     pub(super) fn id(&self) -> &str {
         match self {
-            Self::Csv { header: _, key, record, escaped: _ } => {
-                record.get(*key).unwrap_or_default()
-            }
+            Self::Csv { header: _, key, record, escaped: _ } => record.get(*key).unwrap_or_default(),
             Self::Json { id, text: _ } => id,
         }
     }
@@ -37,17 +35,12 @@ impl Line<'_> {
                 Ok(cells.map(|(name, cell)| (name.clone(), value(cell))).collect())
             }
             Self::Json { id: _, text } => {
-                let object: serde_json::Map<String, Value> =
-                    serde_json::from_str(text).map_err(|_| {
-                        Error::new(ErrorKind::Input, "a line of the file is no JSON object")
-                    })?;
+                let object: serde_json::Map<String, Value> = serde_json::from_str(text)
+                    .map_err(|_| Error::new(ErrorKind::Input, "a line of the file is no JSON object"))?;
                 let value = |value: Value| match value {
                     Value::Null => None,
                     Value::String(text) => Some(text),
-                    other @ (Value::Bool(_)
-                    | Value::Number(_)
-                    | Value::Array(_)
-                    | Value::Object(_)) => Some(other.to_string()),
+                    other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Some(other.to_string()),
                 };
                 let cells = object.into_iter().filter(|(name, _)| name != KEY);
                 Ok(cells.map(|(name, cell)| (name, value(cell))).collect())
@@ -63,11 +56,7 @@ pub(super) enum Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    pub(super) fn new(
-        target: &Target,
-        file: &'a mut dyn Write,
-        order: &'a [String],
-    ) -> io::Result<Self> {
+    pub(super) fn new(target: &Target, file: &'a mut dyn Write, order: &'a [String]) -> io::Result<Self> {
         if target.json {
             return Ok(Self::Json { file, order });
         }
@@ -79,16 +68,11 @@ impl<'a> Out<'a> {
     /// Carries a line over as it stands.
     pub(super) fn copy(&mut self, line: &Line<'_>) -> io::Result<()> {
         match (self, line) {
-            (
-                Self::Csv { writer, order, escape: _ },
-                Line::Csv { header, key: _, record, escaped: _ },
-            ) => {
+            (Self::Csv { writer, order, escape: _ }, Line::Csv { header, key: _, record, escaped: _ }) => {
                 if header == order {
                     return Ok(writer.write_byte_record(record.as_byte_record())?);
                 }
-                let cell = |name| {
-                    header.iter().position(|held| held == name).and_then(|index| record.get(index))
-                };
+                let cell = |name| header.iter().position(|held| held == name).and_then(|index| record.get(index));
                 Ok(writer.write_record(order.iter().map(|name| cell(name).unwrap_or_default()))?)
             }
             (Self::Json { file, order: _ }, Line::Json { id: _, text }) => writeln!(file, "{text}"),

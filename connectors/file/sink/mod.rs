@@ -21,8 +21,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headwater_sdk::sink::Fields;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result,
-    Retry, RowOutcome, Sink, SinkCapability, WriteReport,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, Retry, RowOutcome, Sink,
+    SinkCapability, WriteReport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -103,12 +103,9 @@ impl FileSink {
             (SinkFormat::Csv, _) | (SinkFormat::Auto, "csv") => false,
             (SinkFormat::Jsonl, _) | (SinkFormat::Auto, "jsonl" | "ndjson") => true,
             (SinkFormat::Auto, _) => {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "the name does not tell the file's format",
-                )
-                .context("path", path.display().to_string())
-                .hint("end it in .csv or .jsonl, or set `format: csv` or `format: jsonl`"));
+                return Err(Error::new(ErrorKind::Config, "the name does not tell the file's format")
+                    .context("path", path.display().to_string())
+                    .hint("end it in .csv or .jsonl, or set `format: csv` or `format: jsonl`"));
             }
         };
         let mut seen = HashSet::from([KEY]);
@@ -117,23 +114,14 @@ impl FileSink {
                 .hint(format!("`{KEY}` is always the first column and is not named")));
         }
         let shown = path.display().to_string();
-        Ok(Self(Arc::new(Target {
-            path: cx.path(&path),
-            shown,
-            json,
-            columns,
-            escape: escape_formulas,
-        })))
+        Ok(Self(Arc::new(Target { path: cx.path(&path), shown, json, columns, escape: escape_formulas })))
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Target) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Target) -> Result<T> + Send + 'static) -> Result<T> {
         let target = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&target)).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Internal, "the file's writer stopped").source(error))
-        })
+        tokio::task::spawn_blocking(move || work(&target))
+            .await
+            .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, "the file's writer stopped").source(error)))
     }
 }
 
@@ -183,15 +171,11 @@ struct Entry {
 impl Target {
     fn write(&self, rows: &[DeliveryRow]) -> Result<Vec<RowOutcome>> {
         if rows.iter().any(|row| row.fields.contains_key(KEY)) {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("the field `{KEY}` is the sink's own"),
-            )
-            .hint("give the field in `map` another name"));
+            return Err(Error::new(ErrorKind::Config, format!("the field `{KEY}` is the sink's own"))
+                .hint("give the field in `map` another name"));
         }
         let lock = self.lock()?;
-        let mut entries: HashMap<&str, Entry> =
-            rows.iter().map(|row| (id_of(row), Entry::default())).collect();
+        let mut entries: HashMap<&str, Entry> = rows.iter().map(|row| (id_of(row), Entry::default())).collect();
         let header = self.scan(|line| {
             if let Some(entry) = entries.get_mut(line.id()) {
                 entry.lines += 1;
@@ -242,12 +226,7 @@ impl Target {
         }
     }
 
-    fn rewrite(
-        &self,
-        header: Vec<String>,
-        rows: &[DeliveryRow],
-        entries: &HashMap<&str, Entry>,
-    ) -> Result<()> {
+    fn rewrite(&self, header: Vec<String>, rows: &[DeliveryRow], entries: &HashMap<&str, Entry>) -> Result<()> {
         let dirty = entries.values().filter(|entry| entry.dirty);
         let fields = dirty.flat_map(|entry| entry.fields.keys().cloned()).chain(header);
         let order = self.order(fields.collect());
@@ -331,19 +310,15 @@ impl Target {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::Error(error)) => Err(self.failed(error)),
-            Err(TryLockError::WouldBlock) => Err(self
-                .error(ErrorKind::Conflict, "another run writes this file")
-                .retry(Retry::Backoff)),
+            Err(TryLockError::WouldBlock) => {
+                Err(self.error(ErrorKind::Conflict, "another run writes this file").retry(Retry::Backoff))
+            }
         }
     }
 
     fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
-        let mut found: HashMap<(&str, String), (usize, Option<RemoteRecord>)> = rows
-            .iter()
-            .flatten()
-            .filter(|key| !key.value.is_empty())
-            .map(|key| (folded(key), (0, None)))
-            .collect();
+        let mut found: HashMap<(&str, String), (usize, Option<RemoteRecord>)> =
+            rows.iter().flatten().filter(|key| !key.value.is_empty()).map(|key| (folded(key), (0, None))).collect();
         let fields: BTreeSet<&str> = found.keys().map(|(field, _)| *field).collect();
         self.scan(|line| {
             // A line that a person added has no id by which it could be changed.
@@ -382,21 +357,15 @@ impl Target {
     fn failed(&self, error: io::Error) -> Error {
         use io::ErrorKind as Io;
         let (kind, what, hint) = match error.kind() {
-            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => (
-                ErrorKind::Unavailable,
-                "the disk is full",
-                "free some space; the file still holds what it held before",
-            ),
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
+                (ErrorKind::Unavailable, "the disk is full", "free some space; the file still holds what it held before")
+            }
             Io::PermissionDenied | Io::ReadOnlyFilesystem => (
                 ErrorKind::Config,
                 "the file or its folder may not be written",
                 "give this user the right to write there, or choose another `path`",
             ),
-            _ => (
-                ErrorKind::Unavailable,
-                "the file cannot be written or read",
-                "the file still holds what it held before",
-            ),
+            _ => (ErrorKind::Unavailable, "the file cannot be written or read", "the file still holds what it held before"),
         };
         self.error(kind, what).hint(hint).source(error)
     }
@@ -418,18 +387,9 @@ impl Target {
         if self.json { self.scan_json(file, &mut visit) } else { self.scan_csv(file, &mut visit) }
     }
 
-    fn scan_csv(
-        &self,
-        file: fs::File,
-        visit: &mut dyn FnMut(Line<'_>) -> Result<()>,
-    ) -> Result<Vec<String>> {
+    fn scan_csv(&self, file: fs::File, visit: &mut dyn FnMut(Line<'_>) -> Result<()>) -> Result<Vec<String>> {
         let mut reader = ::csv::Reader::from_reader(file);
-        let header: Vec<String> = reader
-            .headers()
-            .map_err(|error| self.unreadable(&error))?
-            .iter()
-            .map(str::to_owned)
-            .collect();
+        let header: Vec<String> = reader.headers().map_err(|error| self.unreadable(&error))?.iter().map(str::to_owned).collect();
         if header.is_empty() {
             return Ok(header);
         }
@@ -449,11 +409,7 @@ impl Target {
         Ok(header)
     }
 
-    fn scan_json(
-        &self,
-        file: fs::File,
-        visit: &mut dyn FnMut(Line<'_>) -> Result<()>,
-    ) -> Result<Vec<String>> {
+    fn scan_json(&self, file: fs::File, visit: &mut dyn FnMut(Line<'_>) -> Result<()>) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Keyed<'a> {
             #[serde(borrow, default)]
@@ -464,8 +420,7 @@ impl Target {
             if text.trim().is_empty() {
                 continue;
             }
-            let line: Keyed<'_> = serde_json::from_str(&text)
-                .map_err(|_| self.broken(u64::try_from(index).unwrap_or(0) + 1))?;
+            let line: Keyed<'_> = serde_json::from_str(&text).map_err(|_| self.broken(u64::try_from(index).unwrap_or(0) + 1))?;
             visit(Line::Json { id: line.headwater_id.unwrap_or_default(), text: &text })?;
         }
         Ok(Vec::new())
@@ -491,11 +446,8 @@ impl Target {
     }
 
     fn foreign(&self) -> Error {
-        self.error(
-            ErrorKind::Config,
-            format!("the file that stands there has no column `{KEY}`: it is not ours"),
-        )
-        .hint("choose another `path`, or move the file away")
+        self.error(ErrorKind::Config, format!("the file that stands there has no column `{KEY}`: it is not ours"))
+            .hint("choose another `path`, or move the file away")
     }
 }
 

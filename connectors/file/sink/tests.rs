@@ -33,10 +33,7 @@ fn row(id: &str, fields: &[(&str, Option<&str>)]) -> DeliveryRow {
         key: format!("{id}:1"),
         prospect_id: id.to_owned(),
         operation: Operation::Create,
-        fields: fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
-            .collect(),
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
     }
@@ -92,10 +89,7 @@ async fn json_lines_tell_cleared_from_empty_from_absent() {
     write(&sink, &[row("p1", &fields)]).await;
     let text = fs::read_to_string(folder.path().join("a.ndjson")).unwrap();
     assert_eq!(text, "{\"headwater_id\":\"p1\",\"a\":null,\"b\":\"\",\"c\":\"é\\n\"}\n");
-    assert!(matches!(
-        write(&sink, &[update("p1", &[("b", None)])]).await[..],
-        [RowOutcome::Updated { .. }]
-    ));
+    assert!(matches!(write(&sink, &[update("p1", &[("b", None)])]).await[..], [RowOutcome::Updated { .. }]));
 }
 
 #[tokio::test]
@@ -106,8 +100,7 @@ async fn null_clears_and_absent_keeps() {
         write(&sink, &[row("p1", &[("city", Some("Lyon")), ("phone", Some("0012"))])]).await;
         write(&sink, &[update("p1", &[("city", None), ("title", Some("CEO"))])]).await;
         let record = sink.fetch("p1").await.unwrap().unwrap();
-        let expected: [(&str, Option<&str>); 3] =
-            [("city", None), ("phone", Some("0012")), ("title", Some("CEO"))];
+        let expected: [(&str, Option<&str>); 3] = [("city", None), ("phone", Some("0012")), ("title", Some("CEO"))];
         assert_eq!(record.fields, row("", &expected).fields, "{name}");
     }
 }
@@ -142,11 +135,8 @@ async fn a_write_that_changes_nothing_does_not_touch_the_file() {
 async fn two_rows_for_one_person_in_a_call_make_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let sink = target(folder.path(), json!({ "path": "a.csv" }));
-    let rows = [
-        row("p1", &[("a", Some("1"))]),
-        row("p1", &[("a", Some("2")), ("b", Some("3"))]),
-        update("p1", &[("a", Some("2"))]),
-    ];
+    let rows =
+        [row("p1", &[("a", Some("1"))]), row("p1", &[("a", Some("2")), ("b", Some("3"))]), update("p1", &[("a", Some("2"))])];
     let id = || "p1".to_owned();
     assert_eq!(
         write(&sink, &rows).await,
@@ -156,10 +146,7 @@ async fn two_rows_for_one_person_in_a_call_make_one_line() {
             RowOutcome::Unchanged { remote_id: id() }
         ]
     );
-    assert_eq!(
-        fs::read_to_string(folder.path().join("a.csv")).unwrap(),
-        "headwater_id,a,b\np1,2,3\n"
-    );
+    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), "headwater_id,a,b\np1,2,3\n");
 }
 
 #[tokio::test]
@@ -170,10 +157,7 @@ async fn a_row_whose_line_is_gone_or_doubled_is_rejected_alone() {
     let sink = target(folder.path(), json!({ "path": "a.csv" }));
     let a = [("a", Some("9"))];
     let outcomes = write(&sink, &[row("p1", &a), update("p9", &a), update("p2", &a)]).await;
-    assert!(matches!(
-        outcomes[..],
-        [RowOutcome::Rejected { .. }, RowOutcome::Rejected { .. }, RowOutcome::Updated { .. }]
-    ));
+    assert!(matches!(outcomes[..], [RowOutcome::Rejected { .. }, RowOutcome::Rejected { .. }, RowOutcome::Updated { .. }]));
 }
 
 #[tokio::test]
@@ -182,8 +166,7 @@ async fn an_address_is_found_whatever_its_case_and_twice_is_ambiguous() {
     let text = "headwater_id,email,city\np1,Ada@Example.com,Oslo\np2,bob@example.com,Oslo\n";
     fs::write(folder.path().join("a.csv"), text).unwrap();
     let sink = target(folder.path(), json!({ "path": "a.csv" }));
-    let key =
-        |field: &str, value: &str| MatchKey { field: field.to_owned(), value: value.to_owned() };
+    let key = |field: &str, value: &str| MatchKey { field: field.to_owned(), value: value.to_owned() };
     let wanted = [
         vec![key("external_id", "p7"), key("email", " ada@example.COM")],
         vec![key("city", "Oslo")],
@@ -191,9 +174,7 @@ async fn an_address_is_found_whatever_its_case_and_twice_is_ambiguous() {
         vec![key("phone", ""), key("external_id", "p2")],
     ];
     let found = sink.lookup(&wanted).await.unwrap();
-    assert!(
-        matches!(&found[0], Lookup::Found(record) if record.remote_id == "p1" && record.matched_on == "email")
-    );
+    assert!(matches!(&found[0], Lookup::Found(record) if record.remote_id == "p1" && record.matched_on == "email"));
     assert_eq!(found[1], Lookup::Ambiguous(2));
     assert_eq!(found[2], Lookup::Absent);
     assert!(matches!(&found[3], Lookup::Found(record) if record.remote_id == "p2"));
@@ -292,8 +273,7 @@ fn formulas_are_quoted_and_phones_are_not() {
     for formula in ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+HYPERLINK(1)", "\t=1", "'=1"] {
         assert_eq!(escaped(formula), format!("'{formula}"));
     }
-    for plain in ["+33 1 23 45 67 89", "+1 (202) 555-0100", "-5", "O'Brien", "'quoted'", "a=b", ""]
-    {
+    for plain in ["+33 1 23 45 67 89", "+1 (202) 555-0100", "-5", "O'Brien", "'quoted'", "a=b", ""] {
         assert_eq!(escaped(plain), plain);
     }
 }

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::page::{Page, Refused};
-use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector, Error, Result, Source, SourceEvent, StreamSpec,
-};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector, Error, Result, Source, SourceEvent, StreamSpec};
 use serde_json::{Value, json};
 
 use super::source::Files;
@@ -57,11 +55,7 @@ pub(super) async fn spec(base: &Path, config: Value) -> Result<StreamSpec> {
     Ok(source(base, config)?.streams().await?.remove(0))
 }
 
-pub(super) async fn events(
-    base: &Path,
-    config: Value,
-    from: Option<Checkpoint>,
-) -> Result<Vec<SourceEvent>> {
+pub(super) async fn events(base: &Path, config: Value, from: Option<Checkpoint>) -> Result<Vec<SourceEvent>> {
     let source = source(base, config)?;
     let stream = source.streams().await?.remove(0);
     source.read(&stream, from).await?.try_collect().await

@@ -20,8 +20,7 @@ fn from(mapping: &Mapping, field: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn zoominfo_is_told_by_its_columns() {
-    let (mapping, vendor, origin) =
-        mapping(json!({ "path": "list_headers/zoominfo_contact.csv" })).await;
+    let (mapping, vendor, origin) = mapping(json!({ "path": "list_headers/zoominfo_contact.csv" })).await;
     assert_eq!((vendor.as_deref(), origin), (Some("zoominfo"), Origin::List));
     assert_eq!(from(&mapping, "external_id"), ["ZoomInfo Contact ID"]);
     assert_eq!(from(&mapping, "email"), ["Email Address"]);
@@ -35,8 +34,7 @@ async fn zoominfo_is_told_by_its_columns() {
 
 #[tokio::test]
 async fn apollo_is_told_by_its_columns() {
-    let (mapping, vendor, origin) =
-        mapping(json!({ "path": "list_headers/apollo_contact.csv" })).await;
+    let (mapping, vendor, origin) = mapping(json!({ "path": "list_headers/apollo_contact.csv" })).await;
     assert_eq!((vendor.as_deref(), origin), (Some("apollo"), Origin::List));
     assert_eq!(from(&mapping, "external_id"), ["Apollo Contact Id"]);
     assert_eq!(from(&mapping, "email"), ["Email"]);
@@ -56,8 +54,7 @@ async fn lusha_maps_the_work_address_and_never_the_personal_one() {
 
 #[tokio::test]
 async fn a_scraped_list_is_a_list_without_a_vendor() {
-    let (mapping, vendor, origin) =
-        mapping(json!({ "path": "list_headers/sales_nav_phantom_style.csv" })).await;
+    let (mapping, vendor, origin) = mapping(json!({ "path": "list_headers/sales_nav_phantom_style.csv" })).await;
     assert_eq!((vendor, origin), (None, Origin::List));
     assert_eq!(from(&mapping, "linkedin_url"), ["profileUrl"]);
 }
@@ -78,31 +75,18 @@ async fn common_names_in_four_languages_are_known() {
             "E-Mail,First name,Surname,Cell phone,utm_source,gclid,ZIP",
             "email,family_name,gclid,given_name,mobile,postal_code,utm_source",
         ),
-        (
-            "Société;Prénom;Nom;Courriel;Téléphone;Code postal",
-            "company_name,email,family_name,given_name,phone,postal_code",
-        ),
+        ("Société;Prénom;Nom;Courriel;Téléphone;Code postal", "company_name,email,family_name,given_name,phone,postal_code"),
         (
             "Firma;Vorname;Nachname;E-Mail-Adresse;Straße;PLZ;Währung",
             "company_name,currency,email,family_name,given_name,postal_code,street",
         ),
-        (
-            "Empresa;Nombre;Apellidos;Correo electrónico;Teléfono;País",
-            "company_name,country,email,family_name,given_name,phone",
-        ),
+        ("Empresa;Nombre;Apellidos;Correo electrónico;Teléfono;País", "company_name,country,email,family_name,given_name,phone"),
         ("Email,Order ID,Amount,Currency,Order date", "amount,currency,email,occurred_at,value"),
-        (
-            "Day,Campaign,Spend,Currency,Clicks,Impressions",
-            "amount,campaign,clicks,currency,day,impressions",
-        ),
+        ("Day,Campaign,Spend,Currency,Clicks,Impressions", "amount,campaign,clicks,currency,day,impressions"),
     ] {
         let folder = folder("a.csv", header);
         let spec = spec(folder.path(), json!({ "path": "a.csv" })).await.unwrap();
-        assert_eq!(
-            spec.mapping.0.keys().cloned().collect::<Vec<_>>().join(","),
-            expected,
-            "{header}"
-        );
+        assert_eq!(spec.mapping.0.keys().cloned().collect::<Vec<_>>().join(","), expected, "{header}");
         assert_eq!((spec.vendor, spec.origin), (None, Origin::Import));
     }
 }
@@ -117,17 +101,11 @@ async fn one_id_column_never_fills_in_for_another() {
 
 #[tokio::test]
 async fn keys_come_from_the_vendor_or_the_user_and_are_absent_where_empty() {
-    let folder = folder(
-        "a.csv",
-        "Apollo Contact Id,Email,Day\n7,ann@example.com,1\n,bob@example.com,2\n8,,3\n",
-    );
+    let folder = folder("a.csv", "Apollo Contact Id,Email,Day\n7,ann@example.com,1\n,bob@example.com,2\n8,,3\n");
     let read = async |config| keys(&pages(folder.path(), config).await.unwrap());
     let some = |key: &str| Some(key.to_owned());
     assert_eq!(read(json!({ "path": "a.csv" })).await, [some("7"), None, some("8")]);
-    assert_eq!(
-        read(json!({ "path": "a.csv", "key": "Email" })).await,
-        [some("ann@example.com"), some("bob@example.com"), None]
-    );
+    assert_eq!(read(json!({ "path": "a.csv", "key": "Email" })).await, [some("ann@example.com"), some("bob@example.com"), None]);
     let both = read(json!({ "path": "a.csv", "key": ["Email", "Day"] })).await;
     assert_eq!(both, [some("ann@example.com\u{1f}1"), some("bob@example.com\u{1f}2"), None]);
     let error = pages(folder.path(), json!({ "path": "a.csv", "key": "Id" })).await.unwrap_err();

@@ -19,8 +19,7 @@ fn people(from: usize, to: usize) -> String {
 
 fn touch(path: &std::path::Path, seconds: u64) {
     let file = File::options().write(true).open(path).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds))
-        .unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)).unwrap();
 }
 
 fn last(events: &[SourceEvent]) -> Option<Checkpoint> {
@@ -46,8 +45,7 @@ async fn going_on_from_every_checkpoint_loses_nothing_and_repeats_nothing() {
             }
             SourceEvent::Checkpoint(checkpoint) => {
                 checkpoints += 1;
-                let rest =
-                    only_pages(events(folder.path(), config(), Some(checkpoint)).await.unwrap());
+                let rest = only_pages(events(folder.path(), config(), Some(checkpoint)).await.unwrap());
                 let mut joined = before.clone();
                 joined.extend(cells(&rest));
                 assert_eq!(joined.len(), 129);
@@ -140,16 +138,9 @@ fn dropping_the_stream_stops_the_read() {
 async fn progress_counts_the_bytes_of_what_is_read() {
     let folder = folder("a.csv", people(0, 30_000));
     std::fs::write(folder.path().join("b.csv"), people(0, 10)).unwrap();
-    let total = ["a.csv", "b.csv"]
-        .map(|name| std::fs::metadata(folder.path().join(name)).unwrap().len())
-        .iter()
-        .sum();
-    let progress: Vec<(u64, u64)> = pages(folder.path(), json!({ "path": "*.csv" }))
-        .await
-        .unwrap()
-        .iter()
-        .map(|page| page.progress.unwrap())
-        .collect();
+    let total = ["a.csv", "b.csv"].map(|name| std::fs::metadata(folder.path().join(name)).unwrap().len()).iter().sum();
+    let progress: Vec<(u64, u64)> =
+        pages(folder.path(), json!({ "path": "*.csv" })).await.unwrap().iter().map(|page| page.progress.unwrap()).collect();
     assert!(progress.is_sorted());
     assert!(progress.iter().all(|(_, all)| *all == total));
     assert_eq!(progress.last(), Some(&(total, total)));

@@ -37,8 +37,8 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
     /// Override a setting, such as `store.ledger=sqlite://other.db`
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = crate::wiring::setting)]
+    pub(crate) set: Vec<(String, String)>,
 }
 
 /// The form of an answer.

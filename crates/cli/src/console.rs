@@ -80,7 +80,13 @@ impl Console {
 
     /// Shows why a command failed; its exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        let Failure { code, message, causes, hint, project } = failure;
+        self.tell(failure);
+        failure.code.into()
+    }
+
+    /// Shows a failure: what, where, because of what, and what to do. It is what `--quiet` leaves.
+    pub(crate) fn tell(&self, failure: &Failure) {
+        let Failure { code: _, message, causes, hint, project } = failure;
         match project {
             Some(project) => self.aside(self.project_error(project).trim_end()),
             None => {
@@ -93,7 +99,11 @@ impl Console {
         if let Some(hint) = hint {
             self.aside(&format!("{} {hint}", self.paint("hint:", "36;1")));
         }
-        (*code).into()
+    }
+
+    /// Says what a person may do next.
+    pub(crate) fn hint(&self, text: &str) {
+        self.note(&format!("{} {text}", self.paint("hint:", "36;1")));
     }
 
     /// What is wrong with a project file, with the line it stands on.
@@ -104,7 +114,8 @@ impl Console {
         };
         let mut text = format!("{} {}\n  --> {place}", self.paint("error:", "31;1"), error.message);
         if let Some((number, line)) = error.line.zip(error.source_line()) {
-            text.push_str(&format!("\n{number:>5} | {line}"));
+            let shown = format!("\n{number:>5} | {line}");
+            text.push_str(&shown);
         }
         text
     }

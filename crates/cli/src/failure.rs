@@ -1,8 +1,10 @@
 //! What is told to the person whose command failed: what, where, why, and what to do.
 
+use std::time::Duration;
+
 use headwater_runtime::Error;
 use headwater_runtime::project::ProjectError;
-use headwater_sdk::ErrorKind;
+use headwater_sdk::{ErrorKind, Retry};
 use headwater_store::StoreError;
 
 use crate::exit_code::Code;
@@ -36,7 +38,7 @@ impl Failure {
     }
 
     pub(crate) fn of(error: &Error) -> Self {
-        Self { causes: causes(error), hint: hint_of(error), ..Self::new(code_of(error), error.to_string()) }
+        Self { causes: error.causes(), hint: hint_of(error), ..Self::new(code_of(error), error.to_string()) }
     }
 }
 
@@ -80,6 +82,8 @@ pub(crate) fn code_of(error: &Error) -> Code {
             _ => Code::Bug,
         },
         Error::Query(_) | Error::NotFound { .. } | Error::Usage(_) => Code::Usage,
+        // A file that was named and is not there is a mistyped name; any other trouble may pass.
+        Error::File { source, doing: "read", .. } if source.kind() == std::io::ErrorKind::NotFound => Code::Usage,
         Error::File { .. } => Code::Unavailable,
         Error::Interrupted => Code::Interrupted,
         Error::Internal(_) => Code::Bug,
@@ -92,31 +96,53 @@ fn hint_of(error: &Error) -> Option<String> {
         Error::NotFound { hint, .. } => Some(hint.clone()),
         Error::Connection { source, .. } => source.hint_text().map(str::to_owned).or_else(|| match source.kind() {
             ErrorKind::Auth => Some("renew the credentials that the project names for it".to_owned()),
-            ErrorKind::Unavailable | ErrorKind::RateLimited => Some("try again later; what was committed stays".to_owned()),
+            ErrorKind::Unavailable | ErrorKind::RateLimited => Some(match source.retry_advice() {
+                Retry::After(wait) => format!("it asks for another try in {}; what was committed stays", span(wait)),
+                Retry::Never | Retry::Backoff => "try again later; what was committed stays".to_owned(),
+            }),
             _ => None,
         }),
-        Error::Store(_)
-        | Error::Query(_)
-        | Error::Usage(_)
-        | Error::File { .. }
-        | Error::Interrupted
-        | Error::Internal(_) => None,
+        Error::Store(_) | Error::Query(_) | Error::Usage(_) | Error::File { .. } | Error::Interrupted | Error::Internal(_) => {
+            None
+        }
     }
 }
 
-fn causes(error: &Error) -> Vec<String> {
-    // A connection's error is part of the message already; what lies below it is not.
-    let mut next = match error {
-        Error::Connection { source, .. } => std::error::Error::source(source),
-        other => std::error::Error::source(other),
-    };
-    let mut causes = Vec::new();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if causes.last() != Some(&text) {
-            causes.push(text);
-        }
-        next = cause.source();
+/// A wait in the unit a person would choose, rounded up: who comes back early is only told to wait again.
+fn span(wait: Duration) -> String {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} minutes", seconds.div_ceil(60)),
+        _ => format!("{} hours", seconds.div_ceil(3_600)),
     }
-    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_a_unit_that_can_be_read() {
+        for (millis, told) in
+            [(1, "1 s"), (119_000, "119 s"), (120_000, "2 minutes"), (121_000, "3 minutes"), (100_000_000, "28 hours")]
+        {
+            assert_eq!(span(Duration::from_millis(millis)), told);
+        }
+    }
+
+    #[test]
+    fn the_wait_that_a_remote_asks_for_is_told() {
+        let source = headwater_sdk::Error::new(ErrorKind::RateLimited, "slow down").retry(Retry::After(Duration::from_hours(3)));
+        let error = Error::Connection { connection: "news".to_owned(), stream: None, source };
+        let hint = Failure::of(&error).hint.unwrap_or_default();
+        assert!(hint.contains("3 hours"), "{hint}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_a_mistyped_name() {
+        let file = |kind: std::io::ErrorKind| Error::File { path: "a".to_owned(), doing: "read", source: kind.into() };
+        assert_eq!(code_of(&file(std::io::ErrorKind::NotFound)), Code::Usage);
+        assert_eq!(code_of(&file(std::io::ErrorKind::PermissionDenied)), Code::Unavailable);
+    }
 }

@@ -12,14 +12,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::logging::Told;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new(&cli.global);
-    logging::init(&cli.global);
+    let told = if matches!(cli.command, Command::Serve { .. }) { Told::InTheLog } else { Told::AtTheEnd };
+    logging::init(&cli.global, told);
     std::panic::set_hook(Box::new(|info| {
         tracing::error!(version = env!("CARGO_PKG_VERSION"), "this is a bug: {info}");
     }));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
 use crate::console::Console;
+use crate::exit_code::Code;
 use crate::failure::Failure;
 
 /// The connectors of this program: those of the package, and the one that is built in.
@@ -19,18 +20,33 @@ pub(crate) fn registry() -> Registry {
     Registry::new(headwater_connectors::registry().iter().cloned().chain([built_in]))
 }
 
+/// A setting given as `--set KEY=VALUE`.
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.contains('.') => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write SECTION.KEY=VALUE, such as store.lake=/data/lake".to_owned()),
+    }
+}
+
 /// The world outside, as far as the program may see it.
 pub(crate) fn surroundings(global: &Global) -> Surroundings {
     // A variable that is not UTF-8 cannot be a setting or a secret of ours.
     let env: BTreeMap<String, String> =
         std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
-    let flags = global.set.iter().filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned()));
-    Surroundings { clock: Clock::system(), env: Arc::new(env), flags: flags.collect() }
+    Surroundings { clock: Clock::system(), env: Arc::new(env), flags: global.set.clone() }
 }
 
 /// The folder of the project.
 pub(crate) fn project_dir(global: &Global) -> PathBuf {
     global.directory.clone().unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// How this program is called for the same project, for hints that can be typed as they stand.
+pub(crate) fn invocation(global: &Global) -> String {
+    match &global.directory {
+        Some(directory) => format!("headwater -C {}", directory.display()),
+        None => "headwater".to_owned(),
+    }
 }
 
 /// The project in its folder.
@@ -53,7 +69,7 @@ pub(crate) async fn quiet_engine(global: &Global) -> Result<Engine, Failure> {
     Ok(engine)
 }
 
-/// A token that the first SIGINT or SIGTERM cancels.
+/// A token that the first SIGINT or SIGTERM cancels. The second ends the program at once: what was committed stays all the same.
 pub(crate) fn cancelled_by_signals() -> CancellationToken {
     let token = CancellationToken::new();
     let cancel = token.clone();
@@ -66,12 +82,19 @@ pub(crate) fn cancelled_by_signals() -> CancellationToken {
                 return;
             }
         };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::warn!("stopping at the next safe point");
+        told_to_stop(&mut terminate).await;
+        tracing::warn!("stopping at the next safe point; once more stops at once");
         cancel.cancel();
+        told_to_stop(&mut terminate).await;
+        #[expect(clippy::exit, reason = "whoever asks twice does not want to wait")]
+        std::process::exit(i32::from(Code::Interrupted as u8));
     });
     token
+}
+
+async fn told_to_stop(terminate: &mut tokio::signal::unix::Signal) {
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }

@@ -4,7 +4,9 @@
 #[must_use]
 pub fn status(raw: &str) -> Option<&'static str> {
     Some(match raw.trim().to_lowercase().as_str() {
-        "true" | "yes" | "y" | "1" | "x" | "on" | "granted" | "opt-in" | "opted in" | "optin" | "subscribed" | "oui" | "ja" => "granted",
+        "true" | "yes" | "y" | "1" | "x" | "on" | "granted" | "opt-in" | "opted in" | "optin" | "subscribed" | "oui" | "ja" => {
+            "granted"
+        }
         "unsubscribed" | "withdrawn" | "opt-out" | "opted out" | "optout" => "withdrawn",
         "false" | "no" | "n" | "0" | "off" | "denied" | "non" | "nein" => "denied",
         "pending" | "unconfirmed" => "pending",

@@ -49,7 +49,11 @@ pub fn code(raw: &str) -> Option<&'static str> {
     let text = raw.trim();
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         let upper = text.to_ascii_uppercase();
-        return COUNTRIES.split(';').filter_map(|entry| entry.get(..2)).find(|known| *known == upper).or_else(|| BY_NAME.get(text.to_lowercase().as_str()).copied());
+        return COUNTRIES
+            .split(';')
+            .filter_map(|entry| entry.get(..2))
+            .find(|known| *known == upper)
+            .or_else(|| BY_NAME.get(text.to_lowercase().as_str()).copied());
     }
     if text.len() == 3
         && let Some(code) = BY_ALPHA3.get(text.to_ascii_uppercase().as_str())

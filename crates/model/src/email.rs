@@ -144,7 +144,8 @@ fn valid_local(local: &str) -> bool {
         && !local.ends_with('.')
         && !local.contains("..")
         && local.chars().all(|character| match character {
-            '.' | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{' | '|' | '}' | '~' => true,
+            '.' | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{' | '|' | '}'
+            | '~' => true,
             other if other.is_ascii() => other.is_ascii_alphanumeric(),
             other => !other.is_whitespace() && !other.is_control() && !is_invisible(other),
         })
@@ -187,7 +188,12 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_makes_no_other_address() {
-        for raw in ["\u{feff}ann@example.com", "ann@example.com\u{200b}", "an\u{ad}n@exa\u{200d}mple.com", "\u{a0}ann@example.com\u{202c}"] {
+        for raw in [
+            "\u{feff}ann@example.com",
+            "ann@example.com\u{200b}",
+            "an\u{ad}n@exa\u{200d}mple.com",
+            "\u{a0}ann@example.com\u{202c}",
+        ] {
             check(raw, Some("ann@example.com"));
         }
         check("zoe\u{308}@example.com", Some("zo\u{eb}@example.com"));

@@ -2,9 +2,27 @@
 
 /// The kinds of engagement.
 pub const KINDS: &[&str] = &[
-    "queued", "sent", "delivered", "deferred", "bounced_hard", "bounced_soft", "rejected", "opened", "opened_machine", "clicked",
-    "clicked_machine", "replied", "auto_replied", "unsubscribed", "resubscribed", "complained", "subscribed", "profile_changed",
-    "visited", "failed", "unknown",
+    "queued",
+    "sent",
+    "delivered",
+    "deferred",
+    "bounced_hard",
+    "bounced_soft",
+    "rejected",
+    "opened",
+    "opened_machine",
+    "clicked",
+    "clicked_machine",
+    "replied",
+    "auto_replied",
+    "unsubscribed",
+    "resubscribed",
+    "complained",
+    "subscribed",
+    "profile_changed",
+    "visited",
+    "failed",
+    "unknown",
 ];
 
 /// The kind that a tool's word stands for; `unknown` when none does, so that nothing is lost.

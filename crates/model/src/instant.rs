@@ -115,7 +115,8 @@ fn declared(text: &str, format: &str, zone: &TimeZone) -> Option<i64> {
 fn looks_local(text: &str) -> bool {
     let head = text.split([' ', 'T']).next().unwrap_or(text);
     let parts: Vec<&str> = head.split(['/', '.', '-']).collect();
-    let number = |part: &&str, longest: usize| (1..=longest).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number =
+        |part: &&str, longest: usize| (1..=longest).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     matches!(parts.as_slice(), [first, second, last] if number(first, 2) && number(second, 2) && number(last, 4))
 }
 

@@ -36,7 +36,9 @@ impl NumberStyle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnAmount {
     /// Points and commas can be read in more than one way.
-    #[error("the decimal sign cannot be told: write 1234.50, or declare `format: comma` or `format: point_grouped` for the field")]
+    #[error(
+        "the decimal sign cannot be told: write 1234.50, or declare `format: comma` or `format: point_grouped` for the field"
+    )]
     Ambiguous,
     /// It is no number.
     #[error("not an amount: write a plain number such as 1234.50")]

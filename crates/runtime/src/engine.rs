@@ -32,7 +32,9 @@ pub struct Engine {
 
 /// Told how far a long step is: what it works on, how much is done, and of how much.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>);
+pub struct Progress(Arc<Teller>);
+
+type Teller = dyn Fn(&str, u64, Option<u64>) + Send + Sync;
 
 impl Progress {
     /// Progress that is told to `tell`.

@@ -84,8 +84,59 @@ impl From<datafusion::error::DataFusionError> for Error {
 }
 
 impl Error {
+    /// What is wrong, where, and what lies below it, for a log line or a list.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let place = match self {
+            Self::Project(error) => error.line.map(|line| format!("{}:{line}: ", error.file.display())),
+            _ => None,
+        };
+        let whole = std::iter::once(self.to_string()).chain(self.causes());
+        format!("{}{}", place.unwrap_or_default(), whole.collect::<Vec<_>>().join(": "))
+    }
+
+    /// What lies below this error and is not part of its message.
+    #[must_use]
+    pub fn causes(&self) -> Vec<String> {
+        let mut next = match self {
+            // Their messages name what lies below.
+            Self::File { .. } => None,
+            Self::Connection { source, .. } => std::error::Error::source(source),
+            other => std::error::Error::source(other),
+        };
+        let mut causes: Vec<String> = Vec::new();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // A wrapper that only repeats what it wraps is said once.
+            if causes.last() != Some(&text) {
+                causes.push(text);
+            }
+            next = cause.source();
+        }
+        causes
+    }
+
     /// An error of a connection.
     pub(crate) fn connection(connection: &str, stream: Option<&str>, source: headwater_sdk::Error) -> Self {
         Self::Connection { connection: connection.to_owned(), stream: stream.map(str::to_owned), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use headwater_sdk::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn one_line_has_the_connection_and_the_cause_once_each() {
+        let source =
+            headwater_sdk::Error::new(ErrorKind::Unavailable, "the remote cannot be reached").source(io::Error::other("refused"));
+        let error = Error::connection("news", Some("members"), source);
+        assert_eq!(error.in_one_line(), "news (members): the remote cannot be reached: refused");
+        let file = Error::File { path: "a.csv".to_owned(), doing: "read", source: io::Error::other("gone") };
+        assert_eq!(file.in_one_line(), "a.csv cannot be read: gone");
     }
 }

@@ -18,10 +18,10 @@ pub mod project;
 pub mod quarantine;
 pub mod query;
 pub mod report;
+pub mod resolve;
 mod rows;
 pub mod status;
 pub mod sync;
-pub mod resolve;
 pub mod tools;
 #[cfg(test)]
 mod world;

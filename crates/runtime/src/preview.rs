@@ -15,7 +15,8 @@ use crate::ingest;
 use crate::project::SourceEntry;
 
 /// The columns of a conformed row that say nothing about the record itself.
-const PLUMBING: &[&str] = &["lead_id", "record_id", "source", "stream", "run_id", "conversion_id", "cost_id", "engagement_id", "op"];
+const PLUMBING: &[&str] =
+    &["lead_id", "record_id", "source", "stream", "run_id", "conversion_id", "cost_id", "engagement_id", "op"];
 
 /// A source's first records.
 #[derive(Debug, Serialize)]
@@ -108,7 +109,13 @@ pub async fn preview(engine: &Engine, entry: &SourceEntry, stream: Option<&str>,
         }
     }
     records.truncate(limit);
-    Ok(Preview { source: entry.name.clone(), stream: spec.name.clone(), role: conformer.role(), notes: spec.notes.clone(), records })
+    Ok(Preview {
+        source: entry.name.clone(),
+        stream: spec.name.clone(),
+        role: conformer.role(),
+        notes: spec.notes.clone(),
+        records,
+    })
 }
 
 fn malformed(refused: &Refused) -> Previewed {

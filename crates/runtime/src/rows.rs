@@ -1,6 +1,8 @@
 //! Rows of the lake in memory: batches, and typed views of their columns.
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::filter_record_batch;
 use hashbrown::HashMap;
 use headwater_model::tables::Table;
@@ -11,7 +13,11 @@ use crate::error::{Error, Result};
 
 /// The named columns of a table, batch by batch, in the order of their commits.
 pub(crate) fn load(snapshot: &Snapshot, table: &'static Table, columns: &[&str]) -> Result<Vec<RecordBatch>> {
-    snapshot.read(table, columns, None)?.map(|batch| Ok(batch?)).filter(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0)).collect()
+    snapshot
+        .read(table, columns, None)?
+        .map(|batch| Ok(batch?))
+        .filter(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0))
+        .collect()
 }
 
 /// Keeps of each key's rows the last one: what it says now. The order of the rest stays.

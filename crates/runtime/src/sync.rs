@@ -85,9 +85,9 @@ pub struct SyncReport {
     pub failures: BTreeMap<String, String>,
     /// How long it took.
     pub seconds: f64,
-    /// The first failure, for the exit code.
+    /// The same failures in the order they came; the first decides the exit code.
     #[serde(skip)]
-    pub failure: Option<Error>,
+    pub errors: Vec<Error>,
 }
 
 impl SyncReport {
@@ -102,9 +102,9 @@ impl SyncReport {
         if matches!(error, Error::Interrupted | Error::Store(_) | Error::Internal(_)) {
             return Err(error);
         }
-        error!(connection, error = %error, "connection failed; going on with the others");
-        self.failures.insert(connection.to_owned(), error.to_string());
-        self.failure.get_or_insert(error);
+        error!(connection, error = error.in_one_line(), "connection failed; going on with the others");
+        self.failures.insert(connection.to_owned(), error.in_one_line());
+        self.errors.push(error);
         Ok(())
     }
 }
@@ -133,7 +133,7 @@ pub async fn sync(engine: &Engine, options: &SyncOptions) -> Result<SyncReport> 
         sinks: BTreeMap::new(),
         failures: BTreeMap::new(),
         seconds: 0.0,
-        failure: None,
+        errors: Vec::new(),
     };
     let ended = stages(engine, options, &mut report).await;
     let now = engine.clock().now();
@@ -141,12 +141,12 @@ pub async fn sync(engine: &Engine, options: &SyncOptions) -> Result<SyncReport> 
     report.status = match &ended {
         Err(Error::Interrupted) => RunStatus::Interrupted,
         Err(_) => RunStatus::Failed,
-        Ok(()) if report.failure.is_some() => RunStatus::Failed,
+        Ok(()) if !report.errors.is_empty() => RunStatus::Failed,
         Ok(()) if report.refused() => RunStatus::Rejected,
         Ok(()) => RunStatus::Done,
     };
     let counts = serde_json::to_value(&report).map_err(|error| Error::Internal(error.to_string()))?;
-    let reason = ended.as_ref().err().or(report.failure.as_ref()).map(ToString::to_string);
+    let reason = ended.as_ref().err().or(report.errors.first()).map(Error::in_one_line);
     let noted = engine.store.finish_run(&run_id, report.status, &counts, reason.as_deref(), now.as_microsecond()).await;
     ended?;
     noted?;
@@ -171,8 +171,12 @@ fn preflight(engine: &Engine, options: &SyncOptions) -> Result<()> {
     let project = &engine.project;
     for name in &options.only {
         if project.source(name).is_none() && project.sink(name).is_none() {
-            let names: Vec<&str> =
-                project.sources.iter().map(|source| source.name.as_str()).chain(project.sinks.iter().map(|sink| sink.name.as_str())).collect();
+            let names: Vec<&str> = project
+                .sources
+                .iter()
+                .map(|source| source.name.as_str())
+                .chain(project.sinks.iter().map(|sink| sink.name.as_str()))
+                .collect();
             let hint = match nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are: {}", names.join(", ")),

@@ -37,10 +37,7 @@ pub trait Connector: Send + Sync + 'static {
     /// `Config` when the settings are wrong, `Unsupported` when it cannot be a source.
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
         let (_, _) = (config, cx);
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("connector `{}` cannot be a source", self.spec().name),
-        ))
+        Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a source", self.spec().name)))
     }
 
     /// Makes a sink from its settings.
@@ -49,10 +46,7 @@ pub trait Connector: Send + Sync + 'static {
     /// `Config` when the settings are wrong, `Unsupported` when it cannot be a sink.
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
         let (_, _) = (config, cx);
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("connector `{}` cannot be a sink", self.spec().name),
-        ))
+        Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a sink", self.spec().name)))
     }
 }
 
@@ -109,10 +103,7 @@ impl BuildContext {
         let missing = |what: String, hint: String| Error::new(ErrorKind::Config, what).hint(hint);
         let value = match reference {
             SecretRef::Env(name) => (self.env)(name).map(String::into_bytes).ok_or_else(|| {
-                missing(
-                    format!("environment variable {name} is not set"),
-                    format!("export {name}=… before the run"),
-                )
+                missing(format!("environment variable {name} is not set"), format!("export {name}=… before the run"))
             })?,
             SecretRef::File(path) => {
                 let path = self.path(path);
@@ -130,10 +121,7 @@ impl BuildContext {
             }
         };
         if value.is_empty() {
-            return Err(missing(
-                format!("{reference} is empty"),
-                "an empty secret protects nothing: set a value".to_owned(),
-            ));
+            return Err(missing(format!("{reference} is empty"), "an empty secret protects nothing: set a value".to_owned()));
         }
         Ok(Secret::new(value))
     }

@@ -76,14 +76,7 @@ impl Error {
             | ErrorKind::Unsupported
             | ErrorKind::Internal => Retry::Never,
         };
-        Self(Box::new(Inner {
-            kind,
-            retry,
-            message: message.into(),
-            context: Vec::new(),
-            hint: None,
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, retry, message: message.into(), context: Vec::new(), hint: None, source: None }))
     }
 
     /// Says whether trying again helps.

@@ -55,17 +55,12 @@ impl TextRows {
     /// `Internal` when a record had another number of fields than there are names.
     pub fn finish(mut self, request: impl Into<String>) -> Result<Page> {
         let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Internal, "a record has another number of fields than declared")
-                .source(error)
+            Error::new(ErrorKind::Internal, "a record has another number of fields than declared").source(error)
         };
-        let fields: Vec<Field> =
-            self.names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-        let columns: Vec<ArrayRef> =
-            self.columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-            .map_err(|error| wrong(error.into()))?;
-        let mut page = Page::new(batch, Places::Request(request.into()))
-            .map_err(|error| wrong(error.into()))?;
+        let fields: Vec<Field> = self.names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+        let columns: Vec<ArrayRef> = self.columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| wrong(error.into()))?;
+        let mut page = Page::new(batch, Places::Request(request.into())).map_err(|error| wrong(error.into()))?;
         let (keys, raw) = (self.keys.finish(), self.raw.finish());
         debug_assert_eq!(keys.len(), raw.len());
         page.keys = Some(keys);
@@ -81,9 +76,7 @@ pub fn json_text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Some(value.to_string())
-        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
     }
 }
 

@@ -24,14 +24,9 @@ impl<'de> Deserialize<'de> for SecretRef {
                 f.write_str("a reference to a secret: `{ env: NAME }` or `{ file: PATH }`")
             }
             fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<SecretRef, E> {
-                Err(E::custom(
-                    "a secret never stands in the file itself: write `{ env: NAME }` or `{ file: PATH }`",
-                ))
+                Err(E::custom("a secret never stands in the file itself: write `{ env: NAME }` or `{ file: PATH }`"))
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<SecretRef, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<SecretRef, A::Error> {
                 let Some(key) = map.next_key::<String>()? else {
                     return Err(serde::de::Error::custom("expected `env` or `file`"));
                 };
@@ -42,9 +37,7 @@ impl<'de> Deserialize<'de> for SecretRef {
                 };
                 match map.next_key::<String>()? {
                     None => Ok(found),
-                    Some(_) => {
-                        Err(serde::de::Error::custom("give either `env` or `file`, not both"))
-                    }
+                    Some(_) => Err(serde::de::Error::custom("give either `env` or `file`, not both")),
                 }
             }
         }

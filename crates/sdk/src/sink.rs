@@ -135,12 +135,9 @@ impl WriteReport {
         if rows == outcomes.len() {
             return Ok(Self(outcomes));
         }
-        Err(Error::new(
-            ErrorKind::Internal,
-            "a sink reported another number of outcomes than it was given rows",
-        )
-        .context("rows", rows.to_string())
-        .context("outcomes", outcomes.len().to_string()))
+        Err(Error::new(ErrorKind::Internal, "a sink reported another number of outcomes than it was given rows")
+            .context("rows", rows.to_string())
+            .context("outcomes", outcomes.len().to_string()))
     }
 
     /// The outcomes, in row order.

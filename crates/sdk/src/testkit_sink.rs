@@ -33,8 +33,7 @@ pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows:
     let early = created(write(&*fresh(), second).await);
     assert_eq!(early.len(), 1, "the row is created");
 
-    let mixed: Vec<DeliveryRow> =
-        rows.iter().enumerate().map(|(index, row)| doubtful(row, index == 1)).collect();
+    let mixed: Vec<DeliveryRow> = rows.iter().enumerate().map(|(index, row)| doubtful(row, index == 1)).collect();
     let outcomes = write(&*fresh(), &mixed).await;
     let ids: Vec<String> = outcomes.iter().map(remote_id).collect();
     for (index, outcome) in outcomes.iter().enumerate() {
@@ -43,10 +42,7 @@ pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows:
             (1, _) => false,
             (_, outcome) => matches!(outcome, RowOutcome::Created { .. }),
         };
-        assert!(
-            expected,
-            "K1, K3: outcome {index} is {outcome:?}, but only the row with index 1 was there"
-        );
+        assert!(expected, "K1, K3: outcome {index} is {outcome:?}, but only the row with index 1 was there");
     }
     let mut distinct = ids.clone();
     distinct.sort_unstable();
@@ -62,10 +58,7 @@ pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows:
     let updates: Vec<DeliveryRow> = rows
         .iter()
         .zip(&ids)
-        .map(|(row, id)| DeliveryRow {
-            operation: Operation::Update { remote_id: id.clone() },
-            ..row.clone()
-        })
+        .map(|(row, id)| DeliveryRow { operation: Operation::Update { remote_id: id.clone() }, ..row.clone() })
         .collect();
     for (outcome, id) in write(&*fresh(), &updates).await.iter().zip(&ids) {
         assert_unchanged(outcome, id, "an update to what is there");
@@ -78,14 +71,11 @@ pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows:
 
 /// K4, and that a lookup answers in order and finds exactly one record per row.
 async fn check_lookup(sink: &dyn Sink, rows: &[DeliveryRow], ids: &[String]) {
-    let key =
-        |value: &str| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: value.to_owned() }];
-    let mut wanted: Vec<Vec<MatchKey>> =
-        rows.iter().rev().map(|row| key(&row.prospect_id)).collect();
+    let key = |value: &str| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: value.to_owned() }];
+    let mut wanted: Vec<Vec<MatchKey>> = rows.iter().rev().map(|row| key(&row.prospect_id)).collect();
     wanted.push(key("nobody-has-this-id"));
     wanted.push(Vec::new());
-    let found =
-        sink.lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+    let found = sink.lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
     assert_eq!(found.len(), wanted.len(), "a lookup answers every row");
     for (answer, id) in found.iter().zip(ids.iter().rev()) {
         match answer {
@@ -94,27 +84,16 @@ async fn check_lookup(sink: &dyn Sink, rows: &[DeliveryRow], ids: &[String]) {
                 assert_eq!(record.matched_on, EXTERNAL_ID);
             }
             Lookup::Absent | Lookup::Ambiguous(_) => {
-                panic!(
-                    "K3, K4: our id must stand in exactly one record, but the lookup says {answer:?}"
-                )
+                panic!("K3, K4: our id must stand in exactly one record, but the lookup says {answer:?}")
             }
         }
     }
     for absent in found.iter().skip(ids.len()) {
-        assert_eq!(
-            absent,
-            &Lookup::Absent,
-            "nothing is found by an unknown id, nor by no key at all"
-        );
+        assert_eq!(absent, &Lookup::Absent, "nothing is found by an unknown id, nor by no key at all");
     }
     for id in ids {
-        let record =
-            sink.fetch(id).await.unwrap_or_else(|error| panic!("the fetch failed: {error}"));
-        assert_eq!(
-            record.map(|record| record.remote_id).as_ref(),
-            Some(id),
-            "K4: what was written can be fetched"
-        );
+        let record = sink.fetch(id).await.unwrap_or_else(|error| panic!("the fetch failed: {error}"));
+        assert_eq!(record.map(|record| record.remote_id).as_ref(), Some(id), "K4: what was written can be fetched");
     }
 }
 
@@ -132,19 +111,18 @@ fn doubtful(row: &DeliveryRow, doubtful: bool) -> DeliveryRow {
 fn created(outcomes: Vec<RowOutcome>) -> Vec<String> {
     let id = |outcome| match outcome {
         RowOutcome::Created { remote_id } => Some(remote_id),
-        RowOutcome::Updated { .. }
-        | RowOutcome::Unchanged { .. }
-        | RowOutcome::Rejected { .. }
-        | RowOutcome::Retry { .. } => None,
+        RowOutcome::Updated { .. } | RowOutcome::Unchanged { .. } | RowOutcome::Rejected { .. } | RowOutcome::Retry { .. } => {
+            None
+        }
     };
     outcomes.into_iter().filter_map(id).collect()
 }
 
 fn remote_id(outcome: &RowOutcome) -> String {
     match outcome {
-        RowOutcome::Created { remote_id }
-        | RowOutcome::Updated { remote_id }
-        | RowOutcome::Unchanged { remote_id } => remote_id.clone(),
+        RowOutcome::Created { remote_id } | RowOutcome::Updated { remote_id } | RowOutcome::Unchanged { remote_id } => {
+            remote_id.clone()
+        }
         RowOutcome::Rejected { .. } | RowOutcome::Retry { .. } => {
             panic!("K1: the remote takes all of the kit's rows, but one is {outcome:?}")
         }
@@ -152,9 +130,5 @@ fn remote_id(outcome: &RowOutcome) -> String {
 }
 
 fn assert_unchanged(outcome: &RowOutcome, id: &str, what: &str) {
-    assert_eq!(
-        outcome,
-        &RowOutcome::Unchanged { remote_id: id.to_owned() },
-        "{what} changes nothing"
-    );
+    assert_eq!(outcome, &RowOutcome::Unchanged { remote_id: id.to_owned() }, "{what} changes nothing");
 }

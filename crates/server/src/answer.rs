@@ -83,12 +83,7 @@ impl Outcome {
             Self::TooLarge { .. } => 413,
             Self::ContentType => 415,
             Self::RateLimited { .. } => 429,
-            Self::Away
-            | Self::Crowded
-            | Self::LogBusy
-            | Self::DiskFull
-            | Self::LogFailed
-            | Self::LogSlow => 503,
+            Self::Away | Self::Crowded | Self::LogBusy | Self::DiskFull | Self::LogFailed | Self::LogSlow => 503,
         }
     }
 
@@ -116,12 +111,7 @@ impl Outcome {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { wait } => Some(*wait),
-            Self::Away
-            | Self::Crowded
-            | Self::LogBusy
-            | Self::DiskFull
-            | Self::LogFailed
-            | Self::LogSlow => Some(RETRY_AFTER),
+            Self::Away | Self::Crowded | Self::LogBusy | Self::DiskFull | Self::LogFailed | Self::LogSlow => Some(RETRY_AFTER),
             Self::Accepted { .. }
             | Self::Duplicate { .. }
             | Self::UnknownSource
@@ -142,26 +132,18 @@ impl Outcome {
                 response.headers_mut().insert(header::RETRY_AFTER, whole_secs(wait).into());
             }
             if matches!(self, Self::Refused(_)) {
-                response.headers_mut().insert(
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Webhook-Signature"),
-                );
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Webhook-Signature"));
             }
             return response;
         };
         match (browser, redirect.and_then(|address| HeaderValue::from_str(address).ok())) {
             (true, Some(address)) => {
-                let mut response =
-                    respond(303, "text/plain; charset=utf-8", "thank you\n".to_owned());
+                let mut response = respond(303, "text/plain; charset=utf-8", "thank you\n".to_owned());
                 response.headers_mut().insert(header::LOCATION, address);
                 response
             }
             (true, None) => respond(200, "text/html; charset=utf-8", THANKS.to_owned()),
-            (false, _) => json_body(
-                self.status(),
-                "application/json",
-                &json!({ "status": self.code(), "id": seq.to_string() }),
-            ),
+            (false, _) => json_body(self.status(), "application/json", &json!({ "status": self.code(), "id": seq.to_string() })),
         }
     }
 }
@@ -172,10 +154,7 @@ const THANKS: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
 
 /// An error as RFC 9457 has it, with our stable code.
 pub(crate) fn problem(status: u16, code: &str, detail: &str) -> Response {
-    let title = StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or_default();
+    let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     let body = json!({ "type": "about:blank", "title": title, "status": status, "code": code, "detail": detail });
     json_body(status, "application/problem+json", &body)
 }
@@ -183,8 +162,7 @@ pub(crate) fn problem(status: u16, code: &str, detail: &str) -> Response {
 /// An answer that no cache keeps and no browser reads as anything else.
 pub(crate) fn respond(status: u16, content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

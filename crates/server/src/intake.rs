@@ -8,9 +8,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use futures::StreamExt;
 use governor::clock::{Clock as _, DefaultClock};
-use headwater_runtime::intake::{
-    Appended, Endpoint, Incoming, IntakeRecord, LogError, is_browser_form,
-};
+use headwater_runtime::intake::{Appended, Endpoint, Incoming, IntakeRecord, LogError, is_browser_form};
 use tracing::{debug, error, warn};
 
 use crate::answer::Outcome;
@@ -24,11 +22,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// one, so an honest "not now" is better than a late yes.
 const APPEND_TIMEOUT: Duration = Duration::from_millis(900);
 
-pub(crate) async fn without_token(
-    state: State<AppState>,
-    Path(source): Path<String>,
-    request: Request,
-) -> Response {
+pub(crate) async fn without_token(state: State<AppState>, Path(source): Path<String>, request: Request) -> Response {
     post(&state.0.0, &source, None, request).await
 }
 
@@ -44,8 +38,7 @@ async fn post(state: &Inner, source: &str, token: Option<&str>, request: Request
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     let content_type = text(headers, header::CONTENT_TYPE);
-    let browser =
-        is_browser_form(content_type) && text(headers, header::ACCEPT).contains("text/html");
+    let browser = is_browser_form(content_type) && text(headers, header::ACCEPT).contains("text/html");
     let (name, outcome, redirect) = match state.doors.get_key_value(source) {
         // The name in the path is anybody's text, and would make a metric of every guess.
         None => (UNKNOWN, Outcome::UnknownSource, None),
@@ -53,12 +46,8 @@ async fn post(state: &Inner, source: &str, token: Option<&str>, request: Request
         Some((name, Door::Open { endpoint, limiter })) => {
             let wait = limiter.as_ref().and_then(|limiter| limiter.check().err());
             let outcome = match wait {
-                Some(until) => Outcome::RateLimited {
-                    wait: until.wait_time_from(DefaultClock::default().now()),
-                },
-                None => take(state, name, endpoint, token, headers, body)
-                    .await
-                    .unwrap_or_else(|refused| refused),
+                Some(until) => Outcome::RateLimited { wait: until.wait_time_from(DefaultClock::default().now()) },
+                None => take(state, name, endpoint, token, headers, body).await.unwrap_or_else(|refused| refused),
             };
             (name.as_str(), outcome, endpoint.redirect())
         }
@@ -79,9 +68,7 @@ async fn take(
 ) -> Result<Outcome, Outcome> {
     let content_type = text(headers, header::CONTENT_TYPE);
     let coding = text(headers, header::CONTENT_ENCODING);
-    if !is_supported(content_type)
-        || !(coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
-    {
+    if !is_supported(content_type) || !(coding.is_empty() || coding.eq_ignore_ascii_case("identity")) {
         return Err(Outcome::ContentType);
     }
     let _permit = state.posts.try_acquire().map_err(|_| Outcome::Crowded)?;
@@ -90,21 +77,12 @@ async fn take(
     if announced.is_ok_and(|length| length > limit) {
         return Err(Outcome::TooLarge { limit });
     }
-    let body = tokio::time::timeout(BODY_TIMEOUT, whole(body, limit))
-        .await
-        .map_err(|_| Outcome::SlowBody)??;
+    let body = tokio::time::timeout(BODY_TIMEOUT, whole(body, limit)).await.map_err(|_| Outcome::SlowBody)??;
     if body.is_empty() {
         return Err(Outcome::Empty);
     }
-    let lines: Vec<(&str, &[u8])> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let incoming = Incoming {
-        headers: &lines,
-        content_type,
-        body: &body,
-        token,
-        now_us: state.clock.now_us(),
-    };
+    let lines: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let incoming = Incoming { headers: &lines, content_type, body: &body, token, now_us: state.clock.now_us() };
     let record = endpoint.admit(source, &incoming).map_err(Outcome::Refused)?;
     append(state, source, record).await
 }
@@ -123,10 +101,7 @@ async fn append(state: &Inner, source: &str, record: IntakeRecord) -> Result<Out
             Err(Outcome::LogFailed)
         }
         Err(_) => {
-            warn!(
-                source,
-                "the disk was too slow for a delivery; its repetition will be recognised"
-            );
+            warn!(source, "the disk was too slow for a delivery; its repetition will be recognised");
             Err(Outcome::LogSlow)
         }
     }
@@ -148,8 +123,7 @@ async fn whole(body: Body, limit: usize) -> Result<Vec<u8>, Outcome> {
 
 fn is_supported(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
     json || is_browser_form(content_type)
 }
 

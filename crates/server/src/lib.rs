@@ -54,11 +54,7 @@ pub fn router(state: AppState) -> Router {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    state: AppState,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, state: AppState, shutdown: CancellationToken) -> io::Result<()> {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listening");
     }

@@ -50,27 +50,11 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
         }
     }
     if let Some(run) = state.0.last_run.borrow().as_ref() {
-        page.family(
-            "headwater_last_run_success",
-            "gauge",
-            "whether the last run did all it had to",
-        );
+        page.family("headwater_last_run_success", "gauge", "whether the last run did all it had to");
         page.sample("headwater_last_run_success", &[], u8::from(run.succeeded));
-        page.family(
-            "headwater_last_run_finished_seconds",
-            "gauge",
-            "when the last run ended, in seconds since 1970",
-        );
-        page.sample(
-            "headwater_last_run_finished_seconds",
-            &[],
-            run.finished_at_us.div_euclid(1_000_000),
-        );
-        page.family(
-            "headwater_last_run_rows",
-            "gauge",
-            "rows of the last run by source and bucket",
-        );
+        page.family("headwater_last_run_finished_seconds", "gauge", "when the last run ended, in seconds since 1970");
+        page.sample("headwater_last_run_finished_seconds", &[], run.finished_at_us.div_euclid(1_000_000));
+        page.family("headwater_last_run_rows", "gauge", "rows of the last run by source and bucket");
         for ((source, bucket), rows) in &run.rows {
             page.sample("headwater_last_run_rows", &[("source", source), ("bucket", bucket)], rows);
         }
@@ -86,8 +70,7 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<String> =
-            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+        let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
         if labels.is_empty() {
             self.line(format_args!("{name} {value}\n"));
         } else {

@@ -71,8 +71,7 @@ impl AppState {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let Setup { endpoints, retired, log, clock, last_run } = setup;
-        let mut doors: BTreeMap<String, Door> =
-            retired.into_iter().map(|name| (name, Door::Shut)).collect();
+        let mut doors: BTreeMap<String, Door> = retired.into_iter().map(|name| (name, Door::Shut)).collect();
         doors.extend(endpoints.into_iter().map(|(name, endpoint)| (name, Door::of(endpoint))));
         let (posts, counters) = (Semaphore::new(MAX_POSTS), Counters::default());
         Self(Arc::new(Inner { doors, log, clock, last_run, posts, counters }))

@@ -3,11 +3,7 @@
 //! `cargo run -p headwater-store --example fill -- FOLDER ROWS` gives the large tables that many rows. `tests/duckdb_attach.py`
 //! reads the result with DuckDB.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "an example answers on the terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example answers on the terminal")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,12 +11,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
-use headwater_model::tables::{
-    self, Column, ColumnType, LEAD, PROSPECT, SOURCE_RECORD, TOUCH, Table,
-};
+use headwater_model::tables::{self, Column, ColumnType, LEAD, PROSPECT, SOURCE_RECORD, TOUCH, Table};
 use headwater_store::{StagedFiles, Store, StoreConfig};
 
 const NOW: i64 = 1_790_000_000_000_000;
@@ -32,10 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("name a folder")?;
     let rows: usize = arguments.next().ok_or("say how many rows")?.parse()?;
-    let config = StoreConfig {
-        ledger: format!("sqlite://{folder}/ledger.db"),
-        lake: format!("{folder}/lake").into(),
-    };
+    let config = StoreConfig { ledger: format!("sqlite://{folder}/ledger.db"), lake: format!("{folder}/lake").into() };
     let store = Store::create_or_open(&config, tables::ALL, NOW).await?;
 
     let mut counts = BTreeMap::new();
@@ -46,12 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         let staged = stage(&store, table, large.then_some("web"), 0, count)?;
         if large {
-            eprintln!(
-                "{} rows of {} staged in {:.2?}",
-                staged.rows(),
-                table.name,
-                started.elapsed()
-            );
+            eprintln!("{} rows of {} staged in {:.2?}", staged.rows(), table.name, started.elapsed());
         }
         counts.insert(table.name, staged.rows());
         first.append(staged);
@@ -90,50 +76,31 @@ fn stage(
     let mut writer = store.writer(table, partition)?;
     for start in (from..from + count).step_by(BATCH_ROWS) {
         let rows = start..(start + BATCH_ROWS).min(from + count);
-        let columns = table
-            .columns
-            .iter()
-            .map(|column| values(column, rows.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let columns = table.columns.iter().map(|column| values(column, rows.clone())).collect::<Result<Vec<_>, _>>()?;
         writer.write(&RecordBatch::try_new(table.schema(), columns)?)?;
     }
     Ok(writer.finish()?)
 }
 
 fn values(column: &Column, rows: std::ops::Range<usize>) -> Result<ArrayRef, Box<dyn Error>> {
-    let cells = || {
-        rows.clone().map(|row| {
-            (column.required || !row.is_multiple_of(3))
-                .then_some(i64::try_from(row).unwrap_or_default())
-        })
-    };
+    let cells =
+        || rows.clone().map(|row| (column.required || !row.is_multiple_of(3)).then_some(i64::try_from(row).unwrap_or_default()));
     Ok(match column.kind {
-        ColumnType::Text => Arc::new(
-            cells().map(|cell| cell.map(|row| text(column.name, row))).collect::<StringArray>(),
-        ),
+        ColumnType::Text => Arc::new(cells().map(|cell| cell.map(|row| text(column.name, row))).collect::<StringArray>()),
         ColumnType::Int => Arc::new(cells().map(|cell| cell.map(scatter)).collect::<Int64Array>()),
         ColumnType::Float => Arc::new(
-            cells()
-                .map(|cell| cell.map(|row| f64::from(i32::try_from(row).unwrap_or_default()) / 4.0))
-                .collect::<Float64Array>(),
+            cells().map(|cell| cell.map(|row| f64::from(i32::try_from(row).unwrap_or_default()) / 4.0)).collect::<Float64Array>(),
         ),
-        ColumnType::Bool => {
-            Arc::new(cells().map(|cell| cell.map(|row| row % 2 == 0)).collect::<BooleanArray>())
-        }
+        ColumnType::Bool => Arc::new(cells().map(|cell| cell.map(|row| row % 2 == 0)).collect::<BooleanArray>()),
         ColumnType::Instant => {
-            let instants: TimestampMicrosecondArray =
-                cells().map(|cell| cell.map(|row| NOW + row * 1000)).collect();
+            let instants: TimestampMicrosecondArray = cells().map(|cell| cell.map(|row| NOW + row * 1000)).collect();
             Arc::new(instants.with_timezone("UTC"))
         }
-        ColumnType::Day => Arc::new(
-            cells()
-                .map(|cell| cell.map(|row| i32::try_from(row % 20_000).unwrap_or_default()))
-                .collect::<Date32Array>(),
-        ),
+        ColumnType::Day => {
+            Arc::new(cells().map(|cell| cell.map(|row| i32::try_from(row % 20_000).unwrap_or_default())).collect::<Date32Array>())
+        }
         ColumnType::Money => {
-            let amounts: Decimal128Array = cells()
-                .map(|cell| cell.map(|row| i128::from(row) * 1_250_000 - 5_000_000))
-                .collect();
+            let amounts: Decimal128Array = cells().map(|cell| cell.map(|row| i128::from(row) * 1_250_000 - 5_000_000)).collect();
             Arc::new(amounts.with_precision_and_scale(18, 6)?)
         }
     })

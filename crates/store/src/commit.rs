@@ -11,10 +11,7 @@ use crate::lake::change::{self, Change};
 use crate::lake::snapshot::{DataFile, Snapshot};
 use crate::lake::writer::StagedFiles;
 use crate::ledger::{audit, cursor, intake, link, outbox, quarantine, run, suppression};
-use crate::{
-    AuditEntry, LinkUpdate, OutboxEntry, QuarantineMark, Result, RunStatus, Settlement, Store,
-    Suppression,
-};
+use crate::{AuditEntry, LinkUpdate, OutboxEntry, QuarantineMark, Result, RunStatus, Settlement, Store, Suppression};
 
 /// The number of a snapshot in the catalog; later ones are larger.
 pub type SnapshotId = i64;
@@ -86,14 +83,7 @@ struct Advance {
 
 impl Commit {
     pub(crate) fn new(store: Store, run_id: &str, now: i64) -> Self {
-        Self {
-            store,
-            run_id: run_id.to_owned(),
-            now,
-            changes: Vec::new(),
-            advances: Vec::new(),
-            ops: Vec::new(),
-        }
+        Self { store, run_id: run_id.to_owned(), now, changes: Vec::new(), advances: Vec::new(), ops: Vec::new() }
     }
 
     /// Adds files to their table. Appends of several runs do not conflict.
@@ -105,29 +95,15 @@ impl Commit {
     /// Replaces every row of a table by the rows of new files (none: the table becomes empty). It is a conflict if the table
     /// was changed after `base`, the snapshot that the new rows were computed from. The old files stay for time travel until
     /// they are swept.
-    pub fn replace(
-        &mut self,
-        base: &Snapshot,
-        table: &'static Table,
-        files: Vec<StagedFiles>,
-    ) -> &mut Self {
+    pub fn replace(&mut self, base: &Snapshot, table: &'static Table, files: Vec<StagedFiles>) -> &mut Self {
         self.changes.push(Change::Replace { table, seen: base.version(table), files });
         self
     }
 
     /// Replaces some files of a table by new ones, for compaction and erasure. It is a conflict if one of the old files is no
     /// longer live; appends in the meantime are none.
-    pub fn rewrite(
-        &mut self,
-        table: &'static Table,
-        old: &[DataFile],
-        files: Vec<StagedFiles>,
-    ) -> &mut Self {
-        self.changes.push(Change::Rewrite {
-            table,
-            old: old.iter().map(|file| file.id).collect(),
-            files,
-        });
+    pub fn rewrite(&mut self, table: &'static Table, old: &[DataFile], files: Vec<StagedFiles>) -> &mut Self {
+        self.changes.push(Change::Rewrite { table, old: old.iter().map(|file| file.id).collect(), files });
         self
     }
 
@@ -184,33 +160,20 @@ impl Commit {
     }
 }
 
-async fn apply_op(
-    connection: &mut SqliteConnection,
-    op: LedgerOp,
-    run_id: &str,
-    now: i64,
-) -> Result<()> {
+async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str, now: i64) -> Result<()> {
     match op {
         LedgerOp::Enqueue(entry) => outbox::enqueue(connection, &entry, run_id, now).await,
         LedgerOp::Settle(settlement) => outbox::settle(connection, &settlement, now).await,
         LedgerOp::Link(update) => link::upsert(connection, &update, now).await,
-        LedgerOp::Unlink { sink, prospect_id } => {
-            link::remove(connection, &sink, &prospect_id).await
-        }
-        LedgerOp::Suppress(suppression) => {
-            suppression::add(connection, &suppression).await.map(|_| ())
-        }
+        LedgerOp::Unlink { sink, prospect_id } => link::remove(connection, &sink, &prospect_id).await,
+        LedgerOp::Suppress(suppression) => suppression::add(connection, &suppression).await.map(|_| ()),
         LedgerOp::Quarantine(mark) => quarantine::mark(connection, &mark, run_id, now).await,
         LedgerOp::Audit(entry) => audit::append(connection, &entry, now).await,
-        LedgerOp::IntakeTaken { source, upto } => {
-            intake::clear_taken(connection, &source, upto).await
-        }
+        LedgerOp::IntakeTaken { source, upto } => intake::clear_taken(connection, &source, upto).await,
         LedgerOp::ErasePayloads { prospect_id } => {
             outbox::erase(connection, &prospect_id, now).await?;
             link::erase(connection, &prospect_id).await
         }
-        LedgerOp::FinishRun { status, counts } => {
-            run::finish(connection, run_id, status, &counts, (None, now)).await
-        }
+        LedgerOp::FinishRun { status, counts } => run::finish(connection, run_id, status, &counts, (None, now)).await,
     }
 }

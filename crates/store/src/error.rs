@@ -20,9 +20,7 @@ pub enum StoreError {
         what: String,
     },
     /// Another process holds the run lock.
-    #[error(
-        "another run (process {pid}, since {since}) works on this ledger; wait until it ends, or stop it"
-    )]
+    #[error("another run (process {pid}, since {since}) works on this ledger; wait until it ends, or stop it")]
     Locked {
         /// The process that holds it, as it wrote it down.
         pid: String,
@@ -30,9 +28,7 @@ pub enum StoreError {
         since: String,
     },
     /// Somebody else changed what this commit builds on; nothing was changed by it.
-    #[error(
-        "{what} was changed by another run in the meantime; nothing of this batch was committed, run it again"
-    )]
+    #[error("{what} was changed by another run in the meantime; nothing of this batch was committed, run it again")]
     Conflict {
         /// What was changed.
         what: String,
@@ -120,9 +116,7 @@ impl StoreError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { folder: folder_of(&path) }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { folder: folder_of(&path) },
             _ => Self::Io { path, source: Arc::new(source) },
         }
     }
@@ -155,11 +149,7 @@ impl StoreError {
 }
 
 /// Names what was being done, wherever a piece of work fails.
-pub(crate) async fn placed<T>(
-    doing: &'static str,
-    ledger: &Path,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
+pub(crate) async fn placed<T>(doing: &'static str, ledger: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
     work.await.map_err(|error| error.placed(doing, ledger))
 }
 
@@ -176,10 +166,7 @@ fn folder_of(path: &Path) -> PathBuf {
 fn is_full(error: &ParquetError) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
-        {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
             return true;
         }
         cause = error.source();
@@ -200,9 +187,7 @@ mod tests {
 
     #[test]
     fn full_disk_under_a_parquet_file_is_recognised() {
-        let batch =
-            RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1])) as ArrayRef)])
-                .unwrap();
+        let batch = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
         let full = File::options().write(true).open("/dev/full").unwrap();
         let write = || -> std::result::Result<(), ParquetError> {
             let mut writer = ArrowWriter::try_new(full, batch.schema(), None)?;
@@ -210,34 +195,17 @@ mod tests {
             writer.finish()?;
             Ok(())
         };
-        let error =
-            StoreError::parquet(Path::new("/lake/main/lead/x.parquet"))(write().unwrap_err());
-        assert!(
-            matches!(&error, StoreError::DiskFull { folder } if folder == Path::new("/lake/main/lead")),
-            "{error:?}"
-        );
-        assert!(
-            error
-                .to_string()
-                .contains("/lake/main/lead; nothing of the current batch was committed")
-        );
+        let error = StoreError::parquet(Path::new("/lake/main/lead/x.parquet"))(write().unwrap_err());
+        assert!(matches!(&error, StoreError::DiskFull { folder } if folder == Path::new("/lake/main/lead")), "{error:?}");
+        assert!(error.to_string().contains("/lake/main/lead; nothing of the current batch was committed"));
     }
 
     #[tokio::test]
     async fn full_disk_under_the_ledger_is_recognised() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        sqlx::raw_sql("CREATE TABLE t(b BLOB); PRAGMA max_page_count = 3")
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        let error = sqlx::query("INSERT INTO t VALUES (zeroblob(100000))")
-            .execute(&mut connection)
-            .await
-            .unwrap_err();
+        sqlx::raw_sql("CREATE TABLE t(b BLOB); PRAGMA max_page_count = 3").execute(&mut connection).await.unwrap();
+        let error = sqlx::query("INSERT INTO t VALUES (zeroblob(100000))").execute(&mut connection).await.unwrap_err();
         let error = StoreError::from(error).placed("writing", Path::new("/data/ledger.db"));
-        assert!(
-            matches!(&error, StoreError::DiskFull { folder } if folder == Path::new("/data")),
-            "{error:?}"
-        );
+        assert!(matches!(&error, StoreError::DiskFull { folder } if folder == Path::new("/data")), "{error:?}");
     }
 }

@@ -17,13 +17,7 @@ pub struct RunLock {
 impl RunLock {
     pub(crate) fn take(path: &Path, now: i64) -> Result<Self> {
         let io = || StoreError::io(path);
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(io())?;
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(io())?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(holder(&mut file)),

@@ -4,9 +4,8 @@ use crate::{Result, StoreError};
 
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| StoreError::Unsupported {
-        what: "this system: it gives no random bytes".to_owned(),
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|_| StoreError::Unsupported { what: "this system: it gives no random bytes".to_owned() })?;
     Ok(bytes)
 }
 

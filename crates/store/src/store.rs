@@ -83,11 +83,7 @@ impl WriteTx {
 
 impl fmt::Debug for Store {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Store")
-            .field("ledger", &self.0.ledger)
-            .field("lake", &self.0.lake)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Store").field("ledger", &self.0.ledger).field("lake", &self.0.lake).finish_non_exhaustive()
     }
 }
 
@@ -98,18 +94,9 @@ impl Store {
     ///
     /// [`StoreError::Format`] for a catalog that is not DuckLake 1.0, a ledger written by a newer version, or a table whose
     /// columns differ in more than missing ones; [`StoreError::Unsupported`] for a ledger that is not SQLite.
-    pub async fn create_or_open(
-        config: &StoreConfig,
-        tables: &'static [&'static Table],
-        now: i64,
-    ) -> Result<Self> {
+    pub async fn create_or_open(config: &StoreConfig, tables: &'static [&'static Table], now: i64) -> Result<Self> {
         let ledger = ledger_path(&config.ledger)?;
-        for folder in ledger
-            .parent()
-            .into_iter()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .chain([config.lake.as_path()])
-        {
+        for folder in ledger.parent().into_iter().filter(|folder| !folder.as_os_str().is_empty()).chain([config.lake.as_path()]) {
             std::fs::create_dir_all(folder).map_err(StoreError::io(folder))?;
         }
         placed("opening it", &ledger, Self::connect(&ledger, &config.lake, tables, now)).await
@@ -120,17 +107,11 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::create_or_open`].
-    pub async fn open(
-        config: &StoreConfig,
-        tables: &'static [&'static Table],
-        now: i64,
-    ) -> Result<Option<Self>> {
+    pub async fn open(config: &StoreConfig, tables: &'static [&'static Table], now: i64) -> Result<Option<Self>> {
         let ledger = ledger_path(&config.ledger)?;
         // A process that was killed between making the file and filling it leaves an empty one.
         match std::fs::metadata(&ledger) {
-            Ok(found) if found.len() > 0 => {
-                Self::create_or_open(config, tables, now).await.map(Some)
-            }
+            Ok(found) if found.len() > 0 => Self::create_or_open(config, tables, now).await.map(Some),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(&ledger)(error)),
@@ -217,10 +198,7 @@ impl Store {
     }
 
     pub(crate) fn entry(&self, table: &Table) -> Result<&Arc<Entry>> {
-        self.0
-            .entries
-            .get(table.name)
-            .ok_or_else(|| StoreError::not_found(format!("table `{}` in this store", table.name)))
+        self.0.entries.get(table.name).ok_or_else(|| StoreError::not_found(format!("table `{}` in this store", table.name)))
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
@@ -228,21 +206,14 @@ impl Store {
     }
 
     pub(crate) fn intake_queue(&self) -> &IntakeQueue {
-        self.0
-            .intake
-            .get_or_init(|| IntakeQueue::start(self.0.connections.clone(), self.0.ledger.clone()))
+        self.0.intake.get_or_init(|| IntakeQueue::start(self.0.connections.clone(), self.0.ledger.clone()))
     }
 
     pub(crate) async fn begin(&self) -> Result<WriteTx> {
         self.0.connections.begin().await
     }
 
-    async fn connect(
-        ledger: &Path,
-        lake: &Path,
-        tables: &'static [&'static Table],
-        now: i64,
-    ) -> Result<Self> {
+    async fn connect(ledger: &Path, lake: &Path, tables: &'static [&'static Table], now: i64) -> Result<Self> {
         let lake = std::fs::canonicalize(lake).map_err(StoreError::io(lake))?;
         let options = SqliteConnectOptions::new()
             .filename(ledger)
@@ -270,10 +241,7 @@ impl Store {
 async fn connect_when_free(ledger: &Path, options: SqliteConnectOptions) -> Result<SqlitePool> {
     let mut attempt = 1;
     loop {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_with(options.clone())
-            .await;
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options.clone()).await;
         match pool.map_err(|error| StoreError::from(error).placed("connecting", ledger)) {
             Err(StoreError::Busy { .. }) if attempt < CONNECT_ATTEMPTS => {
                 tokio::time::sleep(CONNECT_PAUSE).await;
@@ -285,25 +253,17 @@ async fn connect_when_free(ledger: &Path, options: SqliteConnectOptions) -> Resu
 }
 
 /// Makes or checks catalog and control tables. Nothing is written when nothing is missing.
-async fn prepare(
-    pool: &SqlitePool,
-    lake: &Path,
-    tables: &'static [&'static Table],
-    now: i64,
-) -> Result<Entries> {
+async fn prepare(pool: &SqlitePool, lake: &Path, tables: &'static [&'static Table], now: i64) -> Result<Entries> {
     let names: HashSet<&str> = tables.iter().map(|table| table.name).collect();
     debug_assert_eq!(names.len(), tables.len(), "two tables have one name");
     let data_path = lake.to_str().map(|lake| format!("{lake}/"));
-    let data_path = data_path.ok_or_else(|| StoreError::Unsupported {
-        what: "a lake folder whose name is not UTF-8".to_owned(),
-    })?;
+    let data_path =
+        data_path.ok_or_else(|| StoreError::Unsupported { what: "a lake folder whose name is not UTF-8".to_owned() })?;
 
     let mut tx = pool.begin().await?;
     if catalog::exists(&mut tx).await? && ledger::exists(&mut tx).await? {
         let (entries, growth) = catalog::load(&mut tx, tables, lake).await?;
-        if growth.is_empty()
-            && catalog::metadata(&mut tx, "data_path").await?.as_ref() == Some(&data_path)
-        {
+        if growth.is_empty() && catalog::metadata(&mut tx, "data_path").await?.as_ref() == Some(&data_path) {
             return Ok(entries);
         }
     }
@@ -325,20 +285,13 @@ async fn prepare(
 }
 
 /// A project folder may be moved as a whole; a wrong setting must not make the catalog point at files that are not there.
-async fn move_lake(
-    connection: &mut SqliteConnection,
-    entries: &Entries,
-    data_path: &str,
-) -> Result<()> {
+async fn move_lake(connection: &mut SqliteConnection, entries: &Entries, data_path: &str) -> Result<()> {
     let known = catalog::metadata(connection, "data_path").await?;
     if known.as_deref() == Some(data_path) {
         return Ok(());
     }
     let snapshot = snapshot::load(connection, entries, None).await?;
-    let missing = entries
-        .values()
-        .filter_map(|entry| snapshot.files(entry.table).first())
-        .find(|file| !file.path.exists());
+    let missing = entries.values().filter_map(|entry| snapshot.files(entry.table).first()).find(|file| !file.path.exists());
     if missing.is_some() {
         let known = known.unwrap_or_default();
         return Err(StoreError::format(format!(
@@ -355,13 +308,11 @@ async fn move_lake(
 fn ledger_path(url: &str) -> Result<PathBuf> {
     match url.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
-        Some(("postgres" | "postgresql", _)) => Err(StoreError::Unsupported {
-            what: "a PostgreSQL ledger in this version (use `sqlite://<path>`)".to_owned(),
-        }),
+        Some(("postgres" | "postgresql", _)) => {
+            Err(StoreError::Unsupported { what: "a PostgreSQL ledger in this version (use `sqlite://<path>`)".to_owned() })
+        }
         // Another URL may hold a password, so it is not repeated.
-        _ => Err(StoreError::Unsupported {
-            what: "a ledger that is not of the form `sqlite://<path>`".to_owned(),
-        }),
+        _ => Err(StoreError::Unsupported { what: "a ledger that is not of the form `sqlite://<path>`".to_owned() }),
     }
 }
 

@@ -19,9 +19,7 @@ impl Channels {
         if let Some(id) = self.ids.get(name) {
             return Ok(*id);
         }
-        let id = ChannelId(
-            u32::try_from(self.names.len()).map_err(|_| Error::TooMany { what: "channels" })?,
-        );
+        let id = ChannelId(u32::try_from(self.names.len()).map_err(|_| Error::TooMany { what: "channels" })?);
         self.ids.insert(name.to_owned(), id);
         self.names.push(name.to_owned());
         Ok(id)

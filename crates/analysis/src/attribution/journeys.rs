@@ -82,9 +82,7 @@ impl<'a> Journeys<'a> {
     pub fn new(touches: &[TouchRow<'a>]) -> Result<Self, Error> {
         let count = u32::try_from(touches.len()).map_err(|_| Error::TooMany { what: "touches" })?;
         let mut sorted: Vec<(u32, &TouchRow<'a>)> = (0..count).zip(touches).collect();
-        sorted.sort_by_key(|(_, touch)| {
-            (touch.person, touch.at_us, touch.seq, touch.id, touch.channel)
-        });
+        sorted.sort_by_key(|(_, touch)| (touch.person, touch.at_us, touch.seq, touch.id, touch.channel));
 
         let mut journeys = Self {
             channels: Channels::default(),
@@ -95,10 +93,7 @@ impl<'a> Journeys<'a> {
         for touches_of_one in sorted.chunk_by(|(_, a), (_, b)| a.person == b.person) {
             let start = journeys.touches.len();
             for (row, touch) in touches_of_one {
-                journeys.touches.push(TouchPoint {
-                    channel: journeys.channels.intern(touch.channel)?,
-                    at_us: touch.at_us,
-                });
+                journeys.touches.push(TouchPoint { channel: journeys.channels.intern(touch.channel)?, at_us: touch.at_us });
                 journeys.rows.push(*row);
             }
             if let Some((_, first)) = touches_of_one.first() {
@@ -110,29 +105,15 @@ impl<'a> Journeys<'a> {
 
     /// The share of every touch in every conversion.
     #[must_use]
-    pub fn credits(
-        &self,
-        model: Model,
-        lookback: Lookback,
-        conversions: &[ConversionRow<'_>],
-    ) -> Credits {
+    pub fn credits(&self, model: Model, lookback: Lookback, conversions: &[ConversionRow<'_>]) -> Credits {
         let mut credits = Credits::default();
-        self.visit(
-            model,
-            lookback,
-            conversions,
-            |Credited { conversion, rows, touches: _, shares }| {
-                if rows.is_empty() {
-                    credits.unattributed.push(conversion);
-                }
-                let earned = rows.iter().zip(shares).filter(|(_, share)| **share != 0.0);
-                credits.shares.extend(earned.map(|(row, share)| Share {
-                    conversion,
-                    touch: *row as usize,
-                    share: *share,
-                }));
-            },
-        );
+        self.visit(model, lookback, conversions, |Credited { conversion, rows, touches: _, shares }| {
+            if rows.is_empty() {
+                credits.unattributed.push(conversion);
+            }
+            let earned = rows.iter().zip(shares).filter(|(_, share)| **share != 0.0);
+            credits.shares.extend(earned.map(|(row, share)| Share { conversion, touch: *row as usize, share: *share }));
+        });
         credits
     }
 
@@ -141,40 +122,24 @@ impl<'a> Journeys<'a> {
     /// # Errors
     ///
     /// If a value is not finite or too large to be summed.
-    pub fn totals(
-        &self,
-        model: Model,
-        lookback: Lookback,
-        conversions: &[ConversionRow<'_>],
-    ) -> Result<Totals, Error> {
+    pub fn totals(&self, model: Model, lookback: Lookback, conversions: &[ConversionRow<'_>]) -> Result<Totals, Error> {
         for conversion in conversions {
             checked_value("value", conversion.value)?;
         }
         let mut tally = Tally::new(&self.channels);
-        self.visit(
-            model,
-            lookback,
-            conversions,
-            |Credited { conversion, rows: _, touches, shares }| {
-                let value = conversions.get(conversion).map_or(0.0, |row| row.value);
-                if touches.is_empty() {
-                    tally.leave(1.0, value);
-                }
-                for (TouchPoint { channel, at_us: _ }, share) in touches.iter().zip(shares) {
-                    tally.earn(*channel, *share, value * share);
-                }
-            },
-        );
+        self.visit(model, lookback, conversions, |Credited { conversion, rows: _, touches, shares }| {
+            let value = conversions.get(conversion).map_or(0.0, |row| row.value);
+            if touches.is_empty() {
+                tally.leave(1.0, value);
+            }
+            for (TouchPoint { channel, at_us: _ }, share) in touches.iter().zip(shares) {
+                tally.earn(*channel, *share, value * share);
+            }
+        });
         Ok(tally.finish(&self.channels))
     }
 
-    fn visit(
-        &self,
-        model: Model,
-        lookback: Lookback,
-        conversions: &[ConversionRow<'_>],
-        mut each: impl FnMut(Credited<'_>),
-    ) {
+    fn visit(&self, model: Model, lookback: Lookback, conversions: &[ConversionRow<'_>], mut each: impl FnMut(Credited<'_>)) {
         let direct: Option<ChannelId> = self.channels.direct();
         let mut shares = Vec::new();
         for (conversion, row) in conversions.iter().enumerate() {

@@ -132,9 +132,8 @@ impl Lookback {
 #[must_use]
 pub fn eligible(touches: &[TouchPoint], converted_at_us: i64, lookback: Lookback) -> Range<usize> {
     let end = touches.partition_point(|touch| touch.at_us <= converted_at_us);
-    let is_too_old = |touch: &TouchPoint| {
-        touch.at_us <= converted_at_us && !lookback.keeps(converted_at_us.abs_diff(touch.at_us))
-    };
+    let is_too_old =
+        |touch: &TouchPoint| touch.at_us <= converted_at_us && !lookback.keeps(converted_at_us.abs_diff(touch.at_us));
     touches.partition_point(is_too_old)..end
 }
 
@@ -150,33 +149,21 @@ pub fn eligible(touches: &[TouchPoint], converted_at_us: i64, lookback: Lookback
 /// assert_eq!(shares(Model::LinearUnique, &touches, 0, None), [0.5, 0.5, 0.0]);
 /// ```
 #[must_use]
-pub fn shares(
-    model: Model,
-    touches: &[TouchPoint],
-    converted_at_us: i64,
-    direct: Option<ChannelId>,
-) -> Vec<f64> {
+pub fn shares(model: Model, touches: &[TouchPoint], converted_at_us: i64, direct: Option<ChannelId>) -> Vec<f64> {
     let mut out = Vec::with_capacity(touches.len());
     shares_into(model, touches, converted_at_us, direct, &mut out);
     out
 }
 
 /// As [`shares`], into a vector that is cleared first: for loops over many conversions.
-pub fn shares_into(
-    model: Model,
-    touches: &[TouchPoint],
-    converted_at_us: i64,
-    direct: Option<ChannelId>,
-    out: &mut Vec<f64>,
-) {
+pub fn shares_into(model: Model, touches: &[TouchPoint], converted_at_us: i64, direct: Option<ChannelId>, out: &mut Vec<f64>) {
     out.clear();
     let Some(last) = touches.len().checked_sub(1) else { return };
     match model {
         Model::First => single(touches.len(), 0, out),
         Model::Last => single(touches.len(), last, out),
         Model::LastNonDirect => {
-            let winner =
-                touches.iter().rposition(|touch| Some(touch.channel) != direct).unwrap_or(last);
+            let winner = touches.iter().rposition(|touch| Some(touch.channel) != direct).unwrap_or(last);
             single(touches.len(), winner, out);
         }
         Model::Linear => out.resize(touches.len(), 1.0 / count(touches.len())),
@@ -185,12 +172,8 @@ pub fn shares_into(
         Model::J => ends(touches.len(), 0.2, 0.6, out),
         Model::InverseJ => ends(touches.len(), 0.6, 0.2, out),
         Model::W => milestones(touches.len(), &[0, last / 2, last], 0.30, out),
-        Model::FullPath => {
-            milestones(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out)
-        }
-        Model::TimeDecay { half_life_days } => {
-            decay(touches, converted_at_us, f64::from(half_life_days.get()), out)
-        }
+        Model::FullPath => milestones(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out),
+        Model::TimeDecay { half_life_days } => decay(touches, converted_at_us, f64::from(half_life_days.get()), out),
     }
 }
 
@@ -222,20 +205,16 @@ fn ends(touches: usize, first: f64, last: f64, out: &mut Vec<f64>) {
 fn milestones(touches: usize, at: &[usize], part: f64, out: &mut Vec<f64>) {
     let others = (0..touches).filter(|touch| !at.contains(touch)).count();
     let rest = if others == 0 { 0.0 } else { (1.0 - part * count(at.len())) / count(others) };
-    out.extend((0..touches).map(|touch| {
-        match at.iter().filter(|milestone| **milestone == touch).count() {
-            0 => rest,
-            met => part * count(met),
-        }
+    out.extend((0..touches).map(|touch| match at.iter().filter(|milestone| **milestone == touch).count() {
+        0 => rest,
+        met => part * count(met),
     }));
     normalise(out);
 }
 
 fn decay(touches: &[TouchPoint], converted_at_us: i64, half_life_days: f64, out: &mut Vec<f64>) {
     const US_PER_DAY: f64 = 86_400e6;
-    let age_days = |touch: &TouchPoint| {
-        (i128::from(converted_at_us) - i128::from(touch.at_us)) as f64 / US_PER_DAY
-    };
+    let age_days = |touch: &TouchPoint| (i128::from(converted_at_us) - i128::from(touch.at_us)) as f64 / US_PER_DAY;
     // Measured from the youngest touch, since weights of very old journeys would all round to nothing.
     let youngest = touches.iter().map(age_days).fold(f64::INFINITY, f64::min);
     out.extend(touches.iter().map(|touch| (-(age_days(touch) - youngest) / half_life_days).exp2()));

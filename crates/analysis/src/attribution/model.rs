@@ -5,7 +5,8 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 use super::Error;
 
 /// The names that a [`Model`] is parsed from, for messages and help texts.
-pub const AVAILABLE: &str = "first, last, last_non_direct, linear, linear_unique, position, j, inverse_j, w, full_path, time_decay, shapley_sum";
+pub const AVAILABLE: &str =
+    "first, last, last_non_direct, linear, linear_unique, position, j, inverse_j, w, full_path, time_decay, shapley_sum";
 
 /// Models that have a name and no code yet.
 const PLANNED: &[&str] = &["markov", "shapley", "counterfactual"];

@@ -43,13 +43,7 @@ impl PathTable {
     /// # Errors
     ///
     /// If a step has no name, or a number is not finite, too large, or a negative count. The table is then as it was.
-    pub fn push(
-        &mut self,
-        path: &str,
-        conversions: f64,
-        value: f64,
-        nulls: f64,
-    ) -> Result<(), Error> {
+    pub fn push(&mut self, path: &str, conversions: f64, value: f64, nulls: f64) -> Result<(), Error> {
         let conversions = checked_count("total_conversions", conversions)?;
         let value = checked_value("total_conversion_value", value)?;
         let nulls = checked_count("total_null", nulls)?;
@@ -82,9 +76,7 @@ impl PathTable {
     /// The journeys that converted, and those that did not.
     #[must_use]
     pub fn journeys(&self) -> (f64, f64) {
-        self.rows.iter().fold((0.0, 0.0), |(converted, lost), row| {
-            (converted + row.conversions, lost + row.nulls)
-        })
+        self.rows.iter().fold((0.0, 0.0), |(converted, lost), row| (converted + row.conversions, lost + row.nulls))
     }
 
     /// What every channel earned.
@@ -108,8 +100,7 @@ impl PathTable {
                 tally.leave(*conversions, *value);
             } else if *conversions != 0.0 || *value != 0.0 {
                 touches.clear();
-                touches
-                    .extend(steps.iter().map(|channel| TouchPoint { channel: *channel, at_us: 0 }));
+                touches.extend(steps.iter().map(|channel| TouchPoint { channel: *channel, at_us: 0 }));
                 shares_into(model, &touches, 0, direct, &mut shares);
                 for (channel, share) in steps.iter().zip(&shares) {
                     tally.earn(*channel, conversions * share, value * share);

@@ -35,8 +35,7 @@ const fn decay(days: u32) -> Model {
 }
 
 fn fixture(name: &str) -> String {
-    fs::read_to_string(format!("{}/../../fixtures/attribution/{name}", env!("CARGO_MANIFEST_DIR")))
-        .unwrap()
+    fs::read_to_string(format!("{}/../../fixtures/attribution/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 fn rows(name: &str) -> Vec<BTreeMap<String, String>> {
@@ -47,14 +46,7 @@ fn public_paths() -> PathTable {
     let mut table = PathTable::default();
     for row in rows("public.paths.csv") {
         let number = |column: &str| row[column].parse().unwrap();
-        table
-            .push(
-                &row["path"],
-                number("total_conversions"),
-                number("total_conversion_value"),
-                number("total_null"),
-            )
-            .unwrap();
+        table.push(&row["path"], number("total_conversions"), number("total_conversion_value"), number("total_null")).unwrap();
     }
     table
 }
@@ -70,11 +62,7 @@ fn check_equal(totals: &Totals, reference: &Value, name: &str) {
         for channel in &totals.channels {
             let got = [channel.conversions, channel.value][of];
             let expected = expected[&channel.channel].as_f64().unwrap();
-            assert!(
-                (got - expected).abs() < 1e-6,
-                "{name} {kind} {}: {got} for {expected}",
-                channel.channel
-            );
+            assert!((got - expected).abs() < 1e-6, "{name} {kind} {}: {got} for {expected}", channel.channel);
         }
     }
 }
@@ -146,11 +134,7 @@ fn credit_of_touches_equals_the_reference() {
         let unattributed = reference["extra"][format!("{name}_unattributed")].as_f64();
         if let Some(unattributed) = unattributed {
             assert_eq!(totals.unattributed, unattributed, "{name}");
-            assert_eq!(
-                journeys.credits(model, lookback, &conversions).unattributed.len() as f64,
-                unattributed,
-                "{name}"
-            );
+            assert_eq!(journeys.credits(model, lookback, &conversions).unattributed.len() as f64, unattributed, "{name}");
         }
     }
 }
@@ -163,10 +147,7 @@ fn journey(channels: &[u32]) -> Vec<TouchPoint> {
 fn check_shares(model: Model, channels: &[u32], expected: &[f64]) {
     let got = shares(model, &journey(channels), 0, Some(ChannelId(0)));
     assert_eq!(got.len(), expected.len());
-    assert!(
-        got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-12),
-        "{model} {got:?}"
-    );
+    assert!(got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-12), "{model} {got:?}");
 }
 
 #[test]
@@ -211,8 +192,7 @@ fn decay_of_ages_old_journey_still_adds_up() {
 
 #[test]
 fn lookback_includes_its_last_instant_and_no_touch_after_the_conversion() {
-    let touches =
-        [-DAY_US - 1, -DAY_US, 0, 1].map(|at_us| TouchPoint { channel: ChannelId(1), at_us });
+    let touches = [-DAY_US - 1, -DAY_US, 0, 1].map(|at_us| TouchPoint { channel: ChannelId(1), at_us });
     assert_eq!(eligible(&touches, 0, Lookback::days(1.0)), 1..3);
     assert_eq!(eligible(&touches, 0, Lookback::UNLIMITED), 0..3);
     assert_eq!(eligible(&touches, 0, Lookback::days(0.0)), 2..3);
@@ -223,22 +203,14 @@ fn lookback_includes_its_last_instant_and_no_touch_after_the_conversion() {
 
 #[test]
 fn conversion_of_a_stranger_is_unattributed() {
-    let journeys =
-        Journeys::new(&[TouchRow { person: "a", channel: "email", at_us: 5, seq: 0, id: "" }])
-            .unwrap();
+    let journeys = Journeys::new(&[TouchRow { person: "a", channel: "email", at_us: 5, seq: 0, id: "" }]).unwrap();
     let conversion = |person, at_us| ConversionRow { person, at_us, value: 10.0 };
     let conversions = [conversion("b", 9), conversion("a", 9), conversion("a", 4)];
     let credits = journeys.credits(Model::Linear, Lookback::UNLIMITED, &conversions);
     assert_eq!(credits.unattributed, [0, 2]);
-    assert_eq!(
-        credits.shares.iter().map(|share| (share.conversion, share.touch)).collect::<Vec<_>>(),
-        [(1, 0)]
-    );
+    assert_eq!(credits.shares.iter().map(|share| (share.conversion, share.touch)).collect::<Vec<_>>(), [(1, 0)]);
     let totals = journeys.totals(Model::Linear, Lookback::UNLIMITED, &conversions).unwrap();
-    assert_eq!(
-        (totals.unattributed, totals.unattributed_value, totals.channels[0].value),
-        (2.0, 20.0, 10.0)
-    );
+    assert_eq!((totals.unattributed, totals.unattributed_value, totals.channels[0].value), (2.0, 20.0, 10.0));
 }
 
 #[test]
@@ -252,12 +224,9 @@ fn value_that_is_no_number_is_refused() {
 #[test]
 fn touches_of_one_instant_are_ordered_by_number_then_id() {
     let touch = |channel, seq, id| TouchRow { person: "a", channel, at_us: 0, seq, id };
-    let journeys =
-        Journeys::new(&[touch("late", 2, "1"), touch("second", 1, "9"), touch("first", 1, "3")])
-            .unwrap();
+    let journeys = Journeys::new(&[touch("late", 2, "1"), touch("second", 1, "9"), touch("first", 1, "3")]).unwrap();
     let conversions = [ConversionRow { person: "a", at_us: 0, value: 1.0 }];
-    let credits =
-        |model| journeys.credits(model, Lookback::UNLIMITED, &conversions).shares[0].touch;
+    let credits = |model| journeys.credits(model, Lookback::UNLIMITED, &conversions).shares[0].touch;
     assert_eq!((credits(Model::First), credits(Model::Last)), (2, 0));
 }
 
@@ -283,13 +252,7 @@ fn names_are_read_back_and_later_models_are_refused_by_name() {
 fn arrow_without_blanks_belongs_to_the_channel() {
     let mut table = PathTable::default();
     table.push("A>B > C", 1.0, 0.0, 0.0).unwrap();
-    let names: Vec<String> = table
-        .credit(Model::Linear)
-        .unwrap()
-        .channels
-        .into_iter()
-        .map(|channel| channel.channel)
-        .collect();
+    let names: Vec<String> = table.credit(Model::Linear).unwrap().channels.into_iter().map(|channel| channel.channel).collect();
     assert_eq!(names, ["A>B", "C"]);
 }
 
@@ -299,10 +262,7 @@ fn empty_path_keeps_its_conversion() {
     table.push("", 1.0, 20.0, 0.0).unwrap();
     table.push("email", 1.0, 5.0, 0.0).unwrap();
     let totals = table.credit(Model::Linear).unwrap();
-    assert_eq!(
-        (totals.unattributed, totals.unattributed_value, totals.channels[0].conversions),
-        (1.0, 20.0, 1.0)
-    );
+    assert_eq!((totals.unattributed, totals.unattributed_value, totals.channels[0].conversions), (1.0, 20.0, 1.0));
 }
 
 #[test]
@@ -311,14 +271,8 @@ fn refused_row_leaves_the_table_as_it_was() {
     assert_eq!(table.push("email >  > webinar", 1.0, 0.0, 0.0), Err(Error::EmptyStep));
     assert_eq!(table.push("email > ", 1.0, 0.0, 0.0), Err(Error::EmptyStep));
     for bad in [f64::NAN, f64::INFINITY, -1.0, 1e16] {
-        assert!(matches!(
-            table.push("email", bad, 0.0, 0.0),
-            Err(Error::BadNumber { column: "total_conversions", expected: _ })
-        ));
-        assert!(matches!(
-            table.push("email", 0.0, 0.0, bad),
-            Err(Error::BadNumber { column: "total_null", expected: _ })
-        ));
+        assert!(matches!(table.push("email", bad, 0.0, 0.0), Err(Error::BadNumber { column: "total_conversions", expected: _ })));
+        assert!(matches!(table.push("email", 0.0, 0.0, bad), Err(Error::BadNumber { column: "total_null", expected: _ })));
     }
     assert!(table.push("email", 0.0, f64::NAN, 0.0).is_err());
     assert!(table.is_empty());
@@ -346,10 +300,7 @@ fn any_model() -> impl Strategy<Value = Model> {
 fn any_journey() -> impl Strategy<Value = Vec<TouchPoint>> {
     prop::collection::vec((0..5_u32, 0..90 * DAY_US), 1..30).prop_map(|mut touches| {
         touches.sort_by_key(|(_, at_us)| *at_us);
-        touches
-            .into_iter()
-            .map(|(channel, at_us)| TouchPoint { channel: ChannelId(channel), at_us })
-            .collect()
+        touches.into_iter().map(|(channel, at_us)| TouchPoint { channel: ChannelId(channel), at_us }).collect()
     })
 }
 

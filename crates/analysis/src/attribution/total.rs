@@ -30,23 +30,16 @@ pub(super) struct Tally {
 #[must_use]
 pub fn apportion(amount: i64, shares: &[f64]) -> Vec<i64> {
     const UNITS_PER_ONE: f64 = (1_u64 << 53) as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a share is near one, and 64 bits hold 2^10 times as much"
-    )]
-    let weights: Vec<i128> =
-        shares.iter().map(|share| i128::from((share * UNITS_PER_ONE).round() as i64)).collect();
+    #[expect(clippy::cast_possible_truncation, reason = "a share is near one, and 64 bits hold 2^10 times as much")]
+    let weights: Vec<i128> = shares.iter().map(|share| i128::from((share * UNITS_PER_ONE).round() as i64)).collect();
     let total: i128 = weights.iter().sum();
     if total <= 0 {
         return vec![0; shares.len()];
     }
     let size = i128::from(amount).abs();
-    let mut parts: Vec<i128> =
-        weights.iter().map(|weight| (size * weight).div_euclid(total)).collect();
+    let mut parts: Vec<i128> = weights.iter().map(|weight| (size * weight).div_euclid(total)).collect();
     let mut by_loss: Vec<usize> = (0..shares.len()).collect();
-    by_loss.sort_by_key(|at| {
-        std::cmp::Reverse(weights.get(*at).map_or(0, |weight| (size * weight).rem_euclid(total)))
-    });
+    by_loss.sort_by_key(|at| std::cmp::Reverse(weights.get(*at).map_or(0, |weight| (size * weight).rem_euclid(total))));
 
     let missing = usize::try_from(size - parts.iter().sum::<i128>()).unwrap_or(0);
     for at in by_loss.into_iter().take(missing) {
@@ -62,10 +55,7 @@ impl Sum {
     const UNITS_PER_ONE: f64 = (1_u64 << 44) as f64;
 
     fn add(&mut self, amount: f64) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "amounts are checked against MAX_AMOUNT before"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "amounts are checked against MAX_AMOUNT before")]
         let units = (amount * Self::UNITS_PER_ONE).round() as i128;
         self.0 += units;
     }
@@ -81,9 +71,7 @@ impl Tally {
     }
 
     pub(super) fn earn(&mut self, channel: ChannelId, conversions: f64, value: f64) {
-        if let Some((conversion_sum, value_sum)) =
-            usize::try_from(channel.0).ok().and_then(|at| self.earned.get_mut(at))
-        {
+        if let Some((conversion_sum, value_sum)) = usize::try_from(channel.0).ok().and_then(|at| self.earned.get_mut(at)) {
             conversion_sum.add(conversions);
             value_sum.add(value);
         }
@@ -106,11 +94,7 @@ impl Tally {
             })
             .collect();
         channels.sort_by(|a, b| a.channel.cmp(&b.channel));
-        Totals {
-            channels,
-            unattributed: unattributed.0.get(),
-            unattributed_value: unattributed.1.get(),
-        }
+        Totals { channels, unattributed: unattributed.0.get(), unattributed_value: unattributed.1.get() }
     }
 }
 
@@ -125,9 +109,5 @@ pub(super) fn checked_count(column: &'static str, count: f64) -> Result<f64, Err
 
 /// A value: of either sign, since refunds are negative, and small enough to be summed.
 pub(super) fn checked_value(column: &'static str, value: f64) -> Result<f64, Error> {
-    if value.abs() <= MAX_AMOUNT {
-        Ok(value)
-    } else {
-        Err(Error::BadNumber { column, expected: "a number from -1e15 to 1e15" })
-    }
+    if value.abs() <= MAX_AMOUNT { Ok(value) } else { Err(Error::BadNumber { column, expected: "a number from -1e15 to 1e15" }) }
 }

@@ -142,39 +142,24 @@ impl Classifier {
     }
 
     fn signals(&self, facts: &TouchFacts<'_>) -> Signals {
-        let TouchFacts {
-            utm_source,
-            utm_medium,
-            utm_campaign,
-            click_id_kind,
-            referrer_host,
-            landing_host,
-            origin,
-        } = *facts;
+        let TouchFacts { utm_source, utm_medium, utm_campaign, click_id_kind, referrer_host, landing_host, origin } = *facts;
         let source = fold(utm_source);
         let medium = fold(utm_medium);
         let campaign = fold(utm_campaign);
         let click_id = fold(click_id_kind);
 
-        let mut signals =
-            origin_signals(origin) | self.medium_signals(&medium) | campaign_signals(&campaign);
+        let mut signals = origin_signals(origin) | self.medium_signals(&medium) | campaign_signals(&campaign);
         let referrer = self.referrer_signals(referrer_host, landing_host);
         let is_referred = referrer & table::EXTERNAL_REFERRER != 0;
         // The marketer's own tag comes before what the browser tells, and both before the network that a click id names.
         signals |= if source.is_empty() {
             referrer
         } else {
-            (referrer & table::REFERRER_KINDS)
-                | (self.source_signals(&source) & !table::REFERRER_KINDS)
+            (referrer & table::REFERRER_KINDS) | (self.source_signals(&source) & !table::REFERRER_KINDS)
         };
         let clicked = self.click_ids.get(&*click_id).copied().unwrap_or(0);
-        signals |= if source.is_empty() && !is_referred {
-            clicked
-        } else {
-            clicked & !table::SOURCE_SOCIAL
-        };
-        let tagged =
-            [&source, &medium, &campaign, &click_id].into_iter().any(|text| !text.is_empty());
+        signals |= if source.is_empty() && !is_referred { clicked } else { clicked & !table::SOURCE_SOCIAL };
+        let tagged = [&source, &medium, &campaign, &click_id].into_iter().any(|text| !text.is_empty());
         if !tagged && !is_referred {
             signals |= table::UNTAGGED;
         }
@@ -189,8 +174,7 @@ impl Classifier {
         if medium.contains("video") {
             signals |= table::MEDIUM_VIDEO;
         }
-        if medium.ends_with("push") || medium.contains("mobile") || medium.contains("notification")
-        {
+        if medium.ends_with("push") || medium.contains("mobile") || medium.contains("notification") {
             signals |= table::MEDIUM_PUSH;
         }
         signals
@@ -270,10 +254,7 @@ fn campaign_signals(campaign: &str) -> Signals {
 
 /// GA4's `^(.*cp.*|ppc|retargeting|paid.*)$`.
 fn is_paid_medium(medium: &str) -> bool {
-    medium.contains("cp")
-        || medium == "retargeting"
-        || medium == "ppc"
-        || medium.starts_with("paid")
+    medium.contains("cp") || medium == "retargeting" || medium == "ppc" || medium.starts_with("paid")
 }
 
 /// GA4's `^(.*(([^a-df-z]|^)shop|shopping).*)$`: `e-shop` and `eshop`, but neither `workshop` nor `bookshop`.
@@ -308,8 +289,7 @@ fn is_same_site(a: &str, b: &str) -> bool {
         return true;
     }
     // Two hosts of one site share two labels at least; that spares most pairs the look-up.
-    last_two_labels(a) == last_two_labels(b)
-        && registrable(a).is_some_and(|domain| registrable(b) == Some(domain))
+    last_two_labels(a) == last_two_labels(b) && registrable(a).is_some_and(|domain| registrable(b) == Some(domain))
 }
 
 fn last_two_labels(host: &str) -> (Option<&str>, Option<&str>) {

@@ -4,9 +4,8 @@
 //! search engine. A name in [`BRANDS`] covers the brand under every public suffix: `google` covers `google.co.uk`.
 
 use super::table::{
-    EMAIL_WORDS, IGNORED_REFERRER, SOURCE_CHATBOT, SOURCE_DIRECT, SOURCE_EMAIL, SOURCE_FIREBASE,
-    SOURCE_MAILBOX, SOURCE_SEARCH, SOURCE_SHOPPING, SOURCE_SMS, SOURCE_SOCIAL, SOURCE_VIDEO,
-    Signals,
+    EMAIL_WORDS, IGNORED_REFERRER, SOURCE_CHATBOT, SOURCE_DIRECT, SOURCE_EMAIL, SOURCE_FIREBASE, SOURCE_MAILBOX, SOURCE_SEARCH,
+    SOURCE_SHOPPING, SOURCE_SMS, SOURCE_SOCIAL, SOURCE_VIDEO, Signals,
 };
 
 /// Names and hosts by kind.
@@ -29,20 +28,7 @@ pub(super) const SOURCES: &[(Signals, &[&str])] = &[
 pub(super) const BRANDS: &[(Signals, &[&str])] = &[
     (SOURCE_SEARCH, &["google", "yahoo", "yandex", "startpage", "ecosia"]),
     (SOURCE_SOCIAL, &["pinterest", "xing"]),
-    (
-        SOURCE_SHOPPING,
-        &[
-            "amazon",
-            "ebay",
-            "etsy",
-            "aliexpress",
-            "alibaba",
-            "walmart",
-            "mercadolibre",
-            "shopee",
-            "zalando",
-        ],
-    ),
+    (SOURCE_SHOPPING, &["amazon", "ebay", "etsy", "aliexpress", "alibaba", "walmart", "mercadolibre", "shopee", "zalando"]),
 ];
 
 const SEARCH: &[&str] = &[

@@ -94,10 +94,7 @@ pub(super) const UNASSIGNED: Rule = rule("unassigned", "unassigned", 0);
 pub(super) const MEDIUM_WORDS: &[(Signals, &[&str])] = &[
     (MEDIUM_NONE, &[""]),
     (MEDIUM_DISPLAY, &["display", "banner", "expandable", "interstitial", "cpm"]),
-    (
-        MEDIUM_SOCIAL,
-        &["social", "social-network", "social-media", "sm", "social network", "social media"],
-    ),
+    (MEDIUM_SOCIAL, &["social", "social-network", "social-media", "sm", "social network", "social media"]),
     (MEDIUM_CHATBOT, &["ai-assistant"]),
     (MEDIUM_ORGANIC, &["organic"]),
     (MEDIUM_EMAIL, EMAIL_WORDS),

@@ -35,15 +35,11 @@ fn check_tags(source: &str, medium: &str, rule_id: &str) {
 
 #[track_caller]
 fn check_referrer(host: &str, rule_id: &str) {
-    check(
-        TouchFacts { referrer_host: Some(host), landing_host: Some("www.example.com"), ..WEB },
-        rule_id,
-    );
+    check(TouchFacts { referrer_host: Some(host), landing_host: Some("www.example.com"), ..WEB }, rule_id);
 }
 
 fn published() -> Value {
-    let path =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/attribution/channel_rules.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/attribution/channel_rules.json");
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -55,8 +51,7 @@ fn published_traps_are_answered_as_published() {
     for trap in traps {
         let text = |key: &str| trap[key].as_str();
         if let Some(channel) = text("ga4") {
-            let facts =
-                TouchFacts { utm_source: text("source"), utm_medium: text("medium"), ..WEB };
+            let facts = TouchFacts { utm_source: text("source"), utm_medium: text("medium"), ..WEB };
             assert_eq!(Classifier::builtin().classify(&facts).channel, channel, "{trap}");
         } else {
             let is_shop = trap["ga4_shop_campaign"].as_bool().unwrap();
@@ -76,11 +71,8 @@ fn channels_stand_in_the_published_order() {
         .filter(|name| name != "unassigned")
         .collect();
     // Two of ours come earlier, since they ask where the record came from and not what its tags say.
-    let ours: Vec<&str> = RULES
-        .iter()
-        .filter(|rule| !["list.origin", "email.tool"].contains(&rule.id))
-        .map(|rule| rule.channel)
-        .collect();
+    let ours: Vec<&str> =
+        RULES.iter().filter(|rule| !["list.origin", "email.tool"].contains(&rule.id)).map(|rule| rule.channel).collect();
     let mut order = ours.clone();
     order.dedup();
     assert_eq!(order, names);
@@ -129,8 +121,7 @@ fn campaign_tags_decide_by_source_and_medium() {
 
 #[test]
 fn campaign_name_decides_for_shopping_and_cross_network() {
-    let campaign =
-        |name, medium| TouchFacts { utm_campaign: Some(name), utm_medium: Some(medium), ..WEB };
+    let campaign = |name, medium| TouchFacts { utm_campaign: Some(name), utm_medium: Some(medium), ..WEB };
     check(campaign("Cross-Network spring", "cpc"), "cross_network.campaign");
     check(campaign("eshop", "cpc"), "paid_shopping.campaign");
     check(campaign("workshop", "cpc"), "paid_other.medium");
@@ -150,14 +141,8 @@ fn click_id_is_paid_without_any_tag_except_metas() {
     check(click("dclid"), "display.click_id");
     check(click("fbclid"), "organic_social.source");
     check(TouchFacts { utm_medium: Some("cpc"), ..click("fbclid") }, "paid_social.source");
-    check(
-        TouchFacts { referrer_host: Some("news.example.org"), ..click("fbclid") },
-        "referral.referrer",
-    );
-    check(
-        TouchFacts { utm_source: Some("newsletter"), utm_medium: Some("email"), ..click("fbclid") },
-        "email.medium",
-    );
+    check(TouchFacts { referrer_host: Some("news.example.org"), ..click("fbclid") }, "referral.referrer");
+    check(TouchFacts { utm_source: Some("newsletter"), utm_medium: Some("email"), ..click("fbclid") }, "email.medium");
     check(click("unheard_of"), "unassigned");
 }
 
@@ -201,12 +186,7 @@ fn visit_without_origin_is_direct_and_says_why() {
     check(WEB, "direct.untagged");
     check(TouchFacts { origin: Origin::Form, ..WEB }, "direct.untagged");
     check(
-        TouchFacts {
-            utm_source: Some("  "),
-            utm_medium: Some("(none)"),
-            utm_campaign: Some("(not set)"),
-            ..WEB
-        },
+        TouchFacts { utm_source: Some("  "), utm_medium: Some("(none)"), utm_campaign: Some("(not set)"), ..WEB },
         "direct.untagged",
     );
     check_referrer("www.example.com", "direct.self_referral");
@@ -217,11 +197,7 @@ fn visit_without_origin_is_direct_and_says_why() {
 
 #[test]
 fn hosts_of_one_public_suffix_are_not_one_site() {
-    let visit = |referrer, landing| TouchFacts {
-        referrer_host: Some(referrer),
-        landing_host: Some(landing),
-        ..WEB
-    };
+    let visit = |referrer, landing| TouchFacts { referrer_host: Some(referrer), landing_host: Some(landing), ..WEB };
     check(visit("a.co.uk", "b.co.uk"), "referral.referrer");
     check(visit("one.github.io", "two.github.io"), "referral.referrer");
     check(visit("10.0.0.1", "192.168.0.1"), "referral.referrer");
@@ -230,12 +206,8 @@ fn hosts_of_one_public_suffix_are_not_one_site() {
 
 #[test]
 fn self_referral_does_not_hide_the_tags() {
-    let facts =
-        TouchFacts { referrer_host: Some("example.com"), landing_host: Some("example.com"), ..WEB };
-    check(
-        TouchFacts { utm_source: Some("google"), utm_medium: Some("cpc"), ..facts },
-        "paid_search.source",
-    );
+    let facts = TouchFacts { referrer_host: Some("example.com"), landing_host: Some("example.com"), ..WEB };
+    check(TouchFacts { utm_source: Some("google"), utm_medium: Some("cpc"), ..facts }, "paid_search.source");
     check(TouchFacts { click_id_kind: Some("gclid"), ..facts }, "paid_search.click_id");
 }
 
@@ -250,16 +222,12 @@ fn medium_tag_beats_the_referrer() {
 #[test]
 fn origin_decides_where_nothing_else_does() {
     let from = |origin| TouchFacts { origin, ..WEB };
-    let tagged =
-        |origin| TouchFacts { utm_source: Some("google"), utm_medium: Some("cpc"), ..from(origin) };
+    let tagged = |origin| TouchFacts { utm_source: Some("google"), utm_medium: Some("cpc"), ..from(origin) };
     check(from(Origin::List), "list.origin");
     check(tagged(Origin::List), "list.origin");
     check(from(Origin::EmailTool), "email.tool");
     check(tagged(Origin::EmailTool), "paid_search.source");
-    check(
-        TouchFacts { referrer_host: Some("www.linkedin.com"), ..from(Origin::EmailTool) },
-        "organic_social.source",
-    );
+    check(TouchFacts { referrer_host: Some("www.linkedin.com"), ..from(Origin::EmailTool) }, "organic_social.source");
     check(from(Origin::Offline), "offline.origin");
     check(tagged(Origin::Offline), "paid_search.source");
     check(from(Origin::Import), "offline.import");
@@ -351,8 +319,7 @@ fn pieces() -> impl Strategy<Value = String> {
 
 fn naive_is_shop(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
-    let has_at =
-        |at: usize, word: &str| chars.iter().skip(at).take(word.len()).copied().eq(word.chars());
+    let has_at = |at: usize, word: &str| chars.iter().skip(at).take(word.len()).copied().eq(word.chars());
     (0..chars.len()).any(|at| {
         let excluded = at > 0 && matches!(chars[at - 1], 'a'..='d' | 'f'..='z');
         has_at(at, "shopping") || (has_at(at, "shop") && !excluded)
@@ -361,9 +328,7 @@ fn naive_is_shop(text: &str) -> bool {
 
 fn naive_is_paid(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
-    chars.windows(2).any(|pair| pair == ['c', 'p'])
-        || ["ppc", "retargeting"].contains(&text)
-        || text.find("paid") == Some(0)
+    chars.windows(2).any(|pair| pair == ['c', 'p']) || ["ppc", "retargeting"].contains(&text) || text.find("paid") == Some(0)
 }
 
 proptest! {

@@ -88,14 +88,11 @@ impl Prior {
             prior.read_events(batch)?;
         }
         for batch in links {
-            let leads =
-                text_column(batch, "lead_id")?.ok_or(Error::MissingColumn { column: "lead_id" })?;
-            let prospects = text_column(batch, "prospect_id")?
-                .ok_or(Error::MissingColumn { column: "prospect_id" })?;
+            let leads = text_column(batch, "lead_id")?.ok_or(Error::MissingColumn { column: "lead_id" })?;
+            let prospects = text_column(batch, "prospect_id")?.ok_or(Error::MissingColumn { column: "prospect_id" })?;
             for (lead, prospect) in leads.iter().zip(&prospects) {
                 let lead = lead.ok_or(Error::MissingValue { column: "lead_id" })?;
-                let prospect =
-                    prospect.ok_or(Error::MissingValue { column: "prospect_id" })?.parse()?;
+                let prospect = prospect.ok_or(Error::MissingValue { column: "prospect_id" })?.parse()?;
                 prior.of_lead.insert(lead_hash(lead), prospect);
             }
         }
@@ -104,19 +101,14 @@ impl Prior {
 
     fn read_events(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let text = |column| text_column(batch, column)?.ok_or(Error::MissingColumn { column });
-        let (prospects, kinds, others) =
-            (text("prospect_id")?, text("kind")?, text("other_prospect_id")?);
+        let (prospects, kinds, others) = (text("prospect_id")?, text("kind")?, text("other_prospect_id")?);
         let at = instant_column(batch, "at")?.ok_or(Error::MissingColumn { column: "at" })?;
         for (((prospect, kind), other), at) in prospects.iter().zip(&kinds).zip(&others).zip(&at) {
-            let prospect: ProspectId =
-                prospect.ok_or(Error::MissingValue { column: "prospect_id" })?.parse()?;
+            let prospect: ProspectId = prospect.ok_or(Error::MissingValue { column: "prospect_id" })?.parse()?;
             match (kind, other) {
                 (Some("mint"), _) => {
                     let at = at.ok_or(Error::MissingValue { column: "at" })?;
-                    self.minted_at
-                        .entry(prospect)
-                        .and_modify(|first| *first = at.min(*first))
-                        .or_insert(at);
+                    self.minted_at.entry(prospect).and_modify(|first| *first = at.min(*first)).or_insert(at);
                 }
                 (Some("merge"), Some(other)) => {
                     self.aliases.insert(other.parse()?, prospect);
@@ -129,13 +121,7 @@ impl Prior {
 
     /// What the next run starts from, after `assignment` was committed at `at` (microseconds).
     #[must_use]
-    pub fn after(
-        mut self,
-        leads: &Leads,
-        clusters: &Clusters,
-        assignment: &Assignment,
-        at: i64,
-    ) -> Self {
+    pub fn after(mut self, leads: &Leads, clusters: &Clusters, assignment: &Assignment, at: i64) -> Self {
         self.of_lead.clear();
         for (members, prospect) in clusters.iter().zip(&assignment.prospects) {
             self.of_lead.extend(members.iter().map(|row| (lead_hash(leads.id(*row)), *prospect)));
@@ -185,24 +171,17 @@ pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) 
     let homes = homes(&claims);
     let mut assignment = Assignment::default();
     let keepers = keepers(&homes, prior);
-    let mut used =
-        InUse { prior, minted: HashSet::new(), before: before.iter().flatten().copied().collect() };
+    let mut used = InUse { prior, minted: HashSet::new(), before: before.iter().flatten().copied().collect() };
 
     for (number, members) in clusters.iter().enumerate() {
         let prospect = match keepers.get(&number) {
             Some(kept) => {
-                assignment.counts.joined +=
-                    members.iter().filter(|row| at(&before, **row).is_none()).count();
+                assignment.counts.joined += members.iter().filter(|row| at(&before, **row).is_none()).count();
                 *kept
             }
             None => {
                 let minted = used.mint(members.first().map_or("", |row| leads.id(*row)));
-                assignment.events.push(Event {
-                    change: Change::Mint,
-                    prospect: minted,
-                    other: None,
-                    evidence: None,
-                });
+                assignment.events.push(Event { change: Change::Mint, prospect: minted, other: None, evidence: None });
                 minted
             }
         };
@@ -213,29 +192,14 @@ pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) 
         let is_home = homes.get(&claim.prospect) == Some(&claim.cluster);
         if is_home && now != claim.prospect {
             let evidence = Some(joining_evidence(links, clusters, claim.cluster, &before));
-            assignment.events.push(Event {
-                change: Change::Merge,
-                prospect: now,
-                other: Some(claim.prospect),
-                evidence,
-            });
+            assignment.events.push(Event { change: Change::Merge, prospect: now, other: Some(claim.prospect), evidence });
         } else if !is_home {
-            assignment.events.push(Event {
-                change: Change::Split,
-                prospect: claim.prospect,
-                other: Some(now),
-                evidence: None,
-            });
+            assignment.events.push(Event { change: Change::Split, prospect: claim.prospect, other: Some(now), evidence: None });
         }
     }
     let known: HashSet<ProspectId> = prior.of_lead.values().copied().collect();
     let gone = known.into_iter().filter(|prospect| !homes.contains_key(prospect));
-    assignment.events.extend(gone.map(|prospect| Event {
-        change: Change::Retire,
-        prospect,
-        other: None,
-        evidence: None,
-    }));
+    assignment.events.extend(gone.map(|prospect| Event { change: Change::Retire, prospect, other: None, evidence: None }));
     assignment.events.sort_unstable();
     assignment.count();
     assignment.aliases = aliases(prior, &assignment);
@@ -270,12 +234,7 @@ fn claims(leads: &Leads, clusters: &Clusters, before: &[Option<ProspectId>]) -> 
     for (cluster, members) in clusters.iter().enumerate() {
         for row in members {
             let Some(prospect) = at(before, *row) else { continue };
-            claims.push(Claim {
-                prospect,
-                cluster,
-                leads: 1,
-                oldest: (leads.first_seen_at(*row), *row),
-            });
+            claims.push(Claim { prospect, cluster, leads: 1, oldest: (leads.first_seen_at(*row), *row) });
         }
     }
     claims.sort_unstable_by_key(|claim| (claim.prospect, claim.cluster, claim.oldest));
@@ -292,8 +251,7 @@ fn claims(leads: &Leads, clusters: &Clusters, before: &[Option<ProspectId>]) -> 
 fn homes(claims: &[Claim]) -> HashMap<ProspectId, usize> {
     let mut homes = HashMap::new();
     for parts in claims.chunk_by(|one, two| one.prospect == two.prospect) {
-        let largest =
-            parts.iter().max_by_key(|claim| (claim.leads, std::cmp::Reverse(claim.oldest)));
+        let largest = parts.iter().max_by_key(|claim| (claim.leads, std::cmp::Reverse(claim.oldest)));
         homes.extend(largest.map(|claim| (claim.prospect, claim.cluster)));
     }
     homes
@@ -312,20 +270,12 @@ fn keepers(homes: &HashMap<ProspectId, usize>, prior: &Prior) -> HashMap<usize, 
 }
 
 /// The distinct evidence of the edges that tie a cluster's former prospects together.
-fn joining_evidence(
-    links: &Links,
-    clusters: &Clusters,
-    cluster: usize,
-    before: &[Option<ProspectId>],
-) -> String {
+fn joining_evidence(links: &Links, clusters: &Clusters, cluster: usize, before: &[Option<ProspectId>]) -> String {
     let mut evidence: Vec<&str> = Vec::new();
     for row in clusters.members(cluster) {
         let Some(join) = clusters.join(*row) else { continue };
         if at(before, *row).is_none() || at(before, *row) != at(before, join.to) {
-            let name = links
-                .edges
-                .get(join.edge as usize)
-                .and_then(|edge| links.evidence.get(edge.evidence as usize));
+            let name = links.edges.get(join.edge as usize).and_then(|edge| links.evidence.get(edge.evidence as usize));
             evidence.extend(name.map(String::as_str));
         }
     }
@@ -370,9 +320,8 @@ impl InUse<'_> {
         let mut attempt = 0;
         loop {
             let id = ProspectId::mint(lead_id, attempt);
-            let is_taken = self.before.contains(&id)
-                || self.prior.minted_at.contains_key(&id)
-                || self.prior.aliases.contains_key(&id);
+            let is_taken =
+                self.before.contains(&id) || self.prior.minted_at.contains_key(&id) || self.prior.aliases.contains_key(&id);
             if !is_taken && self.minted.insert(id) {
                 return id;
             }

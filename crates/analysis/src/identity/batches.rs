@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, BooleanBuilder, Float64Builder, Int64Array, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    Array as _, BooleanBuilder, Float64Builder, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    TimestampMicrosecondBuilder,
 };
 use headwater_model::tables::{IDENTITY_EVENT, IDENTITY_LINK, PROSPECT_FIELD};
 
@@ -40,10 +40,8 @@ pub fn identity_links(
     stamp: Stamp<'_>,
     range: Range<usize>,
 ) -> Result<RecordBatch, Error> {
-    let (mut lead_id, mut prospect_id, mut joined_to) =
-        (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
-    let (mut method, mut evidence, mut score) =
-        (StringBuilder::new(), StringBuilder::new(), Float64Builder::new());
+    let (mut lead_id, mut prospect_id, mut joined_to) = (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
+    let (mut method, mut evidence, mut score) = (StringBuilder::new(), StringBuilder::new(), Float64Builder::new());
     for cluster in range {
         let Some(prospect) = assignment.prospects.get(cluster).map(ProspectId::to_string) else {
             break;
@@ -55,8 +53,7 @@ pub fn identity_links(
             let edge = join.and_then(|join| links.edges.get(join.edge as usize));
             joined_to.append_option(join.map(|join| leads.id(join.to)));
             method.append_value(edge.map_or("first", |edge| edge.method.as_str()));
-            evidence
-                .append_option(edge.and_then(|edge| links.evidence.get(edge.evidence as usize)));
+            evidence.append_option(edge.and_then(|edge| links.evidence.get(edge.evidence as usize)));
             score.append_value(edge.map_or(1.0, |edge| edge.score));
         }
     }
@@ -83,13 +80,10 @@ pub fn identity_events(assignment: &Assignment, stamp: Stamp<'_>) -> Result<Reco
     let events = &assignment.events;
     let text = |id: ProspectId| id.to_string();
     let columns = vec![
-        Arc::new(events.iter().map(|event| Some(text(event.prospect))).collect::<StringArray>())
-            as _,
-        Arc::new(events.iter().map(|event| Some(event.change.as_str())).collect::<StringArray>())
-            as _,
+        Arc::new(events.iter().map(|event| Some(text(event.prospect))).collect::<StringArray>()) as _,
+        Arc::new(events.iter().map(|event| Some(event.change.as_str())).collect::<StringArray>()) as _,
         Arc::new(events.iter().map(|event| event.other.map(text)).collect::<StringArray>()) as _,
-        Arc::new(events.iter().map(|event| event.evidence.as_deref()).collect::<StringArray>())
-            as _,
+        Arc::new(events.iter().map(|event| event.evidence.as_deref()).collect::<StringArray>()) as _,
         Arc::new(repeated(stamp.model_version, events.len())) as _,
         Arc::new(instant(stamp.at, events.len())) as _,
         Arc::new(repeated(stamp.run_id, events.len())) as _,
@@ -102,9 +96,7 @@ fn repeated(text: &str, rows: usize) -> StringArray {
 }
 
 fn instant(at: i64, rows: usize) -> TimestampMicrosecondArray {
-    Int64Array::from_value(at, rows)
-        .reinterpret_cast::<arrow::datatypes::TimestampMicrosecondType>()
-        .with_timezone("UTC")
+    Int64Array::from_value(at, rows).reinterpret_cast::<arrow::datatypes::TimestampMicrosecondType>().with_timezone("UTC")
 }
 
 /// One candidate value of one field.
@@ -142,11 +134,9 @@ impl FieldsBuilder {
 
     pub(super) fn push(&mut self, leads: &Leads, candidate: &FieldRow<'_>) -> Result<(), Error> {
         let FieldRow { field, value, is_winner, rule, row } = *candidate;
-        let (lead_id, record_id) =
-            (leads.id(row), leads.text(Field::RecordId, row).unwrap_or_default());
+        let (lead_id, record_id) = (leads.id(row), leads.text(Field::RecordId, row).unwrap_or_default());
         let source = leads.text(Field::Source, row).unwrap_or_default();
-        self.bytes +=
-            self.current.len() + value.len() + lead_id.len() + record_id.len() + source.len();
+        self.bytes += self.current.len() + value.len() + lead_id.len() + record_id.len() + source.len();
         if self.bytes > MAX_RANGE_BYTES {
             return Err(Error::RangeTooLarge);
         }

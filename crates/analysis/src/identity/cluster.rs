@@ -3,14 +3,8 @@
 //! Invariants: clusters stand in the order of their smallest lead id, and so do the leads within one; every lead but a cluster's
 //! first has exactly one edge that placed it, and those edges connect the cluster. All of it depends on the set of edges alone.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "positions are below the number of leads: `cluster` checks every edge first"
-)]
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "`Leads` holds at most 2^31 rows, and `cluster` checks the number of edges"
-)]
+#![expect(clippy::indexing_slicing, reason = "positions are below the number of leads: `cluster` checks every edge first")]
+#![expect(clippy::cast_possible_truncation, reason = "`Leads` holds at most 2^31 rows, and `cluster` checks the number of edges")]
 
 use super::Error;
 use super::link::{Edge, Links};
@@ -78,9 +72,7 @@ impl Clusters {
 /// An edge names a lead or an evidence that does not exist, or there are more edges than one resolve can number.
 pub fn cluster(leads: usize, links: &Links) -> Result<Clusters, Error> {
     let known = |edge: &Edge| {
-        (edge.left as usize) < leads
-            && (edge.right as usize) < leads
-            && (edge.evidence as usize) < links.evidence.len()
+        (edge.left as usize) < leads && (edge.right as usize) < leads && (edge.evidence as usize) < links.evidence.len()
     };
     u32::try_from(links.edges.len()).map_err(|_| Error::TooManyLeads)?;
     if !links.edges.iter().all(known) {
@@ -102,8 +94,7 @@ fn strongest_first(edges: &[Edge]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..edges.len() as u32).collect();
     order.sort_unstable_by(|one, two| {
         let (one, two) = (&edges[*one as usize], &edges[*two as usize]);
-        let rank =
-            |edge: &Edge| (edge.evidence, edge.left.min(edge.right), edge.left.max(edge.right));
+        let rank = |edge: &Edge| (edge.evidence, edge.left.min(edge.right), edge.left.max(edge.right));
         two.score.total_cmp(&one.score).then_with(|| rank(one).cmp(&rank(two)))
     });
     order
@@ -167,13 +158,7 @@ fn group(forest: &mut Forest) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Walks each cluster's tree from its first lead, so that every other lead knows the edge it came by.
-fn place(
-    leads: usize,
-    edges: &[Edge],
-    kept: &[u32],
-    members: &[u32],
-    starts: &[u32],
-) -> Vec<Option<Join>> {
+fn place(leads: usize, edges: &[Edge], kept: &[u32], members: &[u32], starts: &[u32]) -> Vec<Option<Join>> {
     let mut ends = vec![0_u32; leads + 1];
     for at in kept {
         let edge = &edges[*at as usize];

@@ -28,13 +28,9 @@ impl Directory {
             for row in members {
                 let text = |field| leads.text(field, *row);
                 let email = text(Field::Email).and_then(email_hash);
-                let phones = [text(Field::Phone), text(Field::Mobile)]
-                    .map(|phone| phone.and_then(phone_hash));
-                let id = text(Field::ExternalId)
-                    .and_then(|id| id_hash(&vendors, text(Field::Source).unwrap_or_default(), id));
-                keys.extend(
-                    [email, id].into_iter().chain(phones).flatten().map(|key| (key, Some(cluster))),
-                );
+                let phones = [text(Field::Phone), text(Field::Mobile)].map(|phone| phone.and_then(phone_hash));
+                let id = text(Field::ExternalId).and_then(|id| id_hash(&vendors, text(Field::Source).unwrap_or_default(), id));
+                keys.extend([email, id].into_iter().chain(phones).flatten().map(|key| (key, Some(cluster))));
             }
         }
         keys.sort_unstable();

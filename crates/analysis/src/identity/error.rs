@@ -35,9 +35,7 @@ pub enum Error {
     #[error("more leads than one resolve can number (2147483647); resolve them in parts")]
     TooManyLeads,
     /// A resolver named a lead or an evidence that does not exist.
-    #[error(
-        "the resolver joined rows that were not in its input; report this as a bug of the resolver"
-    )]
+    #[error("the resolver joined rows that were not in its input; report this as a bug of the resolver")]
     ForeignEdge,
     /// A text is not a prospect id.
     #[error("a prospect id is not `prs_` and 26 characters; rebuild identity from the leads")]

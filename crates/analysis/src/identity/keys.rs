@@ -102,11 +102,7 @@ pub fn linkedin_key(url: &str) -> Option<String> {
     let path: Cow<'_, str> = percent_decode_str(path).decode_utf8_lossy();
     match path.split_once('/')? {
         // What follows the name is a language or a tab of the same profile.
-        ("in", rest) => rest
-            .split('/')
-            .next()
-            .filter(|name| !name.is_empty())
-            .map(|name| format!("in/{}", composed(name))),
+        ("in", rest) => rest.split('/').next().filter(|name| !name.is_empty()).map(|name| format!("in/{}", composed(name))),
         ("pub", rest) => Some(format!("pub/{}", composed(rest))),
         _ => None,
     }
@@ -146,9 +142,7 @@ fn fold_into(text: &str, out: &mut String) {
             }
             gap = false;
             out.push(letter);
-        } else if !is_combining_mark(letter)
-            && !matches!(letter, '\'' | '\u{2019}' | '`' | '\u{b4}')
-        {
+        } else if !is_combining_mark(letter) && !matches!(letter, '\'' | '\u{2019}' | '`' | '\u{b4}') {
             gap = true;
         }
     };

@@ -116,9 +116,7 @@ impl Leads {
         i32::try_from(order.len()).map_err(|_| Error::TooManyLeads)?;
         order.sort_unstable_by_key(|place| text_at(&parts, *place, Field::LeadId));
         let repeated = order.windows(2).any(|pair| match pair {
-            [one, two] => {
-                text_at(&parts, *one, Field::LeadId) == text_at(&parts, *two, Field::LeadId)
-            }
+            [one, two] => text_at(&parts, *one, Field::LeadId) == text_at(&parts, *two, Field::LeadId),
             _ => false,
         });
         if repeated {
@@ -141,10 +139,7 @@ impl Leads {
     }
 
     /// The positions of all leads, in the order of their ids.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the constructor refuses more rows than an i32 counts"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the constructor refuses more rows than an i32 counts")]
     pub fn rows(&self) -> impl Iterator<Item = u32> + use<> {
         0..self.order.len() as u32
     }
@@ -198,10 +193,7 @@ impl Leads {
 
 impl Part {
     fn new(batch: &RecordBatch) -> Result<Self, Error> {
-        let texts = Field::ALL
-            .iter()
-            .map(|field| text_column(batch, field.name()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let texts = Field::ALL.iter().map(|field| text_column(batch, field.name())).collect::<Result<Vec<_>, _>>()?;
         for field in REQUIRED {
             match texts.get(field as usize).and_then(Option::as_ref) {
                 None => return Err(Error::MissingColumn { column: field.name() }),
@@ -211,8 +203,7 @@ impl Part {
                 Some(_) => {}
             }
         }
-        let observed_at = instant_column(batch, "observed_at")?
-            .ok_or(Error::MissingColumn { column: "observed_at" })?;
+        let observed_at = instant_column(batch, "observed_at")?.ok_or(Error::MissingColumn { column: "observed_at" })?;
         if observed_at.null_count() > 0 {
             return Err(Error::MissingValue { column: "observed_at" });
         }
@@ -221,36 +212,22 @@ impl Part {
 }
 
 /// A text column by name, whatever Arrow layout the reader chose for it.
-pub(super) fn text_column(
-    batch: &RecordBatch,
-    column: &'static str,
-) -> Result<Option<StringArray>, Error> {
+pub(super) fn text_column(batch: &RecordBatch, column: &'static str) -> Result<Option<StringArray>, Error> {
     let Some(array) = batch.column_by_name(column) else { return Ok(None) };
     let array: ArrayRef = match array.data_type() {
         DataType::Utf8 => return Ok(Some(array.as_string().clone())),
-        DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) | DataType::Null => {
-            cast(array, &DataType::Utf8)?
-        }
+        DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) | DataType::Null => cast(array, &DataType::Utf8)?,
         other => return Err(Error::WrongType { column, found: other.clone(), expected: "text" }),
     };
     Ok(Some(array.as_string().clone()))
 }
 
 /// A column of instants by name.
-pub(super) fn instant_column(
-    batch: &RecordBatch,
-    column: &'static str,
-) -> Result<Option<TimestampMicrosecondArray>, Error> {
+pub(super) fn instant_column(batch: &RecordBatch, column: &'static str) -> Result<Option<TimestampMicrosecondArray>, Error> {
     let Some(array) = batch.column_by_name(column) else { return Ok(None) };
     match array.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            Ok(Some(array.as_primitive::<TimestampMicrosecondType>().clone()))
-        }
-        other => Err(Error::WrongType {
-            column,
-            found: other.clone(),
-            expected: "an instant in microseconds",
-        }),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(Some(array.as_primitive::<TimestampMicrosecondType>().clone())),
+        other => Err(Error::WrongType { column, found: other.clone(), expected: "an instant in microseconds" }),
     }
 }
 

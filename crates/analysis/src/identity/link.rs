@@ -119,10 +119,8 @@ impl Resolver for Exact {
     }
 
     fn link(&self, leads: &Leads) -> Links {
-        let mut links = Links {
-            evidence: RULES.iter().map(|(_, evidence)| (*evidence).to_owned()).collect(),
-            ..Links::default()
-        };
+        let mut links =
+            Links { evidence: RULES.iter().map(|(_, evidence)| (*evidence).to_owned()).collect(), ..Links::default() };
         let vendors = Vendors::new(leads, &self.vendors);
         let names: Vec<Name> = leads.rows().map(|row| Name::of(leads, row)).collect();
         let mut entries: Vec<Entry> = Vec::new();
@@ -140,13 +138,7 @@ impl Resolver for Exact {
 
 impl Exact {
     /// Sorts the entries into groups of one key and joins each group in a chain. Leaves `entries` empty.
-    fn chain(
-        &self,
-        entries: &mut Vec<Entry>,
-        names: &[Name],
-        links: &mut Links,
-        evidence: impl Fn(u32) -> u32,
-    ) {
+    fn chain(&self, entries: &mut Vec<Entry>, names: &[Name], links: &mut Links, evidence: impl Fn(u32) -> u32) {
         entries.sort_unstable();
         entries.dedup();
         for group in entries.chunk_by(|one, two| one.0 == two.0) {
@@ -155,13 +147,7 @@ impl Exact {
                 continue;
             }
             for (&(_, left), &(_, right)) in group.iter().zip(group.iter().skip(1)) {
-                links.edges.push(Edge {
-                    left,
-                    right,
-                    method: Method::Exact,
-                    evidence: evidence(left),
-                    score: 1.0,
-                });
+                links.edges.push(Edge { left, right, method: Method::Exact, evidence: evidence(left), score: 1.0 });
             }
         }
         entries.clear();
@@ -196,9 +182,7 @@ impl Name {
     fn of(leads: &Leads, row: u32) -> Self {
         let text = |field| leads.text(field, row);
         match name_key(text(Field::GivenName), text(Field::FamilyName), text(Field::FullName)) {
-            Some(key) => {
-                Self { hash: xxh3_64(key.text.as_bytes()), is_known: true, is_full: key.is_full }
-            }
+            Some(key) => Self { hash: xxh3_64(key.text.as_bytes()), is_known: true, is_full: key.is_full },
             None => Self { hash: 0, is_known: false, is_full: false },
         }
     }
@@ -217,13 +201,8 @@ impl Vendors {
         let mut names: Vec<String> = leads.sources().iter().map(vendor_of).collect();
         names.sort_unstable();
         names.dedup();
-        let number = |source| {
-            names
-                .binary_search(&vendor_of(source))
-                .ok()
-                .and_then(|at| u32::try_from(at).ok())
-                .unwrap_or_default()
-        };
+        let number =
+            |source| names.binary_search(&vendor_of(source)).ok().and_then(|at| u32::try_from(at).ok()).unwrap_or_default();
         let of_source = leads.sources().iter().map(number).collect();
         Self { names, of_source }
     }
@@ -237,21 +216,12 @@ fn collect(rule: Rule, leads: &Leads, names: &[Name], vendors: &Vendors, entries
     for (row, name) in leads.rows().zip(names) {
         let mut add = |key: u128| entries.push((key, row));
         match rule {
-            Rule::Email => personal_email(leads, row)
-                .map(|email| xxh3_128(email.as_bytes()))
-                .into_iter()
-                .for_each(add),
+            Rule::Email => personal_email(leads, row).map(|email| xxh3_128(email.as_bytes())).into_iter().for_each(add),
             Rule::EmailAndName if name.is_full => {
-                desk_email(leads, row)
-                    .map(|email| with_name(&email, *name))
-                    .into_iter()
-                    .for_each(add);
+                desk_email(leads, row).map(|email| with_name(&email, *name)).into_iter().for_each(add);
             }
             Rule::PhoneAndName if name.is_full => {
-                for phone in [Field::Phone, Field::Mobile]
-                    .into_iter()
-                    .filter_map(|field| phone_key(leads.text(field, row)?))
-                {
+                for phone in [Field::Phone, Field::Mobile].into_iter().filter_map(|field| phone_key(leads.text(field, row)?)) {
                     add(with_name(&phone, *name));
                 }
             }
@@ -260,8 +230,7 @@ fn collect(rule: Rule, leads: &Leads, names: &[Name], vendors: &Vendors, entries
                 key.map(|key| xxh3_128(key.as_bytes())).into_iter().for_each(add);
             }
             Rule::VendorId => {
-                let id =
-                    leads.text(Field::ExternalId, row).map(str::trim).filter(|id| !id.is_empty());
+                let id = leads.text(Field::ExternalId, row).map(str::trim).filter(|id| !id.is_empty());
                 id.map(|id| vendor_key(vendors.number(leads, row), id)).into_iter().for_each(add);
             }
             Rule::EmailAndName | Rule::PhoneAndName => {}

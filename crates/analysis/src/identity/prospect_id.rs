@@ -43,16 +43,10 @@ impl FromStr for ProspectId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let digits = text
-            .strip_prefix(PREFIX)
-            .filter(|digits| digits.len() == ids::BODY_LEN)
-            .ok_or(Error::ForeignProspectId)?;
+        let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == ids::BODY_LEN).ok_or(Error::ForeignProspectId)?;
         let mut bits = 0_u128;
         for (at, digit) in digits.bytes().enumerate() {
-            let value = ALPHABET
-                .iter()
-                .position(|known| *known == digit)
-                .ok_or(Error::ForeignProspectId)?;
+            let value = ALPHABET.iter().position(|known| *known == digit).ok_or(Error::ForeignProspectId)?;
             // 26 digits of five bits are 130 bits, so the first one has only three.
             if at == 0 && value > 7 {
                 return Err(Error::ForeignProspectId);

@@ -55,8 +55,7 @@ impl Rule {
 
 /// Fields that come from one lead where one lead has them: half a name or half an address of each is nobody's.
 const NAME: [Field; 3] = [Field::GivenName, Field::FamilyName, Field::FullName];
-const ADDRESS: [Field; 5] =
-    [Field::Street, Field::City, Field::Region, Field::PostalCode, Field::Country];
+const ADDRESS: [Field; 5] = [Field::Street, Field::City, Field::Region, Field::PostalCode, Field::Country];
 
 /// Whether a value still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,13 +109,7 @@ impl<'a> Standing<'a> {
         record_id: Reverse(""),
     };
 
-    pub(super) fn of(
-        leads: &'a Leads,
-        row: u32,
-        field: Field,
-        trust: i64,
-        clearings: &Clearings,
-    ) -> Self {
+    pub(super) fn of(leads: &'a Leads, row: u32, field: Field, trust: i64, clearings: &Clearings) -> Self {
         let observed_at = leads.observed_at(row);
         let tier = match leads.text(field, row) {
             Some("") => Tier::Clearing,
@@ -129,9 +122,7 @@ impl<'a> Standing<'a> {
         };
         let completeness = match field {
             Field::GivenName | Field::FamilyName | Field::FullName => filled(leads, row, &NAME),
-            Field::Street | Field::City | Field::Region | Field::PostalCode | Field::Country => {
-                filled(leads, row, &ADDRESS)
-            }
+            Field::Street | Field::City | Field::Region | Field::PostalCode | Field::Country => filled(leads, row, &ADDRESS),
             _ => 0,
         };
         let record_id = Reverse(leads.text(Field::RecordId, row).unwrap_or_default());
@@ -166,17 +157,7 @@ impl<'a> Standing<'a> {
 
 impl Ord for Standing<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |it: &Self| {
-            (
-                it.tier,
-                it.is_valid,
-                it.kind,
-                it.is_verified,
-                it.trust,
-                it.completeness,
-                it.observed_at,
-            )
-        };
+        let key = |it: &Self| (it.tier, it.is_valid, it.kind, it.is_verified, it.trust, it.completeness, it.observed_at);
         key(self).cmp(&key(other)).then_with(|| self.record_id.cmp(&other.record_id))
     }
 }
@@ -215,8 +196,16 @@ impl Reachability {
         let letters = word.chars().filter(|letter| letter.is_alphanumeric());
         match letters.flat_map(char::to_lowercase).collect::<String>().as_str() {
             "valid" | "verified" | "deliverable" => Self::Works,
-            "invalid" | "bounced" | "bounce" | "hardbounced" | "hardbounce" | "bouncedhard"
-            | "cleaned" | "undeliverable" | "unavailable" | "emailnolongerverified" => Self::Fails,
+            "invalid"
+            | "bounced"
+            | "bounce"
+            | "hardbounced"
+            | "hardbounce"
+            | "bouncedhard"
+            | "cleaned"
+            | "undeliverable"
+            | "unavailable"
+            | "emailnolongerverified" => Self::Fails,
             // The mails arrive, and their reader calls them spam: any other address is better.
             "complained" | "complaint" | "spam" => Self::Fails,
             _ => Self::Unknown,

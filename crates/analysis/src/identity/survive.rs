@@ -63,17 +63,8 @@ pub struct Survived {
 impl<'a> Survivorship<'a> {
     /// Survivorship over these clusters, named by `assignment`.
     #[must_use]
-    pub fn new(
-        leads: &'a Leads,
-        clusters: &'a Clusters,
-        assignment: &'a Assignment,
-        policy: &Policy,
-    ) -> Self {
-        let trust = leads
-            .sources()
-            .iter()
-            .map(|source| policy.trust.get(source).copied().unwrap_or(0))
-            .collect();
+    pub fn new(leads: &'a Leads, clusters: &'a Clusters, assignment: &'a Assignment, policy: &Policy) -> Self {
+        let trust = leads.sources().iter().map(|source| policy.trust.get(source).copied().unwrap_or(0)).collect();
         Self { leads, clusters, assignment, trust }
     }
 
@@ -96,17 +87,12 @@ impl<'a> Survivorship<'a> {
                 let winner = candidates.first().filter(|winner| !winner.value.is_empty());
                 golden.value(winner.map(|winner| winner.value));
                 if field == Field::Email {
-                    golden.email_kind(
-                        winner.and_then(|winner| self.leads.text(Field::EmailKind, winner.row)),
-                    );
+                    golden.email_kind(winner.and_then(|winner| self.leads.text(Field::EmailKind, winner.row)));
                 }
                 for (place, candidate) in candidates.iter().enumerate() {
                     let Candidate { value, row, standing: _ } = *candidate;
                     let rule = rule(&candidates, place);
-                    fields.push(
-                        self.leads,
-                        &FieldRow { field, value, is_winner: place == 0, rule, row },
-                    )?;
+                    fields.push(self.leads, &FieldRow { field, value, is_winner: place == 0, rule, row })?;
                 }
             }
         }
@@ -133,9 +119,7 @@ impl<'a> Survivorship<'a> {
                 let (row, trust) = (candidate.row, self.trust_of(candidate.row));
                 candidate.standing = Standing::of(self.leads, row, field, trust, &clearings);
             }
-            candidates.sort_unstable_by(|one, two| {
-                one.value.cmp(two.value).then_with(|| two.rank().cmp(&one.rank()))
-            });
+            candidates.sort_unstable_by(|one, two| one.value.cmp(two.value).then_with(|| two.rank().cmp(&one.rank())));
             candidates.dedup_by_key(|candidate| candidate.value);
             candidates.sort_unstable_by_key(|candidate| Reverse(candidate.rank()));
         }

@@ -107,19 +107,8 @@ impl EngagementKind {
 }
 
 /// Path segments of pages that only someone who compares reads.
-const COMPARING_PAGES: &[&str] = &[
-    "pricing",
-    "prices",
-    "plans",
-    "tarif",
-    "tarifs",
-    "preise",
-    "precios",
-    "prezzi",
-    "demo",
-    "trial",
-    "free-trial",
-];
+const COMPARING_PAGES: &[&str] =
+    &["pricing", "prices", "plans", "tarif", "tarifs", "preise", "precios", "prezzi", "demo", "trial", "free-trial"];
 
 fn is_comparing(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or_default().to_lowercase();
@@ -260,9 +249,7 @@ impl Cause {
             Self::Engagement(EngagementKind::Click) => "click",
             Self::Engagement(EngagementKind::Demo) => "demo",
             Self::Engagement(EngagementKind::Reply) => "reply",
-            Self::Engagement(EngagementKind::Open | EngagementKind::Other) | Self::Observed => {
-                "observed"
-            }
+            Self::Engagement(EngagementKind::Open | EngagementKind::Other) | Self::Observed => "observed",
             Self::Conversion(ConversionKind::Order) => "order",
             Self::Conversion(ConversionKind::Invoice) => "invoice",
             Self::Conversion(ConversionKind::Won) => "won",
@@ -370,9 +357,7 @@ impl<'a> Fold<'a> {
     fn book(&mut self, kind: FactKind<'a>) -> bool {
         let FactKind::Conversion { kind, micros, currency } = kind else { return false };
         let (amount, is_sale) = match kind {
-            ConversionKind::Order | ConversionKind::Invoice | ConversionKind::Won => {
-                (micros, micros > 0)
-            }
+            ConversionKind::Order | ConversionKind::Invoice | ConversionKind::Won => (micros, micros > 0),
             ConversionKind::Refund => (micros.saturating_abs().saturating_neg(), false),
             ConversionKind::Other => return false,
         };
@@ -389,30 +374,20 @@ impl<'a> Fold<'a> {
             ConversionKind::Order | ConversionKind::Invoice | ConversionKind::Won => micros < 0,
             ConversionKind::Other => false,
         };
-        gives_back
-            && self.lifecycle.stage == Stage::Customer
-            && self.paid.values().all(|balance| *balance <= 0)
+        gives_back && self.lifecycle.stage == Stage::Customer && self.paid.values().all(|balance| *balance <= 0)
     }
 
     /// The buying stage that this fact by itself stands for.
     fn buying(&mut self, fact: &Fact<'a>, is_sale: bool) -> BuyingStage {
         let has_bought = self.lifecycle.buying_stage >= BuyingStage::Purchase;
         match fact.kind {
-            FactKind::ListRow | FactKind::Engagement { kind: _, human: false } => {
-                BuyingStage::NeedRecognition
-            }
-            FactKind::Conversion { kind: _, micros: _, currency: _ } if is_sale => {
-                BuyingStage::Purchase
-            }
-            FactKind::Conversion { kind: _, micros: _, currency: _ } => {
-                BuyingStage::NeedRecognition
-            }
+            FactKind::ListRow | FactKind::Engagement { kind: _, human: false } => BuyingStage::NeedRecognition,
+            FactKind::Conversion { kind: _, micros: _, currency: _ } if is_sale => BuyingStage::Purchase,
+            FactKind::Conversion { kind: _, micros: _, currency: _ } => BuyingStage::NeedRecognition,
             FactKind::AfterSales | FactKind::Subscription | FactKind::Meeting if has_bought => {
                 BuyingStage::PostPurchaseEvaluation
             }
-            FactKind::AfterSales | FactKind::Subscription | FactKind::Meeting => {
-                BuyingStage::InformationSearch
-            }
+            FactKind::AfterSales | FactKind::Subscription | FactKind::Meeting => BuyingStage::InformationSearch,
             FactKind::FormSubmission { states_need } => {
                 self.forms += 1;
                 if has_bought {
@@ -423,30 +398,19 @@ impl<'a> Fold<'a> {
                     BuyingStage::InformationSearch
                 }
             }
-            FactKind::Engagement { kind, human: true } => {
-                self.buying_by_engagement(kind, fact.at_us, has_bought)
-            }
+            FactKind::Engagement { kind, human: true } => self.buying_by_engagement(kind, fact.at_us, has_bought),
         }
     }
 
-    fn buying_by_engagement(
-        &mut self,
-        kind: EngagementKind,
-        at_us: i64,
-        has_bought: bool,
-    ) -> BuyingStage {
+    fn buying_by_engagement(&mut self, kind: EngagementKind, at_us: i64, has_bought: bool) -> BuyingStage {
         let stage = match kind {
             EngagementKind::Open | EngagementKind::Other => return BuyingStage::NeedRecognition,
             EngagementKind::Click | EngagementKind::Subscribed => BuyingStage::InformationSearch,
-            EngagementKind::PricingVisit | EngagementKind::Demo | EngagementKind::Reply => {
-                BuyingStage::EvaluationOfAlternatives
-            }
+            EngagementKind::PricingVisit | EngagementKind::Demo | EngagementKind::Reply => BuyingStage::EvaluationOfAlternatives,
             EngagementKind::Visit => {
                 let before = self.last_visit_at.replace(at_us);
                 match before {
-                    Some(before) if at_us.saturating_sub(before) >= REPEAT_VISIT_MICROS => {
-                        BuyingStage::EvaluationOfAlternatives
-                    }
+                    Some(before) if at_us.saturating_sub(before) >= REPEAT_VISIT_MICROS => BuyingStage::EvaluationOfAlternatives,
                     Some(_) | None => BuyingStage::InformationSearch,
                 }
             }
@@ -456,13 +420,7 @@ impl<'a> Fold<'a> {
 
     fn step(&mut self, fact: &Fact<'a>, to: Stage, cause: Cause) {
         let from = self.lifecycle.transitions.last().map(|last| last.to);
-        self.lifecycle.transitions.push(Transition {
-            from,
-            to,
-            at_us: fact.at_us,
-            cause,
-            cause_id: fact.id,
-        });
+        self.lifecycle.transitions.push(Transition { from, to, at_us: fact.at_us, cause, cause_id: fact.id });
         self.lifecycle.stage = to;
         if to >= Stage::Prospect {
             self.lifecycle.became_prospect_at.get_or_insert(fact.at_us);
@@ -474,13 +432,7 @@ impl<'a> Fold<'a> {
 
     fn step_buying(&mut self, fact: &Fact<'a>, to: BuyingStage, cause: Cause) {
         let from = self.lifecycle.buying_transitions.last().map(|last| last.to);
-        self.lifecycle.buying_transitions.push(Transition {
-            from,
-            to,
-            at_us: fact.at_us,
-            cause,
-            cause_id: fact.id,
-        });
+        self.lifecycle.buying_transitions.push(Transition { from, to, at_us: fact.at_us, cause, cause_id: fact.id });
         self.lifecycle.buying_stage = to;
     }
 }
@@ -488,13 +440,8 @@ impl<'a> Fold<'a> {
 /// Whether the person themselves did it: what restarts the clock of how long their data may be kept.
 fn is_contact(kind: FactKind<'_>, is_sale: bool) -> bool {
     match kind {
-        FactKind::Subscription
-        | FactKind::Meeting
-        | FactKind::FormSubmission { states_need: _ }
-        | FactKind::AfterSales => true,
-        FactKind::Engagement { kind, human } => {
-            human && !matches!(kind, EngagementKind::Open | EngagementKind::Other)
-        }
+        FactKind::Subscription | FactKind::Meeting | FactKind::FormSubmission { states_need: _ } | FactKind::AfterSales => true,
+        FactKind::Engagement { kind, human } => human && !matches!(kind, EngagementKind::Open | EngagementKind::Other),
         FactKind::Conversion { kind: _, micros: _, currency: _ } => is_sale,
         FactKind::ListRow => false,
     }
@@ -503,13 +450,7 @@ fn is_contact(kind: FactKind<'_>, is_sale: bool) -> bool {
 /// Whether it makes a suspect a prospect. A visit does not: it looks, and leaves no word.
 fn makes_prospect(kind: FactKind<'_>) -> bool {
     is_contact(kind, false)
-        && !matches!(
-            kind,
-            FactKind::Engagement {
-                kind: EngagementKind::Visit | EngagementKind::PricingVisit,
-                human: true
-            }
-        )
+        && !matches!(kind, FactKind::Engagement { kind: EngagementKind::Visit | EngagementKind::PricingVisit, human: true })
 }
 
 #[cfg(test)]

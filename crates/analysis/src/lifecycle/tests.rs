@@ -17,11 +17,7 @@ const fn money(kind: ConversionKind, micros: i128) -> FactKind<'static> {
 
 /// Facts an hour apart.
 fn story(kinds: &[FactKind<'static>]) -> Vec<Fact<'static>> {
-    kinds
-        .iter()
-        .zip(1_i64..)
-        .map(|(kind, hour)| Fact { at_us: hour * HOUR, kind: *kind, id: "f" })
-        .collect()
+    kinds.iter().zip(1_i64..).map(|(kind, hour)| Fact { at_us: hour * HOUR, kind: *kind, id: "f" }).collect()
 }
 
 fn stages(kinds: &[FactKind<'static>]) -> (Stage, BuyingStage) {
@@ -78,8 +74,7 @@ fn each_fact_brings_a_person_as_far_as_it_should() {
 
 #[test]
 fn a_refund_in_another_currency_pays_nothing_back() {
-    let refund =
-        FactKind::Conversion { kind: ConversionKind::Refund, micros: 100, currency: "USD" };
+    let refund = FactKind::Conversion { kind: ConversionKind::Refund, micros: 100, currency: "USD" };
     assert_eq!(stages(&[ORDER, refund]).0, Stage::Customer);
 }
 
@@ -93,20 +88,9 @@ fn two_clicks_on_one_page_within_a_session_are_one_visit() {
 
 #[test]
 fn steps_are_dated_and_say_why() {
-    let lifecycle = derive(&story(&[
-        FactKind::ListRow,
-        OPEN,
-        CLICK,
-        OPEN,
-        ORDER,
-        money(ConversionKind::Refund, -100),
-        OPEN,
-    ]));
-    let steps: Vec<_> = lifecycle
-        .transitions
-        .iter()
-        .map(|step| (step.from, step.to, step.at_us / HOUR, step.cause.as_str()))
-        .collect();
+    let lifecycle = derive(&story(&[FactKind::ListRow, OPEN, CLICK, OPEN, ORDER, money(ConversionKind::Refund, -100), OPEN]));
+    let steps: Vec<_> =
+        lifecycle.transitions.iter().map(|step| (step.from, step.to, step.at_us / HOUR, step.cause.as_str())).collect();
     use Stage::{Customer, Prospect, Suspect};
     assert_eq!(
         steps,
@@ -133,10 +117,7 @@ fn an_order_told_twice_is_one_order() {
 fn rows_of_the_lake_read_as_facts() {
     let engagement = |kind, machine, url| FactKind::from_engagement(kind, machine, url);
     assert_eq!(engagement("clicked", "unknown", None), CLICK);
-    assert_eq!(
-        engagement("clicked", "likely_machine", None),
-        FactKind::Engagement { kind: EngagementKind::Click, human: false }
-    );
+    assert_eq!(engagement("clicked", "likely_machine", None), FactKind::Engagement { kind: EngagementKind::Click, human: false });
     assert_eq!(engagement("visited", "human", Some("https://example.com/?next=pricing")), VISIT);
     let pricing = FactKind::Engagement { kind: EngagementKind::PricingVisit, human: true };
     assert_eq!(engagement("visited", "human", Some("https://example.com/en/Pricing?x=1")), pricing);
@@ -151,10 +132,7 @@ fn the_kinds_that_count_are_kinds_of_the_model() {
         .iter()
         .filter(|kind| EngagementKind::from_row(kind, None) != EngagementKind::Other)
         .collect();
-    assert_eq!(
-        counting,
-        [&"opened", &"clicked", &"replied", &"resubscribed", &"subscribed", &"visited"]
-    );
+    assert_eq!(counting, [&"opened", &"clicked", &"replied", &"resubscribed", &"subscribed", &"visited"]);
 }
 
 fn any_fact() -> impl Strategy<Value = Fact<'static>> {
@@ -166,11 +144,7 @@ fn any_fact() -> impl Strategy<Value = Fact<'static>> {
         EngagementKind::Reply,
         EngagementKind::Other,
     ]);
-    let conversion = proptest::sample::select(&[
-        ConversionKind::Order,
-        ConversionKind::Refund,
-        ConversionKind::Other,
-    ]);
+    let conversion = proptest::sample::select(&[ConversionKind::Order, ConversionKind::Refund, ConversionKind::Other]);
     let kind = prop_oneof![
         Just(FactKind::ListRow),
         Just(FactKind::Subscription),
@@ -186,11 +160,7 @@ fn any_fact() -> impl Strategy<Value = Fact<'static>> {
     })
 }
 
-fn check<S: Ord + Copy + std::fmt::Debug>(
-    steps: &[Transition<'_, S>],
-    facts: &[Fact<'_>],
-    now: S,
-) -> Result<(), TestCaseError> {
+fn check<S: Ord + Copy + std::fmt::Debug>(steps: &[Transition<'_, S>], facts: &[Fact<'_>], now: S) -> Result<(), TestCaseError> {
     prop_assert_eq!(steps.last().map(|step| step.to), Some(now));
     let mut before: Option<&Transition<'_, S>> = None;
     for step in steps {

@@ -157,16 +157,8 @@ pub fn scorecards(sources: &[SourceCounts], settings: Settings) -> Vec<Scorecard
     let all = All {
         prospect_rate: rate_of(|counts| counts.prospects),
         conversion_rate: rate_of(|counts| counts.customers),
-        prior: shrink::fit(
-            &sources
-                .iter()
-                .map(|counts| (counts.customers, counts.distinct_persons))
-                .collect::<Vec<_>>(),
-        ),
-        currencies: sources
-            .iter()
-            .flat_map(|counts| counts.revenue.keys().map(String::as_str))
-            .collect(),
+        prior: shrink::fit(&sources.iter().map(|counts| (counts.customers, counts.distinct_persons)).collect::<Vec<_>>()),
+        currencies: sources.iter().flat_map(|counts| counts.revenue.keys().map(String::as_str)).collect(),
         settings,
     };
     sources.iter().map(|counts| all.scorecard(counts)).collect()
@@ -235,16 +227,9 @@ impl All<'_> {
             });
         }
         if !counts.follow_up.is_empty() {
-            metrics.extend(kaplan_meier(&counts.follow_up, &AGES_DAYS).into_iter().map(|by| {
-                Metric {
-                    state: if by.at_risk == 0 { State::Immature } else { State::Ok },
-                    ..estimate(
-                        &format!("conversion_by_{}d", by.days),
-                        by.share,
-                        by.interval,
-                        counts.follow_up.len() as u64,
-                    )
-                }
+            metrics.extend(kaplan_meier(&counts.follow_up, &AGES_DAYS).into_iter().map(|by| Metric {
+                state: if by.at_risk == 0 { State::Immature } else { State::Ok },
+                ..estimate(&format!("conversion_by_{}d", by.days), by.share, by.interval, counts.follow_up.len() as u64)
             }));
         }
         metrics
@@ -255,10 +240,7 @@ impl All<'_> {
         let state = self.conversion_state(counts);
         for currency in &self.currencies {
             let earned = counts.revenue.get(*currency).copied().unwrap_or_default();
-            metrics.push(Metric {
-                state,
-                ..per_case("revenue_per_lead", earned, counts.distinct_persons, currency)
-            });
+            metrics.push(Metric { state, ..per_case("revenue_per_lead", earned, counts.distinct_persons, currency) });
         }
         if self.currencies.is_empty() {
             metrics.push(unmeasured("revenue_per_lead", ""));
@@ -272,30 +254,20 @@ impl All<'_> {
             });
         }
         if counts.cost.is_empty() {
-            metrics.extend([
-                unmeasured("cost_per_lead", ""),
-                unmeasured("cac", ""),
-                unmeasured("roas", "ratio"),
-            ]);
+            metrics.extend([unmeasured("cost_per_lead", ""), unmeasured("cac", ""), unmeasured("roas", "ratio")]);
         }
         metrics
     }
 
     /// Revenue by cost. Nothing where a part of either is in another currency, since the quotient would pass it over in silence.
     fn return_on(&self, cost: Decimal, currency: &str, counts: &SourceCounts) -> Option<Metric> {
-        let is_one_currency =
-            counts.cost.len() == 1 && counts.revenue.keys().all(|earned_in| earned_in == currency);
+        let is_one_currency = counts.cost.len() == 1 && counts.revenue.keys().all(|earned_in| earned_in == currency);
         if self.currencies.is_empty() || !is_one_currency || cost <= Decimal::ZERO {
             return None;
         }
         let earned = counts.revenue.get(currency).copied().unwrap_or_default();
         let value = earned.to_f64()? / cost.to_f64()?;
-        Some(Metric {
-            value: Some(value),
-            n: counts.conversions,
-            numerator: earned.to_f64(),
-            ..unmeasured("roas", "ratio")
-        })
+        Some(Metric { value: Some(value), n: counts.conversions, numerator: earned.to_f64(), ..unmeasured("roas", "ratio") })
     }
 
     fn conversion_state(&self, counts: &SourceCounts) -> State {
@@ -346,9 +318,7 @@ fn records(counts: &SourceCounts) -> Vec<Metric> {
         proportion("completeness", counts.complete, accepted),
     ];
     let fields = counts.fields_filled.iter();
-    metrics.extend(fields.map(|(field, filled)| {
-        proportion(&format!("completeness.{field}"), Some(*filled), accepted)
-    }));
+    metrics.extend(fields.map(|(field, filled)| proportion(&format!("completeness.{field}"), Some(*filled), accepted)));
     // Duplicates and new people share out the accepted records, so that the three add up to one.
     metrics.extend([
         proportion("duplicate_in", Some(counts.duplicate_within), accepted),
@@ -364,8 +334,7 @@ fn records(counts: &SourceCounts) -> Vec<Metric> {
 fn cost_per_customer(cost: Decimal, counts: &SourceCounts, currency: &str) -> Metric {
     let people = counts.distinct_persons;
     let amount = cost.to_f64();
-    let customers = wilson(counts.customers, people, Z_95)
-        .map(|rate| (rate.low * people as f64, rate.high * people as f64));
+    let customers = wilson(counts.customers, people, Z_95).map(|rate| (rate.low * people as f64, rate.high * people as f64));
     let by = |customers: f64| amount.filter(|_| customers > 0.0).map(|amount| amount / customers);
     Metric {
         low: customers.and_then(|(_, most)| by(most)),
@@ -382,26 +351,14 @@ fn per_case(name: &str, amount: Decimal, cases: u64, currency: &str) -> Metric {
 }
 
 fn proportion(name: &str, cases: Option<u64>, of: u64) -> Metric {
-    let Some((cases, interval)) =
-        cases.and_then(|cases| Some((cases.min(of), wilson(cases, of, Z_95)?)))
-    else {
+    let Some((cases, interval)) = cases.and_then(|cases| Some((cases.min(of), wilson(cases, of, Z_95)?))) else {
         return Metric { n: of, ..unmeasured(name, "share") };
     };
-    Metric {
-        numerator: Some(cases as f64),
-        ..estimate(name, cases as f64 / of as f64, interval, of)
-    }
+    Metric { numerator: Some(cases as f64), ..estimate(name, cases as f64 / of as f64, interval, of) }
 }
 
 fn estimate(name: &str, value: f64, Interval { low, high }: Interval, n: u64) -> Metric {
-    Metric {
-        value: Some(value),
-        n,
-        low: Some(low),
-        high: Some(high),
-        state: State::Ok,
-        ..unmeasured(name, "share")
-    }
+    Metric { value: Some(value), n, low: Some(low), high: Some(high), state: State::Ok, ..unmeasured(name, "share") }
 }
 
 fn unmeasured(name: &str, unit: &str) -> Metric {

@@ -36,22 +36,15 @@ const SEARCH_STEPS: u32 = 50;
 /// There is none with fewer than two sources that have leads, nor where nobody or everybody converted.
 #[must_use]
 pub fn fit(sources: &[(u64, u64)]) -> Option<Prior> {
-    let sources: Vec<(f64, f64)> = sources
-        .iter()
-        .filter(|(_, leads)| *leads > 0)
-        .map(|(x, n)| ((*x).min(*n) as f64, *n as f64))
-        .collect();
+    let sources: Vec<(f64, f64)> =
+        sources.iter().filter(|(_, leads)| *leads > 0).map(|(x, n)| ((*x).min(*n) as f64, *n as f64)).collect();
     let conversions: f64 = sources.iter().map(|(x, _)| x).sum();
     let leads: f64 = sources.iter().map(|(_, n)| n).sum();
     if sources.len() < 2 || conversions == 0.0 || conversions == leads {
         return None;
     }
-    let best_odds = |log_weight: f64| {
-        maximise(LOG_ODDS, |log_odds| log_likelihood(prior(log_odds, log_weight), &sources))
-    };
-    let log_weight = maximise(LOG_WEIGHT, |log_weight| {
-        log_likelihood(prior(best_odds(log_weight), log_weight), &sources)
-    });
+    let best_odds = |log_weight: f64| maximise(LOG_ODDS, |log_odds| log_likelihood(prior(log_odds, log_weight), &sources));
+    let log_weight = maximise(LOG_WEIGHT, |log_weight| log_likelihood(prior(best_odds(log_weight), log_weight), &sources));
     Some(prior(best_odds(log_weight), log_weight))
 }
 
@@ -62,8 +55,7 @@ impl Prior {
         let conversions = conversions.min(leads);
         let a = self.alpha + conversions as f64;
         let b = self.beta + (leads - conversions) as f64;
-        let interval =
-            Interval { low: beta_quantile(a, b, 0.025), high: beta_quantile(a, b, 0.975) };
+        let interval = Interval { low: beta_quantile(a, b, 0.025), high: beta_quantile(a, b, 0.975) };
         Shrunk { rate: a / (a + b), interval }
     }
 }
@@ -177,10 +169,6 @@ fn ln_gamma(x: f64) -> f64 {
         * (1.0 / 12.0
             - square
                 * (1.0 / 360.0
-                    - square
-                        * (1.0 / 1260.0
-                            - square
-                                * (1.0 / 1680.0
-                                    - square * (1.0 / 1188.0 - square * 691.0 / 360_360.0)))));
+                    - square * (1.0 / 1260.0 - square * (1.0 / 1680.0 - square * (1.0 / 1188.0 - square * 691.0 / 360_360.0)))));
     (lifted - 0.5) * lifted.ln() - lifted + 0.5 * std::f64::consts::TAU.ln() + series - product.ln()
 }

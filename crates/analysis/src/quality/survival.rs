@@ -54,10 +54,7 @@ fn estimate(sorted: &[FollowUp], age: u32) -> Estimate {
     let mut unconverted = 1.0;
     let mut variance = 0.0;
     let mut watched = sorted.len();
-    for day in sorted
-        .chunk_by(|a, b| a.days == b.days)
-        .take_while(|day| day.first().is_some_and(|lead| lead.days <= age))
-    {
+    for day in sorted.chunk_by(|a, b| a.days == b.days).take_while(|day| day.first().is_some_and(|lead| lead.days <= age)) {
         let converted = day.iter().filter(|lead| lead.converted).count() as f64;
         let at_risk = watched as f64;
         unconverted *= 1.0 - converted / at_risk;
@@ -66,12 +63,7 @@ fn estimate(sorted: &[FollowUp], age: u32) -> Estimate {
     }
     let at_risk = sorted.iter().filter(|lead| lead.days >= age).count() as u64;
     let share = 1.0 - unconverted;
-    Estimate {
-        days: age,
-        share,
-        interval: log_log(unconverted, variance).unwrap_or_else(|| edge(share, at_risk)),
-        at_risk,
-    }
+    Estimate { days: age, share, interval: log_log(unconverted, variance).unwrap_or_else(|| edge(share, at_risk)), at_risk }
 }
 
 /// The interval of the share where `unconverted` is neither none nor all.

@@ -14,8 +14,7 @@ use super::{
 };
 
 fn fixture(name: &str) -> String {
-    fs::read_to_string(format!("{}/../../fixtures/quality/{name}", env!("CARGO_MANIFEST_DIR")))
-        .unwrap()
+    fs::read_to_string(format!("{}/../../fixtures/quality/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 fn reference() -> Value {
@@ -43,9 +42,7 @@ fn counts(source: &str, people: u64, customers: u64) -> SourceCounts {
 /// The leads of the fixture, by source: follow-up, revenue and cost.
 fn public_counts() -> Vec<SourceCounts> {
     let mut sources: BTreeMap<String, SourceCounts> = BTreeMap::new();
-    for row in csv::Reader::from_reader(fixture("leads_public.csv").as_bytes())
-        .deserialize::<BTreeMap<String, String>>()
-    {
+    for row in csv::Reader::from_reader(fixture("leads_public.csv").as_bytes()).deserialize::<BTreeMap<String, String>>() {
         let row = row.unwrap();
         let converted = row["converted"] == "1";
         let one = counts(&row["source"], 1, u64::from(converted));
@@ -128,8 +125,7 @@ fn number_at_risk_equals_the_reference() {
 #[test]
 fn prior_equals_the_reference() {
     let reference = reference();
-    let sources: Vec<(u64, u64)> =
-        public_counts().iter().map(|counts| (counts.customers, counts.distinct_persons)).collect();
+    let sources: Vec<(u64, u64)> = public_counts().iter().map(|counts| (counts.customers, counts.distinct_persons)).collect();
     let Prior { alpha, beta } = fit(&sources).unwrap();
     close(Some(alpha), &reference["eb_alpha"], 1e-4);
     close(Some(beta), &reference["eb_beta"], 1e-4);
@@ -152,10 +148,7 @@ fn beta_quantiles_have_their_closed_forms() {
     for probability in [0.025, 0.5, 0.975] {
         assert!((beta_quantile(1.0, 1.0, probability) - probability).abs() < 1e-12);
         assert!((beta_quantile(3.0, 1.0, probability) - probability.powf(1.0 / 3.0)).abs() < 1e-12);
-        assert!(
-            (beta_quantile(1.0, 4.0, probability) - (1.0 - (1.0 - probability).powf(0.25))).abs()
-                < 1e-12
-        );
+        assert!((beta_quantile(1.0, 4.0, probability) - (1.0 - (1.0 - probability).powf(0.25))).abs() < 1e-12);
     }
     assert!((beta_quantile(5e5, 5e5, 0.5) - 0.5).abs() < 1e-9);
 }
@@ -180,8 +173,7 @@ fn curve_without_conversions_still_has_an_upper_end() {
 #[test]
 fn lead_counts_until_it_was_last_seen() {
     // Two convert on day 10. One of the four was last seen on day 5, so that two of three did.
-    let leads = [(5, false), (10, true), (10, true), (30, false)]
-        .map(|(days, converted)| FollowUp { days, converted });
+    let leads = [(5, false), (10, true), (10, true), (30, false)].map(|(days, converted)| FollowUp { days, converted });
     let estimate = kaplan_meier(&leads, &[20])[0];
     assert!((estimate.share - 2.0 / 3.0).abs() < 1e-12);
     assert_eq!(estimate.at_risk, 1);
@@ -220,11 +212,8 @@ fn every_figure_has_its_own_cases_and_unit() {
         follow_up: Vec::new(),
     };
     let cards = scorecards(&[source], Settings::default());
-    let rows: Vec<(&str, Option<f64>, u64, &str)> = cards[0]
-        .metrics
-        .iter()
-        .map(|metric| (metric.name.as_str(), metric.value, metric.n, metric.unit.as_str()))
-        .collect();
+    let rows: Vec<(&str, Option<f64>, u64, &str)> =
+        cards[0].metrics.iter().map(|metric| (metric.name.as_str(), metric.value, metric.n, metric.unit.as_str())).collect();
     assert_eq!(
         rows,
         [
@@ -262,21 +251,13 @@ fn young_source_is_immature_whatever_its_rate() {
     let cards = scorecards(&[young, unknown, counts("old", 500, 10)], Settings::default());
     let state = |at: usize| metric(&cards[at].metrics, "conversion_rate").state;
     assert_eq!([state(0), state(1), state(2)], [State::Immature, State::Immature, State::Ok]);
-    assert_eq!(
-        metric(&cards[0].metrics, "validity").state,
-        State::Ok,
-        "what a record holds does not ripen"
-    );
+    assert_eq!(metric(&cards[0].metrics, "validity").state, State::Ok, "what a record holds does not ripen");
 }
 
 #[test]
 fn source_like_all_the_others_is_not_rankable() {
-    let cards = scorecards(
-        &[counts("small", 9, 1), counts("good", 1000, 150), counts("poor", 1000, 10)],
-        Settings::default(),
-    );
-    let states: Vec<State> =
-        cards.iter().map(|card| metric(&card.metrics, "conversion_rate").state).collect();
+    let cards = scorecards(&[counts("small", 9, 1), counts("good", 1000, 150), counts("poor", 1000, 10)], Settings::default());
+    let states: Vec<State> = cards.iter().map(|card| metric(&card.metrics, "conversion_rate").state).collect();
     assert_eq!(states, [State::NotRankable, State::Ok, State::Ok]);
 }
 
@@ -284,23 +265,11 @@ fn source_like_all_the_others_is_not_rankable() {
 fn what_nobody_counted_is_unchecked_and_not_zero() {
     let cards = scorecards(&[counts("vendor", 10, 0)], Settings::default());
     let metrics = &cards[0].metrics;
-    for name in [
-        "deliverable",
-        "disposable",
-        "role",
-        "freemail",
-        "completeness",
-        "revenue_per_lead",
-        "cost_per_lead",
-        "cac",
-        "roas",
-    ] {
+    for name in
+        ["deliverable", "disposable", "role", "freemail", "completeness", "revenue_per_lead", "cost_per_lead", "cac", "roas"]
+    {
         let metric = metric(metrics, name);
-        assert_eq!(
-            (metric.value, metric.low, metric.high, metric.state),
-            (None, None, None, State::Unchecked),
-            "{name}"
-        );
+        assert_eq!((metric.value, metric.low, metric.high, metric.state), (None, None, None, State::Unchecked), "{name}");
     }
     let counted = SourceCounts { disposable_email: Some(0), ..counts("vendor", 10, 0) };
     let cards = scorecards(&[counted], Settings::default());
@@ -341,11 +310,7 @@ fn cost_of_a_customer_lies_inside_its_interval() {
 
 #[test]
 fn return_is_never_taken_across_currencies() {
-    let mixed = SourceCounts {
-        cost: money("EUR", 100),
-        revenue: money("USD", 900),
-        ..counts("mixed", 50, 5)
-    };
+    let mixed = SourceCounts { cost: money("EUR", 100), revenue: money("USD", 900), ..counts("mixed", 50, 5) };
     let silent = SourceCounts { cost: money("USD", 100), ..counts("silent", 50, 0) };
     let cards = scorecards(&[mixed, silent], Settings::default());
     assert_eq!(metric(&cards[0].metrics, "roas").state, State::Unchecked);
@@ -362,11 +327,7 @@ fn check_verdict(sources: &[SourceCounts], certainty: Certainty, sentence: &str)
 
 #[test]
 fn verdict_is_one_sentence_that_says_how_sure_it_is() {
-    check_verdict(
-        &[],
-        Certainty::NoEvidence,
-        "no source has brought a new customer with a valid address yet",
-    );
+    check_verdict(&[], Certainty::NoEvidence, "no source has brought a new customer with a valid address yet");
     check_verdict(
         &[counts("a", 10, 0), counts("b", 10, 0)],
         Certainty::NoEvidence,
@@ -401,12 +362,8 @@ fn verdict_is_one_sentence_that_says_how_sure_it_is() {
 
 #[test]
 fn volume_of_known_people_does_not_win() {
-    let list =
-        SourceCounts { net_new: 10, net_new_valid_customers: 1, ..counts("list", 1000, 300) };
-    assert_eq!(
-        compare(&[list, counts("form", 100, 20)], Settings::default()).best.unwrap().source,
-        "form"
-    );
+    let list = SourceCounts { net_new: 10, net_new_valid_customers: 1, ..counts("list", 1000, 300) };
+    assert_eq!(compare(&[list, counts("form", 100, 20)], Settings::default()).best.unwrap().source, "form");
 }
 
 proptest! {

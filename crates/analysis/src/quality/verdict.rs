@@ -59,33 +59,19 @@ pub struct Verdict {
 /// Compares the sources. Their order does not matter; sources without records take no part.
 #[must_use]
 pub fn compare(sources: &[SourceCounts], settings: Settings) -> Verdict {
-    let mut contenders: Vec<Contender> =
-        sources.iter().filter_map(|counts| contender(counts, settings)).collect();
-    contenders.sort_by(|a, b| {
-        b.interval.low.total_cmp(&a.interval.low).then_with(|| a.source.cmp(&b.source))
-    });
-    let mut immature: Vec<String> = contenders
-        .iter()
-        .filter(|contender| contender.is_immature)
-        .map(|contender| contender.source.clone())
-        .collect();
+    let mut contenders: Vec<Contender> = sources.iter().filter_map(|counts| contender(counts, settings)).collect();
+    contenders.sort_by(|a, b| b.interval.low.total_cmp(&a.interval.low).then_with(|| a.source.cmp(&b.source)));
+    let mut immature: Vec<String> =
+        contenders.iter().filter(|contender| contender.is_immature).map(|contender| contender.source.clone()).collect();
     immature.sort();
 
     let mut ranked = contenders.into_iter();
     let Some(best) = ranked.next().filter(|best| best.customers > 0) else {
-        return Verdict {
-            best: None,
-            rivals: Vec::new(),
-            immature,
-            certainty: Certainty::NoEvidence,
-        };
+        return Verdict { best: None, rivals: Vec::new(), immature, certainty: Certainty::NoEvidence };
     };
     let is_alone = ranked.len() == 0;
-    let mut rivals: Vec<Contender> =
-        ranked.filter(|other| other.interval.high >= best.interval.low).collect();
-    rivals.sort_by(|a, b| {
-        b.interval.high.total_cmp(&a.interval.high).then_with(|| a.source.cmp(&b.source))
-    });
+    let mut rivals: Vec<Contender> = ranked.filter(|other| other.interval.high >= best.interval.low).collect();
+    rivals.sort_by(|a, b| b.interval.high.total_cmp(&a.interval.high).then_with(|| a.source.cmp(&b.source)));
     let certainty = if is_alone {
         Certainty::OnlyOne
     } else if !rivals.is_empty() {
@@ -101,8 +87,7 @@ pub fn compare(sources: &[SourceCounts], settings: Settings) -> Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { best, rivals, immature, certainty } = self;
-        let Some(Contender { source, customers, records, rate, interval, is_immature: _ }) = best
-        else {
+        let Some(Contender { source, customers, records, rate, interval, is_immature: _ }) = best else {
             return f.write_str("no source has brought a new customer with a valid address yet");
         };
         let [rate, low, high] = [*rate, interval.low, interval.high].map(|share| share * 100.0);

@@ -19,8 +19,11 @@ pub(crate) fn run(args: &AttributeArgs, console: &Console) -> Result<Code, Failu
     let mut csv = Vec::new();
     attribute::write_csv(&answer, &mut csv).map_err(|error| Failure::output(&error))?;
     match &args.out {
-        Some(path) => std::fs::write(path, &csv)
-            .map_err(|source| Error::File { path: path.display().to_string(), doing: "written", source })?,
+        Some(path) => std::fs::write(path, &csv).map_err(|source| Error::File {
+            path: path.display().to_string(),
+            doing: "written",
+            source,
+        })?,
         None if console.format() == Format::Json => {
             let channels: Vec<_> = answer
                 .channels
@@ -37,7 +40,10 @@ pub(crate) fn run(args: &AttributeArgs, console: &Console) -> Result<Code, Failu
         None => console.write(&String::from_utf8_lossy(&csv))?,
     }
     if answer.unattributed > 0.0 {
-        console.note(&format!("{} of {} conversions have no touch in the window and belong to no channel", answer.unattributed, answer.conversions));
+        console.note(&format!(
+            "{} of {} conversions have no touch in the window and belong to no channel",
+            answer.unattributed, answer.conversions
+        ));
     }
     Ok(Code::Done)
 }

@@ -40,13 +40,10 @@ pub(crate) fn run(command: &ConnectorsCommand, console: &Console) -> Result<Code
             let answer = json!({ "version": 1, "name": spec.name, "title": spec.title, "summary": spec.summary,
                 "source": spec.source_schema, "sink": spec.sink_schema });
             console.answer(&answer, || {
-                let mut text = format!("{}\n", spec.readme.trim_end());
-                for (half, schema) in [("source", &spec.source_schema), ("sink", &spec.sink_schema)] {
-                    if let Some(schema) = schema {
-                        text.push_str(&format!("\nsettings as a {half}:\n{}\n", settings(schema)));
-                    }
-                }
-                text
+                let halves = [("source", &spec.source_schema), ("sink", &spec.sink_schema)].into_iter();
+                let halves = halves.filter_map(|(half, schema)| Some((half, schema.as_ref()?)));
+                let settings = halves.map(|(half, schema)| format!("\nsettings as a {half}:\n{}\n", settings(schema)));
+                [format!("{}\n", spec.readme.trim_end())].into_iter().chain(settings).collect::<String>()
             })
         }
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
+use headwater_runtime::sync::check_rules;
 use headwater_runtime::{Engine, Error, ingest};
 
 use crate::args::Global;
@@ -32,11 +33,14 @@ pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Re
                     code = code_of(&error);
                 }
                 let hint = Failure::of(&error).hint;
-                Checked { connection: connection.to_owned(), kind, ok: false, message: place(&error), hint }
+                Checked { connection: connection.to_owned(), kind, ok: false, message: error.in_one_line(), hint }
             }
         };
         checked.push(entry);
     };
+    if let Err(error) = check_rules(&engine) {
+        note("the project", "rules", Err(error));
+    }
     for source in &engine.project.sources {
         note(&source.name, "source", check_source(&engine, source, offline).await);
     }
@@ -60,17 +64,6 @@ pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Re
     Ok(code)
 }
 
-/// The message of an error, with file and line where it is the project's.
-fn place(error: &Error) -> String {
-    match error {
-        Error::Project(project) => match project.line {
-            Some(line) => format!("{}:{line}: {project}", project.file.display()),
-            None => project.to_string(),
-        },
-        other => other.to_string(),
-    }
-}
-
 async fn check_source(engine: &Engine, entry: &headwater_runtime::project::SourceEntry, offline: bool) -> Result<String, Error> {
     let source = engine.source(entry)?;
     let fail = |source| Error::Connection { connection: entry.name.clone(), stream: None, source };
@@ -79,6 +72,7 @@ async fn check_source(engine: &Engine, entry: &headwater_runtime::project::Sourc
     }
     source.check().await.map_err(fail)?;
     let streams = source.streams().await.map_err(fail)?;
+    ingest::check_streams(entry, &streams)?;
     for stream in &streams {
         ingest::conformer(entry, stream, "check")?;
     }

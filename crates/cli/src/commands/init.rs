@@ -39,7 +39,7 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
         console.line("")?;
     }
     console.line(&next_steps(&place.to_string()))?;
-    match sync_command::conclude(&synced, console) {
+    match sync_command::conclude(&global, synced, console) {
         // The demo's data hold refused rows on purpose.
         Code::Refused => Ok(Code::Done),
         code => Ok(code),

@@ -44,6 +44,9 @@ fn human(plan: &Plan, limit: usize) -> String {
         plan.calls_made,
         plan.calls_to_write,
     );
+    if plan.rows.is_empty() {
+        text.push_str("nobody is in its audience\n");
+    }
     let mut rows = Rows::new(&["prospect", "action", "field", "now", "would be"]);
     let shown = plan.rows.iter().filter(|row| row.action != Action::Unchanged);
     for row in shown.clone().take(limit) {
@@ -55,8 +58,8 @@ fn human(plan: &Plan, limit: usize) -> String {
                 id(index == 0),
                 action,
                 change.field.clone(),
-                change.before.clone().unwrap_or_default(),
-                change.after.clone(),
+                clip(change.before.as_deref().unwrap_or_default()),
+                clip(&change.after),
             ]);
         }
         for kept in &row.kept {
@@ -72,7 +75,8 @@ fn human(plan: &Plan, limit: usize) -> String {
     }
     let total = shown.count();
     if total > limit {
-        text.push_str(&format!("… and {} more; `--limit {total}` shows all\n", total - limit));
+        let more = format!("… and {} more; `--limit {total}` shows all\n", total - limit);
+        text.push_str(&more);
     }
     text
 }
@@ -85,5 +89,15 @@ fn word(action: Action) -> &'static str {
         Action::HeldBack => "hold back",
         Action::Rejected => "refused before",
         Action::Waiting => "waiting",
+    }
+}
+
+/// A value as long as a table takes it.
+fn clip(value: &str) -> String {
+    /// Longer than any name or address that a person would check here.
+    const LONGEST: usize = 60;
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", value.get(..end).unwrap_or(value)),
+        None => value.to_owned(),
     }
 }

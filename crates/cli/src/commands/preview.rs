@@ -18,36 +18,42 @@ pub(crate) async fn discover(global: &Global, source: &str, console: &Console) -
         "mapping": stream.mapping, "vendor": stream.vendor, "notes": stream.notes,
     })).collect::<Vec<_>>() });
     console.answer(&answer, || {
-        let mut text = String::new();
+        let mut parts: Vec<String> = Vec::new();
         for stream in &streams {
-            text.push_str(&format!("{} ({})\n", stream.name, json!(stream.role).as_str().unwrap_or_default()));
+            parts.push(format!("{} ({})\n", stream.name, json!(stream.role).as_str().unwrap_or_default()));
             if let Some(notes) = &stream.notes {
-                text.push_str(&format!("  {notes}\n"));
+                parts.push(format!("  {notes}\n"));
             }
             let mut rows = Rows::new(&["field", "becomes"]);
             for field in &stream.fields {
                 let ours = stream.mapping.0.iter().filter(|(_, rule)| rule.from.contains(field)).map(|(ours, _)| ours.as_str());
                 rows.row([field.clone(), ours.collect::<Vec<_>>().join(", ")]);
             }
-            text.push_str(&rows.render());
-            text.push('\n');
+            parts.push(rows.render());
+            parts.push("\n".to_owned());
         }
-        text
+        parts.concat()
     })
 }
 
-pub(crate) async fn run(global: &Global, source: &str, stream: Option<&str>, limit: usize, console: &Console) -> Result<Code, Failure> {
+pub(crate) async fn run(
+    global: &Global,
+    source: &str,
+    stream: Option<&str>,
+    limit: usize,
+    console: &Console,
+) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
     let shown = preview::preview(&engine, entry(&engine, source)?, stream, limit).await?;
     console.answer(&json!({ "version": 1, "preview": shown }), || {
-        let mut text = String::new();
+        let mut parts: Vec<String> = Vec::new();
         if let Some(notes) = &shown.notes {
-            text.push_str(&format!("{notes}\n"));
+            parts.push(format!("{notes}\n"));
         }
         for record in &shown.records {
-            text.push_str(&format!("\n{}\n", record.place));
+            parts.push(format!("\n{}\n", record.place));
             if let Some(reason) = &record.refused {
-                text.push_str(&format!("refused: {reason}\n"));
+                parts.push(format!("refused: {reason}\n"));
             }
             let mut rows = Rows::new(&["as it arrived", "", "as it conforms", ""]);
             for index in 0..record.arrived.len().max(record.conformed.len()) {
@@ -55,10 +61,10 @@ pub(crate) async fn run(global: &Global, source: &str, stream: Option<&str>, lim
                 let ((field, value), (ours, ours_value)) = (side(&record.arrived), side(&record.conformed));
                 rows.row([field, value, ours, ours_value]);
             }
-            text.push_str(&rows.render());
-            text.push('\n');
+            parts.push(rows.render());
+            parts.push("\n".to_owned());
         }
-        text
+        parts.concat()
     })
 }
 

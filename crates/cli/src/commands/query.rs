@@ -30,8 +30,7 @@ pub(crate) async fn run(global: &Global, sql: &str, limit: usize, console: &Cons
                 }
             }
             console.line(&rows.render())?;
-            let more =
-                if head.more { format!("; there are more: `--limit N` or `--format csv` shows them") } else { String::new() };
+            let more = if head.more { "; there are more: `--limit N` or `--format csv` shows them" } else { "" };
             console.note(&format!("{} {}{more}", head.rows, if head.rows == 1 { "row" } else { "rows" }));
         }
         Format::Csv => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use headwater_runtime::intake::{self, Endpoint, IntakeConfig};
 use headwater_runtime::project::parse_every;
-use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
+use headwater_runtime::sync::{SyncOptions, SyncReport, check_rules, sync};
 use headwater_runtime::{Engine, Error};
 use headwater_server::{AppState, LastRun, Setup, serve};
 use headwater_store::{RunStatus, StoreError};
@@ -23,17 +23,10 @@ use crate::wiring;
 
 pub(crate) async fn run(global: &Global, listen: Option<&str>, console: &Console) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
-    let every = match &engine.project.file.schedule {
-        Some(schedule) => Some(parse_every(&schedule.every).ok_or_else(|| {
-            engine
-                .project
-                .error("schedule.every", format!("`{}` is not a time span", schedule.every))
-                .with_help("write a number and a unit: 30s, 15m, 2h, 1d")
-        })?),
-        None => None,
-    };
+    check_rules(&engine)?;
+    let every = engine.project.file.schedule.as_ref().and_then(|schedule| parse_every(&schedule.every));
     let address = listen.unwrap_or(&engine.project.settings.serve.listen).to_owned();
-    let listener = TcpListener::bind(&address).await.map_err(|source| Error::File { path: address.clone(), doing: "listened on", source })?;
+    let listener = bind(&engine, listen, &address).await?;
     let bound = listener.local_addr().map_or(address, |address| address.to_string());
     let (told, last_run) = watch::channel(None);
     let setup = Setup {
@@ -60,6 +53,22 @@ pub(crate) async fn run(global: &Global, listen: Option<&str>, console: &Console
         Some(Err(error)) => Err(Failure::bug(error.to_string())),
         Some(Ok(Ok(()))) | None => Ok(Code::Done),
     }
+}
+
+/// The listener at an address that the flag or the project names.
+async fn bind(engine: &Engine, flag: Option<&str>, address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let message = format!("`{address}` cannot be listened on: {source}");
+        let hint = match source.kind() {
+            std::io::ErrorKind::AddrInUse => "another program listens there; name another with `--listen HOST:PORT`",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need rights; name another with `--listen HOST:PORT`",
+            _ => "write HOST:PORT, such as 127.0.0.1:8088",
+        };
+        match flag {
+            Some(_) => Failure::usage(message, hint),
+            None => engine.project.error("serve.listen", message).with_help(hint).into(),
+        }
+    })
 }
 
 /// The doors of the project's intake sources.
@@ -89,10 +98,17 @@ async fn on_schedule(engine: &Engine, every: Duration, told: &watch::Sender<Opti
                 told.send_replace(Some(last_run(&report, engine.clock().now_us())));
             }
             Err(Error::Interrupted) => return,
-            Err(Error::Store(StoreError::Locked { pid, .. })) => warn!(pid, "another run holds the project; trying again at the next time"),
+            Err(Error::Store(StoreError::Locked { pid, .. })) => {
+                warn!(pid, "another run holds the project; trying again at the next time")
+            }
             Err(error) => {
                 error!(error = %error, "scheduled sync failed");
-                let failed = LastRun { run_id: String::new(), succeeded: false, finished_at_us: engine.clock().now_us(), rows: BTreeMap::new() };
+                let failed = LastRun {
+                    run_id: String::new(),
+                    succeeded: false,
+                    finished_at_us: engine.clock().now_us(),
+                    rows: BTreeMap::new(),
+                };
                 told.send_replace(Some(failed));
             }
         }

@@ -24,30 +24,27 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, console: &Console) -> 
     };
     let report = sync(&engine, &options).await?;
     console.answer(&report, || human(&report, args.dry_run))?;
-    Ok(conclude(&report, console))
+    Ok(conclude(global, report, console))
 }
 
-/// Says what a person should do next, and how the run ended.
-pub(crate) fn conclude(report: &SyncReport, console: &Console) -> Code {
-    if report.refused() {
-        console.note("hint: some rows were refused; run `headwater quarantine list` to see them and why");
+/// Says what failed and what a person should do next; how the run ended.
+pub(crate) fn conclude(global: &Global, report: SyncReport, console: &Console) -> Code {
+    let program = wiring::invocation(global);
+    let (refused, waiting) = (report.refused(), report.sinks.values().any(|counts| counts.pending > 0));
+    let failed = report.errors.first().map(code_of);
+    for error in report.errors {
+        console.tell(&Failure::from(error));
     }
-    match &report.failure {
-        Some(error) => {
-            let failure = Failure::of(error);
-            for (connection, message) in &report.failures {
-                console.note(&format!("error: {connection}: {message}"));
-            }
-            if let Some(hint) = failure.hint {
-                console.note(&format!("hint: {hint}"));
-            }
-            code_of(error)
-        }
-        None if report.sinks.values().any(|counts| counts.pending > 0) && report.status != RunStatus::Running => {
-            console.note("hint: some records still wait in the outbox; the next sync goes on with them");
-            Code::Unavailable
-        }
-        None if report.refused() => Code::Refused,
+    if waiting {
+        console.hint(&format!("some records wait in the outbox; `{program} sync` goes on with them"));
+    }
+    if refused {
+        console.hint(&format!("some rows were refused; `{program} quarantine list` shows which, and why"));
+    }
+    match failed {
+        Some(code) => code,
+        None if waiting => Code::Unavailable,
+        None if refused => Code::Refused,
         None => Code::Done,
     }
 }
@@ -66,7 +63,7 @@ fn arm(text: &str) -> Result<(), Failure> {
 
 /// What happened, for people.
 pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
-    let mut text = String::new();
+    let mut parts: Vec<String> = Vec::new();
     if !report.sources.is_empty() {
         let mut rows =
             Rows::new(&["source", "read", "accepted", "unchanged", "merged", "suppressed", "quarantined"]).right(1..=6);
@@ -75,18 +72,18 @@ pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
                 [buckets.read, buckets.accepted, buckets.unchanged, buckets.merged, buckets.suppressed, buckets.quarantined];
             rows.row([name.clone()].into_iter().chain(counts.iter().map(ToString::to_string)));
         }
-        text.push_str(&rows.render());
-        text.push('\n');
+        parts.push(rows.render());
+        parts.push("\n".to_owned());
     }
     let resolve = &report.resolve;
     if resolve.worked {
-        text.push_str(&format!("\n{} ({} new, {} merged into another)\n", who(resolve), resolve.minted, resolve.merged));
+        parts.push(format!("\n{} ({} new, {} merged into another)\n", who(resolve), resolve.minted, resolve.merged));
     } else if !dry_run && resolve.leads > 0 {
-        text.push_str(&format!("\n{}; nothing new to resolve\n", who(resolve)));
+        parts.push(format!("\n{}; nothing new to resolve\n", who(resolve)));
     }
     let measure = &report.measure;
     if measure.worked {
-        text.push_str(&format!(
+        parts.push(format!(
             "{} credited to touches, {} unattributed; {} scored\n",
             count(measure.conversions - measure.unattributed.min(measure.conversions), "conversion", "conversions"),
             measure.unattributed,
@@ -99,13 +96,13 @@ pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
             let counts = [counts.created, counts.updated, counts.unchanged, counts.rejected, counts.held_back, counts.pending];
             rows.row([name.clone()].into_iter().chain(counts.iter().map(ToString::to_string)));
         }
-        text.push('\n');
-        text.push_str(&rows.render());
-        text.push('\n');
+        parts.push("\n".to_owned());
+        parts.push(rows.render());
+        parts.push("\n".to_owned());
     }
     let how = if dry_run { "tried, nothing written" } else { ending(report.status) };
-    text.push_str(&format!("\nrun {}: {how}, in {:.1} s\n", report.run_id, report.seconds));
-    text
+    parts.push(format!("\nrun {}: {how}, in {:.1} s\n", report.run_id, report.seconds));
+    parts.concat()
 }
 
 /// How many leads are how many people.
@@ -122,6 +119,7 @@ fn count(number: u64, one: &str, many: &str) -> String {
 fn ending(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Rejected => "done, but rows were refused",
-        RunStatus::Running | RunStatus::Done | RunStatus::Failed | RunStatus::Interrupted => status.as_str(),
+        RunStatus::Failed => "went as far as it could; something failed",
+        RunStatus::Running | RunStatus::Done | RunStatus::Interrupted => status.as_str(),
     }
 }

@@ -94,7 +94,11 @@ impl<'a> Builder<'a> {
     }
 
     /// A column made row by row; a row whose value cannot be made is refused.
-    fn column<T>(&mut self, field: &'static str, make: impl Fn(&Reader<'a>, usize) -> Result<Option<T>, Refusal>) -> Vec<Option<T>> {
+    fn column<T>(
+        &mut self,
+        field: &'static str,
+        make: impl Fn(&Reader<'a>, usize) -> Result<Option<T>, Refusal>,
+    ) -> Vec<Option<T>> {
         let reader = self.read(field);
         let mut out = Vec::with_capacity(self.kept.len());
         for row in 0..self.kept.len() {
@@ -141,9 +145,9 @@ impl<'a> Builder<'a> {
         let default = self.conformer.context.currency.clone();
         self.column("currency", |reader, row| match reader.get(row) {
             None => Ok(default.clone()),
-            Some(text) => money::currency(text)
-                .map(Some)
-                .ok_or_else(|| Refusal::new("unknown_currency", Some("currency"), "not a currency: write its ISO 4217 code such as EUR")),
+            Some(text) => money::currency(text).map(Some).ok_or_else(|| {
+                Refusal::new("unknown_currency", Some("currency"), "not a currency: write its ISO 4217 code such as EUR")
+            }),
         })
     }
 
@@ -162,7 +166,8 @@ impl<'a> Builder<'a> {
     /// Refuses what the source says is gone: the tables of facts cannot say so, and a fact that is gone must not count as a new one.
     fn refuse_deleted(&mut self) {
         for row in (0..self.kept.len()).filter(|row| self.kept.deleted(*row)) {
-            let reason = "the source says this is gone, which only people can be here; let it send the opposite, such as a refund";
+            let reason =
+                "the source says this is gone, which only people can be here; let it send the opposite, such as a refund";
             self.refuse(row, Refusal::new("deleted_fact", None, reason));
         }
     }

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
-};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray};
 use arrow::compute::{filter, filter_record_batch};
 
 use super::columns::{Reader, constant};
@@ -19,11 +17,53 @@ use crate::{consent, country, phone, tables};
 
 /// The fields a mapping of leads may fill.
 pub(super) const FIELDS: &[&str] = &[
-    "external_id", "email", "given_name", "family_name", "full_name", "phone", "mobile", "job_title", "seniority", "department",
-    "company_name", "company_domain", "website", "linkedin_url", "street", "city", "region", "postal_code", "country", "language",
-    "need", "budget", "intended_use", "message", "tags", "email_status", "observed_at", "created_at", "consent", "notice_at",
-    "is_test", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "landing_url", "referrer", "gclid", "gbraid",
-    "wbraid", "dclid", "msclkid", "li_fat_id", "ttclid", "twclid", "fbclid",
+    "external_id",
+    "email",
+    "given_name",
+    "family_name",
+    "full_name",
+    "phone",
+    "mobile",
+    "job_title",
+    "seniority",
+    "department",
+    "company_name",
+    "company_domain",
+    "website",
+    "linkedin_url",
+    "street",
+    "city",
+    "region",
+    "postal_code",
+    "country",
+    "language",
+    "need",
+    "budget",
+    "intended_use",
+    "message",
+    "tags",
+    "email_status",
+    "observed_at",
+    "created_at",
+    "consent",
+    "notice_at",
+    "is_test",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "landing_url",
+    "referrer",
+    "gclid",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "msclkid",
+    "li_fat_id",
+    "ttclid",
+    "twclid",
+    "fbclid",
 ];
 
 /// Click ids in the order in which they are looked for: paid ones first, since `fbclid` stands on organic links too.
@@ -185,7 +225,9 @@ fn domains(given: &Reader<'_>, website: &Reader<'_>, email: &StringArray, kind: 
         let domain = (at_company && email.is_valid(row)).then(|| email.value(row).rsplit_once('@')).flatten()?.1;
         Some(Cow::Borrowed(domain))
     };
-    (0..email.len()).map(|row| given.get(row).and_then(host).or_else(|| website.get(row).and_then(host)).or_else(|| work(row))).collect()
+    (0..email.len())
+        .map(|row| given.get(row).and_then(host).or_else(|| website.get(row).and_then(host)).or_else(|| work(row)))
+        .collect()
 }
 
 /// The host of an address or a bare domain, in small letters and without `www.`; nothing when it holds anything else.
@@ -225,9 +267,8 @@ impl Dates {
                 return vec![None; kept.len()];
             }
             let style = style(&conformer.context.dates, &reader);
-            let mut parse = |row: usize| {
-                instant::parse(reader.get(row)?, &style).map_err(|error| failed.push((row, field, error))).ok()
-            };
+            let mut parse =
+                |row: usize| instant::parse(reader.get(row)?, &style).map_err(|error| failed.push((row, field, error))).ok();
             (0..kept.len()).map(&mut parse).collect()
         };
         let (created, observed, notice) = (column("created_at"), column("observed_at"), column("notice_at"));
@@ -265,7 +306,8 @@ fn judge(kept: &Kept<'_>, raw: &record::Columns<'_>, contact: &Contact<'_>, date
     for (row, slot) in accepted.iter_mut().enumerate().filter(|(_, slot)| **slot) {
         if !kept.deleted(row) && !contact.names_somebody(row) {
             *slot = false;
-            let reason = "names nobody: no address, number, id or profile, and no name with a company; check the mapping under `map:`";
+            let reason =
+                "names nobody: no address, number, id or profile, and no name with a company; check the mapping under `map:`";
             refused.push(kept.refuse(row, raw, Refusal::new("no_identity", None, reason)));
         }
     }
@@ -291,7 +333,8 @@ fn lead_batch<'a>(
     let context = &conformer.context;
     let text = |field: &str| -> ArrayRef { Arc::new(read(field).text()) };
     let same = |value: Option<&str>| -> ArrayRef { Arc::new(constant(rows, value)) };
-    let instants = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
+    let instants =
+        |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
     let ops = (0..rows).map(|row| Some(if kept.deleted(row) { "delete" } else { "upsert" }));
     let is_test = read("is_test");
     let columns: Vec<ArrayRef> = vec![
@@ -335,7 +378,9 @@ fn lead_batch<'a>(
         instants(vec![context.basis_obtained_at; rows]),
         instants(dates.notice.iter().map(|at| at.or(context.notice_at)).collect()),
         Arc::new(read("consent").mapped(consent::status)),
-        Arc::new(BooleanArray::from_iter((0..rows).map(|row| Some(is_test.get(row).and_then(consent::status) == Some("granted"))))),
+        Arc::new(BooleanArray::from_iter(
+            (0..rows).map(|row| Some(is_test.get(row).and_then(consent::status) == Some("granted"))),
+        )),
         same(Some(&context.run_id)),
     ];
     Ok(RecordBatch::try_new(tables::LEAD.schema(), columns)?)

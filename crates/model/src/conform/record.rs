@@ -1,8 +1,6 @@
 //! The raw record as it arrived: JSON text, one object per row.
 
-use arrow::array::{
-    Array, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
-};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray};
 use std::sync::Arc;
 
 use super::columns::{self, constant};

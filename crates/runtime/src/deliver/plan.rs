@@ -24,8 +24,18 @@ const EXTERNAL_ID: &str = "external_id";
 const DEFAULT_POLICY: &str = "default";
 /// Fields that a sink without a map of its own gets.
 const DEFAULT_FIELDS: &[&str] = &[
-    "email", "given_name", "family_name", "full_name", "phone", "job_title", "company_name", "city", "country", "lifecycle",
-    "first_source", "first_channel",
+    "email",
+    "given_name",
+    "family_name",
+    "full_name",
+    "phone",
+    "job_title",
+    "company_name",
+    "city",
+    "country",
+    "lifecycle",
+    "first_source",
+    "first_channel",
 ];
 
 /// What a delivery to one sink would do.
@@ -154,7 +164,9 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
         map,
     };
     let mut rows = Vec::new();
-    for batch in crate::query::audience(engine, &snapshot, &entry.section.audience).await.map_err(|error| audience_error(entry, error))? {
+    for batch in
+        crate::query::audience(engine, &snapshot, &entry.section.audience).await.map_err(|error| audience_error(entry, error))?
+    {
         for row in 0..batch.num_rows() {
             rows.push(planner.desired(&batch, row)?);
         }
@@ -200,7 +212,8 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
         }
     }
     if let Some(stray) = section.policy.keys().find(|field| *field != DEFAULT_POLICY && !section.map.contains_key(*field)) {
-        let complaint = entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
+        let complaint =
+            entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
         return Err(complaint.help("map the field, or take its policy out").into());
     }
     Ok(section.map.clone())
@@ -356,7 +369,12 @@ impl Planner<'_> {
                 vec![Lookup::Absent; chunk.len()]
             };
             if found.len() != chunk.len() {
-                return Err(Error::Internal(format!("sink {} looked up {} rows of {}", self.entry.name, found.len(), chunk.len())));
+                return Err(Error::Internal(format!(
+                    "sink {} looked up {} rows of {}",
+                    self.entry.name,
+                    found.len(),
+                    chunk.len()
+                )));
             }
             for (row, lookup) in chunk.iter_mut().zip(found) {
                 match lookup {
@@ -372,7 +390,11 @@ impl Planner<'_> {
     async fn compare_linked(&self, row: &mut PlannedRow, link: &CrmLink) -> Result<usize> {
         let pushed: BTreeMap<String, Option<String>> = serde_json::from_value(link.pushed_fields.clone()).unwrap_or_default();
         if !self.sink.capability().lookup {
-            let record = RemoteRecord { remote_id: link.remote_id.clone(), fields: pushed.clone(), matched_on: "our last push".to_owned() };
+            let record = RemoteRecord {
+                remote_id: link.remote_id.clone(),
+                fields: pushed.clone(),
+                matched_on: "our last push".to_owned(),
+            };
             self.update(row, &record, Some(&pushed));
             return Ok(0);
         }
@@ -412,7 +434,11 @@ impl Planner<'_> {
             let ours_there = match verdict {
                 Verdict::Same => Some(ours.as_str()),
                 Verdict::Set => {
-                    row.changes.push(FieldChange { field: field.clone(), before: remote.map(str::to_owned), after: ours.clone() });
+                    row.changes.push(FieldChange {
+                        field: field.clone(),
+                        before: remote.map(str::to_owned),
+                        after: ours.clone(),
+                    });
                     Some(ours.as_str())
                 }
                 Verdict::Keep(reason) => {

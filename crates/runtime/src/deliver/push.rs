@@ -87,7 +87,11 @@ fn json(value: &impl Serialize) -> Result<serde_json::Value> {
 pub(super) async fn requeue_doubtful(engine: &Engine, sink: &str) -> Result<()> {
     let doubtful = engine.store.outbox_doubtful(sink).await?;
     if !doubtful.is_empty() {
-        warn!(connection = sink, rows = doubtful.len(), "an earlier run died while pushing; looking these up before pushing them again");
+        warn!(
+            connection = sink,
+            rows = doubtful.len(),
+            "an earlier run died while pushing; looking these up before pushing them again"
+        );
         let ids: Vec<i64> = doubtful.iter().map(|row| row.id).collect();
         engine.store.outbox_requeue(&ids, engine.clock().now_us()).await?;
     }
@@ -224,7 +228,10 @@ async fn write(
     let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
     let payloads: Vec<Payload> = due
         .iter()
-        .map(|row| serde_json::from_value(row.entry.payload.clone()).map_err(|error| Error::Internal(format!("an outbox row cannot be read: {error}"))))
+        .map(|row| {
+            serde_json::from_value(row.entry.payload.clone())
+                .map_err(|error| Error::Internal(format!("an outbox row cannot be read: {error}")))
+        })
         .collect::<Result<_>>()?;
     let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload)).collect();
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
@@ -232,9 +239,11 @@ async fn write(
     let (outcomes, failure) = match said {
         Ok(report) => (report.into_outcomes(), None),
         // The rows may or may not have arrived; they stay doubtful and wait.
-        Err(error) => (due.iter().map(|_| RowOutcome::Retry { reason: error.message().to_owned(), after: None }).collect(), Some(error)),
+        Err(error) => {
+            (due.iter().map(|_| RowOutcome::Retry { reason: error.message().to_owned(), after: None }).collect(), Some(error))
+        }
     };
-    settle(engine, entry, run_id, due, &payloads, &outcomes, counts).await?;
+    settle(engine, entry, run_id, (due, &payloads, &outcomes), counts).await?;
     failure.map_or(Ok(()), |error| Err(Error::connection(&entry.name, None, error)))
 }
 
@@ -248,7 +257,11 @@ fn delivery(row: &OutboxRow, payload: &Payload) -> DeliveryRow {
         prospect_id: row.entry.prospect_id.clone(),
         operation,
         fields: payload.fields.clone(),
-        match_keys: payload.match_keys.iter().map(|(field, value)| MatchKey { field: field.clone(), value: value.clone() }).collect(),
+        match_keys: payload
+            .match_keys
+            .iter()
+            .map(|(field, value)| MatchKey { field: field.clone(), value: value.clone() })
+            .collect(),
         doubtful: row.attempts > 0,
     }
 }
@@ -257,9 +270,7 @@ async fn settle(
     engine: &Engine,
     entry: &SinkEntry,
     run_id: &str,
-    due: &[OutboxRow],
-    payloads: &[Payload],
-    outcomes: &[RowOutcome],
+    (due, payloads, outcomes): (&[OutboxRow], &[Payload], &[RowOutcome]),
     counts: &mut SinkCounts,
 ) -> Result<()> {
     let now = engine.clock().now_us();
@@ -322,14 +333,24 @@ fn verdict(outcome: &RowOutcome, row: &OutboxRow, now_us: i64) -> Said {
         RowOutcome::Created { remote_id } => written(Outcome::Written, "created", remote_id),
         RowOutcome::Updated { remote_id } => written(Outcome::Written, "updated", remote_id),
         RowOutcome::Unchanged { remote_id } => written(Outcome::Unchanged, "unchanged", remote_id),
-        RowOutcome::Rejected { reason } => {
-            Said { outcome: Outcome::Rejected, word: "rejected", remote_id: None, reason: Some(reason.clone()), next_attempt_at: None }
-        }
+        RowOutcome::Rejected { reason } => Said {
+            outcome: Outcome::Rejected,
+            word: "rejected",
+            remote_id: None,
+            reason: Some(reason.clone()),
+            next_attempt_at: None,
+        },
         RowOutcome::Retry { reason, after } => {
             let doublings = u32::try_from(row.attempts).unwrap_or(0).min(10);
             let wait = after.unwrap_or(FIRST_WAIT * 2_u32.pow(doublings));
             let at = now_us.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
-            Said { outcome: Outcome::Retry, word: "retry", remote_id: None, reason: Some(reason.clone()), next_attempt_at: Some(at) }
+            Said {
+                outcome: Outcome::Retry,
+                word: "retry",
+                remote_id: None,
+                reason: Some(reason.clone()),
+                next_attempt_at: Some(at),
+            }
         }
     }
 }

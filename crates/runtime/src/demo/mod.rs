@@ -82,21 +82,13 @@ pub fn init(dir: &Path, template: Template) -> Result<Created> {
         match write(&path, content) {
             Ok(()) => files.push(PathBuf::from(name)),
             // A folder under version control has one, with rules of its own; what a broken-off `init` left is as we would write it.
-            Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists
-                    && (*name == ".gitignore" || holds(&path, content)) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && (*name == ".gitignore" || holds(&path, content)) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let shown = path.display();
-                return Err(Error::Usage(format!(
-                    "{shown} exists and is not of the demo; name another folder"
-                )));
+                return Err(Error::Usage(format!("{shown} exists and is not of the demo; name another folder")));
             }
             Err(source) => {
-                return Err(Error::File {
-                    path: path.display().to_string(),
-                    doing: "written",
-                    source,
-                });
+                return Err(Error::File { path: path.display().to_string(), doing: "written", source });
             }
         }
     }

@@ -16,20 +16,12 @@ struct Named(&'static str);
 
 impl Connector for Named {
     fn spec(&self) -> ConnectorSpec {
-        ConnectorSpec {
-            name: self.0,
-            title: "",
-            summary: "",
-            source_schema: None,
-            sink_schema: None,
-            readme: "",
-        }
+        ConnectorSpec { name: self.0, title: "", summary: "", source_schema: None, sink_schema: None, readme: "" }
     }
 }
 
 fn load(dir: &Path) -> Project {
-    let registry =
-        Registry::new(["file", "intake"].map(|name| Arc::new(Named(name)) as Arc<dyn Connector>));
+    let registry = Registry::new(["file", "intake"].map(|name| Arc::new(Named(name)) as Arc<dyn Connector>));
     let clock = Clock::fixed("2026-11-20T00:00:00Z".parse().unwrap());
     let surroundings = Surroundings { clock, env: Arc::new(BTreeMap::new()), flags: Vec::new() };
     Project::load(dir, &registry, &surroundings).unwrap()
@@ -50,9 +42,7 @@ fn both_templates_are_projects_without_a_secret() {
         assert!(matches!(website.signature, Signature::None { token: None }));
         assert_eq!(created.files.last().unwrap(), Path::new(FILE_NAME));
         let text = fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
-        let secrets = text
-            .lines()
-            .filter(|line| line.contains("env:") && !line.trim_start().starts_with('#'));
+        let secrets = text.lines().filter(|line| line.contains("env:") && !line.trim_start().starts_with('#'));
         assert_eq!(secrets.count(), 0);
     }
 }
@@ -61,16 +51,11 @@ fn both_templates_are_projects_without_a_secret() {
 fn every_file_of_the_demo_is_read_and_every_path_is_there() {
     let (dir, created) = made(Template::Demo);
     let project = load(dir.path());
-    let read: BTreeSet<PathBuf> = project
-        .sources
-        .iter()
-        .filter_map(|source| source.config.values.get("path")?.as_str().map(PathBuf::from))
-        .collect();
-    let data: BTreeSet<PathBuf> =
-        created.files.iter().filter(|file| file.starts_with("data")).cloned().collect();
+    let read: BTreeSet<PathBuf> =
+        project.sources.iter().filter_map(|source| source.config.values.get("path")?.as_str().map(PathBuf::from)).collect();
+    let data: BTreeSet<PathBuf> = created.files.iter().filter(|file| file.starts_with("data")).cloned().collect();
     assert_eq!(read, data);
-    let roles: BTreeSet<Role> =
-        project.sources.iter().map(|source| source.section.role.unwrap_or_default()).collect();
+    let roles: BTreeSet<Role> = project.sources.iter().map(|source| source.section.role.unwrap_or_default()).collect();
     assert_eq!(roles.len(), 4);
 }
 
@@ -103,10 +88,7 @@ fn a_project_is_never_written_over() {
     let (dir, _) = made(Template::Blank);
     fs::write(dir.path().join(FILE_NAME), "version: 1\n").unwrap();
     let error = init(dir.path(), Template::Demo).unwrap_err();
-    assert!(
-        matches!(&error, Error::Usage(message) if message.contains("name another folder")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Usage(message) if message.contains("name another folder")), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join(FILE_NAME)).unwrap(), "version: 1\n");
     assert!(!dir.path().join("data").exists());
 }
@@ -117,9 +99,7 @@ fn files_in_the_way_are_kept_and_no_project_is_made() {
     fs::create_dir(dir.path().join("data")).unwrap();
     fs::write(dir.path().join("data/orders.csv"), "mine").unwrap();
     fs::write(dir.path().join(".gitignore"), "mine").unwrap();
-    assert!(
-        matches!(init(dir.path(), Template::Demo), Err(Error::Usage(message)) if message.contains("orders.csv"))
-    );
+    assert!(matches!(init(dir.path(), Template::Demo), Err(Error::Usage(message)) if message.contains("orders.csv")));
     assert_eq!(fs::read_to_string(dir.path().join("data/orders.csv")).unwrap(), "mine");
     assert!(!dir.path().join(FILE_NAME).exists());
     fs::remove_file(dir.path().join("data/orders.csv")).unwrap();
@@ -133,13 +113,10 @@ fn nobody_in_the_data_can_be_real() {
     // A free provider gives no address with a hyphen before the at sign, and a throwaway mailbox belongs to nobody.
     for (name, content) in DEMO.iter().filter(|(name, _)| name.starts_with("data")) {
         let text = String::from_utf8_lossy(content);
-        for word in
-            text.split(|letter: char| !letter.is_alphanumeric() && !"@.-_+".contains(letter))
-        {
+        for word in text.split(|letter: char| !letter.is_alphanumeric() && !"@.-_+".contains(letter)) {
             let Some((local, domain)) = word.rsplit_once('@') else { continue };
             let domain = domain.to_lowercase();
-            let reserved =
-                domain.ends_with(".example") || !domain.contains('.') || domain == "mailinator.com";
+            let reserved = domain.ends_with(".example") || !domain.contains('.') || domain == "mailinator.com";
             assert!(reserved || domain == "gmail.com" && local.contains('-'), "{name}: {word}");
         }
     }

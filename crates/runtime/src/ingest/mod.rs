@@ -37,7 +37,13 @@ pub(crate) const CURSOR_PREFIX: &str = "ingest";
 ///
 /// # Errors
 /// When the source, its settings or the store stop it; what was committed stays, and is counted.
-pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, options: &SyncOptions, total: &mut Buckets) -> Result<()> {
+pub async fn source(
+    engine: &Engine,
+    entry: &SourceEntry,
+    run_id: &str,
+    options: &SyncOptions,
+    total: &mut Buckets,
+) -> Result<()> {
     let source = engine.source(entry)?;
     let fail = |error| Error::connection(&entry.name, None, error);
     let specs = engine.unless_told(source.streams()).await?.map_err(fail)?;
@@ -45,7 +51,7 @@ pub async fn source(engine: &Engine, entry: &SourceEntry, run_id: &str, options:
     check_streams(entry, &specs)?;
     for spec in specs {
         if wanted.is_empty() || wanted.contains(&spec.name) {
-            stream(engine, entry, source.as_ref(), &spec, run_id, options, total).await?;
+            stream(engine, entry, source.as_ref(), &spec, (run_id, options), total).await?;
         }
     }
     if !options.dry_run {
@@ -129,13 +135,18 @@ fn context(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result<Conte
     let section = &entry.section;
     let zone = match section.dates.as_ref().and_then(|dates| dates.zone.as_deref()) {
         None => TimeZone::UTC,
-        Some(name) => TimeZone::get(name)
-            .map_err(|_| entry.error("dates.zone", format!("there is no time zone `{name}`")).help("write an IANA name such as Europe/Paris"))?,
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            entry.error("dates.zone", format!("there is no time zone `{name}`")).help("write an IANA name such as Europe/Paris")
+        })?,
     };
     let dates = DateStyle { format: section.dates.as_ref().and_then(|dates| dates.format.clone()), zone };
     let at = |key: &str, text: Option<&String>| -> Result<Option<i64>> {
         let style = DateStyle { format: None, zone: dates.zone.clone() };
-        text.map(|text| instant::parse(text, &style).map_err(|_| entry.error(key, "not a day or instant").help("write it as 2026-10-03").into())).transpose()
+        text.map(|text| {
+            instant::parse(text, &style)
+                .map_err(|_| entry.error(key, "not a day or instant").help("write it as 2026-10-03").into())
+        })
+        .transpose()
     };
     let basis = section.basis.as_ref();
     Ok(Context {
@@ -168,8 +179,7 @@ async fn stream(
     entry: &SourceEntry,
     source: &dyn Source,
     spec: &StreamSpec,
-    run_id: &str,
-    options: &SyncOptions,
+    (run_id, options): (&str, &SyncOptions),
     total: &mut Buckets,
 ) -> Result<()> {
     let conformer = conformer(entry, spec, run_id)?;
@@ -257,7 +267,8 @@ impl Reader<'_> {
         if keep.rows.is_empty() {
             return Ok(());
         }
-        let Conformed { refused: _, left } = self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut self.buckets)?;
+        let Conformed { refused: _, left } =
+            self.stage.conform(&self.conformer, page, (&keep, &fresh), &self.screen, &mut self.buckets)?;
         known.leave(left.into_iter());
         Ok(())
     }

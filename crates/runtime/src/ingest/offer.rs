@@ -92,7 +92,8 @@ impl<'a> Offer<'a> {
         if keep.rows.is_empty() {
             return Ok(Offered::Unchanged);
         }
-        let Conformed { refused, left: _ } = self.stage.conform(&self.conformer, page, &keep, &fresh, &self.screen, &mut buckets)?;
+        let Conformed { refused, left: _ } =
+            self.stage.conform(&self.conformer, page, (&keep, &fresh), &self.screen, &mut buckets)?;
         buckets.check(&self.entry.name)?;
         Ok(match refused.first() {
             Some(row) => Offered::Refused(quarantine_id(&self.entry.name, &self.spec.name, row)),

@@ -87,8 +87,7 @@ impl<'a> Stage<'a> {
         &mut self,
         conformer: &Conformer,
         page: &Page,
-        keep: &Keep,
-        fresh: &[bool],
+        (keep, fresh): (&Keep, &[bool]),
         screen: &Screen,
         buckets: &mut Buckets,
     ) -> Result<Conformed> {
@@ -352,8 +351,12 @@ fn consents(lead: &RecordBatch, source: &str, run_id: &str) -> Result<Option<Rec
         column("lead_id")?,
         column("record_id")?,
         Arc::new(StringArray::new_repeated(source, rows)),
-        Arc::new((0..rows).map(|row| Some(if basis.is_valid(row) { basis.value(row) } else { "consent" })).collect::<StringArray>()),
-        Arc::new((0..rows).map(|row| Some(if status.is_valid(row) { status.value(row) } else { "unasked" })).collect::<StringArray>()),
+        Arc::new(
+            (0..rows).map(|row| Some(if basis.is_valid(row) { basis.value(row) } else { "consent" })).collect::<StringArray>(),
+        ),
+        Arc::new(
+            (0..rows).map(|row| Some(if status.is_valid(row) { status.value(row) } else { "unasked" })).collect::<StringArray>(),
+        ),
         Arc::new(StringArray::new_repeated("marketing", rows)),
         Arc::new(StringArray::new_null(rows)),
         column("basis_obtained_at")?,
@@ -366,7 +369,8 @@ fn consents(lead: &RecordBatch, source: &str, run_id: &str) -> Result<Option<Rec
 /// Stages what a source cost as a whole, when the project says so and the lake does not have it yet.
 pub(super) async fn whole_cost(engine: &Engine, entry: &SourceEntry, run_id: &str) -> Result<()> {
     let Some(cost) = &entry.section.cost else { return Ok(()) };
-    let amount = money::parse(&cost.amount, money::NumberStyle::Point).map_err(|error| entry.error("cost.amount", error.to_string()))?;
+    let amount =
+        money::parse(&cost.amount, money::NumberStyle::Point).map_err(|error| entry.error("cost.amount", error.to_string()))?;
     let currency = money::currency(&cost.currency)
         .ok_or_else(|| entry.error("cost.currency", "not a currency").help("write its ISO 4217 code such as EUR"))?;
     let key = format!("cost/{}", entry.name);
@@ -377,7 +381,9 @@ pub(super) async fn whole_cost(engine: &Engine, entry: &SourceEntry, run_id: &st
     }
     let now = engine.clock().now();
     let day = match &cost.day {
-        Some(day) => instant::parse_day(day, &DateStyle::default()).map_err(|error| entry.error("cost.day", error.to_string()))?,
+        Some(day) => {
+            instant::parse_day(day, &DateStyle::default()).map_err(|error| entry.error("cost.day", error.to_string()))?
+        }
         None => instant::day_of(now.to_zoned(jiff::tz::TimeZone::UTC).date()),
     };
     let one = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };

@@ -169,12 +169,8 @@ mod tests {
 
     #[test]
     fn a_signature_needs_its_type_and_only_its_own_keys() {
-        let config =
-            parse(r#"{"signature":{"type":"standard_webhooks","secret":{"env":"S"}}}"#).unwrap();
-        let Signature::StandardWebhooks { tolerance_secs, previous_secrets, .. } = config.signature
-        else {
-            panic!()
-        };
+        let config = parse(r#"{"signature":{"type":"standard_webhooks","secret":{"env":"S"}}}"#).unwrap();
+        let Signature::StandardWebhooks { tolerance_secs, previous_secrets, .. } = config.signature else { panic!() };
         assert_eq!((tolerance_secs.get(), previous_secrets.len()), (300, 0));
         for wrong in [
             r#"{"signature":{"type":"typeform"}}"#,
@@ -191,10 +187,7 @@ mod tests {
     #[test]
     fn defaults_are_bounded() {
         let config = parse(r#"{"signature":{"type":"none"}}"#).unwrap();
-        assert_eq!(
-            (config.max_body_bytes.get(), config.unsigned_per_minute.get()),
-            (256 * 1024, 120)
-        );
+        assert_eq!((config.max_body_bytes.get(), config.unsigned_per_minute.get()), (256 * 1024, 120));
         assert!(!config.paused && config.format == Format::Auto);
     }
 }

@@ -11,8 +11,7 @@ use super::signature::{Refusal, Verifier};
 
 /// The headers that are kept beside the body: where the form stood and what it was filled in with, as evidence of consent. Signatures
 /// and addresses of machines are not among them.
-const KEPT_HEADERS: &[&str] =
-    &["accept-language", "origin", "referer", "svix-id", "user-agent", "webhook-id"];
+const KEPT_HEADERS: &[&str] = &["accept-language", "origin", "referer", "svix-id", "user-agent", "webhook-id"];
 
 /// The longest value of a kept header; a longer one is left out.
 const MAX_HEADER_BYTES: usize = 2048;
@@ -97,9 +96,7 @@ impl Endpoint {
 #[must_use]
 pub fn is_browser_form(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/x-www-form-urlencoded", "multipart/form-data"]
-        .iter()
-        .any(|form| essence.eq_ignore_ascii_case(form))
+    ["application/x-www-form-urlencoded", "multipart/form-data"].iter().any(|form| essence.eq_ignore_ascii_case(form))
 }
 
 fn kept_headers(headers: &[(&str, &[u8])]) -> Value {
@@ -141,28 +138,16 @@ mod tests {
 
     #[test]
     fn a_redirect_is_a_whole_web_address() {
-        let with = |address: &str| {
-            endpoint(&format!(r#"{{"signature":{{"type":"none"}},"redirect":"{address}"}}"#))
-        };
-        assert_eq!(
-            with("https://www.example.com/thanks").unwrap().redirect(),
-            Some("https://www.example.com/thanks")
-        );
-        for wrong in [
-            "/thanks",
-            "//example.com",
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "ftp://example.com/",
-        ] {
+        let with = |address: &str| endpoint(&format!(r#"{{"signature":{{"type":"none"}},"redirect":"{address}"}}"#));
+        assert_eq!(with("https://www.example.com/thanks").unwrap().redirect(), Some("https://www.example.com/thanks"));
+        for wrong in ["/thanks", "//example.com", "javascript:alert(1)", "data:text/html,x", "ftp://example.com/"] {
             assert_eq!(with(wrong).unwrap_err().kind(), ErrorKind::Config, "{wrong}");
         }
     }
 
     #[test]
     fn a_missing_secret_is_named() {
-        let error =
-            endpoint(r#"{"signature":{"type":"typeform","secret":{"env":"ABSENT"}}}"#).unwrap_err();
+        let error = endpoint(r#"{"signature":{"type":"typeform","secret":{"env":"ABSENT"}}}"#).unwrap_err();
         assert!(error.to_string().contains("ABSENT"), "{error}");
     }
 
@@ -177,22 +162,10 @@ mod tests {
             ("User-Agent", long.as_bytes()),
             ("Origin", b"\xff"),
         ];
-        let incoming = Incoming {
-            headers,
-            content_type: "application/json",
-            body: b"{}",
-            token: None,
-            now_us: 7,
-        };
+        let incoming = Incoming { headers, content_type: "application/json", body: b"{}", token: None, now_us: 7 };
         let record = endpoint.admit("site", &incoming).unwrap();
-        assert_eq!(
-            record.headers,
-            serde_json::json!({ "referer": "https://www.example.com/contact" })
-        );
-        assert_eq!(
-            (record.source.as_str(), record.received_at_us, record.signature_status),
-            ("site", 7, "unsigned")
-        );
+        assert_eq!(record.headers, serde_json::json!({ "referer": "https://www.example.com/contact" }));
+        assert_eq!((record.source.as_str(), record.received_at_us, record.signature_status), ("site", 7, "unsigned"));
     }
 
     #[test]

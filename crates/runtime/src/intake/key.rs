@@ -29,9 +29,7 @@ pub fn delivery_key(incoming: &Incoming<'_>, signed_id: Option<&str>) -> String 
     }
     let body = blake3::hash(incoming.body).to_hex();
     match payload::identify(incoming.content_type, incoming.body) {
-        Some((kind @ (Kind::Typeform | Kind::Tally | Kind::Webflow), id)) => {
-            named(kind.name(), &id)
-        }
+        Some((kind @ (Kind::Typeform | Kind::Tally | Kind::Webflow), id)) => named(kind.name(), &id),
         Some((kind, id)) => format!("{}:{body}", named(kind.name(), &id)),
         None if is_browser_form(incoming.content_type) => {
             format!("form:{body}:{}", incoming.now_us.div_euclid(MINUTE_US))
@@ -42,11 +40,7 @@ pub fn delivery_key(incoming: &Incoming<'_>, signed_id: Option<&str>) -> String 
 
 fn named(prefix: &str, id: &str) -> String {
     let plain = id.len() <= MAX_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic());
-    if plain {
-        format!("{prefix}:{id}")
-    } else {
-        format!("{prefix}:#{}", blake3::hash(id.as_bytes()).to_hex())
-    }
+    if plain { format!("{prefix}:{id}") } else { format!("{prefix}:#{}", blake3::hash(id.as_bytes()).to_hex()) }
 }
 
 #[cfg(test)]
@@ -57,8 +51,7 @@ mod tests {
     const JSON: &str = "application/json";
 
     fn key(content_type: &str, body: &str, now_us: i64) -> String {
-        let incoming =
-            Incoming { headers: &[], content_type, body: body.as_bytes(), token: None, now_us };
+        let incoming = Incoming { headers: &[], content_type, body: body.as_bytes(), token: None, now_us };
         delivery_key(&incoming, None)
     }
 
@@ -72,18 +65,13 @@ mod tests {
 
     #[test]
     fn json_without_an_id_is_the_same_whenever_it_comes() {
-        assert_eq!(
-            key(JSON, r#"{"email":"ada@example.com"}"#, 0),
-            key(JSON, r#"{"email":"ada@example.com"}"#, 9 * MINUTE_US)
-        );
+        assert_eq!(key(JSON, r#"{"email":"ada@example.com"}"#, 0), key(JSON, r#"{"email":"ada@example.com"}"#, 9 * MINUTE_US));
     }
 
     #[test]
     fn a_sender_s_event_id_outlives_a_change_of_the_body() {
         let event = |extra: &str| {
-            format!(
-                r#"{{"event_id":"01H","event_type":"form_response","form_response":{{"token":"t","answers":[{extra}]}}}}"#
-            )
+            format!(r#"{{"event_id":"01H","event_type":"form_response","form_response":{{"token":"t","answers":[{extra}]}}}}"#)
         };
         assert_eq!(key(JSON, &event(""), 0), "typeform:01H");
         assert_eq!(key(JSON, &event(r#"{"type":"text","text":"x"}"#), 0), "typeform:01H");
@@ -92,9 +80,7 @@ mod tests {
     #[test]
     fn two_edits_of_one_ghost_member_are_two_deliveries() {
         let edit = |name: &str| {
-            format!(
-                r#"{{"event":"member.edited","member":{{"current":{{"id":"6","name":"{name}"}},"previous":{{}}}}}}"#
-            )
+            format!(r#"{{"event":"member.edited","member":{{"current":{{"id":"6","name":"{name}"}},"previous":{{}}}}}}"#)
         };
         assert_ne!(key(JSON, &edit("Ada"), 0), key(JSON, &edit("Bea"), 0));
         assert!(key(JSON, &edit("Ada"), 0).starts_with("ghost:"));
@@ -103,8 +89,7 @@ mod tests {
     #[test]
     fn the_webhook_id_counts_only_where_it_is_signed() {
         let headers: &[(&str, &[u8])] = &[("Webhook-Id", b"msg_1")];
-        let incoming =
-            Incoming { headers, content_type: JSON, body: b"{}", token: None, now_us: 0 };
+        let incoming = Incoming { headers, content_type: JSON, body: b"{}", token: None, now_us: 0 };
         assert_eq!(delivery_key(&incoming, Some("msg_1")), "webhook:msg_1");
         assert!(delivery_key(&incoming, None).starts_with("body:"));
     }
@@ -112,8 +97,7 @@ mod tests {
     #[test]
     fn a_monstrous_id_is_hashed() {
         let id = "é".repeat(10_000);
-        let body =
-            format!(r#"{{"event_id":"{id}","event_type":"form_response","form_response":{{}}}}"#);
+        let body = format!(r#"{{"event_id":"{id}","event_type":"form_response","form_response":{{}}}}"#);
         assert_eq!(key(JSON, &body, 0).len(), "typeform:#".len() + 64);
     }
 }

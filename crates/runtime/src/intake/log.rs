@@ -93,15 +93,7 @@ pub trait IntakeLog: Send + Sync + 'static {
 #[async_trait]
 impl IntakeLog for Store {
     async fn append(&self, record: IntakeRecord) -> Result<Appended, LogError> {
-        let IntakeRecord {
-            source,
-            received_at_us,
-            content_type,
-            headers,
-            body,
-            delivery_key,
-            signature_status,
-        } = record;
+        let IntakeRecord { source, received_at_us, content_type, headers, body, delivery_key, signature_status } = record;
         let record = headwater_store::IntakeRecord {
             source,
             received_at: received_at_us,
@@ -158,9 +150,6 @@ impl std::fmt::Debug for IntakeRecord {
 
 impl std::fmt::Debug for Delivery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delivery")
-            .field("seq", &self.seq)
-            .field("body_bytes", &self.body.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Delivery").field("seq", &self.seq).field("body_bytes", &self.body.len()).finish_non_exhaustive()
     }
 }

@@ -25,7 +25,8 @@ pub(crate) fn models(engine: &Engine) -> Result<Vec<Model>> {
     let names = &engine.project.file.attribution.models;
     let parse = |(index, name): (usize, &String)| {
         name.parse::<Model>().map_err(|_| {
-            let complaint = engine.project.error(&format!("attribution.models[{index}]"), format!("there is no attribution model `{name}`"));
+            let complaint =
+                engine.project.error(&format!("attribution.models[{index}]"), format!("there is no attribution model `{name}`"));
             Error::from(complaint.help(match nearest(name, AVAILABLE.split(", ")) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are: {AVAILABLE}"),

@@ -17,8 +17,8 @@ use rust_decimal::Decimal;
 use super::credits::signed;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::sync::DRY_RUN;
 use crate::rows::{amounts, at, at_instant, booleans, instants, latest, load, text};
+use crate::sync::DRY_RUN;
 
 /// How many past runs are read for what they counted and the lake does not keep: rows of suppressed people.
 pub(super) const RUNS_READ: u32 = 10_000;
@@ -33,8 +33,11 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us: 
     let counts = counts(engine, snapshot, runs, now_us)?;
     let cards = scorecards(&counts, settings(engine));
     let rows: Vec<_> = cards.iter().flat_map(|card| card.metrics.iter().map(move |metric| (card, metric))).collect();
-    let text = |value: &dyn Fn(usize) -> String| -> ArrayRef { Arc::new((0..rows.len()).map(|row| Some(value(row))).collect::<StringArray>()) };
-    let float = |value: &dyn Fn(usize) -> Option<f64>| -> ArrayRef { Arc::new((0..rows.len()).map(value).collect::<Float64Array>()) };
+    let text = |value: &dyn Fn(usize) -> String| -> ArrayRef {
+        Arc::new((0..rows.len()).map(|row| Some(value(row))).collect::<StringArray>())
+    };
+    let float =
+        |value: &dyn Fn(usize) -> Option<f64>| -> ArrayRef { Arc::new((0..rows.len()).map(value).collect::<Float64Array>()) };
     let metric = |row: usize| rows.get(row).map(|(_, metric)| *metric);
     let columns: Vec<ArrayRef> = vec![
         text(&|row| rows.get(row).map(|(card, _)| card.source.clone()).unwrap_or_default()),
@@ -115,7 +118,16 @@ pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us:
 
 fn leads(snapshot: &Snapshot, required: &[String]) -> Result<Vec<RecordBatch>> {
     let mut columns = vec![
-        "lead_id", "source", "op", "is_test", "email", "email_kind", "created_at", "observed_at", "consent", "lawful_basis",
+        "lead_id",
+        "source",
+        "op",
+        "is_test",
+        "email",
+        "email_kind",
+        "created_at",
+        "observed_at",
+        "consent",
+        "lawful_basis",
         "basis_obtained_at",
     ];
     for field in required {
@@ -190,7 +202,11 @@ fn count_people(counts: &mut SourceCounts, persons: &HashMap<&str, Appearance>, 
 
 fn people(snapshot: &Snapshot) -> Result<HashMap<String, Person>> {
     let mut people: HashMap<String, Person> = HashMap::new();
-    for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into", "first_source", "became_prospect_at", "became_customer_at"])? {
+    for batch in load(
+        snapshot,
+        &tables::PROSPECT,
+        &["prospect_id", "merged_into", "first_source", "became_prospect_at", "became_customer_at"],
+    )? {
         let (id, merged, first) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?, text(&batch, "first_source")?);
         let (prospect, customer) = (instants(&batch, "became_prospect_at")?, instants(&batch, "became_customer_at")?);
         for row in (0..batch.num_rows()).filter(|row| merged.is_null(*row)) {

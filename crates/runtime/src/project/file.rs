@@ -99,9 +99,8 @@ pub struct SourceSection {
 }
 
 /// The names of [`SourceSection`]'s keys, to tell them from the connector's.
-pub(crate) const SOURCE_KEYS: &[&str] = &[
-    "connector", "role", "streams", "origin", "channel", "cost", "basis", "map", "dates", "country", "currency", "trust",
-];
+pub(crate) const SOURCE_KEYS: &[&str] =
+    &["connector", "role", "streams", "origin", "channel", "cost", "basis", "map", "dates", "country", "currency", "trust"];
 
 /// How one of our fields is read: a column's name, several of which the first that is not empty wins, or a rule.
 #[derive(Debug, Clone, JsonSchema)]

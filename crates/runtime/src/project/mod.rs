@@ -162,7 +162,11 @@ impl Project {
             } else {
                 format!("version {} of the project file is not one this program reads", file.version)
             };
-            let help = if file.version > FORMAT_VERSION { "a newer headwater may read it" } else { "write `version: 1` as the first line" };
+            let help = if file.version > FORMAT_VERSION {
+                "a newer headwater may read it"
+            } else {
+                "write `version: 1` as the first line"
+            };
             return Err(main.error("version", message).help(help));
         }
         let mut documents = vec![main];
@@ -231,7 +235,9 @@ impl Document {
             fail("the file is not UTF-8 text".to_owned()).help("save it as UTF-8").at_line(&readable, line, 1)
         })?;
         let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
-            let (line, column) = error.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
+            let (line, column) = error
+                .location()
+                .map_or((1, 1), |at| (usize::try_from(at.line()).unwrap_or(1), usize::try_from(at.column()).unwrap_or(1)));
             let message = error.to_string();
             // Its first line repeats the place, which we show with the line itself.
             let message = message.lines().next().unwrap_or("cannot be read");
@@ -283,7 +289,9 @@ impl Document {
             let origin = self.location(format!("sources.{name}"));
             check_name(name, &origin)?;
             if out.iter().any(|other| other.name == *name) {
-                return Err(origin.error("", format!("there are two sources named `{name}`")).help("give one of them another name"));
+                return Err(origin
+                    .error("", format!("there are two sources named `{name}`"))
+                    .help("give one of them another name"));
             }
             let (section, config) = split::<SourceSection>(name, values, file::SOURCE_KEYS, &origin)?;
             check_connector(registry, &section.connector, &origin)?;
@@ -297,7 +305,9 @@ impl Document {
             let origin = self.location(format!("sinks.{name}"));
             check_name(name, &origin)?;
             if out.iter().any(|other| other.name == *name) {
-                return Err(origin.error("", format!("there are two sinks named `{name}`")).help("give one of them another name"));
+                return Err(origin
+                    .error("", format!("there are two sinks named `{name}`"))
+                    .help("give one of them another name"));
             }
             let (section, config) = split::<SinkSection>(name, values, file::SINK_KEYS, &origin)?;
             check_connector(registry, &section.connector, &origin)?;
@@ -314,8 +324,7 @@ fn split<T: DeserializeOwned>(
     common: &[&str],
     origin: &Location,
 ) -> Result<(T, ConfigDoc), ProjectError> {
-    let (ours, theirs): (Map<_, _>, Map<_, _>) =
-        values.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
+    let (ours, theirs): (Map<_, _>, Map<_, _>) = values.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
     let section = serde_path_to_error::deserialize(Value::Object(ours)).map_err(|error| {
         let path = error.path().to_string();
         complaint(&error.into_inner().to_string(), &path, &[], |path, message| origin.error(path, message))
@@ -401,10 +410,8 @@ fn included(dir: &Path, pattern: &str, main: Option<&Document>) -> Result<Vec<Do
 /// Defaults, file, environment, flags.
 fn layered(documents: &[Document], surroundings: &Surroundings) -> Result<Settings, ProjectError> {
     let Some(main) = documents.first() else { return Ok(Settings::default()) };
-    let in_file: Map<String, Value> = ["store", "serve"]
-        .into_iter()
-        .filter_map(|key| Some((key.to_owned(), main.value.get(key)?.clone())))
-        .collect();
+    let in_file: Map<String, Value> =
+        ["store", "serve"].into_iter().filter_map(|key| Some((key.to_owned(), main.value.get(key)?.clone()))).collect();
     let fail = |error: config::ConfigError| {
         main.error("store", format!("a setting cannot be read: {error}"))
             .help("settings come from the file, from HEADWATER__SECTION__KEY and from flags, in this order")

@@ -20,7 +20,8 @@ pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
     for (index, field) in project.file.measures.required_fields.iter().enumerate() {
         let known = || tables::LEAD.columns.iter().map(|column| column.name);
         if !known().any(|name| name == field) {
-            let complaint = project.error(&format!("measures.required_fields[{index}]"), format!("a lead has no field `{field}`"));
+            let complaint =
+                project.error(&format!("measures.required_fields[{index}]"), format!("a lead has no field `{field}`"));
             return Err(match nearest(field, known()) {
                 Some(near) => complaint.help(format!("did you mean `{near}`?")),
                 None => complaint,
@@ -35,7 +36,9 @@ fn source(entry: &SourceEntry) -> Result<(), ProjectError> {
     if let Some(name) = &section.country
         && country::code(name).is_none()
     {
-        return Err(entry.error("country", format!("`{name}` is not a country we know")).help("write its ISO 3166 code such as FR"));
+        return Err(entry
+            .error("country", format!("`{name}` is not a country we know"))
+            .help("write its ISO 3166 code such as FR"));
     }
     if let Some(code) = &section.currency {
         currency(entry, "currency", code)?;
@@ -44,7 +47,9 @@ fn source(entry: &SourceEntry) -> Result<(), ProjectError> {
         if let Some(name) = &dates.zone
             && TimeZone::get(name).is_err()
         {
-            return Err(entry.error("dates.zone", format!("there is no time zone `{name}`")).help("write an IANA name such as Europe/Paris"));
+            return Err(entry
+                .error("dates.zone", format!("there is no time zone `{name}`"))
+                .help("write an IANA name such as Europe/Paris"));
         }
         if let Some(format) = &dates.format
             && !instant::is_format(format)

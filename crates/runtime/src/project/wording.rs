@@ -16,7 +16,8 @@ pub(super) fn of_yaml(message: &str, text: &str, line: usize) -> (Said, usize) {
         return (("the file is too large once its aliases are expanded".to_owned(), Some(hint)), line);
     }
     // The parser notices a tab from the line before it.
-    let tab = text.lines().enumerate().skip(line.saturating_sub(1)).find(|(_, line)| line.trim_start_matches(' ').starts_with('\t'));
+    let tab =
+        text.lines().enumerate().skip(line.saturating_sub(1)).find(|(_, line)| line.trim_start_matches(' ').starts_with('\t'));
     match tab {
         Some((index, _)) if message.contains("tab") => {
             (("not valid YAML: the line begins with a tab".to_owned(), Some("indent with spaces".to_owned())), index + 1)
@@ -118,11 +119,23 @@ mod tests {
         for (message, said, hint) in [
             ("missing field `path`", "the key `path` is missing", None),
             ("invalid type: string \"hunter2\", expected i32", "expected a whole number, found text", None),
-            ("invalid type: floating point `12.5`, expected a string", "expected text, found the number 12.5", Some("put it in quotes")),
+            (
+                "invalid type: floating point `12.5`, expected a string",
+                "expected text, found the number 12.5",
+                Some("put it in quotes"),
+            ),
             ("invalid type: sequence, expected a map", "expected a section of keys and values, found a list", None),
             ("invalid value: integer `-1`, expected u32", "expected a whole number, not negative, found the number -1", None),
-            ("unknown variant `lead`, expected one of `leads`, `costs`", "there is no `lead` here", Some("did you mean `leads`?")),
-            ("unknown variant `x`, expected `never` or `overwrite`", "there is no `x` here", Some("write one of: never, overwrite")),
+            (
+                "unknown variant `lead`, expected one of `leads`, `costs`",
+                "there is no `lead` here",
+                Some("did you mean `leads`?"),
+            ),
+            (
+                "unknown variant `x`, expected `never` or `overwrite`",
+                "there is no `x` here",
+                Some("write one of: never, overwrite"),
+            ),
             ("something else", "something else", None),
         ] {
             assert_eq!(of_value(message), (said.to_owned(), hint.map(str::to_owned)), "{message}");
@@ -133,7 +146,10 @@ mod tests {
     fn a_tab_is_pointed_at_where_it_stands() {
         let text = "sources:\n  list:\n    connector: file\n\tpath: a.csv\n";
         let ((said, hint), line) = of_yaml("while scanning a plain scalar, found a tab", text, 3);
-        assert_eq!((said.as_str(), hint.as_deref(), line), ("not valid YAML: the line begins with a tab", Some("indent with spaces"), 4));
+        assert_eq!(
+            (said.as_str(), hint.as_deref(), line),
+            ("not valid YAML: the line begins with a tab", Some("indent with spaces"), 4)
+        );
     }
 
     #[test]

@@ -113,15 +113,9 @@ pub async fn query(engine: &Engine, sql: &str) -> Result<Answer> {
 }
 
 /// The living prospects that meet a sink's condition, in the order of their ids.
-pub(crate) async fn audience(
-    engine: &Engine,
-    snapshot: &Snapshot,
-    condition: &str,
-) -> Result<Vec<RecordBatch>> {
+pub(crate) async fn audience(engine: &Engine, snapshot: &Snapshot, condition: &str) -> Result<Vec<RecordBatch>> {
     let frame = Box::pin(admitted(&session(snapshot)?, condition)).await?;
-    let stream = Box::pin(frame.execute_stream())
-        .await
-        .map_err(|error| of_audience(condition, explain(&error)))?;
+    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| of_audience(condition, explain(&error)))?;
     let mut answer = Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() };
     let mut batches = Vec::new();
     while let Some(batch) = answer.next().await.map_err(|error| of_audience(condition, error))? {
@@ -142,14 +136,10 @@ pub async fn check_audience(condition: &str) -> Result<()> {
 
 async fn admitted(context: &SessionContext, condition: &str) -> Result<DataFrame> {
     // Parsed by itself first: a condition is one expression and cannot close the bracket it is put into.
-    DFParser::parse_sql_into_expr(condition)
-        .map_err(|error| of_audience(condition, explain(&error)))?;
+    DFParser::parse_sql_into_expr(condition).map_err(|error| of_audience(condition, explain(&error)))?;
     // The line end keeps a comment at the end of the condition from swallowing the bracket.
-    let sql = format!(
-        "SELECT * FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id"
-    );
-    let frame =
-        Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
+    let sql = format!("SELECT * FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
+    let frame = Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
     // Types are checked as late as here, and a check shall find what a run would.
     frame.clone().into_optimized_plan().map_err(|error| of_audience(condition, explain(&error)))?;
     Ok(frame)
@@ -157,9 +147,9 @@ async fn admitted(context: &SessionContext, condition: &str) -> Result<DataFrame
 
 fn of_audience(condition: &str, error: Error) -> Error {
     match error {
-        Error::Query(message) => Error::Query(format!(
-            "the audience `{condition}` is not a condition over `prospect`: {message}"
-        )),
+        Error::Query(message) => {
+            Error::Query(format!("the audience `{condition}` is not a condition over `prospect`: {message}"))
+        }
         other => other,
     }
 }
@@ -177,15 +167,13 @@ async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     }
     for table in state.resolve_table_references(&statement).map_err(|error| explain(&error))? {
         // A function such as `generate_series` stands where a table stands; the other schema is the one of `SHOW TABLES`.
-        let is_table = table.schema().is_none_or(|schema| schema == "public")
-            && context.table_function(table.table()).is_err();
+        let is_table = table.schema().is_none_or(|schema| schema == "public") && context.table_function(table.table()).is_err();
         if is_table && !table_names().any(|known| known == table.table()) {
             return Err(unknown_table(table.table()));
         }
     }
     let plan = state.statement_to_plan(statement).await.map_err(|error| explain(&error))?;
-    let read_only =
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     read_only.verify_plan(&plan).map_err(|_| only_reads())?;
     context.execute_logical_plan(plan).await.map_err(|error| explain(&error))
 }
@@ -193,22 +181,23 @@ async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// Whether a statement may be one that only reads; the plan is the judge, this is for the message.
 fn reads(statement: &Statement) -> bool {
     match statement {
-        Statement::Statement(sql) => {
-            !matches!(**sql, Sql::CreateTable(_) | Sql::CreateView(_) | Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) | Sql::Drop { .. })
-        }
+        Statement::Statement(sql) => !matches!(
+            **sql,
+            Sql::CreateTable(_) | Sql::CreateView(_) | Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) | Sql::Drop { .. }
+        ),
         Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
         Statement::Explain(explained) => reads(&explained.statement),
     }
 }
 
 fn only_reads() -> Error {
-    Error::Query("a query only reads: write SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; the lake is changed by `headwater sync`".to_owned())
+    Error::Query(
+        "a query only reads: write SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; the lake is changed by `headwater sync`".to_owned(),
+    )
 }
 
 fn unknown_table(name: &str) -> Error {
-    let near = nearest(name, table_names())
-        .map(|near| format!("did you mean `{near}`? "))
-        .unwrap_or_default();
+    let near = nearest(name, table_names()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     let all: Vec<&str> = table_names().collect();
     Error::Query(format!("there is no table `{name}`; {near}the tables are: {}", all.join(", ")))
 }
@@ -217,9 +206,7 @@ fn unknown_table(name: &str) -> Error {
 fn explain(error: &DataFusionError) -> Error {
     let text = match error.find_root() {
         DataFusionError::SchemaError(found, _) => match found.as_ref() {
-            SchemaError::FieldNotFound { field, valid_fields } => {
-                unknown_column(field, valid_fields)
-            }
+            SchemaError::FieldNotFound { field, valid_fields } => unknown_column(field, valid_fields),
             other @ (SchemaError::AmbiguousReference { .. }
             | SchemaError::DuplicateQualifiedField { .. }
             | SchemaError::DuplicateUnqualifiedField { .. }) => other.to_string(),
@@ -231,7 +218,9 @@ fn explain(error: &DataFusionError) -> Error {
             ParserError::RecursionLimitExceeded => "the SQL is nested too deeply".to_owned(),
         },
         DataFusionError::ArrowError(error, _) => error.to_string().to_lowercase(),
-        DataFusionError::NotImplemented(what) if what.contains("single SQL statement") => "write one statement at a time".to_owned(),
+        DataFusionError::NotImplemented(what) if what.contains("single SQL statement") => {
+            "write one statement at a time".to_owned()
+        }
         other => other.strip_backtrace(),
     };
     Error::Query(text)
@@ -244,13 +233,7 @@ fn unknown_column(field: &Column, valid: &[Column]) -> String {
     } else {
         valid.iter().map(Column::name).collect()
     };
-    let near = nearest(field.name(), known.iter().copied())
-        .map(|near| format!("did you mean `{near}`? "))
-        .unwrap_or_default();
+    let near = nearest(field.name(), known.iter().copied()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     let listed: Vec<&str> = known.iter().copied().take(MAX_LISTED).collect();
-    format!(
-        "there is no column `{}`; {near}the columns are: {}",
-        field.flat_name(),
-        listed.join(", ")
-    )
+    format!("there is no column `{}`; {near}the columns are: {}", field.flat_name(), listed.join(", "))
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -59,9 +57,7 @@ fn over<'a>(files: impl Fn(&Table) -> &'a [DataFile]) -> Result<SessionContext> 
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(QUERY_MEMORY_BYTES)))
-        .with_disk_manager_builder(
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory),
-        )
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
         .build_arc()
         .map_err(broken)?;
     let context = SessionContext::new_with_config_rt(config, runtime);
@@ -69,9 +65,7 @@ fn over<'a>(files: impl Fn(&Table) -> &'a [DataFile]) -> Result<SessionContext> 
         context.register_table(table.name, provider(table, files(table))?).map_err(broken)?;
     }
     let lead = provider(&tables::LEAD, files(&tables::LEAD))?;
-    context
-        .register_table(CURRENT_LEAD, current_lead(&context, lead).map_err(broken)?)
-        .map_err(broken)?;
+    context.register_table(CURRENT_LEAD, current_lead(&context, lead).map_err(broken)?).map_err(broken)?;
     Ok(context)
 }
 
@@ -83,8 +77,7 @@ fn provider(table: &Table, files: &[DataFile]) -> Result<Arc<dyn TableProvider>>
     let urls = files.iter().map(|file| {
         let path = std::path::absolute(&file.path).ok();
         let url = path.and_then(|path| Url::from_file_path(path).ok());
-        let url = url
-            .ok_or_else(|| Error::Internal("a file of the lake has no absolute path".to_owned()))?;
+        let url = url.ok_or_else(|| Error::Internal("a file of the lake has no absolute path".to_owned()))?;
         ListingTableUrl::try_new(url, None).map_err(broken)
     });
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
@@ -95,10 +88,7 @@ fn provider(table: &Table, files: &[DataFile]) -> Result<Arc<dyn TableProvider>>
 }
 
 /// The last version of each lead: run ids sort by time, and within a run the younger observation wins.
-fn current_lead(
-    context: &SessionContext,
-    lead: Arc<dyn TableProvider>,
-) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+fn current_lead(context: &SessionContext, lead: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     let age = row_number()
         .partition_by(vec![col("lead_id")])
         .order_by(vec![

@@ -2,9 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
-use arrow::array::{
-    BooleanArray, Decimal128Array, Float64Array, Int64Array, TimestampMicrosecondArray,
-};
+use arrow::array::{BooleanArray, Decimal128Array, Float64Array, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Int64Type};
 use headwater_model::tables::{self, ColumnType, Table};
 use headwater_sdk::{Clock, Registry};
@@ -18,31 +16,18 @@ type Row<'a> = &'a [(&'a str, &'a str)];
 
 fn batch(table: &Table, rows: &[Row<'_>]) -> RecordBatch {
     let columns = table.columns.iter().map(|column| -> ArrayRef {
-        let cells = rows
-            .iter()
-            .map(|row| row.iter().find(|(name, _)| *name == column.name).map(|(_, value)| *value));
-        let whole = |cell: Option<&str>| {
-            cell.map(|cell| cell.parse::<i64>().unwrap()).or(column.required.then_some(0))
-        };
+        let cells = rows.iter().map(|row| row.iter().find(|(name, _)| *name == column.name).map(|(_, value)| *value));
+        let whole = |cell: Option<&str>| cell.map(|cell| cell.parse::<i64>().unwrap()).or(column.required.then_some(0));
         match column.kind {
-            ColumnType::Text => Arc::new(
-                cells.map(|cell| cell.or(column.required.then_some(""))).collect::<StringArray>(),
-            ),
+            ColumnType::Text => Arc::new(cells.map(|cell| cell.or(column.required.then_some(""))).collect::<StringArray>()),
             ColumnType::Int => Arc::new(cells.map(whole).collect::<Int64Array>()),
-            ColumnType::Instant => Arc::new(
-                cells.map(whole).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
-            ),
-            ColumnType::Bool => {
-                Arc::new(cells.map(|cell| Some(cell == Some("true"))).collect::<BooleanArray>())
+            ColumnType::Instant => Arc::new(cells.map(whole).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+            ColumnType::Bool => Arc::new(cells.map(|cell| Some(cell == Some("true"))).collect::<BooleanArray>()),
+            ColumnType::Float => {
+                Arc::new(cells.map(|cell| Some(cell.map_or(0.0, |cell| cell.parse().unwrap()))).collect::<Float64Array>())
             }
-            ColumnType::Float => Arc::new(
-                cells
-                    .map(|cell| Some(cell.map_or(0.0, |cell| cell.parse().unwrap())))
-                    .collect::<Float64Array>(),
-            ),
             ColumnType::Money => {
-                let cells =
-                    cells.map(|cell| whole(cell).map(i128::from)).collect::<Decimal128Array>();
+                let cells = cells.map(|cell| whole(cell).map(i128::from)).collect::<Decimal128Array>();
                 Arc::new(cells.with_precision_and_scale(18, 6).unwrap())
             }
             ColumnType::Day => new_null_array(&DataType::Date32, rows.len()),
@@ -64,8 +49,7 @@ impl World {
         std::fs::create_dir(&project).unwrap();
         std::fs::write(project.join("headwater.yaml"), "version: 1\n").unwrap();
         let clock = Clock::fixed("2026-11-20T00:00:00Z".parse().unwrap());
-        let surroundings =
-            Surroundings { clock, env: Arc::new(BTreeMap::new()), flags: Vec::new() };
+        let surroundings = Surroundings { clock, env: Arc::new(BTreeMap::new()), flags: Vec::new() };
         let project = Project::load(&project, &Registry::default(), &surroundings).unwrap();
         let engine = Engine::open(project, Registry::default(), surroundings).await.unwrap();
         Self { engine, _folder: folder }
@@ -105,9 +89,7 @@ async fn every_table_can_be_asked_before_it_has_a_row() {
     for table in table_names() {
         let answer = query(&world.engine, &format!("SELECT * FROM {table}")).await.unwrap();
         let declared = tables::by_name(table).unwrap_or(&tables::LEAD);
-        let names = |schema: &SchemaRef| {
-            schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
-        };
+        let names = |schema: &SchemaRef| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
         assert_eq!(names(&answer.schema()), names(&declared.schema()), "{table}");
         assert_eq!(answer.head(1).await.unwrap().rows, 0);
     }
@@ -119,34 +101,20 @@ async fn an_answer_has_the_declared_types_and_all_rows_of_all_files() {
     world
         .append(
             &tables::CONVERSION,
-            &[&[
-                ("conversion_id", "cnv_1"),
-                ("kind", "order"),
-                ("value", "1500000"),
-                ("currency", "EUR"),
-            ]],
+            &[&[("conversion_id", "cnv_1"), ("kind", "order"), ("value", "1500000"), ("currency", "EUR")]],
         )
         .await;
     world
         .append(
             &tables::CONVERSION,
-            &[&[
-                ("conversion_id", "cnv_2"),
-                ("kind", "refund"),
-                ("value", "-500000"),
-                ("currency", "EUR"),
-            ]],
+            &[&[("conversion_id", "cnv_2"), ("kind", "refund"), ("value", "-500000"), ("currency", "EUR")]],
         )
         .await;
     let answer = query(&world.engine, "SELECT * FROM conversion").await.unwrap();
-    for (given, declared) in
-        answer.schema().fields().iter().zip(tables::CONVERSION.schema().fields())
-    {
+    for (given, declared) in answer.schema().fields().iter().zip(tables::CONVERSION.schema().fields()) {
         assert_eq!(given.data_type(), declared.data_type(), "{}", given.name());
     }
-    let sum = world
-        .ask("SELECT CAST(sum(value) AS TEXT), count(*) FROM conversion WHERE currency = 'EUR'")
-        .await;
+    let sum = world.ask("SELECT CAST(sum(value) AS TEXT), count(*) FROM conversion WHERE currency = 'EUR'").await;
     assert_eq!(texts(&sum.batches), ["1.000000"]);
     assert_eq!(sum.batches[0].column(1).as_primitive::<Int64Type>().value(0), 2);
 }
@@ -169,38 +137,14 @@ async fn a_current_lead_is_the_last_version_unless_that_is_a_delete() {
         .append(
             &tables::LEAD,
             &[
-                &[
-                    ("lead_id", "led_1"),
-                    ("run_id", "run_2"),
-                    ("op", "upsert"),
-                    ("city", "new"),
-                    ("observed_at", "5"),
-                ],
-                &[
-                    ("lead_id", "led_1"),
-                    ("run_id", "run_1"),
-                    ("op", "upsert"),
-                    ("city", "old"),
-                    ("observed_at", "9"),
-                ],
+                &[("lead_id", "led_1"), ("run_id", "run_2"), ("op", "upsert"), ("city", "new"), ("observed_at", "5")],
+                &[("lead_id", "led_1"), ("run_id", "run_1"), ("op", "upsert"), ("city", "old"), ("observed_at", "9")],
                 &[("lead_id", "led_2"), ("run_id", "run_1"), ("op", "upsert"), ("city", "gone")],
                 &[("lead_id", "led_2"), ("run_id", "run_2"), ("op", "delete")],
                 &[("lead_id", "led_3"), ("run_id", "run_1"), ("op", "delete")],
                 &[("lead_id", "led_3"), ("run_id", "run_2"), ("op", "upsert"), ("city", "back")],
-                &[
-                    ("lead_id", "led_4"),
-                    ("run_id", "run_2"),
-                    ("op", "upsert"),
-                    ("city", "earlier"),
-                    ("observed_at", "1"),
-                ],
-                &[
-                    ("lead_id", "led_4"),
-                    ("run_id", "run_2"),
-                    ("op", "upsert"),
-                    ("city", "later"),
-                    ("observed_at", "2"),
-                ],
+                &[("lead_id", "led_4"), ("run_id", "run_2"), ("op", "upsert"), ("city", "earlier"), ("observed_at", "1")],
+                &[("lead_id", "led_4"), ("run_id", "run_2"), ("op", "upsert"), ("city", "later"), ("observed_at", "2")],
             ],
         )
         .await;
@@ -237,7 +181,8 @@ async fn nothing_can_be_changed_and_no_other_file_read() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(world.ask("SELECT * FROM quarantine").await.rows, 1);
-    for sql in ["DROP TABLE lead", "CREATE TABLE t AS SELECT 1", "CREATE VIEW v AS SELECT 1", &format!("COPY lead TO '{shown}'")] {
+    for sql in ["DROP TABLE lead", "CREATE TABLE t AS SELECT 1", "CREATE VIEW v AS SELECT 1", &format!("COPY lead TO '{shown}'")]
+    {
         let message = world.refusal(sql).await;
         assert!(message.contains("only reads") && message.contains("headwater sync"), "{sql}: {message}");
     }
@@ -265,10 +210,7 @@ async fn reading_statements_other_than_select_are_answered() {
 async fn a_mistyped_name_is_answered_with_the_nearest_and_with_all() {
     let world = World::new().await;
     let message = world.refusal("SELECT * FROM prospects").await;
-    assert!(
-        message.contains("there is no table `prospects`; did you mean `prospect`?"),
-        "{message}"
-    );
+    assert!(message.contains("there is no table `prospects`; did you mean `prospect`?"), "{message}");
     assert!(table_names().all(|table| message.contains(table)), "{message}");
     let message = world.refusal("SELECT emial FROM prospect").await;
     assert!(message.contains("there is no column `emial`; did you mean `email`?"), "{message}");
@@ -282,22 +224,11 @@ async fn a_head_is_cut_exactly_and_says_so() {
     let world = World::new().await;
     let head = |limit: usize| {
         let engine = world.engine.clone();
-        async move {
-            query(&engine, "SELECT * FROM generate_series(1, 20000)")
-                .await
-                .unwrap()
-                .head(limit)
-                .await
-                .unwrap()
-        }
+        async move { query(&engine, "SELECT * FROM generate_series(1, 20000)").await.unwrap().head(limit).await.unwrap() }
     };
-    for (limit, rows, more) in [
-        (0, 0, true),
-        (1, 1, true),
-        (19_999, 19_999, true),
-        (20_000, 20_000, false),
-        (30_000, 20_000, false),
-    ] {
+    for (limit, rows, more) in
+        [(0, 0, true), (1, 1, true), (19_999, 19_999, true), (20_000, 20_000, false), (30_000, 20_000, false)]
+    {
         let head = head(limit).await;
         let counted: usize = head.batches.iter().map(RecordBatch::num_rows).sum();
         assert_eq!((head.rows, counted, head.more), (rows, rows, more), "{limit}");
@@ -307,8 +238,7 @@ async fn a_head_is_cut_exactly_and_says_so() {
 #[tokio::test]
 async fn an_answer_stops_when_the_run_is_told_to() {
     let world = World::new().await;
-    let mut answer =
-        query(&world.engine, "SELECT * FROM generate_series(1, 1000000000)").await.unwrap();
+    let mut answer = query(&world.engine, "SELECT * FROM generate_series(1, 1000000000)").await.unwrap();
     assert!(answer.next().await.unwrap().is_some());
     world.engine.cancel.cancel();
     assert!(matches!(answer.next().await, Err(Error::Interrupted)));
@@ -320,19 +250,9 @@ async fn prospects() -> World {
         .append(
             &tables::PROSPECT,
             &[
-                &[
-                    ("prospect_id", "pro_3"),
-                    ("lifecycle", "customer"),
-                    ("may_contact", "true"),
-                    ("country", "FR"),
-                ],
+                &[("prospect_id", "pro_3"), ("lifecycle", "customer"), ("may_contact", "true"), ("country", "FR")],
                 &[("prospect_id", "pro_1"), ("lifecycle", "customer"), ("may_contact", "true")],
-                &[
-                    ("prospect_id", "pro_2"),
-                    ("lifecycle", "customer"),
-                    ("may_contact", "true"),
-                    ("merged_into", "pro_1"),
-                ],
+                &[("prospect_id", "pro_2"), ("lifecycle", "customer"), ("may_contact", "true"), ("merged_into", "pro_1")],
                 &[("prospect_id", "pro_4"), ("lifecycle", "suspect"), ("may_contact", "true")],
                 &[("prospect_id", "pro_5"), ("lifecycle", "customer")],
             ],
@@ -344,18 +264,13 @@ async fn prospects() -> World {
 #[tokio::test]
 async fn an_audience_is_living_prospects_in_order() {
     let world = prospects().await;
-    let check = async |condition: &str, expected: &[&str]| {
-        assert_eq!(world.audience(condition).await.unwrap(), expected, "{condition}")
-    };
+    let check =
+        async |condition: &str, expected: &[&str]| assert_eq!(world.audience(condition).await.unwrap(), expected, "{condition}");
     check("lifecycle = 'customer' AND may_contact", &["pro_1", "pro_3"]).await;
     check("true", &["pro_1", "pro_3", "pro_4", "pro_5"]).await;
     check("false OR true -- a comment", &["pro_1", "pro_3", "pro_4", "pro_5"]).await;
     check("country = 'FR'", &["pro_3"]).await;
-    check(
-        "prospect_id IN (SELECT prospect_id FROM prospect WHERE lifecycle = 'suspect')",
-        &["pro_4"],
-    )
-    .await;
+    check("prospect_id IN (SELECT prospect_id FROM prospect WHERE lifecycle = 'suspect')", &["pro_4"]).await;
     check("false", &[]).await;
 }
 
@@ -376,10 +291,7 @@ async fn a_wrong_audience_is_named_with_the_columns_there_are() {
         assert_eq!(message, check_audience(wrong).await.unwrap_err().to_string());
     }
     let message = check_audience("livecycle = 'customer'").await.unwrap_err().to_string();
-    assert!(
-        message.contains("did you mean `lifecycle`?") && message.contains("may_contact"),
-        "{message}"
-    );
+    assert!(message.contains("did you mean `lifecycle`?") && message.contains("may_contact"), "{message}");
     check_audience("lifecycle = 'customer' AND may_contact").await.unwrap();
 }
 

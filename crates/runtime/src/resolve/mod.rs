@@ -63,15 +63,19 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     let state = state_of(engine, &snapshot, &resolver, &suppressed(engine).await?);
     let cursor = engine.store.cursor(CURSOR).await?;
     if !force && cursor.as_ref().is_some_and(|cursor| cursor.value.get("inputs") == state.get("inputs")) {
-        let counts = |key: &str| cursor.as_ref().and_then(|cursor| cursor.value.get(key)).and_then(Value::as_u64).unwrap_or_default();
+        let counts =
+            |key: &str| cursor.as_ref().and_then(|cursor| cursor.value.get(key)).and_then(Value::as_u64).unwrap_or_default();
         return Ok(ResolveCounts { leads: counts("leads"), prospects: counts("prospects"), ..ResolveCounts::default() });
     }
     engine.stop_if_told()?;
     engine.progress.tell("resolve", 0, None);
     let current = current_leads(&snapshot)?;
     let leads = Leads::new(&current).map_err(internal)?;
-    let prior = Prior::read(&load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?, &load(&snapshot, &tables::IDENTITY_EVENT, &[])?)
-        .map_err(internal)?;
+    let prior = Prior::read(
+        &load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?,
+        &load(&snapshot, &tables::IDENTITY_EVENT, &[])?,
+    )
+    .map_err(internal)?;
     let resolved = identity::resolve(&leads, &resolver, &prior).map_err(internal)?;
     let directory = Directory::new(&leads, &resolved.clusters, resolver.vendors.clone());
     let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, &directory)?;
@@ -108,6 +112,7 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     Ok(counts)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where `map_err` wants a function of the error")]
 fn internal(error: identity::Error) -> Error {
     Error::Internal(error.to_string())
 }
@@ -115,7 +120,8 @@ fn internal(error: identity::Error) -> Error {
 /// Everything on which the answer depends.
 fn state_of(engine: &Engine, snapshot: &Snapshot, resolver: &Exact, suppressed: &str) -> Value {
     let versions: BTreeMap<&str, i64> = INPUTS.iter().map(|table| (table.name, snapshot.version(table))).collect();
-    let trust: BTreeMap<&str, i32> = engine.project.sources.iter().map(|source| (source.name.as_str(), source.section.trust)).collect();
+    let trust: BTreeMap<&str, i32> =
+        engine.project.sources.iter().map(|source| (source.name.as_str(), source.section.trust)).collect();
     json!({ "inputs": {
         "tables": versions, "resolver": resolver.version(), "lifecycle": lifecycle::RULE_VERSION,
         "vendors": resolver.vendors, "trust": trust, "suppressed": suppressed,
@@ -140,7 +146,8 @@ pub(crate) async fn knows_suppressed(engine: &Engine) -> Result<bool> {
 fn vendors(engine: &Engine) -> BTreeMap<String, String> {
     let vendor = |source: &crate::project::SourceEntry| {
         let said = source.section.channel.as_ref().and_then(|channel| channel.vendor.clone());
-        let preset = source.config.values.get("preset").and_then(Value::as_str).filter(|preset| !matches!(*preset, "auto" | "none"));
+        let preset =
+            source.config.values.get("preset").and_then(Value::as_str).filter(|preset| !matches!(*preset, "auto" | "none"));
         said.or_else(|| preset.map(str::to_owned))
     };
     engine.project.sources.iter().filter_map(|source| Some((source.name.clone(), vendor(source)?))).collect()
@@ -153,7 +160,8 @@ pub(crate) fn current_leads(snapshot: &Snapshot) -> Result<Vec<RecordBatch>> {
     let batches = latest(load(snapshot, &tables::LEAD, &columns)?, "lead_id")?;
     let live = batches.iter().map(|batch| {
         let (op, test) = (text(batch, "op")?, booleans(batch, "is_test")?);
-        let mask: BooleanArray = (0..batch.num_rows()).map(|row| Some(at(op, row) != Some("delete") && !test.value(row))).collect();
+        let mask: BooleanArray =
+            (0..batch.num_rows()).map(|row| Some(at(op, row) != Some("delete") && !test.value(row))).collect();
         if mask.true_count() == batch.num_rows() { Ok(batch.clone()) } else { Ok(filter_record_batch(batch, &mask)?) }
     });
     live.collect()
@@ -186,7 +194,9 @@ impl Work<'_> {
             transitions.write(&people.transitions(&survived.golden.prospects)?)?;
             prospects.write(&people.batch(&survived.golden)?)?;
             fields.write(&survived.fields)?;
-            identity.write(&identity::identity_links(self.leads, links, clusters, assignment, stamp, range.clone()).map_err(internal)?)?;
+            identity.write(
+                &identity::identity_links(self.leads, links, clusters, assignment, stamp, range.clone()).map_err(internal)?,
+            )?;
             self.engine.progress.tell("resolve", range.end as u64, Some(clusters.len() as u64));
             self.engine.stop_if_told()?;
             start = range.end;

@@ -111,7 +111,9 @@ impl Consent {
     fn say(&mut self, at_us: i64, status: &'static str) {
         let newer = match self.status {
             None => true,
-            Some((then, before)) => at_us > then || at_us == then && consent::forbids_contact(status) && !consent::forbids_contact(before),
+            Some((then, before)) => {
+                at_us > then || at_us == then && consent::forbids_contact(status) && !consent::forbids_contact(before)
+            }
         };
         if newer {
             self.status = Some((at_us, status));
@@ -177,13 +179,17 @@ impl<'a> People<'a> {
     fn column(&self, name: &str) -> Option<Result<ArrayRef>> {
         Some(Ok(match name {
             "lifecycle" => self.text(|person| Some(if person.gone { "merged" } else { person.lifecycle.stage.as_str() })),
-            "buying_stage" => self.text(|person| Some(if person.gone { "merged" } else { person.lifecycle.buying_stage.as_str() })),
+            "buying_stage" => {
+                self.text(|person| Some(if person.gone { "merged" } else { person.lifecycle.buying_stage.as_str() }))
+            }
             "lawful_basis" => self.text(|person| person.lawful_basis),
             "consent" => self.text(|person| person.consent),
             "may_contact" => {
                 Arc::new(self.0.iter().map(|person| Some(!person.gone && person.hold_reason.is_none())).collect::<BooleanArray>())
             }
-            "hold_reason" => self.text(|person| if person.gone { Some("merged into another prospect") } else { person.hold_reason }),
+            "hold_reason" => {
+                self.text(|person| if person.gone { Some("merged into another prospect") } else { person.hold_reason })
+            }
             "first_channel" => self.text(|person| person.first_channel),
             "last_channel" => self.text(|person| person.last_channel),
             "last_contact_at" => self.instant(|person| person.lifecycle.last_contact_from_person_at),
@@ -227,10 +233,20 @@ impl<'a> People<'a> {
         for (person, prospect) in self.0.iter().zip(prospects) {
             let prospect = prospect.to_string();
             for step in &person.lifecycle.transitions {
-                push(&prospect, (step.from.map(|from| from.as_str()), step.to.as_str()), step.at_us, (step.cause.as_str(), step.cause_id));
+                push(
+                    &prospect,
+                    (step.from.map(|from| from.as_str()), step.to.as_str()),
+                    step.at_us,
+                    (step.cause.as_str(), step.cause_id),
+                );
             }
             for step in &person.lifecycle.buying_transitions {
-                push(&prospect, (step.from.map(|from| from.as_str()), step.to.as_str()), step.at_us, (step.cause.as_str(), step.cause_id));
+                push(
+                    &prospect,
+                    (step.from.map(|from| from.as_str()), step.to.as_str()),
+                    step.at_us,
+                    (step.cause.as_str(), step.cause_id),
+                );
             }
         }
         let [id, from, to, cause, cause_id, version] = texts.map(|mut column| Arc::new(column.finish()) as ArrayRef);

@@ -104,7 +104,14 @@ impl Timeline {
             let (lead, at_us) = (text(batch, "lead_id")?, instants(batch, "occurred_at")?);
             for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
                 if let Some(cluster) = owner.of_lead(lead.value(index)) {
-                    entries.push(Entry { cluster, at_us: at_us.value(index), table: Kind::Touch, part, row, matched: Matched::Lead });
+                    entries.push(Entry {
+                        cluster,
+                        at_us: at_us.value(index),
+                        table: Kind::Touch,
+                        part,
+                        row,
+                        matched: Matched::Lead,
+                    });
                 }
             }
         }

@@ -201,7 +201,9 @@ async fn policies_hold_field_by_field() {
 #[tokio::test]
 async fn what_somebody_wrote_in_the_remote_is_kept_in_step_with_nothing() {
     let rig = Rig::new(&project(", policy: { default: keep_in_step }")).await;
-    let title = |title: &'static str| [("email", "ann@example.com"), ("title", title)].map(|(field, value)| (field.to_owned(), Some(value.to_owned())));
+    let title = |title: &'static str| {
+        [("email", "ann@example.com"), ("title", title)].map(|(field, value)| (field.to_owned(), Some(value.to_owned())))
+    };
     rig.remote.inner.put("hand-1", title("Chief").into());
     rig.scripts.say("list", COLUMNS, &[ANN]);
     push(&rig).await;

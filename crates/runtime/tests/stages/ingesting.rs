@@ -80,7 +80,11 @@ async fn a_source_that_breaks_off_keeps_what_its_checkpoint_covers_and_goes_on_f
     assert_eq!(broken.status, RunStatus::Failed);
     assert_eq!(broken.failures["list"], "list (all): the script breaks off");
     assert_eq!(rig.table("SELECT given_name FROM lead").await, ["Ann"]);
-    assert_eq!(rig.table("SELECT email FROM prospect").await, ["ann@example.com"], "the stages that follow work on what there is");
+    assert_eq!(
+        rig.table("SELECT email FROM prospect").await,
+        ["ann@example.com"],
+        "the stages that follow work on what there is"
+    );
     assert_eq!(rig.scripts.acknowledged("list"), [2]);
 
     let whole = rig.sync().await;
@@ -194,7 +198,8 @@ async fn only_the_wanted_stages_and_connections_run() {
 
 #[tokio::test]
 async fn what_a_source_cost_as_a_whole_is_noted_once_and_again_when_it_changes() {
-    let costs = |amount: &str| format!("sources: {{ list: {{ connector: script, cost: {{ amount: '{amount}', currency: EUR }} }} }}\n");
+    let costs =
+        |amount: &str| format!("sources: {{ list: {{ connector: script, cost: {{ amount: '{amount}', currency: EUR }} }} }}\n");
     let mut rig = Rig::new(&costs("100.50")).await;
     rig.sync().await;
     rig.sync().await;

@@ -1,6 +1,12 @@
 //! The stages together: a project in a folder, a store, a scripted source and a remote in memory.
 
-#![expect(clippy::large_futures, reason = "a test's future is made once, and its size costs nothing here")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests stand outside of a test function"
+)]
 
 mod delivering;
 mod ingesting;

@@ -29,7 +29,11 @@ async fn example() -> Rig {
             ("5", &["eve@example.com", "Eve", "2025-08-01"]),
         ],
     );
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ann@alder.example.com", "Ann", "2025-08-20"]), ("2", &["cat@example.com", "Cat", "2025-08-21"])]);
+    rig.scripts.say(
+        "forms",
+        COLUMNS,
+        &[("1", &["ann@alder.example.com", "Ann", "2025-08-20"]), ("2", &["cat@example.com", "Cat", "2025-08-21"])],
+    );
     rig.scripts.say(
         "orders",
         ORDER,
@@ -47,13 +51,20 @@ async fn every_model_gives_every_conversion_away_whole() {
     let rig = example().await;
     let report = rig.sync().await;
     assert_eq!((report.measure.conversions, report.measure.unattributed), (3, 1));
-    let sums = "SELECT model, count(DISTINCT conversion_id), round(sum(share), 9), sum(value) FROM credit GROUP BY model ORDER BY model";
+    let sums =
+        "SELECT model, count(DISTINCT conversion_id), round(sum(share), 9), sum(value) FROM credit GROUP BY model ORDER BY model";
     let models = ["first", "last", "last_non_direct", "linear", "position"];
     assert_eq!(rig.table(sums).await, models.map(|model| format!("{model} | 3 | 3.0 | 155.000000")));
     let split = "SELECT channel, sum(value) FROM credit WHERE model = '{}' GROUP BY channel ORDER BY channel";
-    assert_eq!(rig.table(&split.replace("{}", "first")).await, ["list | 90.000000", "search | 60.000000", "unattributed | 5.000000"]);
+    assert_eq!(
+        rig.table(&split.replace("{}", "first")).await,
+        ["list | 90.000000", "search | 60.000000", "unattributed | 5.000000"]
+    );
     assert_eq!(rig.table(&split.replace("{}", "last")).await, ["search | 150.000000", "unattributed | 5.000000"]);
-    assert_eq!(rig.table(&split.replace("{}", "linear")).await, ["list | 60.000000", "search | 90.000000", "unattributed | 5.000000"]);
+    assert_eq!(
+        rig.table(&split.replace("{}", "linear")).await,
+        ["list | 60.000000", "search | 90.000000", "unattributed | 5.000000"]
+    );
 }
 
 #[tokio::test]
@@ -62,7 +73,9 @@ async fn a_scorecard_counts_what_was_counted_by_hand() {
     rig.sync().await;
     let card = |source: &str, metrics: &[&str]| {
         let metrics = metrics.join("', '");
-        format!("SELECT metric, value, numerator, n FROM scorecard WHERE source = '{source}' AND metric IN ('{metrics}') ORDER BY metric")
+        format!(
+            "SELECT metric, value, numerator, n FROM scorecard WHERE source = '{source}' AND metric IN ('{metrics}') ORDER BY metric"
+        )
     };
     // Five rows came: one refused for naming nobody, one of a suppressed person; of the other three, Ann's are two.
     let metrics = ["volume", "accepted", "quarantined", "suppressed", "duplicate_in", "distinct_persons", "net_new", "validity"];
@@ -80,7 +93,16 @@ async fn a_scorecard_counts_what_was_counted_by_hand() {
         ]
     );
     // Of its two people Ann bought, 31 days after the list first named her, for 90 of the 100 that the list cost.
-    let metrics = ["conversion_rate", "conversion_by_30d", "conversion_by_60d", "cac", "roas", "revenue_per_lead", "completeness", "basis_coverage"];
+    let metrics = [
+        "conversion_rate",
+        "conversion_by_30d",
+        "conversion_by_60d",
+        "cac",
+        "roas",
+        "revenue_per_lead",
+        "completeness",
+        "basis_coverage",
+    ];
     assert_eq!(
         rig.table(&card("list", &metrics)).await,
         [

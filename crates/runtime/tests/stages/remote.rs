@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use headwater_sdk::testkit::FakeSink;
 use headwater_sdk::{
-    BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Result, Sink,
-    SinkCapability, WriteReport,
+    BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Result,
+    Sink, SinkCapability, WriteReport,
 };
 use serde_json::json;
 
@@ -41,7 +41,11 @@ impl Remote {
     /// The records, without the ids under which the remote keeps them.
     pub(crate) fn people(&self) -> Vec<BTreeMap<String, String>> {
         let fields = |fields: BTreeMap<String, Option<String>>| {
-            fields.into_iter().filter(|(field, _)| field != "external_id").filter_map(|(field, value)| Some((field, value?))).collect()
+            fields
+                .into_iter()
+                .filter(|(field, _)| field != "external_id")
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect()
         };
         self.inner.records().into_values().map(fields).collect()
     }
@@ -52,7 +56,14 @@ pub(crate) struct RemoteConnector(pub(crate) Arc<Remote>);
 
 impl Connector for RemoteConnector {
     fn spec(&self) -> ConnectorSpec {
-        ConnectorSpec { name: "remote", title: "Remote", summary: "a test", source_schema: None, sink_schema: Some(json!({})), readme: "" }
+        ConnectorSpec {
+            name: "remote",
+            title: "Remote",
+            summary: "a test",
+            source_schema: None,
+            sink_schema: Some(json!({})),
+            readme: "",
+        }
     }
 
     fn sink(&self, config: &ConfigDoc, _: &BuildContext) -> Result<Box<dyn Sink>> {

@@ -16,10 +16,18 @@ const CLICK: &[&str] = &["email", "kind", "occurred_at"];
 #[tokio::test]
 async fn people_keep_their_ids() {
     let rig = Rig::new(PROJECT).await;
-    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "", ""]), ("2", &["bob@example.com", "Bob Alder", "", "", ""])]);
+    rig.scripts.say(
+        "list",
+        COLUMNS,
+        &[("1", &["ann@example.com", "Ann Alder", "", "", ""]), ("2", &["bob@example.com", "Bob Alder", "", "", ""])],
+    );
     rig.sync().await;
     let before = rig.table("SELECT email, prospect_id FROM prospect ORDER BY email").await;
-    rig.scripts.say("forms", COLUMNS, &[("1", &["ANN@example.com", "Anna Alder", "", "", ""]), ("2", &["cat@example.com", "Cat Alder", "", "", ""])]);
+    rig.scripts.say(
+        "forms",
+        COLUMNS,
+        &[("1", &["ANN@example.com", "Anna Alder", "", "", ""]), ("2", &["cat@example.com", "Cat Alder", "", "", ""])],
+    );
     rig.sync().await;
     let after = rig.table("SELECT email, prospect_id FROM prospect ORDER BY email").await;
     assert_eq!(after[..2], before);
@@ -64,7 +72,12 @@ async fn a_person_goes_from_suspect_to_customer_and_a_refund_leads_back() {
                  WHERE to_stage IN ('suspect', 'prospect', 'customer') ORDER BY at";
     assert_eq!(
         rig.table(steps).await,
-        ["- | suspect | 2025-01-01", "suspect | prospect | 2025-02-01", "prospect | customer | 2025-03-01", "customer | prospect | 2025-03-05"]
+        [
+            "- | suspect | 2025-01-01",
+            "suspect | prospect | 2025-02-01",
+            "prospect | customer | 2025-03-01",
+            "customer | prospect | 2025-03-05"
+        ]
     );
 }
 

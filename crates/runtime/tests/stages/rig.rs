@@ -87,7 +87,8 @@ impl Rig {
         let options = FormatOptions::default().with_null("-");
         let mut rows = Vec::new();
         while let Some(batch) = answer.next().await.unwrap() {
-            let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+            let columns: Vec<_> =
+                batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
             rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect()));
         }
         rows

@@ -99,7 +99,14 @@ pub(crate) struct ScriptConnector(pub(crate) Arc<Scripts>);
 
 impl Connector for ScriptConnector {
     fn spec(&self) -> ConnectorSpec {
-        ConnectorSpec { name: "script", title: "Script", summary: "a test", source_schema: Some(json!({})), sink_schema: None, readme: "" }
+        ConnectorSpec {
+            name: "script",
+            title: "Script",
+            summary: "a test",
+            source_schema: Some(json!({})),
+            sink_schema: None,
+            readme: "",
+        }
     }
 
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {

@@ -73,9 +73,7 @@ impl HttpClient {
             .build()
             .map_err(|cause| {
                 Error::new(ErrorKind::Config, "the HTTP client cannot be made")
-                    .hint(
-                        "install the system's certificate authorities (package `ca-certificates`)",
-                    )
+                    .hint("install the system's certificate authorities (package `ca-certificates`)")
                     .source(cause)
             })?;
         Ok(Self(Arc::new(Inner {
@@ -106,9 +104,7 @@ impl HttpClient {
                 Err(failure) => failure,
                 Ok(answer) => match error::of_answer(settings, request, &answer) {
                     None => return Ok(answer),
-                    Some(refusal)
-                        if request.any_status && refusal.retry_advice() == Retry::Never =>
-                    {
+                    Some(refusal) if request.any_status && refusal.retry_advice() == Retry::Never => {
                         return Ok(answer);
                     }
                     Some(refusal) => refusal,
@@ -148,17 +144,13 @@ impl HttpClient {
 
     async fn attempt(&self, request: &RequestSpec, url: Url) -> Result<HttpResponse> {
         let Inner { settings, client, slots, limiter } = &*self.0;
-        let slot = slots
-            .acquire()
-            .await
-            .map_err(|_| Error::new(ErrorKind::Internal, "the HTTP client is closed"))?;
+        let slot = slots.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the HTTP client is closed"))?;
         if let Some(limiter) = limiter {
             while let Err(early) = limiter.check() {
                 settings.pause.sleep(early.wait_time_from(settings.pause.elapsed())).await;
             }
         }
-        let mut builder =
-            client.request(request.method.clone(), url).headers(request.headers.clone());
+        let mut builder = client.request(request.method.clone(), url).headers(request.headers.clone());
         if let Some(authorize) = &settings.authorize {
             builder = builder.headers(authorize()?);
         }
@@ -181,11 +173,7 @@ impl HttpClient {
         answer
     }
 
-    async fn receive(
-        &self,
-        request: &RequestSpec,
-        builder: reqwest::RequestBuilder,
-    ) -> Result<HttpResponse> {
+    async fn receive(&self, request: &RequestSpec, builder: reqwest::RequestBuilder) -> Result<HttpResponse> {
         let settings = &self.0.settings;
         let broken = |cause| error::of_transport(settings, request, cause);
         let mut answer = builder.send().await.map_err(broken)?;
@@ -193,11 +181,8 @@ impl HttpClient {
         // The announced length is that of the compressed body, so only counting while it is unpacked is a bound.
         while let Some(chunk) = answer.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > settings.max_body_bytes {
-                let error = Error::new(
-                    ErrorKind::Protocol,
-                    "the remote's answer is larger than we keep in memory",
-                )
-                .context("limit_bytes", settings.max_body_bytes.to_string());
+                let error = Error::new(ErrorKind::Protocol, "the remote's answer is larger than we keep in memory")
+                    .context("limit_bytes", settings.max_body_bytes.to_string());
                 return Err(error::located(error, settings, request));
             }
             body.extend_from_slice(&chunk);
@@ -259,9 +244,6 @@ impl std::fmt::Debug for HttpClient {
 
 impl std::fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpResponse")
-            .field("status", &self.status)
-            .field("bytes", &self.body.len())
-            .finish_non_exhaustive()
+        f.debug_struct("HttpResponse").field("status", &self.status).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }

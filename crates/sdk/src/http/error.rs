@@ -54,19 +54,12 @@ impl fmt::Debug for HttpError {
 impl std::error::Error for HttpError {}
 
 /// The error that an answer is, unless it is a success.
-pub(super) fn of_answer(
-    settings: &HttpSettings,
-    request: &RequestSpec,
-    answer: &HttpResponse,
-) -> Option<Error> {
+pub(super) fn of_answer(settings: &HttpSettings, request: &RequestSpec, answer: &HttpResponse) -> Option<Error> {
     let status = answer.status();
     if status.is_success() {
         return None;
     }
-    let overloaded = settings
-        .overload
-        .as_ref()
-        .is_some_and(|judge| judge(status, answer.headers(), answer.body()));
+    let overloaded = settings.overload.as_ref().is_some_and(|judge| judge(status, answer.headers(), answer.body()));
     let kind = if overloaded { ErrorKind::RateLimited } else { kind_of(status) };
     let message = match kind {
         ErrorKind::Auth => "the remote refused our credentials",
@@ -75,15 +68,11 @@ pub(super) fn of_answer(
         ErrorKind::NotFound => "the remote does not know this",
         ErrorKind::Conflict => "the remote says that this conflicts with what it has",
         ErrorKind::Rejected => "the remote refused the request",
-        ErrorKind::Config
-        | ErrorKind::Protocol
-        | ErrorKind::Input
-        | ErrorKind::Unsupported
-        | ErrorKind::Internal => "the remote gave an answer that means nothing to us",
+        ErrorKind::Config | ErrorKind::Protocol | ErrorKind::Input | ErrorKind::Unsupported | ErrorKind::Internal => {
+            "the remote gave an answer that means nothing to us"
+        }
     };
-    let mut excerpt =
-        String::from_utf8_lossy(answer.body().get(..EXCERPT_BYTES).unwrap_or(answer.body()))
-            .into_owned();
+    let mut excerpt = String::from_utf8_lossy(answer.body().get(..EXCERPT_BYTES).unwrap_or(answer.body())).into_owned();
     excerpt.shrink_to_fit();
     let error = located(Error::new(kind, message), settings, request)
         .context("status", status.as_u16().to_string())
@@ -96,11 +85,7 @@ pub(super) fn of_answer(
 }
 
 /// The error behind a request that got no full answer.
-pub(super) fn of_transport(
-    settings: &HttpSettings,
-    request: &RequestSpec,
-    cause: reqwest::Error,
-) -> Error {
+pub(super) fn of_transport(settings: &HttpSettings, request: &RequestSpec, cause: reqwest::Error) -> Error {
     // The URL holds the query, which may hold anything.
     let cause = cause.without_url();
     let error = if cause.is_redirect() {
@@ -122,9 +107,7 @@ pub(super) fn of_transport(
 
 /// Adds where an error happened.
 pub(super) fn located(error: Error, settings: &HttpSettings, request: &RequestSpec) -> Error {
-    error
-        .context("request", request.name())
-        .context("host", settings.base_url.host_str().unwrap_or_default())
+    error.context("request", request.name()).context("host", settings.base_url.host_str().unwrap_or_default())
 }
 
 fn kind_of(status: StatusCode) -> ErrorKind {

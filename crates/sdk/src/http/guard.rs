@@ -16,14 +16,9 @@ const MAX_REDIRECTS: usize = 5;
 
 /// Whether `target` is the remote that `base` names: same host, and same port or the step from http to https.
 pub(super) fn same_remote(base: &Url, target: &Url) -> bool {
-    let upgraded = base.scheme() == "http"
-        && target.scheme() == "https"
-        && base.port().is_none()
-        && target.port().is_none();
+    let upgraded = base.scheme() == "http" && target.scheme() == "https" && base.port().is_none() && target.port().is_none();
     base.host() == target.host()
-        && (upgraded
-            || (base.scheme() == target.scheme()
-                && base.port_or_known_default() == target.port_or_known_default()))
+        && (upgraded || (base.scheme() == target.scheme() && base.port_or_known_default() == target.port_or_known_default()))
 }
 
 /// Follows redirects only to the same remote.
@@ -50,10 +45,7 @@ pub(super) fn check_base(base: &Url, allow_private: bool) -> Result<()> {
         None => return Err(Error::new(ErrorKind::Config, "the url has no host")),
     };
     if private && !allow_private {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "the url names a private address, which this run may not call",
-        ));
+        return Err(Error::new(ErrorKind::Config, "the url names a private address, which this run may not call"));
     }
     Ok(())
 }
@@ -68,8 +60,7 @@ impl Resolve for Resolver {
         let allow_private = self.allow_private;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> =
-                found.filter(|address| allow_private || !is_private(address.ip())).collect();
+            let addresses: Vec<SocketAddr> = found.filter(|address| allow_private || !is_private(address.ip())).collect();
             if addresses.is_empty() {
                 return Err("the name leads to no address that may be called".into());
             }

@@ -36,9 +36,7 @@ impl Pause {
         match &self.0 {
             Inner::Real(start) => start.elapsed(),
             #[cfg(any(test, feature = "testkit"))]
-            Inner::Virtual(elapsed) => {
-                *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-            }
+            Inner::Virtual(elapsed) => *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
         }
     }
 
@@ -46,9 +44,7 @@ impl Pause {
         match &self.0 {
             Inner::Real(_) => tokio::time::sleep(wait).await,
             #[cfg(any(test, feature = "testkit"))]
-            Inner::Virtual(elapsed) => {
-                *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += wait
-            }
+            Inner::Virtual(elapsed) => *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += wait,
         }
     }
 }

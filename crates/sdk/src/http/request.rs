@@ -136,11 +136,8 @@ impl RequestSpec {
         let mut url = match &self.target {
             Some(target) if guard::same_remote(base, target) => target.clone(),
             Some(_) => {
-                return Err(Error::new(
-                    ErrorKind::Protocol,
-                    "the remote names a further page on another host",
-                )
-                .context("request", self.name()));
+                return Err(Error::new(ErrorKind::Protocol, "the remote names a further page on another host")
+                    .context("request", self.name()));
             }
             None => self.fill(base)?,
         };
@@ -151,10 +148,7 @@ impl RequestSpec {
     }
 
     fn fill(&self, base: &Url) -> Result<Url> {
-        let internal = || {
-            Error::new(ErrorKind::Internal, "a path does not fit its template")
-                .context("request", self.name())
-        };
+        let internal = || Error::new(ErrorKind::Internal, "a path does not fit its template").context("request", self.name());
         let mut url = base.clone();
         {
             let mut path = url.path_segments_mut().map_err(|()| internal())?;
@@ -162,11 +156,7 @@ impl RequestSpec {
             for segment in self.template.trim_start_matches('/').split('/') {
                 let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
                 let value = match name {
-                    Some(name) => self
-                        .params
-                        .iter()
-                        .find(|(given, _)| *given == name)
-                        .map(|(_, value)| value.as_str()),
+                    Some(name) => self.params.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str()),
                     None => Some(segment),
                 };
                 match value {
@@ -183,10 +173,7 @@ impl RequestSpec {
 
 impl std::fmt::Debug for RequestSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestSpec")
-            .field("method", &self.method)
-            .field("template", &self.template)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestSpec").field("method", &self.method).field("template", &self.template).finish_non_exhaustive()
     }
 }
 

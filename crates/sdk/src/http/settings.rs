@@ -85,10 +85,7 @@ impl HttpSettings {
             base_url,
             headers: HeaderMap::new(),
             authorize: None,
-            budget: Budget {
-                rate: None,
-                concurrent: NonZeroUsize::new(CONCURRENT).unwrap_or(NonZeroUsize::MIN),
-            },
+            budget: Budget { rate: None, concurrent: NonZeroUsize::new(CONCURRENT).unwrap_or(NonZeroUsize::MIN) },
             timeout: TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             max_body_bytes: MAX_BODY_BYTES,
@@ -114,11 +111,8 @@ impl HttpSettings {
     /// `Config` when the value cannot stand in a header.
     pub fn secret_header(mut self, name: HeaderName, value: &str) -> Result<Self> {
         let mut value = HeaderValue::from_str(value).map_err(|_| {
-            Error::new(
-                ErrorKind::Config,
-                "the secret holds a character that cannot be sent in a header",
-            )
-            .hint("check it for line ends and for characters that were pasted along")
+            Error::new(ErrorKind::Config, "the secret holds a character that cannot be sent in a header")
+                .hint("check it for line ends and for characters that were pasted along")
         })?;
         value.set_sensitive(true);
         self.headers.insert(name, value);
@@ -128,9 +122,7 @@ impl HttpSettings {
 
 impl std::fmt::Debug for HttpSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpSettings")
-            .field("host", &self.base_url.host_str())
-            .finish_non_exhaustive()
+        f.debug_struct("HttpSettings").field("host", &self.base_url.host_str()).finish_non_exhaustive()
     }
 }
 
@@ -140,14 +132,12 @@ impl std::fmt::Debug for HttpSettings {
 /// `Config` when it is no http or https URL, or holds a user, password, query or fragment.
 pub fn base_url(text: &str) -> Result<Url> {
     let wrong = |what: &str| Error::new(ErrorKind::Config, what.to_owned()).context("path", "url");
-    let url =
-        Url::parse(text.trim()).map_err(|error| wrong("the url cannot be read").source(error))?;
+    let url = Url::parse(text.trim()).map_err(|error| wrong("the url cannot be read").source(error))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong("the url must start with https:// or http://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("the url holds a user or password")
-            .hint("name the secret by reference in its own key"));
+        return Err(wrong("the url holds a user or password").hint("name the secret by reference in its own key"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("the url must end with its path: no `?` and no `#`"));

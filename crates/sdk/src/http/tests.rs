@@ -24,10 +24,7 @@ fn cx(allow_private_hosts: bool) -> BuildContext {
 }
 
 fn settings(server: &MockServer) -> HttpSettings {
-    HttpSettings {
-        pause: Pause::virtual_time(),
-        ..HttpSettings::new(base_url(&server.uri()).unwrap(), &cx(true))
-    }
+    HttpSettings { pause: Pause::virtual_time(), ..HttpSettings::new(base_url(&server.uri()).unwrap(), &cx(true)) }
 }
 
 fn client(server: &MockServer) -> (HttpClient, Pause) {
@@ -66,11 +63,7 @@ async fn retry_after_in_seconds_is_obeyed() {
 #[tokio::test]
 async fn retry_after_as_a_date_is_obeyed() {
     let server = MockServer::start().await;
-    first_then_fine(
-        &server,
-        ResponseTemplate::new(503).insert_header("retry-after", "Sun, 01 Mar 2026 12:00:30 GMT"),
-    )
-    .await;
+    first_then_fine(&server, ResponseTemplate::new(503).insert_header("retry-after", "Sun, 01 Mar 2026 12:00:30 GMT")).await;
     let (client, pause) = client(&server);
     client.send(&RequestSpec::get("/x")).await.unwrap();
     assert_eq!(pause.elapsed(), Duration::from_secs(30));
@@ -79,11 +72,7 @@ async fn retry_after_as_a_date_is_obeyed() {
 #[tokio::test]
 async fn a_past_retry_after_date_means_at_once() {
     let server = MockServer::start().await;
-    first_then_fine(
-        &server,
-        ResponseTemplate::new(503).insert_header("retry-after", "Sun, 01 Mar 2026 11:00:00 GMT"),
-    )
-    .await;
+    first_then_fine(&server, ResponseTemplate::new(503).insert_header("retry-after", "Sun, 01 Mar 2026 11:00:00 GMT")).await;
     let (client, pause) = client(&server);
     client.send(&RequestSpec::get("/x")).await.unwrap();
     assert_eq!(pause.elapsed(), Duration::ZERO);
@@ -95,10 +84,7 @@ async fn a_wait_beyond_the_bound_is_left_to_the_caller() {
     answers(&server, ResponseTemplate::new(429).insert_header("retry-after", "86400")).await;
     let (client, pause) = client(&server);
     let error = failure(&client, &RequestSpec::get("/x")).await;
-    assert_eq!(
-        (error.kind(), error.retry_advice()),
-        (ErrorKind::RateLimited, Retry::After(Duration::from_secs(86_400)))
-    );
+    assert_eq!((error.kind(), error.retry_advice()), (ErrorKind::RateLimited, Retry::After(Duration::from_secs(86_400))));
     assert_eq!((pause.elapsed(), requests(&server).await), (Duration::ZERO, 1));
 }
 
@@ -144,14 +130,9 @@ async fn statuses_become_kinds_and_refusals_are_sent_once() {
         (422, ErrorKind::Rejected),
     ] {
         let server = MockServer::start().await;
-        answers(&server, ResponseTemplate::new(status).set_body_string("ada@example.com exists"))
-            .await;
+        answers(&server, ResponseTemplate::new(status).set_body_string("ada@example.com exists")).await;
         let (client, _) = client(&server);
-        let error = failure(
-            &client,
-            &RequestSpec::get("/people/{email}").param("email", "ada@example.com"),
-        )
-        .await;
+        let error = failure(&client, &RequestSpec::get("/people/{email}").param("email", "ada@example.com")).await;
         assert_eq!((error.kind(), requests(&server).await), (kind, 1), "{status}");
         let http = HttpError::of(&error).unwrap();
         assert_eq!((http.status().as_u16(), http.excerpt()), (status, "ada@example.com exists"));
@@ -163,25 +144,13 @@ async fn statuses_become_kinds_and_refusals_are_sent_once() {
 #[tokio::test]
 async fn any_status_gives_refusals_but_not_passing_troubles_as_answers() {
     let server = MockServer::start().await;
-    Mock::given(path("/refused"))
-        .respond_with(ResponseTemplate::new(422).set_body_json(json!({"e": 1})))
-        .mount(&server)
-        .await;
-    Mock::given(path("/busy"))
-        .respond_with(ResponseTemplate::new(429).insert_header("retry-after", "3"))
-        .mount(&server)
-        .await;
+    Mock::given(path("/refused")).respond_with(ResponseTemplate::new(422).set_body_json(json!({"e": 1}))).mount(&server).await;
+    Mock::given(path("/busy")).respond_with(ResponseTemplate::new(429).insert_header("retry-after", "3")).mount(&server).await;
     let (client, _) = client(&server);
     let answer = client.send(&RequestSpec::post("/refused", json!({})).any_status()).await.unwrap();
-    assert_eq!(
-        (answer.status().as_u16(), answer.json::<serde_json::Value>().unwrap()),
-        (422, json!({"e": 1}))
-    );
+    assert_eq!((answer.status().as_u16(), answer.json::<serde_json::Value>().unwrap()), (422, json!({"e": 1})));
     let error = failure(&client, &RequestSpec::post("/busy", json!({})).any_status()).await;
-    assert_eq!(
-        (error.kind(), error.retry_advice()),
-        (ErrorKind::RateLimited, Retry::After(Duration::from_secs(3)))
-    );
+    assert_eq!((error.kind(), error.retry_advice()), (ErrorKind::RateLimited, Retry::After(Duration::from_secs(3))));
 }
 
 #[tokio::test]
@@ -189,8 +158,7 @@ async fn the_connector_can_call_another_status_overload() {
     let server = MockServer::start().await;
     first_then_fine(&server, ResponseTemplate::new(403)).await;
     let mut settings = settings(&server);
-    settings.overload =
-        Some(Arc::new(|status, _, body| status == StatusCode::FORBIDDEN && body.is_empty()));
+    settings.overload = Some(Arc::new(|status, _, body| status == StatusCode::FORBIDDEN && body.is_empty()));
     HttpClient::new(settings).unwrap().send(&RequestSpec::get("/x")).await.unwrap();
 }
 
@@ -198,17 +166,9 @@ async fn the_connector_can_call_another_status_overload() {
 async fn a_hanging_remote_is_unavailable() {
     let server = MockServer::start().await;
     answers(&server, ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
-    let settings =
-        HttpSettings { timeout: Duration::from_millis(50), max_attempts: 2, ..settings(&server) };
-    let error = failure(
-        &HttpClient::new(settings).unwrap(),
-        &RequestSpec::get("/x").query("email", "ada@example.com"),
-    )
-    .await;
-    assert_eq!(
-        (error.kind(), error.message()),
-        (ErrorKind::Unavailable, "the remote did not answer in time")
-    );
+    let settings = HttpSettings { timeout: Duration::from_millis(50), max_attempts: 2, ..settings(&server) };
+    let error = failure(&HttpClient::new(settings).unwrap(), &RequestSpec::get("/x").query("email", "ada@example.com")).await;
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "the remote did not answer in time"));
     assert_eq!(requests(&server).await, 2);
     assert!(!format!("{error:?}").contains("ada"), "{error:?}");
 }
@@ -217,16 +177,9 @@ async fn a_hanging_remote_is_unavailable() {
 async fn a_closed_port_is_unavailable() {
     // The server is dropped, and with it its port.
     let settings = settings(&MockServer::start().await);
-    let client = HttpClient::new(HttpSettings {
-        base_url: base_url("http://127.0.0.1:1").unwrap(),
-        ..settings
-    })
-    .unwrap();
+    let client = HttpClient::new(HttpSettings { base_url: base_url("http://127.0.0.1:1").unwrap(), ..settings }).unwrap();
     let error = failure(&client, &RequestSpec::get("/x")).await;
-    assert_eq!(
-        (error.kind(), error.message()),
-        (ErrorKind::Unavailable, "the remote cannot be reached")
-    );
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "the remote cannot be reached"));
 }
 
 #[tokio::test]
@@ -237,11 +190,7 @@ async fn a_body_above_the_bound_is_refused_also_when_it_arrives_small() {
     let small = gzip.finish().unwrap();
     assert!(small.len() < 10_000);
     let server = MockServer::start().await;
-    answers(
-        &server,
-        ResponseTemplate::new(200).insert_header("content-encoding", "gzip").set_body_bytes(small),
-    )
-    .await;
+    answers(&server, ResponseTemplate::new(200).insert_header("content-encoding", "gzip").set_body_bytes(small)).await;
     let tight = HttpSettings { max_body_bytes: 10_000, ..settings(&server) };
     let error = failure(&HttpClient::new(tight).unwrap(), &RequestSpec::get("/x")).await;
     assert_eq!((error.kind(), requests(&server).await), (ErrorKind::Protocol, 1));
@@ -252,24 +201,16 @@ async fn a_body_above_the_bound_is_refused_also_when_it_arrives_small() {
 #[tokio::test]
 async fn redirects_stay_on_the_same_host_and_port() {
     let (server, other) = (MockServer::start().await, MockServer::start().await);
-    Mock::given(path("/here"))
-        .respond_with(ResponseTemplate::new(302).insert_header("location", "/there"))
-        .mount(&server)
-        .await;
+    Mock::given(path("/here")).respond_with(ResponseTemplate::new(302).insert_header("location", "/there")).mount(&server).await;
     Mock::given(path("/there")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
     Mock::given(path("/away"))
-        .respond_with(
-            ResponseTemplate::new(307).insert_header("location", format!("{}/x", other.uri())),
-        )
+        .respond_with(ResponseTemplate::new(307).insert_header("location", format!("{}/x", other.uri())))
         .mount(&server)
         .await;
     let (client, _) = client(&server);
     client.send(&RequestSpec::get("/here")).await.unwrap();
     let error = failure(&client, &RequestSpec::get("/away")).await;
-    assert_eq!(
-        (error.kind(), error.message()),
-        (ErrorKind::Protocol, "the remote redirects to another host")
-    );
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Protocol, "the remote redirects to another host"));
     assert_eq!(requests(&other).await, 0);
     let further = RequestSpec::follow("/x", Url::parse(&other.uri()).unwrap());
     assert_eq!(failure(&client, &further).await.kind(), ErrorKind::Protocol);
@@ -299,10 +240,7 @@ async fn the_budget_waits_and_never_exceeds_its_window() {
         client.send(&RequestSpec::get("/x")).await.unwrap();
         sent.push(pause.elapsed());
     }
-    let fullest = sent
-        .iter()
-        .map(|from| sent.iter().filter(|at| (*from..*from + per).contains(at)).count())
-        .max();
+    let fullest = sent.iter().map(|from| sent.iter().filter(|at| (*from..*from + per).contains(at)).count()).max();
     assert!(fullest <= Some(20), "{fullest:?} requests in one window");
     assert!(pause.elapsed() < Duration::from_secs(40), "{:?}", pause.elapsed());
 }
@@ -333,14 +271,8 @@ async fn no_more_requests_are_in_flight_than_allowed() {
 #[tokio::test]
 async fn credentials_are_made_anew_for_every_attempt() {
     let server = MockServer::start().await;
-    Mock::given(header("authorization", "token 0"))
-        .respond_with(ResponseTemplate::new(500))
-        .mount(&server)
-        .await;
-    Mock::given(header("authorization", "token 1"))
-        .respond_with(ResponseTemplate::new(200))
-        .mount(&server)
-        .await;
+    Mock::given(header("authorization", "token 0")).respond_with(ResponseTemplate::new(500)).mount(&server).await;
+    Mock::given(header("authorization", "token 1")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
     let mut settings = settings(&server);
     let made = AtomicUsize::new(0);
     settings.authorize = Some(Arc::new(move || {
@@ -365,11 +297,7 @@ async fn path_values_stay_one_segment_and_queries_and_bodies_arrive() {
     let request = RequestSpec::patch("/lists/{list}/members", json!({"k": "v"})).query("q", "ä&b");
     client.send(&request.clone().param("list", "a/b? #c")).await.unwrap();
     for dots in ["..", ".", ""] {
-        assert_eq!(
-            failure(&client, &request.clone().param("list", dots)).await.kind(),
-            ErrorKind::Internal,
-            "{dots:?}"
-        );
+        assert_eq!(failure(&client, &request.clone().param("list", dots)).await.kind(), ErrorKind::Internal, "{dots:?}");
     }
     assert_eq!(failure(&client, &request).await.kind(), ErrorKind::Internal);
 }
@@ -377,8 +305,7 @@ async fn path_values_stay_one_segment_and_queries_and_bodies_arrive() {
 #[tokio::test]
 async fn an_answer_that_is_no_json_names_the_place_only() {
     let server = MockServer::start().await;
-    answers(&server, ResponseTemplate::new(200).set_body_string("{\"email\": \"ada@example.com\""))
-        .await;
+    answers(&server, ResponseTemplate::new(200).set_body_string("{\"email\": \"ada@example.com\"")).await;
     let (client, _) = client(&server);
     let error = client.json(&RequestSpec::get("/x")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
@@ -387,9 +314,7 @@ async fn an_answer_that_is_no_json_names_the_place_only() {
 
 #[test]
 fn private_addresses_need_leave() {
-    let make = |url: &str, allow| {
-        HttpClient::new(HttpSettings::new(base_url(url).unwrap(), &cx(allow))).map(drop)
-    };
+    let make = |url: &str, allow| HttpClient::new(HttpSettings::new(base_url(url).unwrap(), &cx(allow))).map(drop);
     for url in [
         "http://127.0.0.1:80",
         "http://localhost",
@@ -408,8 +333,7 @@ fn private_addresses_need_leave() {
 async fn a_name_that_leads_to_a_private_address_is_not_called() {
     use reqwest::dns::Resolve as _;
     let resolve = async |allow_private| {
-        let addresses =
-            guard::Resolver { allow_private }.resolve("localhost".parse().unwrap()).await;
+        let addresses = guard::Resolver { allow_private }.resolve("localhost".parse().unwrap()).await;
         addresses.map(Iterator::count).unwrap_or_default()
     };
     assert_eq!(resolve(false).await, 0);
@@ -460,8 +384,5 @@ fn a_secret_header_does_not_show() {
     let settings = HttpSettings::new(base_url("https://api.example.com").unwrap(), &cx(false));
     let settings = settings.secret_header(AUTHORIZATION, "Basic c2VjcmV0").unwrap();
     assert!(!format!("{settings:?} {:?}", settings.headers).contains("c2VjcmV0"));
-    assert_eq!(
-        settings.secret_header(AUTHORIZATION, "a\nb").unwrap_err().kind(),
-        ErrorKind::Config
-    );
+    assert_eq!(settings.secret_header(AUTHORIZATION, "a\nb").unwrap_err().kind(), ErrorKind::Config);
 }

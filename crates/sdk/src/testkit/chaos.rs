@@ -46,9 +46,7 @@ impl<S: Source> Source for ChaosSource<S> {
         Ok(events
             .enumerate()
             .map(move |(index, event)| {
-                let broken = || {
-                    Error::new(ErrorKind::Unavailable, "chaos").context("seed", seed.to_string())
-                };
+                let broken = || Error::new(ErrorKind::Unavailable, "chaos").context("seed", seed.to_string());
                 if index < cut { event } else { Err(broken()) }
             })
             .boxed())

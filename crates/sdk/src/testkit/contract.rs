@@ -87,20 +87,14 @@ impl Collected {
 ///
 /// # Errors
 /// What the source says, or the rule it breaks.
-pub async fn collect(
-    source: &dyn Source,
-    stream: &StreamSpec,
-    from: Option<Checkpoint>,
-) -> Result<Collected, Breach> {
+pub async fn collect(source: &dyn Source, stream: &StreamSpec, from: Option<Checkpoint>) -> Result<Collected, Breach> {
     let mut events = source.read(stream, from).await?;
     let mut out = Collected::default();
     loop {
         let event = tokio::time::timeout(STEP, events.try_next()).await;
         match event.map_err(|_| broken("S5", "a step of the read takes too long"))?? {
             None => return Ok(out),
-            Some(SourceEvent::Checkpoint(checkpoint)) => {
-                out.checkpoints.push((out.rows.len(), checkpoint))
-            }
+            Some(SourceEvent::Checkpoint(checkpoint)) => out.checkpoints.push((out.rows.len(), checkpoint)),
             Some(SourceEvent::Page(page)) => take(&page, stream, &mut out)?,
         }
     }
@@ -111,11 +105,7 @@ pub async fn collect(
 ///
 /// # Errors
 /// The first rule that is broken.
-pub async fn check_source_contract(
-    source: &dyn Source,
-    stream: &str,
-    repeats: usize,
-) -> Result<Collected, Breach> {
+pub async fn check_source_contract(source: &dyn Source, stream: &str, repeats: usize) -> Result<Collected, Breach> {
     source.check().await?;
     let stream = &declared(source, stream).await?;
     drop_early(source, stream).await?;
@@ -123,34 +113,18 @@ pub async fn check_source_contract(
     let again = collect(source, stream, None).await?;
     require("S3", all.rows == again.rows, "a second read from the beginning gives other rows")?;
     let covered = all.checkpoints.last().map_or(0, |(rows, _)| *rows);
-    require(
-        "S1",
-        covered == all.rows.len(),
-        "the last rows of a read are covered by no checkpoint",
-    )?;
+    require("S1", covered == all.rows.len(), "the last rows of a read are covered by no checkpoint")?;
     let known = all.identities();
     for (rows, checkpoint) in &all.checkpoints {
         let resumed = collect(source, stream, Some(stored(checkpoint)?)).await?.identities();
         let before: BTreeSet<String> = all.rows.iter().take(*rows).map(Row::identity).collect();
-        let lost =
-            known.iter().filter(|id| !before.contains(*id) && !resumed.contains(*id)).count();
-        require(
-            "S2",
-            lost == 0,
-            &format!("resuming after row {rows} of {} loses {lost} rows", all.rows.len()),
-        )?;
+        let lost = known.iter().filter(|id| !before.contains(*id) && !resumed.contains(*id)).count();
+        require("S2", lost == 0, &format!("resuming after row {rows} of {} loses {lost} rows", all.rows.len()))?;
     }
     if let Some(last) = all.last() {
         let rest = collect(source, stream, Some(last.clone())).await?;
-        require(
-            "S2",
-            rest.identities().is_subset(&known),
-            "a read from the last checkpoint gives rows that did not exist",
-        )?;
-        let what = format!(
-            "a read from the last checkpoint repeats {} rows, more than {repeats}",
-            rest.rows.len()
-        );
+        require("S2", rest.identities().is_subset(&known), "a read from the last checkpoint gives rows that did not exist")?;
+        let what = format!("a read from the last checkpoint repeats {} rows, more than {repeats}", rest.rows.len());
         require("S2", rest.rows.len() <= repeats, &what)?;
         source.acknowledge(stream, &last).await?;
         source.acknowledge(stream, &last).await?;
@@ -168,11 +142,7 @@ async fn declared(source: &dyn Source, name: &str) -> Result<StreamSpec, Breach>
     let fields: BTreeSet<&String> = stream.fields.iter().collect();
     for (ours, rule) in &stream.mapping.0 {
         for theirs in &rule.from {
-            require(
-                "streams",
-                fields.contains(theirs),
-                &format!("{ours} is read from {theirs}, which is no field"),
-            )?;
+            require("streams", fields.contains(theirs), &format!("{ours} is read from {theirs}, which is no field"))?;
         }
     }
     Ok(stream)
@@ -191,39 +161,20 @@ fn take(page: &Page, stream: &StreamSpec, out: &mut Collected) -> Result<(), Bre
     let schema = page.fields.schema();
     let mut columns: Vec<(&str, &StringArray)> = Vec::new();
     for (field, column) in schema.fields().iter().zip(page.fields.columns()) {
-        let text =
-            column.as_any().downcast_ref().ok_or_else(|| broken("S4", "a column is not text"))?;
-        require(
-            "S4",
-            stream.fields.contains(field.name()),
-            &format!("column {} is not declared", field.name()),
-        )?;
+        let text = column.as_any().downcast_ref().ok_or_else(|| broken("S4", "a column is not text"))?;
+        require("S4", stream.fields.contains(field.name()), &format!("column {} is not declared", field.name()))?;
         columns.push((field.name(), text));
     }
     if let Some(keys) = &page.keys {
-        require(
-            "S4",
-            keys.iter().all(|key| key.is_some_and(|key| !key.is_empty())),
-            "a key is empty",
-        )?;
+        require("S4", keys.iter().all(|key| key.is_some_and(|key| !key.is_empty())), "a key is empty")?;
     }
-    let cell = |column: &StringArray, row: usize| {
-        column.is_valid(row).then(|| column.value(row).to_owned())
-    };
+    let cell = |column: &StringArray, row: usize| column.is_valid(row).then(|| column.value(row).to_owned());
     for row in 0..page.rows() {
         out.rows.push(Row {
             key: page.keys.as_ref().and_then(|keys| cell(keys, row)),
-            fields: columns
-                .iter()
-                .filter_map(|(name, column)| Some(((*name).to_owned(), cell(column, row)?)))
-                .collect(),
+            fields: columns.iter().filter_map(|(name, column)| Some(((*name).to_owned(), cell(column, row)?))).collect(),
             raw: page.raw.as_ref().and_then(|raw| cell(raw, row)),
-            deleted: page
-                .deleted
-                .as_ref()
-                .and_then(|deleted| deleted.get(row))
-                .copied()
-                .unwrap_or_default(),
+            deleted: page.deleted.as_ref().and_then(|deleted| deleted.get(row)).copied().unwrap_or_default(),
         });
     }
     out.refused.extend(page.refused.iter().map(|refused| refused.code));
@@ -232,8 +183,7 @@ fn take(page: &Page, stream: &StreamSpec, out: &mut Collected) -> Result<(), Bre
 
 /// The checkpoint as it comes back from where it was stored.
 fn stored(checkpoint: &Checkpoint) -> Result<Checkpoint, Breach> {
-    let text =
-        serde_json::to_string(checkpoint).map_err(|error| broken("S3", &error.to_string()))?;
+    let text = serde_json::to_string(checkpoint).map_err(|error| broken("S3", &error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| broken("S3", &error.to_string()))
 }
 

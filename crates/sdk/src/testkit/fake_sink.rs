@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::sink::Fields;
 use crate::{
-    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome,
-    Sink, SinkCapability, WriteReport,
+    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome, Sink, SinkCapability,
+    WriteReport,
 };
 
 /// A sink that keeps records in memory and can be told to fail.
@@ -91,11 +91,7 @@ impl Sink for FakeSink {
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
         let found = self.state().records.get(remote_id).cloned();
-        Ok(found.map(|fields| RemoteRecord {
-            remote_id: remote_id.to_owned(),
-            fields,
-            matched_on: "id".to_owned(),
-        }))
+        Ok(found.map(|fields| RemoteRecord { remote_id: remote_id.to_owned(), fields, matched_on: "id".to_owned() }))
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
@@ -107,26 +103,19 @@ impl Sink for FakeSink {
             return Err(broken());
         }
         let outcomes = rows.iter().map(|row| state.write(row)).collect();
-        if break_off == Some(BreakOff::After) {
-            Err(broken())
-        } else {
-            WriteReport::new(rows.len(), outcomes)
-        }
+        if break_off == Some(BreakOff::After) { Err(broken()) } else { WriteReport::new(rows.len(), outcomes) }
     }
 }
 
 impl State {
     fn lookup(&self, keys: &[MatchKey]) -> Lookup {
         for key in keys {
-            let has = |fields: &Fields| {
-                fields.get(&key.field).and_then(Option::as_deref) == Some(key.value.as_str())
-            };
+            let has = |fields: &Fields| fields.get(&key.field).and_then(Option::as_deref) == Some(key.value.as_str());
             let mut found = self.records.iter().filter(|(_, fields)| has(fields));
             match (found.next(), found.count()) {
                 (None, _) => {}
                 (Some((id, fields)), 0) => {
-                    let (remote_id, fields, matched_on) =
-                        (id.clone(), fields.clone(), key.field.clone());
+                    let (remote_id, fields, matched_on) = (id.clone(), fields.clone(), key.field.clone());
                     return Lookup::Found(RemoteRecord { remote_id, fields, matched_on });
                 }
                 (Some(_), more) => return Lookup::Ambiguous(more + 1),
@@ -142,9 +131,10 @@ impl State {
             return RowOutcome::Rejected { reason: format!("{field} is not acceptable") };
         }
         // A create whose first answer was lost finds the record it made.
-        let made = self.records.iter().find(|(_, fields)| {
-            fields.get("external_id").and_then(Option::as_deref) == Some(row.prospect_id.as_str())
-        });
+        let made = self
+            .records
+            .iter()
+            .find(|(_, fields)| fields.get("external_id").and_then(Option::as_deref) == Some(row.prospect_id.as_str()));
         let (remote_id, made) = match (&row.operation, made) {
             (Operation::Update { remote_id }, _) => (remote_id.clone(), false),
             (Operation::Create, Some((remote_id, _))) => (remote_id.clone(), false),

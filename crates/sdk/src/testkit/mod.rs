@@ -15,7 +15,11 @@ pub use fake_sink::FakeSink;
 /// # Panics
 /// When the variable is not set: a test that needs a server does not pass without one.
 #[must_use]
-#[expect(clippy::disallowed_methods, clippy::panic, reason = "only the environment knows the server, and a test without it must fail")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "only the environment knows the server, and a test without it must fail"
+)]
 pub fn live(variable: &str) -> String {
     match std::env::var(variable) {
         Ok(value) if !value.trim().is_empty() => value.trim().to_owned(),

@@ -9,10 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::sink::Fields;
 use crate::source::EventStream;
-use crate::{
-    DeliveryRow, Lookup, MatchKey, Operation, Result, RowOutcome, Sink, Source, SourceEvent,
-    StreamSpec, TextRows,
-};
+use crate::{DeliveryRow, Lookup, MatchKey, Operation, Result, RowOutcome, Sink, Source, SourceEvent, StreamSpec, TextRows};
 
 /// Ten numbers, two to a page; its fault decides which rule it breaks.
 #[derive(Debug, Default)]
@@ -81,14 +78,11 @@ impl Source for Numbers {
         };
         let pages = (start..END).step_by(2).flat_map(move |at| {
             let mut rows = TextRows::new(["n"]);
-            (at..(at + PAGE).min(END))
-                .for_each(|n| rows.push(&n.to_string(), "{}", [Some(n.to_string())]));
+            (at..(at + PAGE).min(END)).for_each(|n| rows.push(&n.to_string(), "{}", [Some(n.to_string())]));
             let next = (at + PAGE).min(END);
             let last = fault == Fault::NoLastCheckpoint && next == END;
             let checkpoint = SourceEvent::Checkpoint(Checkpoint::new(1, json!(next)));
-            [Some(rows.finish("numbers").map(SourceEvent::Page)), (!last).then_some(Ok(checkpoint))]
-                .into_iter()
-                .flatten()
+            [Some(rows.finish("numbers").map(SourceEvent::Page)), (!last).then_some(Ok(checkpoint))].into_iter().flatten()
         });
         Ok(futures::stream::iter(pages.collect::<Vec<_>>()).boxed())
     }
@@ -111,10 +105,7 @@ async fn each_fault_is_found_by_its_rule() {
         (Fault::MapsNothing, "streams"),
         (Fault::Hangs, "S5"),
     ] {
-        let breach = check_source_contract(&Numbers::with(fault), "numbers", 0)
-            .await
-            .unwrap_err()
-            .to_string();
+        let breach = check_source_contract(&Numbers::with(fault), "numbers", 0).await.unwrap_err().to_string();
         assert!(breach.starts_with(rule), "{fault:?}: {breach}");
     }
 }
@@ -167,12 +158,8 @@ async fn the_fake_sink_keeps_one_record_per_person_though_an_answer_is_lost() {
     sink.fail_before();
     sink.write(&[row("p2", "Bram")]).await.unwrap_err();
     assert_eq!(sink.records().len(), 1);
-    let outcomes =
-        sink.write(&[row("p1", "Ada"), row("p2", "Bram")]).await.unwrap().into_outcomes();
-    assert!(
-        matches!(outcomes.as_slice(), [RowOutcome::Unchanged { .. }, RowOutcome::Created { .. }]),
-        "{outcomes:?}"
-    );
+    let outcomes = sink.write(&[row("p1", "Ada"), row("p2", "Bram")]).await.unwrap().into_outcomes();
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Unchanged { .. }, RowOutcome::Created { .. }]), "{outcomes:?}");
     assert_eq!((sink.records().len(), sink.calls()), (2, 3));
 }
 
@@ -180,22 +167,10 @@ async fn the_fake_sink_keeps_one_record_per_person_though_an_answer_is_lost() {
 async fn the_fake_sink_refuses_a_row_alone_and_does_not_guess_between_two() {
     let sink = FakeSink::default();
     sink.refuse("name", "Bram");
-    let outcomes =
-        sink.write(&[row("p1", "Ada"), row("p2", "Bram")]).await.unwrap().into_outcomes();
-    assert!(
-        matches!(outcomes.as_slice(), [RowOutcome::Created { .. }, RowOutcome::Rejected { .. }]),
-        "{outcomes:?}"
-    );
+    let outcomes = sink.write(&[row("p1", "Ada"), row("p2", "Bram")]).await.unwrap().into_outcomes();
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Created { .. }, RowOutcome::Rejected { .. }]), "{outcomes:?}");
     sink.put("by-hand", Fields::from([("name".to_owned(), Some("Ada".to_owned()))]));
-    let key = |field: &str, value: &str| {
-        vec![MatchKey { field: field.to_owned(), value: value.to_owned() }]
-    };
-    let found = sink
-        .lookup(&[key("name", "Ada"), key("external_id", "p1"), key("name", "Cleo")])
-        .await
-        .unwrap();
-    assert!(
-        matches!(found.as_slice(), [Lookup::Ambiguous(2), Lookup::Found(_), Lookup::Absent]),
-        "{found:?}"
-    );
+    let key = |field: &str, value: &str| vec![MatchKey { field: field.to_owned(), value: value.to_owned() }];
+    let found = sink.lookup(&[key("name", "Ada"), key("external_id", "p1"), key("name", "Cleo")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Ambiguous(2), Lookup::Found(_), Lookup::Absent]), "{found:?}");
 }

@@ -20,8 +20,7 @@ use self::site::{Log, MARK, Mood, NOW_SECS, Site, TOKEN, answer, hmac64, said};
 use crate::LastRun;
 use crate::state::MAX_POSTS;
 
-const EVENT: &str =
-    r#"{"event_id":"e1","event_type":"form_response","form_response":{"token":"t1","answers":[]}}"#;
+const EVENT: &str = r#"{"event_id":"e1","event_type":"form_response","form_response":{"token":"t1","answers":[]}}"#;
 
 #[tokio::test]
 async fn a_signed_delivery_is_kept_byte_for_byte_and_a_repetition_once() {
@@ -39,9 +38,7 @@ async fn a_delivery_whose_signature_does_not_hold_is_not_kept() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
     assert_eq!(answer(site.json("/in/typeform", EVENT)).await, said(401, "signature_missing"));
-    let forged = site
-        .json("/in/typeform", EVENT)
-        .header("typeform-signature", format!("sha256={}", hmac64(b"x", EVENT)));
+    let forged = site.json("/in/typeform", EVENT).header("typeform-signature", format!("sha256={}", hmac64(b"x", EVENT)));
     assert_eq!(answer(forged).await, said(401, "signature_mismatch"));
     let changed = site.typeform(EVENT).body(EVENT.replace("t1", "t2"));
     assert_eq!(answer(changed).await, said(401, "signature_mismatch"));
@@ -56,14 +53,8 @@ async fn a_replayed_webhook_is_a_duplicate_while_fresh_and_refused_when_stale() 
     assert_eq!(answer(site.standard("msg_1", NOW_SECS, body)).await, said(202, "accepted"));
     // The sender's own retry has the id of the first and the time of its attempt.
     assert_eq!(answer(site.standard("msg_1", NOW_SECS + 200, body)).await, said(200, "duplicate"));
-    assert_eq!(
-        answer(site.standard("msg_1", NOW_SECS - 301, body)).await,
-        said(401, "timestamp_stale")
-    );
-    assert_eq!(
-        answer(site.standard("msg_2", NOW_SECS + 301, body)).await,
-        said(401, "timestamp_stale")
-    );
+    assert_eq!(answer(site.standard("msg_1", NOW_SECS - 301, body)).await, said(401, "timestamp_stale"));
+    assert_eq!(answer(site.standard("msg_2", NOW_SECS + 301, body)).await, said(401, "timestamp_stale"));
     assert_eq!(log.kept().len(), 1);
 }
 
@@ -71,11 +62,9 @@ async fn a_replayed_webhook_is_a_duplicate_while_fresh_and_refused_when_stale() 
 async fn a_browser_is_sent_to_the_configured_page_and_nowhere_else() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
-    let browse =
-        |path: &str, body: &str| site.form(path, body).header("accept", "text/html,*/*;q=0.8");
+    let browse = |path: &str, body: &str| site.form(path, body).header("accept", "text/html,*/*;q=0.8");
     let form = format!("email={MARK}&redirect=https%3A%2F%2Fevil.example.net");
-    let response =
-        browse("/in/public?redirect=https://evil.example.net", &form).send().await.unwrap();
+    let response = browse("/in/public?redirect=https://evil.example.net", &form).send().await.unwrap();
     assert_eq!(
         (response.status(), &response.headers()["location"]),
         (StatusCode::SEE_OTHER, &"https://www.example.com/thanks".parse().unwrap())
@@ -85,24 +74,15 @@ async fn a_browser_is_sent_to_the_configured_page_and_nowhere_else() {
     let page = response.text().await.unwrap();
     assert!(page.contains("Thank you") && !page.contains(MARK));
     let kept = log.kept();
-    assert_eq!(
-        kept.iter().map(|record| record.signature_status).collect::<Vec<_>>(),
-        ["unsigned", "unsigned"]
-    );
+    assert_eq!(kept.iter().map(|record| record.signature_status).collect::<Vec<_>>(), ["unsigned", "unsigned"]);
 }
 
 #[tokio::test]
 async fn a_script_that_posts_a_form_gets_json_and_a_double_click_one_record() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
-    assert_eq!(
-        answer(site.form("/in/public", "email=a%40example.com")).await,
-        said(202, "accepted")
-    );
-    assert_eq!(
-        answer(site.form("/in/public", "email=a%40example.com")).await,
-        said(200, "duplicate")
-    );
+    assert_eq!(answer(site.form("/in/public", "email=a%40example.com")).await, said(202, "accepted"));
+    assert_eq!(answer(site.form("/in/public", "email=a%40example.com")).await, said(200, "duplicate"));
     assert_eq!(log.kept().len(), 1);
 }
 
@@ -110,14 +90,9 @@ async fn a_script_that_posts_a_form_gets_json_and_a_double_click_one_record() {
 async fn a_tokened_address_takes_only_its_token() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
-    assert_eq!(
-        answer(site.form(&format!("/in/tokened/{TOKEN}"), "a=1")).await,
-        said(202, "accepted")
-    );
+    assert_eq!(answer(site.form(&format!("/in/tokened/{TOKEN}"), "a=1")).await, said(202, "accepted"));
     assert_eq!(log.kept()[0].signature_status, "token_only");
-    for path in
-        ["/in/tokened", "/in/tokened/0123456789abcdef01234568", &format!("/in/public/{TOKEN}")]
-    {
+    for path in ["/in/tokened", "/in/tokened/0123456789abcdef01234568", &format!("/in/public/{TOKEN}")] {
         assert_eq!(answer(site.form(path, "a=1")).await, said(401, "token_mismatch"), "{path}");
     }
     assert_eq!(log.kept().len(), 1);
@@ -128,10 +103,7 @@ async fn poison_is_kept_and_acknowledged() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
     assert_eq!(answer(site.json("/in/plain", "{\"broken")).await, said(202, "accepted"));
-    assert_eq!(
-        answer(site.form("/in/public", "email=x&url=http%3A%2F%2Fspam.example")).await,
-        said(202, "accepted")
-    );
+    assert_eq!(answer(site.form("/in/public", "email=x&url=http%3A%2F%2Fspam.example")).await, said(202, "accepted"));
     assert_eq!(log.kept().len(), 2);
 }
 
@@ -144,31 +116,13 @@ async fn size_kind_and_presence_of_a_body_are_checked() {
     let chunked = site.json("/in/typeform", "").body(reqwest::Body::wrap_stream(chunks));
     assert_eq!(answer(chunked).await, said(413, "body_too_large"));
     assert_eq!(answer(site.typeform(&"x".repeat(1_024))).await, said(202, "accepted"));
-    for (kind, coding) in
-        [("text/plain", "identity"), ("application/xml", "identity"), ("application/json", "gzip")]
-    {
-        let request = site
-            .post("/in/plain")
-            .header("content-type", kind)
-            .header("content-encoding", coding)
-            .body("{}");
+    for (kind, coding) in [("text/plain", "identity"), ("application/xml", "identity"), ("application/json", "gzip")] {
+        let request = site.post("/in/plain").header("content-type", kind).header("content-encoding", coding).body("{}");
         assert_eq!(answer(request).await, said(415, "unsupported_content_type"), "{kind} {coding}");
     }
-    assert_eq!(
-        answer(site.post("/in/plain").body("{}")).await,
-        said(415, "unsupported_content_type")
-    );
+    assert_eq!(answer(site.post("/in/plain").body("{}")).await, said(415, "unsupported_content_type"));
     assert_eq!(answer(site.json("/in/plain", "")).await, said(400, "empty_body"));
-    assert_eq!(
-        answer(
-            site.post("/in/plain")
-                .header("content-type", "application/cloudevents+json")
-                .body("{}")
-        )
-        .await
-        .0,
-        202
-    );
+    assert_eq!(answer(site.post("/in/plain").header("content-type", "application/cloudevents+json").body("{}")).await.0, 202);
     assert_eq!(log.kept().len(), 2);
 }
 
@@ -190,18 +144,12 @@ async fn a_source_that_is_away_is_never_reported_as_gone() {
 async fn a_log_that_cannot_keep_a_delivery_makes_the_sender_come_back() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
-    for (mood, code) in [
-        (Mood::Busy, "busy"),
-        (Mood::DiskFull, "disk_full"),
-        (Mood::Fails, "store_unavailable"),
-        (Mood::Hangs, "store_slow"),
-    ] {
+    for (mood, code) in
+        [(Mood::Busy, "busy"), (Mood::DiskFull, "disk_full"), (Mood::Fails, "store_unavailable"), (Mood::Hangs, "store_slow")]
+    {
         log.is(mood);
         let response = site.typeform(EVENT).send().await.unwrap();
-        assert_eq!(
-            (response.status().as_u16(), &response.headers()["retry-after"]),
-            (503, &"30".parse().unwrap())
-        );
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"30".parse().unwrap()));
         let problem: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         assert_eq!(problem["code"], code);
     }
@@ -245,10 +193,7 @@ async fn a_slow_append_holds_up_nobody_else() {
     log.entered().await;
     log.is(Mood::Keeps);
     assert_eq!(answer(site.form("/in/plain", "a=1")).await, said(202, "accepted"));
-    assert_eq!(
-        slow.join_next().await.unwrap().unwrap().unwrap().status(),
-        StatusCode::SERVICE_UNAVAILABLE
-    );
+    assert_eq!(slow.join_next().await.unwrap().unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
@@ -278,12 +223,7 @@ async fn a_request_in_flight_finishes_after_the_server_was_told_to_stop() {
     let response = posts.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     drop(response);
-    tokio::time::timeout(Duration::from_secs(5), site.server.join_next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), site.server.join_next()).await.unwrap().unwrap().unwrap().unwrap();
     assert!(TcpStream::connect(site.base.trim_start_matches("http://")).await.is_err());
 }
 
@@ -305,9 +245,7 @@ async fn a_body_that_breaks_off_is_not_kept() {
 async fn readiness_is_the_log_s_and_a_failed_run_is_told_beside_it() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
-    let body = async |path| {
-        serde_json::from_str::<Value>(&site.get(path).await.text().await.unwrap()).unwrap()
-    };
+    let body = async |path| serde_json::from_str::<Value>(&site.get(path).await.text().await.unwrap()).unwrap();
     assert_eq!(body("/readyz").await, json!({ "status": "ready", "last_run": "none" }));
     site.tell_run.send(Some(run(false))).unwrap();
     assert_eq!(body("/readyz").await, json!({ "status": "ready", "last_run": "failed" }));
@@ -363,10 +301,7 @@ async fn no_answer_repeats_what_was_sent() {
 }
 
 async fn store_in(dir: &Path) -> Store {
-    let config = StoreConfig {
-        ledger: format!("sqlite://{}", dir.join("ledger.db").display()),
-        lake: dir.join("lake"),
-    };
+    let config = StoreConfig { ledger: format!("sqlite://{}", dir.join("ledger.db").display()), lake: dir.join("lake") };
     Store::create_or_open(&config, tables::ALL, NOW_SECS * 1_000_000).await.unwrap()
 }
 
@@ -381,23 +316,15 @@ async fn what_was_acknowledged_is_in_the_store_for_whoever_opens_it_next() {
     }
     let mut ids = BTreeSet::new();
     while let Some(response) = posts.join_next().await {
-        let body: Value =
-            serde_json::from_str(&response.unwrap().unwrap().text().await.unwrap()).unwrap();
+        let body: Value = serde_json::from_str(&response.unwrap().unwrap().text().await.unwrap()).unwrap();
         assert_eq!(body["status"], "accepted");
         ids.insert(body["id"].as_str().unwrap().parse::<i64>().unwrap());
     }
     assert_eq!(answer(site.typeform(&EVENT.replace("e1", "e7"))).await, said(200, "duplicate"));
     drop(site);
     let next = store_in(dir.path()).await;
-    let found: BTreeSet<i64> = IntakeLog::after(&next, "typeform", 0, 100)
-        .await
-        .unwrap()
-        .iter()
-        .map(|delivery| delivery.seq)
-        .collect();
+    let found: BTreeSet<i64> =
+        IntakeLog::after(&next, "typeform", 0, 100).await.unwrap().iter().map(|delivery| delivery.seq).collect();
     assert_eq!((found.len(), found), (50, ids));
-    assert_eq!(
-        IntakeLog::depth(&next).await.unwrap(),
-        BTreeMap::from([("typeform".to_owned(), 50)])
-    );
+    assert_eq!(IntakeLog::depth(&next).await.unwrap(), BTreeMap::from([("typeform".to_owned(), 50)]));
 }

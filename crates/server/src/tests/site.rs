@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use headwater_runtime::intake::{
-    Appended, BuildContext, Clock, Delivery, Endpoint, IntakeLog, IntakeRecord, LogError,
-};
+use headwater_runtime::intake::{Appended, BuildContext, Clock, Delivery, Endpoint, IntakeLog, IntakeRecord, LogError};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -88,9 +86,7 @@ impl IntakeLog for Log {
         }
         self.gate.acquire().await.unwrap().forget();
         let mut kept = self.kept.lock().unwrap();
-        let same = |old: &IntakeRecord| {
-            old.source == record.source && old.delivery_key == record.delivery_key
-        };
+        let same = |old: &IntakeRecord| old.source == record.source && old.delivery_key == record.delivery_key;
         if let Some(at) = kept.iter().position(same) {
             return Ok(Appended { seq: i64::try_from(at).unwrap() + 1, duplicate: true });
         }
@@ -126,8 +122,7 @@ impl Site {
         let (tell_run, last_run) = watch::channel(None);
         let at = jiff::Timestamp::from_second(NOW_SECS).unwrap();
         let retired = BTreeSet::from(["renamed".to_owned()]);
-        let setup =
-            Setup { endpoints: endpoints(), retired, log, clock: Clock::fixed(at), last_run };
+        let setup = Setup { endpoints: endpoints(), retired, log, clock: Clock::fixed(at), last_run };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -135,11 +130,7 @@ impl Site {
         let state = AppState::new(setup);
         server.spawn(serve(listener, state.clone(), shutdown.clone()));
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { base, client, state, shutdown, tell_run, server }
     }
 
@@ -152,14 +143,11 @@ impl Site {
     }
 
     pub(super) fn form(&self, path: &str, body: &str) -> RequestBuilder {
-        self.post(path)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body.to_owned())
+        self.post(path).header("content-type", "application/x-www-form-urlencoded").body(body.to_owned())
     }
 
     pub(super) fn typeform(&self, body: &str) -> RequestBuilder {
-        self.json("/in/typeform", body)
-            .header("typeform-signature", format!("sha256={}", hmac64(b"typeform-secret", body)))
+        self.json("/in/typeform", body).header("typeform-signature", format!("sha256={}", hmac64(b"typeform-secret", body)))
     }
 
     pub(super) fn standard(&self, id: &str, at_secs: i64, body: &str) -> RequestBuilder {
@@ -167,10 +155,7 @@ impl Site {
         self.json("/in/standard", body)
             .header("webhook-id", id)
             .header("webhook-timestamp", at_secs.to_string())
-            .header(
-                "webhook-signature",
-                format!("v1,{}", hmac64(&key, &format!("{id}.{at_secs}.{body}"))),
-            )
+            .header("webhook-signature", format!("v1,{}", hmac64(&key, &format!("{id}.{at_secs}.{body}"))))
     }
 
     pub(super) async fn get(&self, path: &str) -> Response {
@@ -204,9 +189,7 @@ fn endpoints() -> BTreeMap<String, Endpoint> {
     let Value::Object(settings) = settings else { panic!("settings are an object") };
     settings
         .into_iter()
-        .map(|(name, value)| {
-            (name, Endpoint::new(serde_json::from_value(value).unwrap(), &cx).unwrap())
-        })
+        .map(|(name, value)| (name, Endpoint::new(serde_json::from_value(value).unwrap(), &cx).unwrap()))
         .collect()
 }
 

@@ -22,48 +22,31 @@ struct Note {
 }
 
 /// Notes the columns of a new file, and widens what is known of the table.
-pub(crate) async fn add_file(
-    connection: &mut SqliteConnection,
-    entry: &Entry,
-    file: i64,
-    columns: &[ColumnStats],
-) -> Result<()> {
-    let first: bool = sqlx::query_scalar(
-        "SELECT NOT EXISTS (SELECT 1 FROM ducklake_data_file WHERE table_id = ? AND data_file_id <> ?)",
-    )
-    .bind(entry.id)
-    .bind(file)
-    .fetch_one(&mut *connection)
-    .await?;
-    for ((column_id, column), found) in
-        entry.column_ids.iter().zip(entry.table.columns).zip(columns)
-    {
+pub(crate) async fn add_file(connection: &mut SqliteConnection, entry: &Entry, file: i64, columns: &[ColumnStats]) -> Result<()> {
+    let first: bool =
+        sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM ducklake_data_file WHERE table_id = ? AND data_file_id <> ?)")
+            .bind(entry.id)
+            .bind(file)
+            .fetch_one(&mut *connection)
+            .await?;
+    for ((column_id, column), found) in entry.column_ids.iter().zip(entry.table.columns).zip(columns) {
         let ColumnStats { size_bytes, values, nulls, bounds, has_nan } = found;
         let (low, high) = bounds.as_ref().map(|(low, high)| (low, high)).unzip();
-        sqlx::query(
-            "INSERT INTO ducklake_file_column_stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-        )
-        .bind(file)
-        .bind(entry.id)
-        .bind(column_id)
-        .bind(size_bytes)
-        .bind(values)
-        .bind(nulls)
-        .bind(low)
-        .bind(high)
-        .bind(has_nan)
-        .execute(&mut *connection)
-        .await?;
-        let note = Note {
-            has_values: *values > 0,
-            has_nulls: *nulls > 0,
-            has_nan: *has_nan,
-            bounds: bounds.clone(),
-        };
+        sqlx::query("INSERT INTO ducklake_file_column_stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)")
+            .bind(file)
+            .bind(entry.id)
+            .bind(column_id)
+            .bind(size_bytes)
+            .bind(values)
+            .bind(nulls)
+            .bind(low)
+            .bind(high)
+            .bind(has_nan)
+            .execute(&mut *connection)
+            .await?;
+        let note = Note { has_values: *values > 0, has_nulls: *nulls > 0, has_nan: *has_nan, bounds: bounds.clone() };
         match known(connection, entry.id, *column_id).await? {
-            Some(known) => {
-                put(connection, entry.id, *column_id, &widen(column.kind, known, &note)).await?
-            }
+            Some(known) => put(connection, entry.id, *column_id, &widen(column.kind, known, &note)).await?,
             None if first => put(connection, entry.id, *column_id, &note).await?,
             // A column that is younger than some files: nothing can be said of all of them.
             None => {}
@@ -74,15 +57,11 @@ pub(crate) async fn add_file(
 
 /// States the bounds of a table anew from the files that are left of it.
 pub(crate) async fn restate(connection: &mut SqliteConnection, entry: &Entry) -> Result<()> {
-    sqlx::query("DELETE FROM ducklake_table_column_stats WHERE table_id = ?")
+    sqlx::query("DELETE FROM ducklake_table_column_stats WHERE table_id = ?").bind(entry.id).execute(&mut *connection).await?;
+    let files: i64 = sqlx::query_scalar("SELECT count(*) FROM ducklake_data_file WHERE table_id = ?")
         .bind(entry.id)
-        .execute(&mut *connection)
+        .fetch_one(&mut *connection)
         .await?;
-    let files: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM ducklake_data_file WHERE table_id = ?")
-            .bind(entry.id)
-            .fetch_one(&mut *connection)
-            .await?;
     let rows = sqlx::query(
         "SELECT coalesce(value_count, 1) > 0, coalesce(null_count, 1) > 0, contains_nan, min_value, max_value, column_id \
          FROM ducklake_file_column_stats WHERE table_id = ?",
@@ -100,8 +79,7 @@ pub(crate) async fn restate(connection: &mut SqliteConnection, entry: &Entry) ->
         if stats::whole(notes.len()) != files {
             continue;
         }
-        if let Some(note) = notes.into_iter().reduce(|known, note| widen(column.kind, known, &note))
-        {
+        if let Some(note) = notes.into_iter().reduce(|known, note| widen(column.kind, known, &note)) {
             put(connection, entry.id, *column_id, &note).await?;
         }
     }
@@ -123,11 +101,7 @@ fn widen(kind: ColumnType, known: Note, other: &Note) -> Note {
     }
 }
 
-async fn known(
-    connection: &mut SqliteConnection,
-    table_id: i64,
-    column_id: i64,
-) -> Result<Option<Note>> {
+async fn known(connection: &mut SqliteConnection, table_id: i64, column_id: i64) -> Result<Option<Note>> {
     let row = sqlx::query(
         // Whether there are values at all, only the files tell; to say there are is safe.
         "SELECT 1, coalesce(contains_null, 1), contains_nan, min_value, max_value \
@@ -140,12 +114,7 @@ async fn known(
     row.as_ref().map(note_of).transpose()
 }
 
-async fn put(
-    connection: &mut SqliteConnection,
-    table_id: i64,
-    column_id: i64,
-    note: &Note,
-) -> Result<()> {
+async fn put(connection: &mut SqliteConnection, table_id: i64, column_id: i64, note: &Note) -> Result<()> {
     let Note { has_values: _, has_nulls, has_nan, bounds } = note;
     let (low, high) = bounds.as_ref().map(|(low, high)| (low, high)).unzip();
     sqlx::query("DELETE FROM ducklake_table_column_stats WHERE table_id = ? AND column_id = ?")

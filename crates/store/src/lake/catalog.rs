@@ -83,14 +83,8 @@ impl Draft {
         self.changes.is_empty()
     }
 
-    pub(crate) async fn write(
-        &self,
-        connection: &mut SqliteConnection,
-        now: i64,
-        note: Option<&str>,
-    ) -> Result<()> {
-        let time = instant_text(now)
-            .ok_or_else(|| StoreError::format("the clock shows no year between 1 and 9999"))?;
+    pub(crate) async fn write(&self, connection: &mut SqliteConnection, now: i64, note: Option<&str>) -> Result<()> {
+        let time = instant_text(now).ok_or_else(|| StoreError::format("the clock shows no year between 1 and 9999"))?;
         sqlx::query("INSERT INTO ducklake_snapshot VALUES (?, ?, ?, ?, ?)")
             .bind(self.id)
             .bind(time)
@@ -110,11 +104,7 @@ impl Draft {
 }
 
 /// Makes the catalog if there is none, and refuses one that we do not understand.
-pub(crate) async fn bootstrap(
-    connection: &mut SqliteConnection,
-    lake: &str,
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn bootstrap(connection: &mut SqliteConnection, lake: &str, now: i64) -> Result<()> {
     sqlx::raw_sql(DDL).execute(&mut *connection).await?;
     // Rows written into the catalog by an analyst's DuckDB would be invisible in our files.
     for (key, value) in [
@@ -134,13 +124,7 @@ pub(crate) async fn bootstrap(
         .bind(random::uuid()?)
         .execute(&mut *connection)
         .await?;
-    let mut first = Draft {
-        id: 0,
-        schema_version: 0,
-        next_catalog_id: 1,
-        next_file_id: 0,
-        changes: Vec::new(),
-    };
+    let mut first = Draft { id: 0, schema_version: 0, next_catalog_id: 1, next_file_id: 0, changes: Vec::new() };
     first.changed("created_schema:\"main\"".to_owned());
     first.write(connection, now, None).await
 }
@@ -170,16 +154,11 @@ pub(crate) async fn has_table(connection: &mut SqliteConnection, name: &str) -> 
     Ok(found.is_some())
 }
 
-pub(crate) async fn metadata(
-    connection: &mut SqliteConnection,
-    key: &str,
-) -> Result<Option<String>> {
-    let value = sqlx::query_scalar(
-        "SELECT \"value\" FROM ducklake_metadata WHERE \"key\" = ? AND \"scope\" IS NULL",
-    )
-    .bind(key)
-    .fetch_optional(connection)
-    .await?;
+pub(crate) async fn metadata(connection: &mut SqliteConnection, key: &str) -> Result<Option<String>> {
+    let value = sqlx::query_scalar("SELECT \"value\" FROM ducklake_metadata WHERE \"key\" = ? AND \"scope\" IS NULL")
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
     Ok(value)
 }
 
@@ -192,23 +171,17 @@ pub(crate) async fn load(
     let (mut entries, mut growth) = (Entries::new(), Vec::new());
     for table in tables.iter().copied() {
         let Some((id, folder)) = find(connection, table.name).await? else {
-            growth.push(Growth {
-                table,
-                id: None,
-                columns: table.columns.iter().collect(),
-                next_column: 1,
-            });
+            growth.push(Growth { table, id: None, columns: table.columns.iter().collect(), next_column: 1 });
             continue;
         };
         let known = live_columns(connection, id).await?;
         let missing = missing_columns(table, &known)?;
         if !missing.is_empty() {
-            let next_column = sqlx::query_scalar(
-                "SELECT coalesce(max(column_id), 0) + 1 FROM ducklake_column WHERE table_id = ?",
-            )
-            .bind(id)
-            .fetch_one(&mut *connection)
-            .await?;
+            let next_column =
+                sqlx::query_scalar("SELECT coalesce(max(column_id), 0) + 1 FROM ducklake_column WHERE table_id = ?")
+                    .bind(id)
+                    .fetch_one(&mut *connection)
+                    .await?;
             growth.push(Growth { table, id: Some(id), columns: missing, next_column });
             continue;
         }
@@ -216,25 +189,16 @@ pub(crate) async fn load(
         let column_ids: Vec<i64> = table
             .columns
             .iter()
-            .filter_map(|column| {
-                known.iter().find(|known| known.name == column.name).map(|known| known.id)
-            })
+            .filter_map(|column| known.iter().find(|known| known.name == column.name).map(|known| known.id))
             .collect();
         let schema = field_ids(&table.schema(), &column_ids);
-        entries.insert(
-            table.name,
-            Arc::new(Entry { table, id, column_ids, altered, folder: lake.join(folder), schema }),
-        );
+        entries.insert(table.name, Arc::new(Entry { table, id, column_ids, altered, folder: lake.join(folder), schema }));
     }
     Ok((entries, growth))
 }
 
 /// Adds missing tables and columns in one new snapshot.
-pub(crate) async fn grow(
-    connection: &mut SqliteConnection,
-    growth: &[Growth],
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn grow(connection: &mut SqliteConnection, growth: &[Growth], now: i64) -> Result<()> {
     if growth.is_empty() {
         return Ok(());
     }
@@ -259,16 +223,18 @@ pub(crate) async fn grow(
             new
         };
         for (column, column_id) in columns.iter().zip(*next_column..) {
-            sqlx::query("INSERT INTO ducklake_column VALUES (?, ?, NULL, ?, ?, ?, ?, NULL, 'NULL', ?, NULL, 'literal', 'duckdb')")
-                .bind(column_id)
-                .bind(draft.id)
-                .bind(table_id)
-                .bind(column_id)
-                .bind(column.name)
-                .bind(type_text(column.kind))
-                .bind(!column.required)
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(
+                "INSERT INTO ducklake_column VALUES (?, ?, NULL, ?, ?, ?, ?, NULL, 'NULL', ?, NULL, 'literal', 'duckdb')",
+            )
+            .bind(column_id)
+            .bind(draft.id)
+            .bind(table_id)
+            .bind(column_id)
+            .bind(column.name)
+            .bind(type_text(column.kind))
+            .bind(!column.required)
+            .execute(&mut *connection)
+            .await?;
         }
         sqlx::query("INSERT INTO ducklake_schema_versions VALUES (?, ?, ?)")
             .bind(draft.id)
@@ -281,10 +247,7 @@ pub(crate) async fn grow(
 }
 
 /// The last snapshot that changed a table's columns; `None` once the table is dropped.
-pub(crate) async fn last_altered(
-    connection: &mut SqliteConnection,
-    table_id: i64,
-) -> Result<Option<i64>> {
+pub(crate) async fn last_altered(connection: &mut SqliteConnection, table_id: i64) -> Result<Option<i64>> {
     let altered = sqlx::query_scalar(
         "SELECT max(max(c.begin_snapshot, coalesce(c.end_snapshot, 0))) FROM ducklake_column c \
          JOIN ducklake_table t ON t.table_id = c.table_id AND t.end_snapshot IS NULL WHERE c.table_id = ?",
@@ -306,9 +269,7 @@ async fn find(connection: &mut SqliteConnection, name: &str) -> Result<Option<(i
     .await?;
     let Some(row) = row else { return Ok(None) };
     if !row.try_get::<bool, _>(2)? {
-        return Err(StoreError::Unsupported {
-            what: format!("table `{name}` outside of the lake's folder"),
-        });
+        return Err(StoreError::Unsupported { what: format!("table `{name}` outside of the lake's folder") });
     }
     Ok(Some((row.try_get(0)?, row.try_get(1)?)))
 }
@@ -320,10 +281,7 @@ struct KnownColumn {
     nullable: bool,
 }
 
-async fn live_columns(
-    connection: &mut SqliteConnection,
-    table_id: i64,
-) -> Result<Vec<KnownColumn>> {
+async fn live_columns(connection: &mut SqliteConnection, table_id: i64) -> Result<Vec<KnownColumn>> {
     let rows = sqlx::query(
         "SELECT column_id, column_name, column_type, nulls_allowed FROM ducklake_column \
          WHERE table_id = ? AND end_snapshot IS NULL AND parent_column IS NULL ORDER BY column_order",
@@ -333,39 +291,22 @@ async fn live_columns(
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(KnownColumn {
-                id: row.try_get(0)?,
-                name: row.try_get(1)?,
-                kind: row.try_get(2)?,
-                nullable: row.try_get(3)?,
-            })
+            Ok(KnownColumn { id: row.try_get(0)?, name: row.try_get(1)?, kind: row.try_get(2)?, nullable: row.try_get(3)? })
         })
         .collect()
 }
 
 /// The columns of the definition that the catalog lacks. Whatever else differs cannot be mended by adding a column.
 fn missing_columns(table: &'static Table, known: &[KnownColumn]) -> Result<Vec<&'static Column>> {
-    let refuse = |why: String| {
-        Err(StoreError::format(format!(
-            "table `{}` {why}; use the version that wrote it",
-            table.name
-        )))
-    };
-    if let Some(unknown) =
-        known.iter().find(|known| table.columns.iter().all(|column| column.name != known.name))
-    {
+    let refuse = |why: String| Err(StoreError::format(format!("table `{}` {why}; use the version that wrote it", table.name)));
+    if let Some(unknown) = known.iter().find(|known| table.columns.iter().all(|column| column.name != known.name)) {
         return refuse(format!("has a column `{}` that this version does not know", unknown.name));
     }
     let mut missing = Vec::new();
     for column in table.columns {
         match known.iter().find(|known| known.name == column.name) {
             Some(known) if known.kind != type_text(column.kind) => {
-                return refuse(format!(
-                    "has column `{}` as {}, not as {}",
-                    column.name,
-                    known.kind,
-                    type_text(column.kind)
-                ));
+                return refuse(format!("has column `{}` as {}, not as {}", column.name, known.kind, type_text(column.kind)));
             }
             Some(known) if known.nullable && column.required => {
                 return refuse(format!("may lack values in column `{}`", column.name));
@@ -398,10 +339,7 @@ fn field_ids(schema: &Schema, column_ids: &[i64]) -> SchemaRef {
         .iter()
         .zip(column_ids)
         .map(|(field, id)| {
-            field.as_ref().clone().with_metadata(HashMap::from([(
-                PARQUET_FIELD_ID_META_KEY.to_owned(),
-                id.to_string(),
-            )]))
+            field.as_ref().clone().with_metadata(HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]))
         })
         .collect();
     Arc::new(Schema::new(fields))

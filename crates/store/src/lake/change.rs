@@ -29,12 +29,7 @@ pub(crate) enum Change {
 }
 
 /// Writes the catalog rows of one change into the snapshot that the transaction makes.
-pub(crate) async fn apply(
-    connection: &mut SqliteConnection,
-    store: &Store,
-    draft: &mut Draft,
-    change: Change,
-) -> Result<()> {
+pub(crate) async fn apply(connection: &mut SqliteConnection, store: &Store, draft: &mut Draft, change: Change) -> Result<()> {
     match change {
         Change::Append(files) => {
             let entry = Arc::clone(&files.entry);
@@ -45,8 +40,7 @@ pub(crate) async fn apply(
             let entry = store.entry(table)?;
             check_unaltered(connection, entry).await?;
             let versions = snapshot::versions(connection, draft.id - 1).await?;
-            let version =
-                versions.into_iter().find_map(|(id, version)| (id == entry.id).then_some(version));
+            let version = versions.into_iter().find_map(|(id, version)| (id == entry.id).then_some(version));
             if version.unwrap_or_default() != seen {
                 return Err(StoreError::conflict(format!("table `{}`", table.name)));
             }
@@ -73,11 +67,7 @@ async fn check_unaltered(connection: &mut SqliteConnection, entry: &Entry) -> Re
     Err(StoreError::conflict(format!("the definition of table `{}`", entry.table.name)))
 }
 
-async fn end_all(
-    connection: &mut SqliteConnection,
-    draft: &mut Draft,
-    entry: &Entry,
-) -> Result<()> {
+async fn end_all(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry) -> Result<()> {
     let ended = sqlx::query("UPDATE ducklake_data_file SET end_snapshot = ? WHERE table_id = ? AND end_snapshot IS NULL")
         .bind(draft.id)
         .bind(entry.id)
@@ -93,27 +83,22 @@ async fn end_all(
         touched(connection, draft, entry, "deleted_from_table").await?;
     }
     // Row ids go on: none is ever given twice.
-    sqlx::query(
-        "UPDATE ducklake_table_stats SET record_count = 0, file_size_bytes = 0 WHERE table_id = ?",
-    )
-    .bind(entry.id)
-    .execute(connection)
-    .await?;
+    sqlx::query("UPDATE ducklake_table_stats SET record_count = 0, file_size_bytes = 0 WHERE table_id = ?")
+        .bind(entry.id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-async fn end_one(
-    connection: &mut SqliteConnection,
-    draft: &mut Draft,
-    entry: &Entry,
-    file: i64,
-) -> Result<()> {
-    let ended = sqlx::query("UPDATE ducklake_data_file SET end_snapshot = ? WHERE table_id = ? AND data_file_id = ? AND end_snapshot IS NULL")
-        .bind(draft.id)
-        .bind(entry.id)
-        .bind(file)
-        .execute(&mut *connection)
-        .await?;
+async fn end_one(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, file: i64) -> Result<()> {
+    let ended = sqlx::query(
+        "UPDATE ducklake_data_file SET end_snapshot = ? WHERE table_id = ? AND data_file_id = ? AND end_snapshot IS NULL",
+    )
+    .bind(draft.id)
+    .bind(entry.id)
+    .bind(file)
+    .execute(&mut *connection)
+    .await?;
     if ended.rows_affected() != 1 {
         return Err(StoreError::conflict(format!("a file of table `{}`", entry.table.name)));
     }
@@ -121,12 +106,7 @@ async fn end_one(
 }
 
 /// Notes a change of a table's rows, for the catalog and for [`crate::Snapshot::version`].
-async fn touched(
-    connection: &mut SqliteConnection,
-    draft: &mut Draft,
-    entry: &Entry,
-    change: &str,
-) -> Result<()> {
+async fn touched(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, change: &str) -> Result<()> {
     draft.changed(format!("{change}:{}", entry.id));
     sqlx::query("INSERT INTO hw_table VALUES (?, ?) ON CONFLICT(table_id) DO UPDATE SET version = excluded.version")
         .bind(entry.id)
@@ -136,18 +116,10 @@ async fn touched(
     Ok(())
 }
 
-async fn add(
-    connection: &mut SqliteConnection,
-    draft: &mut Draft,
-    entry: &Entry,
-    staged: &[StagedFiles],
-) -> Result<()> {
+async fn add(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, staged: &[StagedFiles]) -> Result<()> {
     for StagedFiles { entry: of, files } in staged {
         if of.id != entry.id || of.altered != entry.altered {
-            return Err(StoreError::Misfit {
-                table: entry.table.name,
-                why: "its files are of another table".to_owned(),
-            });
+            return Err(StoreError::Misfit { table: entry.table.name, why: "its files are of another table".to_owned() });
         }
         for file in files {
             touched(connection, draft, entry, "inserted_into_table").await?;
@@ -157,19 +129,13 @@ async fn add(
     Ok(())
 }
 
-async fn add_file(
-    connection: &mut SqliteConnection,
-    draft: &mut Draft,
-    entry: &Entry,
-    file: &StagedFile,
-) -> Result<()> {
+async fn add_file(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, file: &StagedFile) -> Result<()> {
     let StagedFile { relative, rows, bytes, footer_bytes, columns } = file;
     let id = draft.next_file_id();
-    let next_row: Option<i64> =
-        sqlx::query_scalar("SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?")
-            .bind(entry.id)
-            .fetch_optional(&mut *connection)
-            .await?;
+    let next_row: Option<i64> = sqlx::query_scalar("SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?")
+        .bind(entry.id)
+        .fetch_optional(&mut *connection)
+        .await?;
     sqlx::query(
         "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, \
          file_size_bytes, footer_size, row_id_start) VALUES (?, ?, ?, ?, 1, 'parquet', ?, ?, ?, ?)",

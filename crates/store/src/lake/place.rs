@@ -41,11 +41,7 @@ pub(crate) fn folder_name(partition: &str) -> String {
             name.push(char::from(byte));
         } else {
             name.push('+');
-            name.extend(
-                [byte >> 4, byte & 0xf]
-                    .iter()
-                    .filter_map(|digit| char::from_digit((*digit).into(), 16)),
-            );
+            name.extend([byte >> 4, byte & 0xf].iter().filter_map(|digit| char::from_digit((*digit).into(), 16)));
         }
     }
     if name.is_empty() { "+".to_owned() } else { name }

@@ -26,19 +26,16 @@ pub struct TableReader {
 }
 
 impl TableReader {
-    pub(crate) fn new(
-        table: &'static Table,
-        columns: &[&str],
-        files: Vec<DataFile>,
-    ) -> Result<Self> {
+    pub(crate) fn new(table: &'static Table, columns: &[&str], files: Vec<DataFile>) -> Result<Self> {
         let whole = table.schema();
         let schema = if columns.is_empty() {
             whole
         } else {
             let field = |name: &&str| {
-                whole.field_with_name(name).cloned().map_err(|_| {
-                    StoreError::not_found(format!("column `{name}` of table `{}`", table.name))
-                })
+                whole
+                    .field_with_name(name)
+                    .cloned()
+                    .map_err(|_| StoreError::not_found(format!("column `{name}` of table `{}`", table.name)))
             };
             Arc::new(Schema::new(columns.iter().map(field).collect::<Result<Vec<_>>>()?))
         };
@@ -56,8 +53,7 @@ impl TableReader {
             if let Some((file, reader)) = &mut self.open {
                 match reader.next() {
                     Some(batch) => {
-                        let batch =
-                            batch.map_err(|error| StoreError::parquet(&file.path)(error.into()))?;
+                        let batch = batch.map_err(|error| StoreError::parquet(&file.path)(error.into()))?;
                         return self.fit(&batch).map(Some);
                     }
                     None => self.open = None,
@@ -71,15 +67,10 @@ impl TableReader {
 
     fn open(&self, file: &DataFile) -> Result<ParquetRecordBatchReader> {
         let handle = File::open(&file.path).map_err(StoreError::io(&file.path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(handle)
-            .map_err(StoreError::parquet(&file.path))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(StoreError::parquet(&file.path))?;
         let wanted = self.schema.fields().iter().map(|field| field.name().as_str());
         let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
-        builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(StoreError::parquet(&file.path))
+        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(StoreError::parquet(&file.path))
     }
 
     /// The batch under the table's schema: in the asked order, with nulls where a file is older than a column.
@@ -89,15 +80,12 @@ impl TableReader {
             match batch.column_by_name(field.name()) {
                 None => Ok(new_null_array(field.data_type(), batch.num_rows())),
                 Some(values) if values.data_type() == field.data_type() => Ok(Arc::clone(values)),
-                Some(values) => {
-                    cast(values, field.data_type()).map_err(|error| misfit(error.to_string()))
-                }
+                Some(values) => cast(values, field.data_type()).map_err(|error| misfit(error.to_string())),
             }
         };
         let columns = self.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(self.schema(), columns, &options)
-            .map_err(|error| misfit(error.to_string()))
+        RecordBatch::try_new_with_options(self.schema(), columns, &options).map_err(|error| misfit(error.to_string()))
     }
 }
 
@@ -134,14 +122,12 @@ mod tests {
             ("source", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef),
         ])
         .unwrap();
-        let mut writer =
-            ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let file = DataFile { id: 1, path, partition: None, rows: 2, bytes: 1, begin_snapshot: 1 };
 
-        let mut reader =
-            TableReader::new(&SCORECARD, &["source", "unit", "n"], vec![file.clone()]).unwrap();
+        let mut reader = TableReader::new(&SCORECARD, &["source", "unit", "n"], vec![file.clone()]).unwrap();
         let read = reader.next().unwrap().unwrap();
         assert_eq!(read.schema(), reader.schema());
         assert_eq!(read.column(1).null_count(), 2);
@@ -149,10 +135,7 @@ mod tests {
         assert!(reader.next().is_none());
 
         let mut reader = TableReader::new(&SCORECARD, &["state"], vec![file]).unwrap();
-        assert!(
-            matches!(reader.next(), Some(Err(StoreError::Misfit { .. }))),
-            "a required value is missing"
-        );
+        assert!(matches!(reader.next(), Some(Err(StoreError::Misfit { .. }))), "a required value is missing");
         assert!(reader.next().is_none(), "a reader that failed is at its end");
     }
 }

@@ -75,12 +75,7 @@ impl Snapshot {
     ///
     /// [`StoreError::NotFound`] for an unknown column, [`StoreError::Unsupported`] if somebody else deleted or inserted rows
     /// outside of our files.
-    pub fn read(
-        &self,
-        table: &'static Table,
-        columns: &[&str],
-        partition: Option<&str>,
-    ) -> Result<TableReader> {
+    pub fn read(&self, table: &'static Table, columns: &[&str], partition: Option<&str>) -> Result<TableReader> {
         let folder = partition.map(folder_name);
         self.reader(table, columns, |file| folder.is_none() || file.partition == folder)
     }
@@ -90,12 +85,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// As [`Snapshot::read`].
-    pub fn read_since(
-        &self,
-        table: &'static Table,
-        columns: &[&str],
-        after: SnapshotId,
-    ) -> Result<TableReader> {
+    pub fn read_since(&self, table: &'static Table, columns: &[&str], after: SnapshotId) -> Result<TableReader> {
         self.reader(table, columns, |file| file.begin_snapshot > after)
     }
 
@@ -107,47 +97,28 @@ impl Snapshot {
     pub fn check_readable(&self, table: &Table) -> Result<()> {
         if self.tables.get(table.name).is_some_and(|state| state.hidden_changes) {
             return Err(StoreError::Unsupported {
-                what: format!(
-                    "table `{}` with rows deleted or inlined by another writer",
-                    table.name
-                ),
+                what: format!("table `{}` with rows deleted or inlined by another writer", table.name),
             });
         }
         Ok(())
     }
 
-    fn reader(
-        &self,
-        table: &'static Table,
-        columns: &[&str],
-        wanted: impl Fn(&DataFile) -> bool,
-    ) -> Result<TableReader> {
+    fn reader(&self, table: &'static Table, columns: &[&str], wanted: impl Fn(&DataFile) -> bool) -> Result<TableReader> {
         self.check_readable(table)?;
-        TableReader::new(
-            table,
-            columns,
-            self.files(table).iter().filter(|file| wanted(file)).cloned().collect(),
-        )
+        TableReader::new(table, columns, self.files(table).iter().filter(|file| wanted(file)).cloned().collect())
     }
 }
 
 /// Loads a snapshot within a transaction: the head, or a past one that is not yet swept.
-pub(crate) async fn load(
-    connection: &mut SqliteConnection,
-    entries: &Entries,
-    at: Option<SnapshotId>,
-) -> Result<Snapshot> {
-    let id: Option<i64> = sqlx::query_scalar(
-        "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_id = ?1 OR ?1 IS NULL",
-    )
-    .bind(at)
-    .fetch_one(&mut *connection)
-    .await?;
-    let id =
-        id.ok_or_else(|| StoreError::not_found(format!("snapshot {}", at.unwrap_or_default())))?;
+pub(crate) async fn load(connection: &mut SqliteConnection, entries: &Entries, at: Option<SnapshotId>) -> Result<Snapshot> {
+    let id: Option<i64> =
+        sqlx::query_scalar("SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_id = ?1 OR ?1 IS NULL")
+            .bind(at)
+            .fetch_one(&mut *connection)
+            .await?;
+    let id = id.ok_or_else(|| StoreError::not_found(format!("snapshot {}", at.unwrap_or_default())))?;
     let mut tables: HashMap<&'static str, State> = HashMap::with_capacity(entries.len());
-    let names: HashMap<i64, &'static str> =
-        entries.values().map(|entry| (entry.id, entry.table.name)).collect();
+    let names: HashMap<i64, &'static str> = entries.values().map(|entry| (entry.id, entry.table.name)).collect();
     load_files(connection, entries, &names, id, &mut tables).await?;
     for (table_id, version) in versions(connection, id).await? {
         if let Some(name) = names.get(&table_id) {
@@ -178,8 +149,7 @@ async fn load_files(
     .fetch_all(connection)
     .await?;
     for row in rows {
-        let Some(entry) = names.get(&row.try_get::<i64, _>(0)?).and_then(|name| entries.get(name))
-        else {
+        let Some(entry) = names.get(&row.try_get::<i64, _>(0)?).and_then(|name| entries.get(name)) else {
             continue;
         };
         let path: String = row.try_get(2)?;
@@ -200,10 +170,7 @@ async fn load_files(
 }
 
 /// The last snapshot that touched each table's rows. Swept files no longer tell, so our own record counts too.
-pub(crate) async fn versions(
-    connection: &mut SqliteConnection,
-    upto: SnapshotId,
-) -> Result<Vec<(i64, i64)>> {
+pub(crate) async fn versions(connection: &mut SqliteConnection, upto: SnapshotId) -> Result<Vec<(i64, i64)>> {
     let rows = sqlx::query(
         "SELECT table_id, max(version) FROM ( \
            SELECT table_id, begin_snapshot AS version FROM ducklake_data_file \
@@ -236,8 +203,7 @@ async fn hidden(connection: &mut SqliteConnection, id: SnapshotId) -> Result<Has
         let digits = name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
         let table_id = digits.split('_').next().and_then(|digits| digits.parse::<i64>().ok());
         // The name comes from the catalog itself; the pattern above leaves letters, digits and underscores at its start.
-        let some =
-            AssertSqlSafe(format!("SELECT 1 FROM \"{}\" LIMIT 1", name.replace('"', "\"\"")));
+        let some = AssertSqlSafe(format!("SELECT 1 FROM \"{}\" LIMIT 1", name.replace('"', "\"\"")));
         if sqlx::query(some).fetch_optional(&mut *connection).await?.is_some() {
             hidden.extend(table_id);
         }

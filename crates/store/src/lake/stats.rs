@@ -27,36 +27,21 @@ pub(crate) struct Counted {
     pub(crate) has_nan: bool,
 }
 
-pub(crate) fn of_column(
-    column: &Column,
-    leaf: usize,
-    counted: Counted,
-    footer: &ParquetMetaData,
-) -> ColumnStats {
+pub(crate) fn of_column(column: &Column, leaf: usize, counted: Counted, footer: &ParquetMetaData) -> ColumnStats {
     let chunks = || footer.row_groups().iter().filter_map(|group| group.columns().get(leaf));
     let has_nan = (column.kind == ColumnType::Float).then_some(counted.has_nan);
     let known = !column.personal && has_nan != Some(true);
     ColumnStats {
-        size_bytes: chunks()
-            .map(parquet::file::metadata::ColumnChunkMetaData::compressed_size)
-            .sum(),
+        size_bytes: chunks().map(parquet::file::metadata::ColumnChunkMetaData::compressed_size).sum(),
         values: whole(counted.rows - counted.nulls),
         nulls: whole(counted.nulls),
-        bounds: known
-            .then(|| {
-                bounds(column.kind, chunks().map(|chunk| (chunk.num_values(), chunk.statistics())))
-            })
-            .flatten(),
+        bounds: known.then(|| bounds(column.kind, chunks().map(|chunk| (chunk.num_values(), chunk.statistics())))).flatten(),
         has_nan,
     }
 }
 
 /// The wider of two bounds of a column; unknown as soon as one is.
-pub(crate) fn widen(
-    kind: ColumnType,
-    one: &(String, String),
-    other: &(String, String),
-) -> Option<(String, String)> {
+pub(crate) fn widen(kind: ColumnType, one: &(String, String), other: &(String, String)) -> Option<(String, String)> {
     let pick = |a: &String, b: &String, wanted: Ordering| {
         let order = compare(kind, a, b)?;
         Some(if order == wanted { a.clone() } else { b.clone() })
@@ -77,10 +62,7 @@ enum Bound {
     Text(String),
 }
 
-fn bounds<'a>(
-    kind: ColumnType,
-    chunks: impl Iterator<Item = (i64, Option<&'a Statistics>)>,
-) -> Option<(String, String)> {
+fn bounds<'a>(kind: ColumnType, chunks: impl Iterator<Item = (i64, Option<&'a Statistics>)>) -> Option<(String, String)> {
     let mut found: Option<(Bound, Bound)> = None;
     for (values, statistics) in chunks {
         let statistics = statistics?;
@@ -90,10 +72,7 @@ fn bounds<'a>(
         let (low, high) = chunk_bounds(statistics)?;
         found = Some(match found {
             None => (low, high),
-            Some((lowest, highest)) => (
-                if low < lowest { low } else { lowest },
-                if high > highest { high } else { highest },
-            ),
+            Some((lowest, highest)) => (if low < lowest { low } else { lowest }, if high > highest { high } else { highest }),
         });
     }
     let (low, high) = found?;
@@ -106,22 +85,12 @@ fn chunk_bounds(statistics: &Statistics) -> Option<(Bound, Bound)> {
         return None;
     }
     Some(match statistics {
-        Statistics::Boolean(values) => {
-            (Bound::Bool(*values.min_opt()?), Bound::Bool(*values.max_opt()?))
-        }
-        Statistics::Int32(values) => {
-            (Bound::Whole((*values.min_opt()?).into()), Bound::Whole((*values.max_opt()?).into()))
-        }
-        Statistics::Int64(values) => {
-            (Bound::Whole(*values.min_opt()?), Bound::Whole(*values.max_opt()?))
-        }
-        Statistics::Double(values) => {
-            (Bound::Float(*values.min_opt()?), Bound::Float(*values.max_opt()?))
-        }
+        Statistics::Boolean(values) => (Bound::Bool(*values.min_opt()?), Bound::Bool(*values.max_opt()?)),
+        Statistics::Int32(values) => (Bound::Whole((*values.min_opt()?).into()), Bound::Whole((*values.max_opt()?).into())),
+        Statistics::Int64(values) => (Bound::Whole(*values.min_opt()?), Bound::Whole(*values.max_opt()?)),
+        Statistics::Double(values) => (Bound::Float(*values.min_opt()?), Bound::Float(*values.max_opt()?)),
         Statistics::ByteArray(values) => {
-            let text = |bytes: &[u8]| {
-                std::str::from_utf8(bytes).ok().map(|text| Bound::Text(text.to_owned()))
-            };
+            let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(|text| Bound::Text(text.to_owned()));
             (text(values.min_opt()?.data())?, text(values.max_opt()?.data())?)
         }
         Statistics::Int96(_) | Statistics::Float(_) | Statistics::FixedLenByteArray(_) => {
@@ -146,9 +115,7 @@ fn text_of(kind: ColumnType, bound: &Bound) -> Option<String> {
 fn compare(kind: ColumnType, a: &str, b: &str) -> Option<Ordering> {
     match kind {
         // Instants and days have one fixed form, whose order as text is the order in time.
-        ColumnType::Text | ColumnType::Bool | ColumnType::Instant | ColumnType::Day => {
-            Some(a.cmp(b))
-        }
+        ColumnType::Text | ColumnType::Bool | ColumnType::Instant | ColumnType::Day => Some(a.cmp(b)),
         ColumnType::Int => Some(a.parse::<i64>().ok()?.cmp(&b.parse().ok()?)),
         ColumnType::Float => a.parse::<f64>().ok()?.partial_cmp(&b.parse().ok()?),
         ColumnType::Money => {
@@ -162,12 +129,7 @@ fn compare(kind: ColumnType, a: &str, b: &str) -> Option<Ordering> {
 mod tests {
     use super::*;
 
-    fn check_widen(
-        kind: ColumnType,
-        one: (&str, &str),
-        other: (&str, &str),
-        expected: Option<(&str, &str)>,
-    ) {
+    fn check_widen(kind: ColumnType, one: (&str, &str), other: (&str, &str), expected: Option<(&str, &str)>) {
         let owned = |(low, high): (&str, &str)| (low.to_owned(), high.to_owned());
         assert_eq!(widen(kind, &owned(one), &owned(other)), expected.map(owned));
         assert_eq!(widen(kind, &owned(other), &owned(one)), expected.map(owned));
@@ -177,12 +139,7 @@ mod tests {
     fn bounds_widen_by_value_not_by_text() {
         check_widen(ColumnType::Int, ("9", "9"), ("-10", "100"), Some(("-10", "100")));
         check_widen(ColumnType::Float, ("1.5", "9"), ("-2", "10"), Some(("-2", "10")));
-        check_widen(
-            ColumnType::Money,
-            ("-9.000000", "9.500000"),
-            ("-10.000000", "10.000000"),
-            Some(("-10.000000", "10.000000")),
-        );
+        check_widen(ColumnType::Money, ("-9.000000", "9.500000"), ("-10.000000", "10.000000"), Some(("-10.000000", "10.000000")));
         check_widen(
             ColumnType::Instant,
             ("2026-01-02 03:04:05+00", "2026-01-02 03:04:05.5+00"),

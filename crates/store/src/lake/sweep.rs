@@ -57,11 +57,7 @@ impl Store {
         placed("vacuuming", self.ledger(), async {
             sqlx::query("VACUUM").execute(self.pool()).await?;
             let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.pool()).await?;
-            if row.try_get::<i64, _>(0)? == 0 {
-                Ok(())
-            } else {
-                Err(StoreError::Busy { what: "the ledger" })
-            }
+            if row.try_get::<i64, _>(0)? == 0 { Ok(()) } else { Err(StoreError::Busy { what: "the ledger" }) }
         })
         .await
     }
@@ -117,20 +113,15 @@ impl Store {
         }
         let mut tx = self.begin().await?;
         for chunk in gone.chunks(IDS_PER_STATEMENT) {
-            delete_ids(
-                tx.connection(),
-                "DELETE FROM ducklake_files_scheduled_for_deletion WHERE data_file_id IN (",
-                chunk,
-            )
-            .await?;
+            delete_ids(tx.connection(), "DELETE FROM ducklake_files_scheduled_for_deletion WHERE data_file_id IN (", chunk)
+                .await?;
         }
         tx.commit().await?;
         Ok(gone.len())
     }
 
     async fn delete_orphans(&self, now: i64) -> Result<usize> {
-        let newest = Duration::from_micros(u64::try_from(now).unwrap_or_default())
-            .saturating_sub(ORPHAN_AGE);
+        let newest = Duration::from_micros(u64::try_from(now).unwrap_or_default()).saturating_sub(ORPHAN_AGE);
         let found = old_files(&self.lake().join("main"), newest)?;
         // Read after the folders: a file that a commit named in between is named here.
         let named = self.named_files().await?;
@@ -188,11 +179,7 @@ async fn schedule_unseen(connection: &mut SqliteConnection, now: i64) -> Result<
     Ok(ids)
 }
 
-async fn delete_ids(
-    connection: &mut SqliteConnection,
-    delete: &'static str,
-    ids: &[i64],
-) -> Result<()> {
+async fn delete_ids(connection: &mut SqliteConnection, delete: &'static str, ids: &[i64]) -> Result<()> {
     let mut query = QueryBuilder::<Sqlite>::new(delete);
     let mut list = query.separated(", ");
     for id in ids {
@@ -205,9 +192,7 @@ async fn delete_ids(
 /// Removes a file; one that is gone already is as good.
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::io(path)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -224,13 +209,10 @@ fn old_files(folder: &Path, newest: Duration) -> Result<Vec<PathBuf>> {
             let item = item.map_err(io())?;
             let path = item.path();
             let about = item.metadata().map_err(StoreError::io(&path))?;
-            let changed =
-                about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             if about.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|ending| ending == "parquet" || ending == UNFINISHED)
+            } else if path.extension().is_some_and(|ending| ending == "parquet" || ending == UNFINISHED)
                 && changed.is_some_and(|changed| changed < newest)
             {
                 found.push(path);

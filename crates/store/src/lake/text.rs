@@ -6,8 +6,7 @@ use jiff::{Span, Timestamp};
 /// An instant, such as `2026-01-02 03:04:05.678+00`; `None` outside of the years 1 to 9999.
 pub(crate) fn instant_text(microseconds: i64) -> Option<String> {
     let instant = Timestamp::from_microsecond(microseconds).ok()?;
-    (instant.to_zoned(jiff::tz::TimeZone::UTC).year() >= 1)
-        .then(|| instant.strftime("%Y-%m-%d %H:%M:%S%.f+00").to_string())
+    (instant.to_zoned(jiff::tz::TimeZone::UTC).year() >= 1).then(|| instant.strftime("%Y-%m-%d %H:%M:%S%.f+00").to_string())
 }
 
 /// The instant that a text in the catalog stands for, as DuckDB or we wrote it.
@@ -35,10 +34,7 @@ mod tests {
 
     #[test]
     fn values_are_written_as_duckdb_writes_them() {
-        assert_eq!(
-            instant_text(1_767_323_045_678_000).as_deref(),
-            Some("2026-01-02 03:04:05.678+00")
-        );
+        assert_eq!(instant_text(1_767_323_045_678_000).as_deref(), Some("2026-01-02 03:04:05.678+00"));
         assert_eq!(instant_text(1_767_323_045_000_000).as_deref(), Some("2026-01-02 03:04:05+00"));
         assert_eq!(instant_text(i64::MAX), None);
         assert_eq!(day_text(20_455).as_deref(), Some("2026-01-02"));

@@ -139,16 +139,10 @@ impl TableWriter {
         let Entry { table, schema, .. } = self.entry.as_ref();
         let misfit = |why: String| StoreError::Misfit { table: table.name, why };
         let (given, wanted) = (batch.schema(), schema.fields());
-        if !given
-            .fields()
-            .iter()
-            .map(|field| field.name())
-            .eq(wanted.iter().map(|field| field.name()))
-        {
+        if !given.fields().iter().map(|field| field.name()).eq(wanted.iter().map(|field| field.name())) {
             return Err(misfit("its columns have other names or another order".to_owned()));
         }
-        RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
-            .map_err(|error| misfit(error.to_string()))
+        RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(|error| misfit(error.to_string()))
     }
 }
 
@@ -169,17 +163,11 @@ impl OpenFile {
         let file = File::options().create_new(true).read(true).write(true).open(&place.temporary);
         let file = file.map_err(StoreError::io(&place.temporary))?;
         let properties = properties(entry.table, first);
-        let writer = ArrowWriter::try_new(file, Arc::clone(&entry.schema), Some(properties))
-            .map_err(|error| {
-                discard(&place.temporary);
-                StoreError::parquet(&place.temporary)(error)
-            })?;
-        Ok(Self {
-            place,
-            writer,
-            counted: vec![Counted::default(); entry.table.columns.len()],
-            complete: false,
-        })
+        let writer = ArrowWriter::try_new(file, Arc::clone(&entry.schema), Some(properties)).map_err(|error| {
+            discard(&place.temporary);
+            StoreError::parquet(&place.temporary)(error)
+        })?;
+        Ok(Self { place, writer, counted: vec![Counted::default(); entry.table.columns.len()], complete: false })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -210,13 +198,7 @@ impl OpenFile {
             .map(|(leaf, (column, counted))| stats::of_column(column, leaf, *counted, &footer))
             .collect();
         let rows = footer.file_metadata().num_rows();
-        Ok(StagedFile {
-            relative: std::mem::take(&mut self.place.relative),
-            rows,
-            bytes,
-            footer_bytes,
-            columns,
-        })
+        Ok(StagedFile { relative: std::mem::take(&mut self.place.relative), rows, bytes, footer_bytes, columns })
     }
 }
 
@@ -266,15 +248,11 @@ fn properties(table: &Table, first: &RecordBatch) -> WriterProperties {
             properties = properties.set_column_statistics_enabled(path(), EnabledStatistics::None);
         }
         properties = match column.kind {
-            ColumnType::Text if repeats(values) => {
-                properties.set_column_dictionary_enabled(path(), true)
-            }
+            ColumnType::Text if repeats(values) => properties.set_column_dictionary_enabled(path(), true),
             ColumnType::Instant | ColumnType::Int | ColumnType::Day => {
                 properties.set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
             }
-            ColumnType::Text | ColumnType::Float | ColumnType::Bool | ColumnType::Money => {
-                properties
-            }
+            ColumnType::Text | ColumnType::Float | ColumnType::Bool | ColumnType::Money => properties,
         };
     }
     properties.build()
@@ -320,9 +298,7 @@ mod tests {
         };
         let column = |kind| -> ArrayRef {
             match kind {
-                ColumnType::Instant => Arc::new(
-                    TimestampMicrosecondArray::from(vec![0; ROW_GROUP_ROWS]).with_timezone("UTC"),
-                ),
+                ColumnType::Instant => Arc::new(TimestampMicrosecondArray::from(vec![0; ROW_GROUP_ROWS]).with_timezone("UTC")),
                 _ => Arc::new(StringArray::from(vec!["x"; ROW_GROUP_ROWS])),
             }
         };

@@ -77,10 +77,7 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn audit_entries(&self, limit: u32) -> Result<Vec<AuditRecord>> {
         placed("reading the audit log", self.ledger(), async {
-            let rows = sqlx::query("SELECT * FROM hw_audit ORDER BY seq DESC LIMIT ?")
-                .bind(limit)
-                .fetch_all(self.pool())
-                .await?;
+            let rows = sqlx::query("SELECT * FROM hw_audit ORDER BY seq DESC LIMIT ?").bind(limit).fetch_all(self.pool()).await?;
             rows.iter().map(record_of).collect()
         })
         .await
@@ -110,28 +107,15 @@ impl Store {
     }
 }
 
-pub(crate) async fn append(
-    connection: &mut SqliteConnection,
-    entry: &AuditEntry,
-    now: i64,
-) -> Result<()> {
-    let last = sqlx::query("SELECT seq, hash FROM hw_audit ORDER BY seq DESC LIMIT 1")
-        .fetch_optional(&mut *connection)
-        .await?;
+pub(crate) async fn append(connection: &mut SqliteConnection, entry: &AuditEntry, now: i64) -> Result<()> {
+    let last = sqlx::query("SELECT seq, hash FROM hw_audit ORDER BY seq DESC LIMIT 1").fetch_optional(&mut *connection).await?;
     let (seq, prev_hash) = match last {
         Some(last) => (last.try_get::<i64, _>("seq")? + 1, last.try_get("hash")?),
         None => (1, String::new()),
     };
-    let mut record =
-        AuditRecord { seq, at: now, entry: entry.clone(), prev_hash, hash: String::new() };
+    let mut record = AuditRecord { seq, at: now, entry: entry.clone(), prev_hash, hash: String::new() };
     record.hash = hash(&record);
-    let AuditRecord {
-        seq,
-        at,
-        entry: AuditEntry { actor, action, subject_hmac, detail },
-        prev_hash,
-        hash,
-    } = record;
+    let AuditRecord { seq, at, entry: AuditEntry { actor, action, subject_hmac, detail }, prev_hash, hash } = record;
     sqlx::query("INSERT INTO hw_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(seq)
         .bind(at)
@@ -148,20 +132,10 @@ pub(crate) async fn append(
 
 /// Every field goes in with its length before it, so that no two different entries read the same.
 fn hash(record: &AuditRecord) -> String {
-    let AuditRecord {
-        seq,
-        at,
-        entry: AuditEntry { actor, action, subject_hmac, detail },
-        prev_hash,
-        hash: _,
-    } = record;
+    let AuditRecord { seq, at, entry: AuditEntry { actor, action, subject_hmac, detail }, prev_hash, hash: _ } = record;
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(&seq.to_le_bytes())
-        .update(&at.to_le_bytes())
-        .update(&[u8::from(subject_hmac.is_some())]);
-    for text in [actor, action, subject_hmac.as_ref().unwrap_or(&String::new()), detail, prev_hash]
-    {
+    hasher.update(&seq.to_le_bytes()).update(&at.to_le_bytes()).update(&[u8::from(subject_hmac.is_some())]);
+    for text in [actor, action, subject_hmac.as_ref().unwrap_or(&String::new()), detail, prev_hash] {
         hasher.update(&whole(text.len()).to_le_bytes()).update(text.as_bytes());
     }
     hasher.finalize().to_hex().to_string()

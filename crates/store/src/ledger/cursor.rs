@@ -30,10 +30,7 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn cursor(&self, key: &str) -> Result<Option<Cursor>> {
         placed("reading a cursor", self.ledger(), async {
-            let row = sqlx::query("SELECT * FROM hw_cursor WHERE key = ?")
-                .bind(key)
-                .fetch_optional(self.pool())
-                .await?;
+            let row = sqlx::query("SELECT * FROM hw_cursor WHERE key = ?").bind(key).fetch_optional(self.pool()).await?;
             row.as_ref().map(cursor_of).transpose()
         })
         .await

@@ -97,11 +97,9 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn intake_depth(&self) -> Result<BTreeMap<String, i64>> {
         placed("reading the intake", self.ledger(), async {
-            let rows = sqlx::query(
-                "SELECT source, count(*) FROM hw_intake WHERE taken = 0 GROUP BY source",
-            )
-            .fetch_all(self.pool())
-            .await?;
+            let rows = sqlx::query("SELECT source, count(*) FROM hw_intake WHERE taken = 0 GROUP BY source")
+                .fetch_all(self.pool())
+                .await?;
             rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         })
         .await
@@ -133,15 +131,10 @@ impl IntakeQueue {
     }
 }
 
-async fn write_groups(
-    mut queue: mpsc::Receiver<Waiting>,
-    connections: Connections,
-    ledger: PathBuf,
-) {
+async fn write_groups(mut queue: mpsc::Receiver<Waiting>, connections: Connections, ledger: PathBuf) {
     let mut group = Vec::with_capacity(GROUP_ROWS);
     while queue.recv_many(&mut group, GROUP_ROWS).await > 0 {
-        let written =
-            placed("keeping pushed payloads", &ledger, write_group(&connections, &group)).await;
+        let written = placed("keeping pushed payloads", &ledger, write_group(&connections, &group)).await;
         fault::point(FaultPoint::AfterIntakeBeforeReply);
         match written {
             Ok(places) => {
@@ -171,15 +164,7 @@ async fn write_group(connections: &Connections, group: &[Waiting]) -> Result<Vec
 }
 
 async fn append(connection: &mut SqliteConnection, record: &IntakeRecord) -> Result<Appended> {
-    let IntakeRecord {
-        source,
-        received_at,
-        content_type,
-        headers,
-        body,
-        delivery_key,
-        signature_status,
-    } = record;
+    let IntakeRecord { source, received_at, content_type, headers, body, delivery_key, signature_status } = record;
     let added: Option<i64> = sqlx::query_scalar(
         "INSERT INTO hw_intake(source, received_at, content_type, headers, body, delivery_key, signature_status) \
          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT(source, delivery_key) DO NOTHING RETURNING seq",
@@ -204,11 +189,7 @@ async fn append(connection: &mut SqliteConnection, record: &IntakeRecord) -> Res
     Ok(Appended { seq, duplicate: true })
 }
 
-pub(crate) async fn clear_taken(
-    connection: &mut SqliteConnection,
-    source: &str,
-    upto: i64,
-) -> Result<()> {
+pub(crate) async fn clear_taken(connection: &mut SqliteConnection, source: &str, upto: i64) -> Result<()> {
     sqlx::query("UPDATE hw_intake SET taken = 1, headers = '{}', body = x'' WHERE source = ? AND seq <= ? AND taken = 0")
         .bind(source)
         .bind(upto)

@@ -49,13 +49,8 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn links(&self, sink: &str) -> Result<HashMap<String, CrmLink>> {
         placed("reading the links", self.ledger(), async {
-            let rows = sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ?")
-                .bind(sink)
-                .fetch_all(self.pool())
-                .await?;
-            rows.iter()
-                .map(|row| link_of(row).map(|link| (link.prospect_id.clone(), link)))
-                .collect()
+            let rows = sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ?").bind(sink).fetch_all(self.pool()).await?;
+            rows.iter().map(|row| link_of(row).map(|link| (link.prospect_id.clone(), link))).collect()
         })
         .await
     }
@@ -67,24 +62,18 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn links_by_remote(&self, sink: &str, remote_id: &str) -> Result<Vec<CrmLink>> {
         placed("reading the links", self.ledger(), async {
-            let rows = sqlx::query(
-                "SELECT * FROM hw_crm_link WHERE sink = ? AND remote_id = ? ORDER BY prospect_id",
-            )
-            .bind(sink)
-            .bind(remote_id)
-            .fetch_all(self.pool())
-            .await?;
+            let rows = sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ? AND remote_id = ? ORDER BY prospect_id")
+                .bind(sink)
+                .bind(remote_id)
+                .fetch_all(self.pool())
+                .await?;
             rows.iter().map(link_of).collect()
         })
         .await
     }
 }
 
-pub(crate) async fn upsert(
-    connection: &mut SqliteConnection,
-    update: &LinkUpdate,
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn upsert(connection: &mut SqliteConnection, update: &LinkUpdate, now: i64) -> Result<()> {
     let LinkUpdate { sink, prospect_id, remote_id, pushed_hash, pushed_fields } = update;
     sqlx::query(
         "INSERT INTO hw_crm_link VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(sink, prospect_id) DO UPDATE SET remote_id = excluded.remote_id, \
@@ -101,11 +90,7 @@ pub(crate) async fn upsert(
     Ok(())
 }
 
-pub(crate) async fn remove(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    prospect_id: &str,
-) -> Result<()> {
+pub(crate) async fn remove(connection: &mut SqliteConnection, sink: &str, prospect_id: &str) -> Result<()> {
     sqlx::query("DELETE FROM hw_crm_link WHERE sink = ? AND prospect_id = ?")
         .bind(sink)
         .bind(prospect_id)
@@ -116,12 +101,10 @@ pub(crate) async fn remove(
 
 /// Forgets what was pushed. The remote id stays: the remote record must still be found to be erased there.
 pub(crate) async fn erase(connection: &mut SqliteConnection, prospect_id: &str) -> Result<()> {
-    sqlx::query(
-        "UPDATE hw_crm_link SET pushed_fields = '{}', pushed_hash = '' WHERE prospect_id = ?",
-    )
-    .bind(prospect_id)
-    .execute(connection)
-    .await?;
+    sqlx::query("UPDATE hw_crm_link SET pushed_fields = '{}', pushed_hash = '' WHERE prospect_id = ?")
+        .bind(prospect_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

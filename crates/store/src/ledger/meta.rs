@@ -10,19 +10,14 @@ pub(crate) const SCHEMA_VERSION: &str = "schema_version";
 pub(crate) const SUPPRESSION_KEY: &str = "suppression_key";
 
 pub(crate) async fn get(connection: &mut SqliteConnection, key: &str) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("SELECT value FROM hw_meta WHERE key = ?")
-        .bind(key)
-        .fetch_optional(connection)
-        .await?)
+    Ok(sqlx::query_scalar("SELECT value FROM hw_meta WHERE key = ?").bind(key).fetch_optional(connection).await?)
 }
 
 pub(crate) async fn set(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO hw_meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-    )
-    .bind(key)
-    .bind(value)
-    .execute(connection)
-    .await?;
+    sqlx::query("INSERT INTO hw_meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value")
+        .bind(key)
+        .bind(value)
+        .execute(connection)
+        .await?;
     Ok(())
 }

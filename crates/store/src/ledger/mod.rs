@@ -44,9 +44,7 @@ pub(crate) async fn bootstrap(connection: &mut SqliteConnection) -> Result<()> {
 /// A JSON column. Only this crate writes them, so one that does not parse means a damaged ledger.
 fn json(row: &SqliteRow, column: &str) -> Result<Value> {
     let text: &str = row.try_get(column)?;
-    serde_json::from_str(text).map_err(|_| {
-        StoreError::format(format!("the ledger is damaged: column `{column}` holds no JSON"))
-    })
+    serde_json::from_str(text).map_err(|_| StoreError::format(format!("the ledger is damaged: column `{column}` holds no JSON")))
 }
 
 fn optional_json(row: &SqliteRow, column: &str) -> Result<Option<Value>> {

@@ -152,12 +152,10 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_doubtful(&self, sink: &str) -> Result<Vec<OutboxRow>> {
         placed("reading the outbox", self.ledger(), async {
-            let rows = sqlx::query(
-                "SELECT * FROM hw_outbox WHERE sink = ? AND state = 'sent' ORDER BY id",
-            )
-            .bind(sink)
-            .fetch_all(self.pool())
-            .await?;
+            let rows = sqlx::query("SELECT * FROM hw_outbox WHERE sink = ? AND state = 'sent' ORDER BY id")
+                .bind(sink)
+                .fetch_all(self.pool())
+                .await?;
             rows.iter().map(row_of).collect()
         })
         .await
@@ -172,8 +170,7 @@ impl Store {
         placed("reading the outbox", self.ledger(), async {
             let mut found = Vec::with_capacity(ids.len());
             for chunk in ids.chunks(IDS_PER_STATEMENT) {
-                let mut query =
-                    QueryBuilder::<Sqlite>::new("SELECT * FROM hw_outbox WHERE id IN (");
+                let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM hw_outbox WHERE id IN (");
                 push_ids(&mut query, chunk);
                 let rows = query.push(" ORDER BY id").build().fetch_all(self.pool()).await?;
                 for row in &rows {
@@ -193,17 +190,12 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_counts(&self) -> Result<BTreeMap<String, BTreeMap<OutboxState, i64>>> {
         placed("reading the outbox", self.ledger(), async {
-            let rows = sqlx::query(
-                "SELECT sink, state, count(*) AS pushes FROM hw_outbox GROUP BY sink, state",
-            )
-            .fetch_all(self.pool())
-            .await?;
+            let rows = sqlx::query("SELECT sink, state, count(*) AS pushes FROM hw_outbox GROUP BY sink, state")
+                .fetch_all(self.pool())
+                .await?;
             let mut counts: BTreeMap<String, BTreeMap<OutboxState, i64>> = BTreeMap::new();
             for row in &rows {
-                counts
-                    .entry(row.try_get("sink")?)
-                    .or_default()
-                    .insert(word(row, "state")?, row.try_get("pushes")?);
+                counts.entry(row.try_get("sink")?).or_default().insert(word(row, "state")?, row.try_get("pushes")?);
             }
             Ok(counts)
         })
@@ -217,12 +209,8 @@ impl Store {
     /// [`StoreError::Conflict`] if one of them no longer waits; then none is marked.
     pub async fn outbox_mark_sent(&self, ids: &[i64], now: i64) -> Result<()> {
         let mark = "UPDATE hw_outbox SET state = 'sent', attempts = attempts + 1, next_attempt_at = NULL, updated_at = ";
-        placed(
-            "marking pushes as sent",
-            self.ledger(),
-            self.move_all(ids, mark, " AND state IN ('pending', 'retry')", now),
-        )
-        .await?;
+        placed("marking pushes as sent", self.ledger(), self.move_all(ids, mark, " AND state IN ('pending', 'retry')", now))
+            .await?;
         fault::point(FaultPoint::AfterSentBeforeSettle);
         Ok(())
     }
@@ -234,12 +222,7 @@ impl Store {
     /// [`StoreError::Conflict`] if one of them is not doubtful; then none is changed.
     pub async fn outbox_requeue(&self, ids: &[i64], now: i64) -> Result<()> {
         let mark = "UPDATE hw_outbox SET state = 'retry', next_attempt_at = NULL, updated_at = ";
-        placed(
-            "queueing pushes again",
-            self.ledger(),
-            self.move_all(ids, mark, " AND state = 'sent'", now),
-        )
-        .await
+        placed("queueing pushes again", self.ledger(), self.move_all(ids, mark, " AND state = 'sent'", now)).await
     }
 
     /// Notes what became of pushes, and what is now known of the remote records, in one transaction. Inside a commit, use
@@ -260,13 +243,7 @@ impl Store {
         .await
     }
 
-    async fn move_all(
-        &self,
-        ids: &[i64],
-        update: &'static str,
-        only: &'static str,
-        now: i64,
-    ) -> Result<()> {
+    async fn move_all(&self, ids: &[i64], update: &'static str, only: &'static str, now: i64) -> Result<()> {
         let mut tx = self.begin().await?;
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let mut query = QueryBuilder::<Sqlite>::new(update);
@@ -281,12 +258,7 @@ impl Store {
     }
 }
 
-pub(crate) async fn enqueue(
-    connection: &mut SqliteConnection,
-    entry: &OutboxEntry,
-    run_id: &str,
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn enqueue(connection: &mut SqliteConnection, entry: &OutboxEntry, run_id: &str, now: i64) -> Result<()> {
     let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
     sqlx::query(
         "INSERT INTO hw_outbox(sink, prospect_id, delivery_key, op, remote_id, payload, before, state, attempts, run_id, created_at, updated_at) \
@@ -306,11 +278,7 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
-pub(crate) async fn settle(
-    connection: &mut SqliteConnection,
-    settlement: &Settlement,
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn settle(connection: &mut SqliteConnection, settlement: &Settlement, now: i64) -> Result<()> {
     let Settlement { id, outcome, remote_id, reason, next_attempt_at, link } = settlement;
     let settled = sqlx::query(
         "UPDATE hw_outbox SET state = ?, remote_id = coalesce(?, remote_id), reason = ?, next_attempt_at = ?, updated_at = ? \
@@ -334,11 +302,7 @@ pub(crate) async fn settle(
 }
 
 /// Clears what a prospect's pushes held. Those that wait are held back: there is nothing left to send.
-pub(crate) async fn erase(
-    connection: &mut SqliteConnection,
-    prospect_id: &str,
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn erase(connection: &mut SqliteConnection, prospect_id: &str, now: i64) -> Result<()> {
     sqlx::query(
         "UPDATE hw_outbox SET payload = '{}', before = NULL, updated_at = ?2, \
          reason = CASE WHEN state IN ('pending', 'retry') THEN 'erased' ELSE reason END, \

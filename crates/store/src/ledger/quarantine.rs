@@ -38,9 +38,7 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn quarantine_states(&self) -> Result<HashMap<String, QuarantineState>> {
         placed("reading the quarantine", self.ledger(), async {
-            let rows = sqlx::query("SELECT quarantine_id, state FROM hw_quarantine_state")
-                .fetch_all(self.pool())
-                .await?;
+            let rows = sqlx::query("SELECT quarantine_id, state FROM hw_quarantine_state").fetch_all(self.pool()).await?;
             rows.iter().map(|row| Ok((row.try_get(0)?, word(row, "state")?))).collect()
         })
         .await
@@ -48,12 +46,7 @@ impl Store {
 }
 
 /// A later decision replaces an earlier one.
-pub(crate) async fn mark(
-    connection: &mut SqliteConnection,
-    mark: &QuarantineMark,
-    run_id: &str,
-    now: i64,
-) -> Result<()> {
+pub(crate) async fn mark(connection: &mut SqliteConnection, mark: &QuarantineMark, run_id: &str, now: i64) -> Result<()> {
     let QuarantineMark { quarantine_id, state } = mark;
     sqlx::query(
         "INSERT INTO hw_quarantine_state VALUES (?, ?, ?, ?) \

@@ -87,14 +87,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::NotFound`] if there is no such run.
-    pub async fn finish_run(
-        &self,
-        run_id: &str,
-        status: RunStatus,
-        counts: &Value,
-        error: Option<&str>,
-        now: i64,
-    ) -> Result<()> {
+    pub async fn finish_run(&self, run_id: &str, status: RunStatus, counts: &Value, error: Option<&str>, now: i64) -> Result<()> {
         placed("finishing a run", self.ledger(), async {
             let mut tx = self.begin().await?;
             finish(tx.connection(), run_id, status, counts, (error, now)).await?;
@@ -110,11 +103,10 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn list_runs(&self, limit: u32) -> Result<Vec<Run>> {
         placed("reading the runs", self.ledger(), async {
-            let rows =
-                sqlx::query("SELECT * FROM hw_run ORDER BY started_at DESC, rowid DESC LIMIT ?")
-                    .bind(limit)
-                    .fetch_all(self.pool())
-                    .await?;
+            let rows = sqlx::query("SELECT * FROM hw_run ORDER BY started_at DESC, rowid DESC LIMIT ?")
+                .bind(limit)
+                .fetch_all(self.pool())
+                .await?;
             rows.iter().map(run_of).collect()
         })
         .await
@@ -127,10 +119,7 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn run(&self, run_id: &str) -> Result<Option<Run>> {
         placed("reading a run", self.ledger(), async {
-            let row = sqlx::query("SELECT * FROM hw_run WHERE run_id = ?")
-                .bind(run_id)
-                .fetch_optional(self.pool())
-                .await?;
+            let row = sqlx::query("SELECT * FROM hw_run WHERE run_id = ?").bind(run_id).fetch_optional(self.pool()).await?;
             row.as_ref().map(run_of).transpose()
         })
         .await
@@ -144,21 +133,15 @@ pub(crate) async fn finish(
     counts: &Value,
     (error, now): (Option<&str>, i64),
 ) -> Result<()> {
-    let done = sqlx::query(
-        "UPDATE hw_run SET ended_at = ?, status = ?, counts = ?, error = ? WHERE run_id = ?",
-    )
-    .bind(now)
-    .bind(status.as_str())
-    .bind(counts.to_string())
-    .bind(error)
-    .bind(run_id)
-    .execute(connection)
-    .await?;
-    if done.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::not_found(format!("run `{run_id}`")))
-    }
+    let done = sqlx::query("UPDATE hw_run SET ended_at = ?, status = ?, counts = ?, error = ? WHERE run_id = ?")
+        .bind(now)
+        .bind(status.as_str())
+        .bind(counts.to_string())
+        .bind(error)
+        .bind(run_id)
+        .execute(connection)
+        .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::not_found(format!("run `{run_id}`"))) }
 }
 
 /// Whoever holds the lock knows that no other run is alive.

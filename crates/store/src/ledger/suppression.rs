@@ -76,10 +76,7 @@ impl Store {
             let mut tx = self.begin().await?;
             let mut removed = 0;
             for hmac in hmacs {
-                let done = sqlx::query("DELETE FROM hw_suppression WHERE hmac = ?")
-                    .bind(hmac)
-                    .execute(tx.connection())
-                    .await?;
+                let done = sqlx::query("DELETE FROM hw_suppression WHERE hmac = ?").bind(hmac).execute(tx.connection()).await?;
                 removed += done.rows_affected();
             }
             tx.commit().await?;
@@ -95,9 +92,7 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn suppression_set(&self) -> Result<HashSet<String>> {
         placed("reading the suppressions", self.ledger(), async {
-            let hashes: Vec<String> = sqlx::query_scalar("SELECT hmac FROM hw_suppression")
-                .fetch_all(self.pool())
-                .await?;
+            let hashes: Vec<String> = sqlx::query_scalar("SELECT hmac FROM hw_suppression").fetch_all(self.pool()).await?;
             Ok(hashes.into_iter().collect())
         })
         .await
@@ -110,10 +105,9 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn suppression_counts(&self) -> Result<BTreeMap<SuppressionKind, i64>> {
         placed("reading the suppressions", self.ledger(), async {
-            let rows =
-                sqlx::query("SELECT kind, count(*) AS addresses FROM hw_suppression GROUP BY kind")
-                    .fetch_all(self.pool())
-                    .await?;
+            let rows = sqlx::query("SELECT kind, count(*) AS addresses FROM hw_suppression GROUP BY kind")
+                .fetch_all(self.pool())
+                .await?;
             rows.iter().map(|row| Ok((word(row, "kind")?, row.try_get("addresses")?))).collect()
         })
         .await
@@ -147,7 +141,10 @@ impl Store {
                 None => meta::set(tx.connection(), meta::SUPPRESSION_KEY, &digest).await?,
                 Some(known) if known == digest => {}
                 Some(_) => {
-                    return Err(StoreError::format(format!("{} is not the suppression key of this ledger; restore the right one", path.display())));
+                    return Err(StoreError::format(format!(
+                        "{} is not the suppression key of this ledger; restore the right one",
+                        path.display()
+                    )));
                 }
             }
             tx.commit().await?;
@@ -157,20 +154,8 @@ impl Store {
     }
 }
 
-pub(crate) async fn add(
-    connection: &mut SqliteConnection,
-    suppression: &Suppression,
-) -> Result<u64> {
-    let Suppression {
-        hmac,
-        kind,
-        key_version,
-        normaliser_version,
-        scope,
-        reason,
-        requested_at,
-        origin,
-    } = suppression;
+pub(crate) async fn add(connection: &mut SqliteConnection, suppression: &Suppression) -> Result<u64> {
+    let Suppression { hmac, kind, key_version, normaliser_version, scope, reason, requested_at, origin } = suppression;
     let added = sqlx::query("INSERT INTO hw_suppression VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(hmac, kind) DO NOTHING")
         .bind(hmac)
         .bind(kind.as_str())
@@ -189,10 +174,7 @@ fn read_key(path: &Path) -> Result<Option<[u8; 32]>> {
     match fs::read(path) {
         Ok(bytes) => match <[u8; 32]>::try_from(bytes) {
             Ok(key) => Ok(Some(key)),
-            Err(_) => Err(StoreError::format(format!(
-                "the suppression key {} does not have 32 bytes",
-                path.display()
-            ))),
+            Err(_) => Err(StoreError::format(format!("the suppression key {} does not have 32 bytes", path.display()))),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::io(path)(error)),

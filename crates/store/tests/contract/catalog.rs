@@ -13,10 +13,7 @@ static LEAD_ONLY: &[&Table] = &[&LEAD];
 
 async fn refusal_after(change: &str) -> String {
     let (folder, store) = fresh().await;
-    sqlx::raw_sql(AssertSqlSafe(change.to_owned()))
-        .execute(&mut crate::raw(&store).await)
-        .await
-        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(change.to_owned())).execute(&mut crate::raw(&store).await).await.unwrap();
     let error = Store::create_or_open(&config(folder.path()), tables::ALL, NOW).await.unwrap_err();
     assert!(matches!(error, StoreError::Format { .. }), "{error:?}");
     error.to_string()
@@ -26,24 +23,11 @@ async fn refusal_after(change: &str) -> String {
 async fn foreign_formats_are_refused_and_left_alone() {
     let of_lead = "table_id IN (SELECT table_id FROM ducklake_table WHERE table_name = 'lead')";
     let cases = [
+        ("UPDATE ducklake_metadata SET \"value\" = '1.1' WHERE \"key\" = 'version'".to_owned(), "DuckLake format `1.1`"),
+        ("UPDATE hw_meta SET value = '2' WHERE key = 'schema_version'".to_owned(), "written by a newer version (layout 2"),
+        (format!("UPDATE ducklake_column SET column_name = 'shoe_size' WHERE column_name = 'need' AND {of_lead}"), "`shoe_size`"),
         (
-            "UPDATE ducklake_metadata SET \"value\" = '1.1' WHERE \"key\" = 'version'".to_owned(),
-            "DuckLake format `1.1`",
-        ),
-        (
-            "UPDATE hw_meta SET value = '2' WHERE key = 'schema_version'".to_owned(),
-            "written by a newer version (layout 2",
-        ),
-        (
-            format!(
-                "UPDATE ducklake_column SET column_name = 'shoe_size' WHERE column_name = 'need' AND {of_lead}"
-            ),
-            "`shoe_size`",
-        ),
-        (
-            format!(
-                "UPDATE ducklake_column SET column_type = 'int64' WHERE column_name = 'need' AND {of_lead}"
-            ),
+            format!("UPDATE ducklake_column SET column_type = 'int64' WHERE column_name = 'need' AND {of_lead}"),
             "`need` as int64, not as varchar",
         ),
         (
@@ -59,18 +43,10 @@ async fn foreign_formats_are_refused_and_left_alone() {
 
 #[tokio::test]
 async fn ledger_that_is_not_sqlite_is_refused_without_showing_its_password() {
-    for ledger in [
-        "postgres://ann:secret@db.example.com/headwater",
-        "mysql://ann:secret@db.example.com/headwater",
-        "sqlite://",
-    ] {
+    for ledger in ["postgres://ann:secret@db.example.com/headwater", "mysql://ann:secret@db.example.com/headwater", "sqlite://"] {
         let config = StoreConfig { ledger: ledger.to_owned(), lake: PathBuf::from("/nowhere") };
         let error = Store::create_or_open(&config, tables::ALL, NOW).await.unwrap_err();
-        assert!(
-            matches!(error, StoreError::Unsupported { .. })
-                && !error.to_string().contains("secret"),
-            "{error}"
-        );
+        assert!(matches!(error, StoreError::Unsupported { .. }) && !error.to_string().contains("secret"), "{error}");
     }
 }
 
@@ -113,20 +89,20 @@ async fn missing_tables_and_columns_are_added() {
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(read(&snapshot, &LEAD), rows(&LEAD, 0, 4));
     let mut raw = crate::raw(&store).await;
-    let ids: Vec<i64> =
-        sqlx::query_scalar("SELECT column_id FROM ducklake_column WHERE begin_snapshot = ? AND table_id = 1 ORDER BY column_order")
-            .bind(before + 1)
-            .fetch_all(&mut raw)
-            .await
-            .unwrap();
-    let columns = i64::try_from(LEAD.columns.len()).unwrap();
-    assert_eq!(ids, [columns + 1, columns + 2], "ids go on after the last one");
-    let versions: Vec<i64> = sqlx::query_scalar(
-        "SELECT schema_version FROM ducklake_schema_versions WHERE table_id = 1 ORDER BY 1",
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT column_id FROM ducklake_column WHERE begin_snapshot = ? AND table_id = 1 ORDER BY column_order",
     )
+    .bind(before + 1)
     .fetch_all(&mut raw)
     .await
     .unwrap();
+    let columns = i64::try_from(LEAD.columns.len()).unwrap();
+    assert_eq!(ids, [columns + 1, columns + 2], "ids go on after the last one");
+    let versions: Vec<i64> =
+        sqlx::query_scalar("SELECT schema_version FROM ducklake_schema_versions WHERE table_id = 1 ORDER BY 1")
+            .fetch_all(&mut raw)
+            .await
+            .unwrap();
     assert_eq!(versions, [1, 2]);
 }
 
@@ -147,31 +123,15 @@ async fn catalog_keeps_no_bounds_of_personal_columns() {
     assert_eq!(stats.len(), LEAD.columns.len() + SCORECARD.columns.len());
     for row in stats {
         let (name, table): (&str, &str) = (row.get(0), row.get(1));
-        let column = tables::by_name(table)
-            .unwrap()
-            .columns
-            .iter()
-            .find(|column| column.name == name)
-            .unwrap();
+        let column = tables::by_name(table).unwrap().columns.iter().find(|column| column.name == name).unwrap();
         for bound in [2, 3, 6, 7] {
-            assert_eq!(
-                row.get::<Option<&str>, _>(bound).is_none(),
-                column.personal,
-                "{table}.{name}"
-            );
+            assert_eq!(row.get::<Option<&str>, _>(bound).is_none(), column.personal, "{table}.{name}");
         }
         let nulls = if column.required { 0 } else { 3 };
-        assert_eq!(
-            (row.get::<i64, _>(4), row.get::<i64, _>(5)),
-            (nulls, 7 - nulls),
-            "{table}.{name}"
-        );
+        assert_eq!((row.get::<i64, _>(4), row.get::<i64, _>(5)), (nulls, 7 - nulls), "{table}.{name}");
     }
     let bounds: (String, String) = sqlx::query_as("SELECT min_value, max_value FROM ducklake_file_column_stats JOIN ducklake_column USING (table_id, column_id) WHERE column_name = 'as_of'").fetch_one(&mut raw).await.unwrap();
-    assert_eq!(
-        bounds,
-        ("2026-09-21 14:13:20+00".to_owned(), "2026-09-21 14:13:20.000006+00".to_owned())
-    );
+    assert_eq!(bounds, ("2026-09-21 14:13:20+00".to_owned(), "2026-09-21 14:13:20.000006+00".to_owned()));
 }
 
 #[tokio::test]
@@ -182,8 +142,7 @@ async fn footers_keep_no_bounds_of_personal_columns() {
     let file = std::fs::File::open(&snapshot.files(&LEAD)[0].path).unwrap();
     let reader = SerializedFileReader::new(file).unwrap();
     for (column, chunk) in LEAD.columns.iter().zip(reader.metadata().row_group(0).columns()) {
-        let bounds =
-            chunk.statistics().is_some_and(|statistics| statistics.min_bytes_opt().is_some());
+        let bounds = chunk.statistics().is_some_and(|statistics| statistics.min_bytes_opt().is_some());
         assert_eq!(bounds, !column.personal, "{}", column.name);
     }
 }

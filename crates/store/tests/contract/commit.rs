@@ -28,10 +28,7 @@ async fn rows_cursor_and_outbox_commit_together() {
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!((snapshot.id(), snapshot.rows(&LEAD), snapshot.rows(&TOUCH)), (id, 3, 2));
     let cursor = store.cursor("web").await.unwrap().unwrap();
-    assert_eq!(
-        (cursor.sequence, cursor.value, cursor.run_id.as_str()),
-        (1, json!({"page": 1}), "run")
-    );
+    assert_eq!((cursor.sequence, cursor.value, cursor.run_id.as_str()), (1, json!({"page": 1}), "run"));
     assert_eq!(store.outbox_due("crm", NOW, 10).await.unwrap()[0].entry, push("a"));
 }
 
@@ -76,11 +73,7 @@ async fn replace_ends_the_old_rows_and_keeps_them_for_time_travel() {
     let old = append(&store, &PROSPECT, 0, 5).await;
     let base = store.snapshot().await.unwrap();
     let mut commit = store.commit("run", NOW);
-    commit.replace(
-        &base,
-        &PROSPECT,
-        vec![stage(&store, &PROSPECT, 10, 2), stage(&store, &PROSPECT, 12, 1)],
-    );
+    commit.replace(&base, &PROSPECT, vec![stage(&store, &PROSPECT, 10, 2), stage(&store, &PROSPECT, 12, 1)]);
     commit.execute().await.unwrap();
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(read(&snapshot, &PROSPECT), rows(&PROSPECT, 10, 3));
@@ -99,11 +92,7 @@ async fn replace_by_nothing_empties_the_table() {
     assert_eq!((snapshot.rows(&PROSPECT), snapshot.version(&PROSPECT)), (0, emptied));
     let mut again = store.commit("run", NOW);
     again.replace(&snapshot, &PROSPECT, Vec::new());
-    assert_eq!(
-        again.execute().await.unwrap(),
-        emptied,
-        "an empty table that stays empty is no new snapshot"
-    );
+    assert_eq!(again.execute().await.unwrap(), emptied, "an empty table that stays empty is no new snapshot");
 }
 
 #[tokio::test]
@@ -116,11 +105,7 @@ async fn replace_of_a_table_that_moved_on_is_a_conflict() {
     unharmed.replace(&base, &PROSPECT, vec![stage(&store, &PROSPECT, 20, 1)]);
     unharmed.execute().await.expect("another table's change is no conflict");
     let mut late = store.commit("late", NOW);
-    late.replace(&base, &PROSPECT, vec![stage(&store, &PROSPECT, 30, 1)]).advance(
-        "resolve",
-        None,
-        &serde_json::json!(1),
-    );
+    late.replace(&base, &PROSPECT, vec![stage(&store, &PROSPECT, 30, 1)]).advance("resolve", None, &serde_json::json!(1));
     let error = late.execute().await.unwrap_err();
     assert!(error.to_string().contains("table `prospect` was changed by another run"), "{error}");
     assert_eq!(read(&store.snapshot().await.unwrap(), &PROSPECT), rows(&PROSPECT, 20, 1));
@@ -180,10 +165,9 @@ async fn appends_of_two_handles_do_not_conflict() {
     ids.dedup();
     assert_eq!(ids.len(), 16);
     let mut raw = crate::raw(&one).await;
-    let starts: Vec<i64> =
-        sqlx::query_scalar("SELECT row_id_start FROM ducklake_data_file ORDER BY row_id_start")
-            .fetch_all(&mut raw)
-            .await
-            .unwrap();
+    let starts: Vec<i64> = sqlx::query_scalar("SELECT row_id_start FROM ducklake_data_file ORDER BY row_id_start")
+        .fetch_all(&mut raw)
+        .await
+        .unwrap();
     assert_eq!(starts, (0..16).collect::<Vec<_>>(), "row ids are given once");
 }

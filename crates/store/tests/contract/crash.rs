@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use headwater_model::tables::{LEAD, PROSPECT, TOUCH};
 use headwater_store::fault::{self, FaultPoint};
-use headwater_store::{
-    DeliveryOp, IntakeRecord, LedgerOp, LinkUpdate, OutboxEntry, Outcome, Settlement, Store,
-};
+use headwater_store::{DeliveryOp, IntakeRecord, LedgerOp, LinkUpdate, OutboxEntry, Outcome, Settlement, Store};
 use serde_json::json;
 
 use crate::{NOW, open, read, stage, texts};
@@ -22,12 +20,7 @@ const LATER: i64 = 4_000_000_000_000_000;
 
 fn spawn(folder: &Path, job: &str) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "crash::child",
-            &format!("folder={}", folder.display()),
-            &format!("job={job}"),
-        ])
+        .args(["--exact", "crash::child", &format!("folder={}", folder.display()), &format!("job={job}")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -41,9 +34,7 @@ fn run(folder: &Path, job: &str) -> ExitStatus {
 /// Not a test by itself: the process that others start. Without arguments it has nothing to do.
 #[tokio::test]
 async fn child() {
-    let argument = |name: &str| {
-        std::env::args().find_map(|argument| argument.strip_prefix(name).map(str::to_owned))
-    };
+    let argument = |name: &str| std::env::args().find_map(|argument| argument.strip_prefix(name).map(str::to_owned));
     let (Some(folder), Some(job)) = (argument("folder="), argument("job=")) else { return };
     match job.split_once(':') {
         Some(("kill", at)) => {
@@ -76,8 +67,7 @@ async fn killed_anywhere_the_next_run_ends_in_the_same_state() {
 #[tokio::test]
 async fn processes_that_make_and_fill_one_ledger_at_once_all_succeed() {
     let folder = tempfile::tempdir().unwrap();
-    let children: Vec<_> =
-        ["a", "b", "c"].map(|name| spawn(folder.path(), &format!("append:{name}"))).into();
+    let children: Vec<_> = ["a", "b", "c"].map(|name| spawn(folder.path(), &format!("append:{name}"))).into();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
@@ -148,8 +138,7 @@ async fn ingest(store: &Store, step: usize, seen: Option<i64>) {
 }
 
 async fn deliver(store: &Store) {
-    let doubtful: Vec<i64> =
-        store.outbox_doubtful("crm").await.unwrap().iter().map(|row| row.id).collect();
+    let doubtful: Vec<i64> = store.outbox_doubtful("crm").await.unwrap().iter().map(|row| row.id).collect();
     store.outbox_requeue(&doubtful, NOW).await.unwrap();
     for row in store.outbox_due("crm", NOW, 100).await.unwrap() {
         store.outbox_mark_sent(&[row.id], NOW).await.unwrap();
@@ -187,19 +176,13 @@ async fn dump(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let rows = store.outbox_rows(&(0..100).collect::<Vec<_>>()).await.unwrap();
     dump.insert(
         "outbox".to_owned(),
-        rows.iter()
-            .map(|row| format!("{} {}", row.entry.delivery_key, row.state.as_str()))
-            .collect(),
+        rows.iter().map(|row| format!("{} {}", row.entry.delivery_key, row.state.as_str())).collect(),
     );
-    let mut links: Vec<String> =
-        store.links("crm").await.unwrap().into_values().map(|link| link.remote_id).collect();
+    let mut links: Vec<String> = store.links("crm").await.unwrap().into_values().map(|link| link.remote_id).collect();
     links.sort();
     dump.insert("links".to_owned(), links);
     let intake = store.intake_after("form", 0, 100).await.unwrap();
-    dump.insert(
-        "intake".to_owned(),
-        intake.into_iter().filter_map(|row| row.record.delivery_key).collect(),
-    );
+    dump.insert("intake".to_owned(), intake.into_iter().filter_map(|row| row.record.delivery_key).collect());
     dump.insert("files".to_owned(), vec![crate::files(&folder.join("lake")).len().to_string()]);
     dump
 }

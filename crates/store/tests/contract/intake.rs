@@ -32,20 +32,13 @@ async fn repeated_delivery_is_kept_once() {
     assert!(!append(&store, "shop", Some("a")).await.duplicate, "another source has its own keys");
     assert!(!append(&store, "form", None).await.duplicate);
     assert!(!append(&store, "form", None).await.duplicate, "without a key nothing is a duplicate");
-    assert_eq!(
-        store.intake_depth().await.unwrap(),
-        BTreeMap::from([("form".to_owned(), 3), ("shop".to_owned(), 1)])
-    );
+    assert_eq!(store.intake_depth().await.unwrap(), BTreeMap::from([("form".to_owned(), 3), ("shop".to_owned(), 1)]));
 }
 
 #[tokio::test]
 async fn repetition_within_one_transaction_is_a_duplicate() {
     let (_folder, store) = fresh().await;
-    let both = futures::future::join_all([
-        append(&store, "form", Some("a")),
-        append(&store, "form", Some("a")),
-    ])
-    .await;
+    let both = futures::future::join_all([append(&store, "form", Some("a")), append(&store, "form", Some("a"))]).await;
     assert_eq!(both.iter().filter(|appended| appended.duplicate).count(), 1);
     assert_eq!(both[0].seq, both[1].seq);
 }
@@ -55,8 +48,7 @@ async fn concurrent_payloads_share_transactions_and_all_are_kept() {
     let (folder, store) = fresh().await;
     let keys: Vec<String> = (0..200).map(|number| format!("key {number}")).collect();
     let before = transactions(&store).await;
-    let appended =
-        futures::future::join_all(keys.iter().map(|key| append(&store, "form", Some(key)))).await;
+    let appended = futures::future::join_all(keys.iter().map(|key| append(&store, "form", Some(key)))).await;
     let groups = transactions(&store).await - before;
     assert!(groups < 50, "200 payloads took {groups} transactions");
     let mut seqs: Vec<i64> = appended.iter().map(|appended| appended.seq).collect();
@@ -78,9 +70,7 @@ async fn transactions(store: &Store) -> usize {
 #[tokio::test]
 async fn full_queue_is_busy_and_the_kept_ones_are_answered() {
     let (_folder, store) = fresh().await;
-    let results =
-        futures::future::join_all((0..3000).map(|_| store.intake_append(record("form", None))))
-            .await;
+    let results = futures::future::join_all((0..3000).map(|_| store.intake_append(record("form", None)))).await;
     let kept = results.iter().filter(|result| result.is_ok()).count();
     assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(StoreError::Busy { .. }))));
     assert!((1024..3000).contains(&kept), "{kept}");

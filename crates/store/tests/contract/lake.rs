@@ -59,10 +59,7 @@ async fn staged_rows_are_invisible_until_they_are_committed() {
 async fn batch_of_another_shape_is_refused() {
     let (_folder, store) = fresh().await;
     let mut writer = store.writer(&LEAD, None).unwrap();
-    assert!(matches!(
-        writer.write(&rows(&TOUCH, 0, 1)),
-        Err(StoreError::Misfit { table: "lead", .. })
-    ));
+    assert!(matches!(writer.write(&rows(&TOUCH, 0, 1)), Err(StoreError::Misfit { table: "lead", .. })));
     let narrow = rows(&LEAD, 0, 1).project(&[0, 1, 2]).unwrap();
     assert!(matches!(writer.write(&narrow), Err(StoreError::Misfit { .. })));
 }
@@ -74,10 +71,7 @@ async fn columns_come_in_the_asked_order() {
     let snapshot = store.snapshot().await.unwrap();
     let mut reader = snapshot.read(&LEAD, &["source", "lead_id"], None).unwrap();
     let batch = reader.next().unwrap().unwrap();
-    assert_eq!(
-        batch.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(),
-        ["source", "lead_id"]
-    );
+    assert_eq!(batch.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["source", "lead_id"]);
     assert_eq!(texts(&batch, "lead_id"), ["lead_id 0", "lead_id 1", "lead_id 2"]);
     assert!(matches!(snapshot.read(&LEAD, &["shoe_size"], None), Err(StoreError::NotFound { .. })));
 }
@@ -86,26 +80,12 @@ async fn columns_come_in_the_asked_order() {
 async fn partition_is_read_alone() {
     let (folder, store) = fresh().await;
     let mut commit = store.commit("run", crate::NOW);
-    commit.append(stage_into(&store, &LEAD, Some("web form"), 0, 3)).append(stage_into(
-        &store,
-        &LEAD,
-        Some("list"),
-        3,
-        4,
-    ));
+    commit.append(stage_into(&store, &LEAD, Some("web form"), 0, 3)).append(stage_into(&store, &LEAD, Some("list"), 3, 4));
     commit.execute().await.unwrap();
     let snapshot = store.snapshot().await.unwrap();
-    let count = |partition| {
-        snapshot
-            .read(&LEAD, &["lead_id"], partition)
-            .unwrap()
-            .map(|batch| batch.unwrap().num_rows())
-            .sum::<usize>()
-    };
-    assert_eq!(
-        (count(None), count(Some("web form")), count(Some("list")), count(Some("other"))),
-        (7, 3, 4, 0)
-    );
+    let count =
+        |partition| snapshot.read(&LEAD, &["lead_id"], partition).unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>();
+    assert_eq!((count(None), count(Some("web form")), count(Some("list")), count(Some("other"))), (7, 3, 4, 0));
     assert!(folder.path().join("lake/main/lead/web+20form").is_dir());
 }
 
@@ -116,12 +96,8 @@ async fn read_since_sees_only_later_files() {
     append(&store, &TOUCH, 0, 1).await;
     append(&store, &LEAD, 3, 2).await;
     let snapshot = store.snapshot().await.unwrap();
-    let new: Vec<_> =
-        snapshot.read_since(&LEAD, &["lead_id"], first).unwrap().map(Result::unwrap).collect();
-    assert_eq!(
-        new.iter().flat_map(|batch| texts(batch, "lead_id")).collect::<Vec<_>>(),
-        ["lead_id 3", "lead_id 4"]
-    );
+    let new: Vec<_> = snapshot.read_since(&LEAD, &["lead_id"], first).unwrap().map(Result::unwrap).collect();
+    assert_eq!(new.iter().flat_map(|batch| texts(batch, "lead_id")).collect::<Vec<_>>(), ["lead_id 3", "lead_id 4"]);
 }
 
 #[tokio::test]
@@ -165,18 +141,12 @@ async fn rows_that_our_files_do_not_show_are_refused() {
     append(&store, &SCORECARD, 0, 3).await;
     append(&store, &CONVERSION, 0, 3).await;
     let mut raw = crate::raw(&store).await;
-    let id =
-        |table: &str| format!("(SELECT table_id FROM ducklake_table WHERE table_name = '{table}')");
-    let delete = format!(
-        "INSERT INTO ducklake_delete_file(delete_file_id, table_id, begin_snapshot) VALUES (90, {}, 4)",
-        id("lead")
-    );
+    let id = |table: &str| format!("(SELECT table_id FROM ducklake_table WHERE table_name = '{table}')");
+    let delete =
+        format!("INSERT INTO ducklake_delete_file(delete_file_id, table_id, begin_snapshot) VALUES (90, {}, 4)", id("lead"));
     sqlx::raw_sql(sqlx::AssertSqlSafe(delete)).execute(&mut raw).await.unwrap();
     let scorecard: i64 =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {}", id("scorecard"))))
-            .fetch_one(&mut raw)
-            .await
-            .unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {}", id("scorecard")))).fetch_one(&mut raw).await.unwrap();
     let inlined = format!(
         "CREATE TABLE ducklake_inlined_data_{scorecard}_1(row_id BIGINT); INSERT INTO ducklake_inlined_data_{scorecard}_1 VALUES (1)"
     );

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_store::{
-    AuditCheck, AuditEntry, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState,
-    Outcome, QuarantineMark, QuarantineState, RunStatus, Settlement, Store, StoreError,
-    Suppression, SuppressionKind,
+    AuditCheck, AuditEntry, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome, QuarantineMark,
+    QuarantineState, RunStatus, Settlement, Store, StoreError, Suppression, SuppressionKind,
 };
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -23,10 +22,7 @@ async fn second_lock_names_the_holder_and_a_drop_frees_it() {
     let lock = store.lock(NOW).await.unwrap();
     let error = other.lock(NOW).await.unwrap_err();
     let expected = (std::process::id().to_string(), "2026-09-21 14:13:20+00");
-    assert!(
-        matches!(&error, StoreError::Locked { pid, since } if *pid == expected.0 && since == expected.1),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Locked { pid, since } if *pid == expected.0 && since == expected.1), "{error}");
     drop(lock);
     other.lock(NOW).await.unwrap();
 }
@@ -37,10 +33,7 @@ async fn run_of_a_dead_process_is_marked_as_interrupted() {
     let lock = store.lock(NOW).await.unwrap();
     store.start_run(&lock, &new_run("one"), NOW).await.unwrap();
     store.start_run(&lock, &new_run("two"), NOW + 1).await.unwrap();
-    store
-        .finish_run("one", RunStatus::Rejected, &json!({"accepted": 3}), Some("two rows"), NOW + 2)
-        .await
-        .unwrap();
+    store.finish_run("one", RunStatus::Rejected, &json!({"accepted": 3}), Some("two rows"), NOW + 2).await.unwrap();
     assert_eq!(store.run("two").await.unwrap().unwrap().status, RunStatus::Running);
     drop(lock);
     let _lock = store.lock(NOW + 9).await.unwrap();
@@ -53,10 +46,7 @@ async fn run_of_a_dead_process_is_marked_as_interrupted() {
         (runs[0].ended_at, &runs[1].counts, runs[1].error.as_deref()),
         (Some(NOW + 9), &json!({"accepted": 3}), Some("two rows"))
     );
-    assert!(matches!(
-        store.finish_run("none", RunStatus::Done, &json!({}), None, NOW).await,
-        Err(StoreError::NotFound { .. })
-    ));
+    assert!(matches!(store.finish_run("none", RunStatus::Done, &json!({}), None, NOW).await, Err(StoreError::NotFound { .. })));
 }
 
 fn push(key: &str) -> OutboxEntry {
@@ -115,15 +105,8 @@ async fn push_goes_from_pending_over_sent_to_one_outcome() {
         pushed_fields: json!({"city": "Lyon"}),
     };
     let settlements = [
-        Settlement {
-            remote_id: Some("77".to_owned()),
-            link: Some(link),
-            ..settled(ids[0], Outcome::Written)
-        },
-        Settlement {
-            reason: Some("no such field".to_owned()),
-            ..settled(ids[1], Outcome::Rejected)
-        },
+        Settlement { remote_id: Some("77".to_owned()), link: Some(link), ..settled(ids[0], Outcome::Written) },
+        Settlement { reason: Some("no such field".to_owned()), ..settled(ids[1], Outcome::Rejected) },
         Settlement { next_attempt_at: Some(NOW + 5), ..settled(ids[2], Outcome::Retry) },
         settled(ids[3], Outcome::HeldBack),
     ];
@@ -131,24 +114,14 @@ async fn push_goes_from_pending_over_sent_to_one_outcome() {
     assert!(store.outbox_due("crm", NOW + 4, 100).await.unwrap().is_empty());
     assert_eq!(store.outbox_due("crm", NOW + 5, 100).await.unwrap()[0].entry, push("c"));
     let rows = store.outbox_rows(&[ids[1], ids[0]]).await.unwrap();
-    assert_eq!(
-        (rows[0].state, rows[0].entry.remote_id.as_deref()),
-        (OutboxState::Written, Some("77"))
-    );
-    assert_eq!(
-        (rows[1].state, rows[1].reason.as_deref()),
-        (OutboxState::Rejected, Some("no such field"))
-    );
+    assert_eq!((rows[0].state, rows[0].entry.remote_id.as_deref()), (OutboxState::Written, Some("77")));
+    assert_eq!((rows[1].state, rows[1].reason.as_deref()), (OutboxState::Rejected, Some("no such field")));
     let counts = store.outbox_counts().await.unwrap();
     let expected =
-        [OutboxState::Retry, OutboxState::Written, OutboxState::Rejected, OutboxState::HeldBack]
-            .map(|state| (state, 1));
+        [OutboxState::Retry, OutboxState::Written, OutboxState::Rejected, OutboxState::HeldBack].map(|state| (state, 1));
     assert_eq!(counts["crm"], BTreeMap::from(expected));
     let links = store.links("crm").await.unwrap();
-    assert_eq!(
-        (links.len(), links["prospect a"].remote_id.as_str(), links["prospect a"].pushed_at),
-        (1, "77", NOW)
-    );
+    assert_eq!((links.len(), links["prospect a"].remote_id.as_str(), links["prospect a"].pushed_at), (1, "77", NOW));
     assert_eq!(store.links_by_remote("crm", "77").await.unwrap(), [links["prospect a"].clone()]);
 }
 
@@ -159,19 +132,13 @@ async fn outcome_is_final_and_a_conflict_changes_no_other_push() {
     store.outbox_mark_sent(&ids[..1], NOW).await.unwrap();
     store.outbox_settle(&[settled(ids[0], Outcome::Written)], NOW).await.unwrap();
     for conflict in [
-        store
-            .outbox_settle(
-                &[settled(ids[1], Outcome::Rejected), settled(ids[0], Outcome::Rejected)],
-                NOW,
-            )
-            .await,
+        store.outbox_settle(&[settled(ids[1], Outcome::Rejected), settled(ids[0], Outcome::Rejected)], NOW).await,
         store.outbox_mark_sent(&[ids[1], ids[0]], NOW).await,
         store.outbox_requeue(&[ids[1]], NOW).await,
     ] {
         assert!(matches!(conflict, Err(StoreError::Conflict { .. })));
     }
-    let states: Vec<_> =
-        store.outbox_rows(&ids).await.unwrap().iter().map(|row| row.state).collect();
+    let states: Vec<_> = store.outbox_rows(&ids).await.unwrap().iter().map(|row| row.state).collect();
     assert_eq!(states, [OutboxState::Written, OutboxState::Pending]);
 }
 
@@ -194,12 +161,10 @@ async fn erasure_clears_payloads_and_stops_waiting_pushes() {
     commit.execute().await.unwrap();
     let due = store.outbox_due("crm", NOW, 10).await.unwrap();
     assert_eq!(due.iter().map(|row| row.entry.delivery_key.as_str()).collect::<Vec<_>>(), ["b"]);
-    let left: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM hw_outbox WHERE payload || coalesce(before, '') LIKE '%Lyon%'",
-    )
-    .fetch_one(&mut crate::raw(&store).await)
-    .await
-    .unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM hw_outbox WHERE payload || coalesce(before, '') LIKE '%Lyon%'")
+        .fetch_one(&mut crate::raw(&store).await)
+        .await
+        .unwrap();
     assert_eq!(left, 1);
 }
 
@@ -226,10 +191,7 @@ async fn suppressions_are_added_once_and_removed() {
     ];
     assert_eq!(store.add_suppressions(&list).await.unwrap(), 2);
     assert_eq!(store.add_suppressions(&list).await.unwrap(), 0);
-    assert_eq!(
-        store.suppression_set().await.unwrap(),
-        HashSet::from(["aa".to_owned(), "bb".to_owned()])
-    );
+    assert_eq!(store.suppression_set().await.unwrap(), HashSet::from(["aa".to_owned(), "bb".to_owned()]));
     assert_eq!(
         store.suppression_counts().await.unwrap(),
         BTreeMap::from([(SuppressionKind::Email, 1), (SuppressionKind::Phone, 1)])
@@ -250,20 +212,15 @@ async fn suppression_key_is_made_once_and_never_silently_replaced() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    for (content, expected) in [
-        (Some(vec![7; 32]), "is not the suppression key of this ledger"),
-        (Some(vec![7; 31]), "32 bytes"),
-        (None, "is lost"),
-    ] {
+    for (content, expected) in
+        [(Some(vec![7; 32]), "is not the suppression key of this ledger"), (Some(vec![7; 31]), "32 bytes"), (None, "is lost")]
+    {
         match content {
             Some(bytes) => std::fs::write(&path, bytes).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
         let error = store.suppression_key().await.unwrap_err();
-        assert!(
-            matches!(error, StoreError::Format { .. }) && error.to_string().contains(expected),
-            "{error}"
-        );
+        assert!(matches!(error, StoreError::Format { .. }) && error.to_string().contains(expected), "{error}");
     }
     assert!(!path.exists(), "no new key takes the place of a lost one");
 }
@@ -273,14 +230,10 @@ async fn later_decision_on_a_quarantined_row_replaces_the_earlier() {
     let (_folder, store) = fresh().await;
     for state in [QuarantineState::Retried, QuarantineState::Resolved] {
         let mut commit = store.commit("run", NOW);
-        commit
-            .ledger(LedgerOp::Quarantine(QuarantineMark { quarantine_id: "q1".to_owned(), state }));
+        commit.ledger(LedgerOp::Quarantine(QuarantineMark { quarantine_id: "q1".to_owned(), state }));
         commit.execute().await.unwrap();
     }
-    assert_eq!(
-        store.quarantine_states().await.unwrap(),
-        HashMap::from([("q1".to_owned(), QuarantineState::Resolved)])
-    );
+    assert_eq!(store.quarantine_states().await.unwrap(), HashMap::from([("q1".to_owned(), QuarantineState::Resolved)]));
 }
 
 fn entry(action: &str, subject: Option<&str>) -> AuditEntry {
@@ -310,14 +263,8 @@ async fn changed_or_removed_audit_entry_is_found() {
         commit.execute().await.unwrap();
         store.audit(&entry("erase", Some("")), NOW).await.unwrap();
         let head = store.audit_entries(1).await.unwrap()[0].hash.clone();
-        assert_eq!(
-            store.audit_verify().await.unwrap(),
-            AuditCheck::Intact { entries: 3, head: Some(head) }
-        );
-        sqlx::raw_sql(AssertSqlSafe(change.to_owned()))
-            .execute(&mut crate::raw(&store).await)
-            .await
-            .unwrap();
+        assert_eq!(store.audit_verify().await.unwrap(), AuditCheck::Intact { entries: 3, head: Some(head) });
+        sqlx::raw_sql(AssertSqlSafe(change.to_owned())).execute(&mut crate::raw(&store).await).await.unwrap();
         assert_eq!(store.audit_verify().await.unwrap(), AuditCheck::Broken { seq }, "{change}");
     }
 }

@@ -1,10 +1,6 @@
 //! The contract of the store, at its boundary.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests stand outside of a test function"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests stand outside of a test function")]
 
 mod catalog;
 mod commit;
@@ -18,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
 use headwater_model::tables::{self, Column, ColumnType, Table};
@@ -32,10 +28,7 @@ const NOW: i64 = 1_790_000_000_000_000;
 const HOUR: i64 = 3_600_000_000;
 
 fn config(folder: &Path) -> StoreConfig {
-    StoreConfig {
-        ledger: format!("sqlite://{}", folder.join("ledger.db").display()),
-        lake: folder.join("lake"),
-    }
+    StoreConfig { ledger: format!("sqlite://{}", folder.join("ledger.db").display()), lake: folder.join("lake") }
 }
 
 async fn open(folder: &Path) -> Store {
@@ -64,34 +57,22 @@ fn values(column: &Column, from: usize, count: usize) -> ArrayRef {
     let cells = || (from..from + count).map(|row| present(&row).then_some(row));
     let whole = |row: usize| i64::try_from(row).unwrap();
     match column.kind {
-        ColumnType::Text => Arc::new(
-            cells()
-                .map(|cell| cell.map(|row| format!("{} {row}", column.name)))
-                .collect::<StringArray>(),
-        ),
+        ColumnType::Text => {
+            Arc::new(cells().map(|cell| cell.map(|row| format!("{} {row}", column.name))).collect::<StringArray>())
+        }
         ColumnType::Int => Arc::new(cells().map(|cell| cell.map(whole)).collect::<Int64Array>()),
-        ColumnType::Float => Arc::new(
-            cells()
-                .map(|cell| cell.map(|row| f64::from(u32::try_from(row).unwrap()) / 4.0))
-                .collect::<Float64Array>(),
-        ),
-        ColumnType::Bool => Arc::new(
-            cells().map(|cell| cell.map(|row| row.is_multiple_of(2))).collect::<BooleanArray>(),
-        ),
+        ColumnType::Float => {
+            Arc::new(cells().map(|cell| cell.map(|row| f64::from(u32::try_from(row).unwrap()) / 4.0)).collect::<Float64Array>())
+        }
+        ColumnType::Bool => Arc::new(cells().map(|cell| cell.map(|row| row.is_multiple_of(2))).collect::<BooleanArray>()),
         ColumnType::Instant => {
-            let instants: TimestampMicrosecondArray =
-                cells().map(|cell| cell.map(|row| NOW + whole(row))).collect();
+            let instants: TimestampMicrosecondArray = cells().map(|cell| cell.map(|row| NOW + whole(row))).collect();
             Arc::new(instants.with_timezone("UTC"))
         }
-        ColumnType::Day => Arc::new(
-            cells()
-                .map(|cell| cell.map(|row| i32::try_from(row).unwrap()))
-                .collect::<Date32Array>(),
-        ),
+        ColumnType::Day => Arc::new(cells().map(|cell| cell.map(|row| i32::try_from(row).unwrap())).collect::<Date32Array>()),
         ColumnType::Money => {
-            let amounts: Decimal128Array = cells()
-                .map(|cell| cell.map(|row| i128::from(whole(row)) * 1_250_000 - 5_000_000))
-                .collect();
+            let amounts: Decimal128Array =
+                cells().map(|cell| cell.map(|row| i128::from(whole(row)) * 1_250_000 - 5_000_000)).collect();
             Arc::new(amounts.with_precision_and_scale(18, 6).unwrap())
         }
     }
@@ -101,13 +82,7 @@ fn stage(store: &Store, table: &Table, from: usize, count: usize) -> StagedFiles
     stage_into(store, table, None, from, count)
 }
 
-fn stage_into(
-    store: &Store,
-    table: &Table,
-    partition: Option<&str>,
-    from: usize,
-    count: usize,
-) -> StagedFiles {
+fn stage_into(store: &Store, table: &Table, partition: Option<&str>, from: usize, count: usize) -> StagedFiles {
     let mut writer = store.writer(table, partition).unwrap();
     writer.write(&rows(table, from, count)).unwrap();
     writer.finish().unwrap()
@@ -120,14 +95,12 @@ async fn append(store: &Store, table: &'static Table, from: usize, count: usize)
 }
 
 fn read(snapshot: &Snapshot, table: &'static Table) -> RecordBatch {
-    let batches: Vec<RecordBatch> =
-        snapshot.read(table, &[], None).unwrap().map(Result::unwrap).collect();
+    let batches: Vec<RecordBatch> = snapshot.read(table, &[], None).unwrap().map(Result::unwrap).collect();
     concat_batches(&table.schema(), &batches).unwrap()
 }
 
 fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
-    let column =
-        batch.column_by_name(column).unwrap().as_any().downcast_ref::<StringArray>().unwrap();
+    let column = batch.column_by_name(column).unwrap().as_any().downcast_ref::<StringArray>().unwrap();
     column.iter().map(|text| text.unwrap_or_default().to_owned()).collect()
 }
 

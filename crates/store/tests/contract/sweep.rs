@@ -35,10 +35,7 @@ async fn replaced_files_go_with_the_last_snapshot_that_shows_them() {
     let swept = store.sweep(&lock, NOW + 3 * HOUR, Duration::ZERO).await.unwrap();
     assert_eq!(swept, Swept { snapshots: 1, files: 1, orphans: 0 });
     let snapshot = store.snapshot().await.unwrap();
-    assert_eq!(
-        (read(&snapshot, &PROSPECT), read(&snapshot, &LEAD)),
-        (rows(&PROSPECT, 20, 2), rows(&LEAD, 0, 3))
-    );
+    assert_eq!((read(&snapshot, &PROSPECT), read(&snapshot, &LEAD)), (rows(&PROSPECT, 20, 2), rows(&LEAD, 0, 3)));
     assert_eq!(files(&folder.path().join("lake")).len(), 2);
     assert_eq!(store.sweep(&lock, NOW + 3 * HOUR, Duration::ZERO).await.unwrap(), Swept::default());
 }
@@ -78,13 +75,9 @@ async fn only_old_orphans_go() {
     std::fs::write(lead.join("crashed.part"), b"PAR1").unwrap();
     std::fs::write(lead.join("notes.txt"), b"not ours").unwrap();
     let written = std::fs::metadata(lead.join("notes.txt")).unwrap().modified().unwrap();
-    let written =
-        i64::try_from(written.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros()).unwrap();
+    let written = i64::try_from(written.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros()).unwrap();
 
-    assert_eq!(
-        store.sweep(&lock, written + 23 * HOUR, Duration::MAX).await.unwrap(),
-        Swept::default()
-    );
+    assert_eq!(store.sweep(&lock, written + 23 * HOUR, Duration::MAX).await.unwrap(), Swept::default());
     assert_eq!(store.sweep(&lock, written + 25 * HOUR, Duration::MAX).await.unwrap().orphans, 2);
     assert!(lead.join("notes.txt").exists());
     drop(staged);

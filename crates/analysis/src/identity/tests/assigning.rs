@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{
-    Change, Counts, Error, Field, Prior, ProspectId, Stamp, identity_events, identity_links,
-};
+use super::super::{Change, Counts, Error, Field, Prior, ProspectId, Stamp, identity_events, identity_links};
 use super::{Row, resolved, row, world};
 
 const STAMP: Stamp<'static> = Stamp { model_version: "exact-1", run_id: "run_1", at: 5 };
@@ -26,12 +24,7 @@ fn after(rows: &[Row], prior: Prior, at: i64) -> (Prior, Vec<ProspectId>) {
 
 fn changes(rows: &[Row], prior: &Prior) -> Vec<(Change, ProspectId, Option<ProspectId>)> {
     let (_, resolved) = resolved(rows, prior);
-    resolved
-        .assignment
-        .events
-        .iter()
-        .map(|event| (event.change, event.prospect, event.other))
-        .collect()
+    resolved.assignment.events.iter().map(|event| (event.change, event.prospect, event.other)).collect()
 }
 
 #[test]
@@ -40,13 +33,8 @@ fn an_id_is_text_that_sorts_and_reads_back() {
     assert_eq!(one.to_string().len(), 30);
     assert_eq!(one.to_string().parse::<ProspectId>().unwrap(), one);
     assert_eq!(one.cmp(&two), one.to_string().cmp(&two.to_string()));
-    for text in [
-        "",
-        "prs_",
-        "prs_zzzzzzzzzzzzzzzzzzzzzzzzzz",
-        "prs_0000000000000000000000000I",
-        "led_00000000000000000000000000",
-    ] {
+    for text in ["", "prs_", "prs_zzzzzzzzzzzzzzzzzzzzzzzzzz", "prs_0000000000000000000000000I", "led_00000000000000000000000000"]
+    {
         assert!(matches!(text.parse::<ProspectId>(), Err(Error::ForeignProspectId)), "{text}");
     }
 }
@@ -58,8 +46,7 @@ fn the_oldest_id_survives_a_merge_and_the_other_becomes_its_alias() {
     let young = [old[0].clone(), row("a", &[(Field::LinkedinUrl, "linkedin.com/in/ada")])];
     let (prior, ids) = after(&young, prior, 2);
     let (kept, lost) = (old_ids[0], ids[0]);
-    let joined =
-        [young[0].clone(), young[1].clone(), both("c", "ada@example.com", "linkedin.com/in/ada")];
+    let joined = [young[0].clone(), young[1].clone(), both("c", "ada@example.com", "linkedin.com/in/ada")];
 
     let (leads, resolved) = resolved(&joined, &prior);
     assert_eq!(resolved.assignment.prospects, [kept]);
@@ -86,15 +73,9 @@ fn aliases_of_a_merged_prospect_follow_it() {
     assert_ne!(middle, youngest);
     let bridge = both("d", "a@example.com", "linkedin.com/in/b");
     let (prior, _) = after(&[&rows[..], std::slice::from_ref(&bridge)].concat(), prior, 4);
-    let all = [
-        &rows[..],
-        &[
-            bridge,
-            both("e", "b@example.com", "linkedin.com/in/e"),
-            both("f", "c@example.com", "linkedin.com/in/e"),
-        ],
-    ]
-    .concat();
+    let all =
+        [&rows[..], &[bridge, both("e", "b@example.com", "linkedin.com/in/e"), both("f", "c@example.com", "linkedin.com/in/e")]]
+            .concat();
     let (_, resolved) = resolved(&all, &prior);
     assert_eq!(resolved.assignment.prospects, [oldest]);
     assert_eq!(
@@ -105,8 +86,7 @@ fn aliases_of_a_merged_prospect_follow_it() {
 
 #[test]
 fn the_larger_part_keeps_the_id_of_a_split() {
-    let whole: Vec<Row> =
-        ["a", "b", "c"].iter().map(|id| by_email(id, "ada@example.com")).collect();
+    let whole: Vec<Row> = ["a", "b", "c"].iter().map(|id| by_email(id, "ada@example.com")).collect();
     let (prior, ids) = after(&whole, Prior::default(), 1);
     let parted = [by_email("a", "zoe@example.com"), whole[1].clone(), whole[2].clone()];
     let (_, resolved) = resolved(&parted, &prior);
@@ -114,32 +94,20 @@ fn the_larger_part_keeps_the_id_of_a_split() {
     // The lead that founded the prospect leaves it, and must not take its id along.
     assert_eq!(resolved.assignment.prospects, [minted, ids[0]]);
     assert_ne!(minted, ids[0]);
-    assert_eq!(
-        changes(&parted, &prior),
-        [(Change::Mint, minted, None), (Change::Split, ids[0], Some(minted))]
-    );
+    assert_eq!(changes(&parted, &prior), [(Change::Mint, minted, None), (Change::Split, ids[0], Some(minted))]);
 }
 
 #[test]
 fn the_oldest_lead_keeps_the_id_of_an_even_split() {
     let lead = |id, email, at| by_email(id, email).observed(at);
-    let (prior, ids) = after(
-        &[lead("a", "ada@example.com", 2), lead("b", "ada@example.com", 1)],
-        Prior::default(),
-        1,
-    );
-    let (_, resolved) =
-        resolved(&[lead("a", "ada@example.com", 2), lead("b", "zoe@example.com", 1)], &prior);
+    let (prior, ids) = after(&[lead("a", "ada@example.com", 2), lead("b", "ada@example.com", 1)], Prior::default(), 1);
+    let (_, resolved) = resolved(&[lead("a", "ada@example.com", 2), lead("b", "zoe@example.com", 1)], &prior);
     assert_eq!(resolved.assignment.prospects[1], ids[0]);
 }
 
 #[test]
 fn leads_that_change_over_are_a_split_without_a_mint() {
-    let rows = [
-        by_email("a", "ada@example.com"),
-        by_email("b", "ada@example.com"),
-        by_email("c", "zoe@example.com"),
-    ];
+    let rows = [by_email("a", "ada@example.com"), by_email("b", "ada@example.com"), by_email("c", "zoe@example.com")];
     let (prior, ids) = after(&rows, Prior::default(), 1);
     let moved = [rows[0].clone(), by_email("b", "zoe@example.com"), rows[2].clone()];
     assert_eq!(changes(&moved, &prior), [(Change::Split, ids[0], Some(ids[1]))]);
@@ -158,15 +126,9 @@ fn a_prospect_without_leads_retires_once_and_its_id_is_not_used_again() {
 
 #[test]
 fn the_lake_rows_give_the_next_run_the_same_start() {
-    let rows = [
-        by_email("a", "ada@example.com"),
-        by_email("b", "ada@example.com"),
-        by_email("c", "bob@example.com"),
-    ];
+    let rows = [by_email("a", "ada@example.com"), by_email("b", "ada@example.com"), by_email("c", "bob@example.com")];
     let (leads, first) = resolved(&rows, &Prior::default());
-    let links =
-        identity_links(&leads, &first.links, &first.clusters, &first.assignment, STAMP, 0..10)
-            .unwrap();
+    let links = identity_links(&leads, &first.links, &first.clusters, &first.assignment, STAMP, 0..10).unwrap();
     let events = identity_events(&first.assignment, STAMP).unwrap();
     assert_eq!((links.num_rows(), events.num_rows()), (3, 2));
     let prior = Prior::read(&[links], &[events]).unwrap();

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::{
-    Bounds, Directory, Edge, Error, Exact, Field, Leads, Links, Method, Prior, Resolver, cluster,
-    resolve,
-};
+use super::super::{Bounds, Directory, Edge, Error, Exact, Field, Leads, Links, Method, Prior, Resolver, cluster, resolve};
 use super::{Row, batch, groups, leads, resolved, row, shuffled_world, world};
 
 const ADA: [(Field, &str); 2] = [(Field::GivenName, "Ada"), (Field::FamilyName, "Stone")];
@@ -24,8 +21,7 @@ fn with(cells: &[(Field, &'static str)]) -> Vec<(Field, &'static str)> {
 
 #[test]
 fn same_address_joins() {
-    let joined =
-        evidence(&[(Field::Email, "ada@example.com")], &[(Field::Email, "ADA+fair@example.com")]);
+    let joined = evidence(&[(Field::Email, "ada@example.com")], &[(Field::Email, "ADA+fair@example.com")]);
     assert_eq!(joined.as_deref(), Some("email"));
 }
 
@@ -59,9 +55,7 @@ fn same_profile_joins() {
 fn vendor_ids_join_within_one_vendor_only() {
     let lead = |id, source| row(id, &[(Field::ExternalId, "7"), (Field::Source, source)]);
     let rows = [lead("a", "zoominfo_may"), lead("b", "zoominfo_june"), lead("c", "apollo")];
-    let vendors = BTreeMap::from(
-        ["may", "june"].map(|month| (format!("zoominfo_{month}"), "zoominfo".to_owned())),
-    );
+    let vendors = BTreeMap::from(["may", "june"].map(|month| (format!("zoominfo_{month}"), "zoominfo".to_owned())));
     let links = Exact { vendors: vendors.clone(), bounds: Bounds::default() }.link(&leads(&rows));
     assert_eq!(links.edges.len(), 1);
     assert_eq!(links.evidence[links.edges[0].evidence as usize], "vendor_id:zoominfo");
@@ -84,11 +78,7 @@ fn crowd(size: usize, names: usize) -> Vec<Row> {
         let family = format!("Stone{}", number % names);
         row(
             &format!("{number:03}"),
-            &[
-                (Field::Email, "none@example.com"),
-                (Field::GivenName, "Ada"),
-                (Field::FamilyName, &family),
-            ],
+            &[(Field::Email, "none@example.com"), (Field::GivenName, "Ada"), (Field::FamilyName, &family)],
         )
     };
     (0..size).map(lead).collect()
@@ -112,35 +102,16 @@ fn a_key_that_too_many_names_share_joins_nothing() {
 
 #[test]
 fn a_directory_finds_the_one_person_and_nobody_where_it_could_be_two() {
-    let desk = |id, given| {
-        row(
-            id,
-            &[
-                (Field::Email, "info@example.com"),
-                (Field::GivenName, given),
-                (Field::FamilyName, "Stone"),
-            ],
-        )
-    };
+    let desk =
+        |id, given| row(id, &[(Field::Email, "info@example.com"), (Field::GivenName, given), (Field::FamilyName, "Stone")]);
     let rows = [
-        row(
-            "a",
-            &[
-                (Field::Email, "ada@example.com"),
-                (Field::ExternalId, "7"),
-                (Field::Phone, "+33100000001"),
-            ],
-        ),
+        row("a", &[(Field::Email, "ada@example.com"), (Field::ExternalId, "7"), (Field::Phone, "+33100000001")]),
         desk("b", "Bob"),
         desk("c", "Cy"),
         row("d", &[(Field::Email, "Ada+x@example.com"), (Field::Phone, "+33100000002")]),
     ];
     let (leads, resolved) = resolved(&rows, &Prior::default());
-    let directory = Directory::new(
-        &leads,
-        &resolved.clusters,
-        BTreeMap::from([("shop".to_owned(), "form".to_owned())]),
-    );
+    let directory = Directory::new(&leads, &resolved.clusters, BTreeMap::from([("shop".to_owned(), "form".to_owned())]));
     assert_eq!(directory.by_email("ADA@example.com"), Some(0));
     assert_eq!(directory.by_email("info@example.com"), None);
     assert_eq!(directory.by_email("zoe@example.com"), None);
@@ -155,22 +126,14 @@ fn a_resolver_that_names_strangers_is_refused() {
     let links = Links { edges: vec![edge], evidence: vec!["email".to_owned()], generic_keys: 0 };
     assert!(matches!(cluster(2, &links), Err(Error::ForeignEdge)));
     assert!(cluster(3, &links).is_ok());
-    assert!(matches!(
-        cluster(3, &Links { evidence: Vec::new(), ..links }),
-        Err(Error::ForeignEdge)
-    ));
+    assert!(matches!(cluster(3, &Links { evidence: Vec::new(), ..links }), Err(Error::ForeignEdge)));
 }
 
 #[test]
 fn the_strongest_edge_places_a_lead() {
-    let edge =
-        |left, right, evidence, score| Edge { left, right, method: Method::Exact, evidence, score };
+    let edge = |left, right, evidence, score| Edge { left, right, method: Method::Exact, evidence, score };
     let evidence = vec!["email".to_owned(), "linkedin".to_owned()];
-    let links = Links {
-        edges: vec![edge(0, 1, 0, 0.8), edge(1, 2, 0, 0.9), edge(0, 2, 1, 0.95)],
-        evidence,
-        generic_keys: 0,
-    };
+    let links = Links { edges: vec![edge(0, 1, 0, 0.8), edge(1, 2, 0, 0.9), edge(0, 2, 1, 0.95)], evidence, generic_keys: 0 };
     let clusters = cluster(3, &links).unwrap();
     assert_eq!(clusters.join(0), None);
     assert_eq!(clusters.join(2).map(|join| (join.to, join.edge)), Some((0, 2)));
@@ -183,9 +146,7 @@ fn input_that_cannot_be_resolved_is_refused() {
     assert!(matches!(Leads::new(&[batch(&rows)]), Err(Error::DuplicateLead)));
     let whole = batch(&rows[..1]);
     let without = |name: &str| {
-        let kept: Vec<usize> = (0..whole.num_columns())
-            .filter(|at| whole.schema().field(*at).name() != name)
-            .collect();
+        let kept: Vec<usize> = (0..whole.num_columns()).filter(|at| whole.schema().field(*at).name() != name).collect();
         Leads::new(&[whole.project(&kept).unwrap()])
     };
     assert!(matches!(without("record_id"), Err(Error::MissingColumn { column: "record_id" })));

@@ -21,15 +21,7 @@ fn dots_mean_nothing_at_gmail_and_something_elsewhere() {
 
 #[test]
 fn what_is_no_address_has_no_key() {
-    for text in [
-        "",
-        "n/a",
-        "@example.com",
-        "ada@",
-        "ada@localhost",
-        "ada stone@example.com",
-        "...@gmail.com",
-    ] {
+    for text in ["", "n/a", "@example.com", "ada@", "ada@localhost", "ada stone@example.com", "...@gmail.com"] {
         assert_eq!(match_key(text), None, "{text}");
     }
 }
@@ -47,10 +39,7 @@ fn case_accents_and_punctuation_of_names_fold() {
     assert_eq!(name("Łukasz Żak"), "lukasz zak");
     assert_eq!(name("İpek Aydın"), "ipek aydin");
     assert_eq!(name("Stone, Ada"), "ada stone");
-    assert_eq!(
-        name_key(Some("Ada"), Some("Stone"), Some("Dr. A. Stone")).unwrap().text,
-        "ada stone"
-    );
+    assert_eq!(name_key(Some("Ada"), Some("Stone"), Some("Dr. A. Stone")).unwrap().text, "ada stone");
 }
 
 #[test]
@@ -82,12 +71,7 @@ fn profiles_match_and_company_pages_do_not() {
         assert_eq!(linkedin_key(url).as_ref(), Some(&key), "{url}");
     }
     assert_eq!(linkedin_key("linkedin.com/in/jürgen"), linkedin_key("linkedin.com/in/j%C3%BCrgen"));
-    for url in [
-        "https://linkedin.com/company/example",
-        "linkedin.com/in/",
-        "https://notlinkedin.com/in/ada",
-        "linkedin.com",
-    ] {
+    for url in ["https://linkedin.com/company/example", "linkedin.com/in/", "https://notlinkedin.com/in/ada", "linkedin.com"] {
         assert_eq!(linkedin_key(url), None, "{url}");
     }
 }

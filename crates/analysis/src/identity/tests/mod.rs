@@ -33,8 +33,7 @@ impl Row {
     }
 
     fn cell(&self, field: Field) -> Option<String> {
-        let given =
-            self.cells.iter().find(|(known, _)| *known == field).map(|(_, value)| value.clone());
+        let given = self.cells.iter().find(|(known, _)| *known == field).map(|(_, value)| value.clone());
         given.or_else(|| match field {
             Field::LeadId => Some(self.id.clone()),
             Field::RecordId => Some(format!("rec_{}", self.id)),
@@ -50,8 +49,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
         let values: StringArray = rows.iter().map(|row| row.cell(*field)).collect();
         columns.push((field.name(), Arc::new(values)));
     }
-    let observed: TimestampMicrosecondArray =
-        rows.iter().map(|row| Some(row.observed_at)).collect();
+    let observed: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.observed_at)).collect();
     let created: TimestampMicrosecondArray = rows.iter().map(|row| row.created_at).collect();
     columns.push(("observed_at", Arc::new(observed.with_timezone("UTC"))));
     columns.push(("created_at", Arc::new(created.with_timezone("UTC"))));
@@ -71,49 +69,24 @@ pub(super) fn resolved(rows: &[Row], prior: &Prior) -> (Leads, Resolved) {
 /// The lead ids of each cluster.
 pub(super) fn groups(rows: &[Row]) -> Vec<Vec<String>> {
     let (leads, resolved) = resolved(rows, &Prior::default());
-    resolved
-        .clusters
-        .iter()
-        .map(|members| members.iter().map(|row| leads.id(*row).to_owned()).collect())
-        .collect()
+    resolved.clusters.iter().map(|members| members.iter().map(|row| leads.id(*row).to_owned()).collect()).collect()
 }
 
 /// Random leads of a small world.
 pub(super) fn world(size: usize) -> impl Strategy<Value = Vec<Row>> {
-    let maybe =
-        |values: &'static [&'static str]| proptest::option::of(proptest::sample::select(values));
+    let maybe = |values: &'static [&'static str]| proptest::option::of(proptest::sample::select(values));
     let lead = (
-        maybe(&[
-            "ada@example.com",
-            "Ada+x@example.com",
-            "bob@example.com",
-            "cy@example.org",
-            "info@example.com",
-        ]),
+        maybe(&["ada@example.com", "Ada+x@example.com", "bob@example.com", "cy@example.org", "info@example.com"]),
         maybe(&["Ada", "ADA", "Bob", "Zoë"]),
         maybe(&["Stone", "Reed"]),
         maybe(&["+33100000001", "+33100000002"]),
         maybe(&["7", "8"]),
         proptest::sample::select(&["form", "list", "tool"][..]),
         maybe(&["upsert", "clear"]),
-        (
-            0_i64..4,
-            proptest::option::of(0_i64..4),
-            maybe(&["", "Lead", "Boss"]),
-            maybe(&["valid", "invalid"]),
-        ),
+        (0_i64..4, proptest::option::of(0_i64..4), maybe(&["", "Lead", "Boss"]), maybe(&["valid", "invalid"])),
     );
-    let lead = lead.prop_map(
-        |(
-            email,
-            given,
-            family,
-            phone,
-            external_id,
-            source,
-            op,
-            (observed_at, created_at, title, status),
-        )| {
+    let lead =
+        lead.prop_map(|(email, given, family, phone, external_id, source, op, (observed_at, created_at, title, status))| {
             let cells = [
                 (Field::Email, email),
                 (Field::GivenName, given),
@@ -125,13 +98,9 @@ pub(super) fn world(size: usize) -> impl Strategy<Value = Vec<Row>> {
                 (Field::JobTitle, title),
                 (Field::EmailStatus, status),
             ];
-            let cells = cells
-                .into_iter()
-                .filter_map(|(field, value)| Some((field, value?.to_owned())))
-                .collect();
+            let cells = cells.into_iter().filter_map(|(field, value)| Some((field, value?.to_owned()))).collect();
             Row { id: String::new(), cells, observed_at, created_at }
-        },
-    );
+        });
     proptest::collection::vec(lead, 0..size).prop_map(|mut rows| {
         for (number, row) in rows.iter_mut().enumerate() {
             row.id = format!("lead_{number:03}");

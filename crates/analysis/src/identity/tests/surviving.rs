@@ -4,19 +4,14 @@ use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
-use super::super::{
-    Exact, Field, Golden, Leads, OP_CLEAR, Policy, Prior, Resolved, SURVIVING, Survived,
-    Survivorship, resolve,
-};
+use super::super::{Exact, Field, Golden, Leads, OP_CLEAR, Policy, Prior, Resolved, SURVIVING, Survived, Survivorship, resolve};
 use super::{Row, batch, leads, resolved, row, shuffled_world, world};
 use headwater_model::tables::PROSPECT;
 
 const PROFILE: (Field, &str) = (Field::LinkedinUrl, "linkedin.com/in/ada");
 
 fn survive(leads: &Leads, resolved: &Resolved, policy: &Policy) -> Survived {
-    Survivorship::new(leads, &resolved.clusters, &resolved.assignment, policy)
-        .survive(0..usize::MAX)
-        .unwrap()
+    Survivorship::new(leads, &resolved.clusters, &resolved.assignment, policy).survive(0..usize::MAX).unwrap()
 }
 
 /// One person's leads: all share a profile.
@@ -25,11 +20,7 @@ fn person(id: &str, cells: &[(Field, &str)], at: i64) -> Row {
 }
 
 /// The winner of a field and every candidate with its rule.
-fn outcome(
-    rows: &[Row],
-    field: Field,
-    policy: &Policy,
-) -> (Option<String>, Vec<(String, bool, String)>) {
+fn outcome(rows: &[Row], field: Field, policy: &Policy) -> (Option<String>, Vec<(String, bool, String)>) {
     let (leads, resolved) = resolved(rows, &Prior::default());
     assert_eq!(resolved.clusters.len(), 1);
     let Survived { golden, fields } = survive(&leads, &resolved, policy);
@@ -38,9 +29,7 @@ fn outcome(
     let text = |name| fields.column_by_name(name).unwrap().as_string::<i32>();
     let candidates = (0..fields.num_rows()).filter(|at| text("field").value(*at) == field.name());
     let is_winner = fields.column_by_name("is_winner").unwrap().as_boolean();
-    let candidate = |at| {
-        (text("value").value(at).to_owned(), is_winner.value(at), text("rule").value(at).to_owned())
-    };
+    let candidate = |at| (text("value").value(at).to_owned(), is_winner.value(at), text("rule").value(at).to_owned());
     (winner, candidates.map(candidate).collect())
 }
 
@@ -63,10 +52,7 @@ fn the_only_value_wins_over_nothing() {
 
 #[test]
 fn the_newest_value_wins_and_the_older_one_is_kept() {
-    let rows = [
-        person("a", &[(Field::JobTitle, "Lead")], 1),
-        person("b", &[(Field::JobTitle, "Boss")], 2),
-    ];
+    let rows = [person("a", &[(Field::JobTitle, "Lead")], 1), person("b", &[(Field::JobTitle, "Boss")], 2)];
     let (winner, candidates) = outcome(&rows, Field::JobTitle, &Policy::default());
     assert_eq!(winner.as_deref(), Some("Boss"));
     let candidate = |value: &str, won| (value.to_owned(), won, "most_recent".to_owned());
@@ -87,26 +73,16 @@ fn a_trusted_source_wins_over_a_newer_one() {
 #[test]
 fn an_address_that_works_for_one_person_at_work_wins() {
     let email = |id, email, kind, status, at| {
-        person(
-            id,
-            &[(Field::Email, email), (Field::EmailKind, kind), (Field::EmailStatus, status)],
-            at,
-        )
+        person(id, &[(Field::Email, email), (Field::EmailKind, kind), (Field::EmailStatus, status)], at)
     };
     let dead = email("a", "ada@example.com", "nominative_pro", "invalid", 9);
     let work = email("b", "ada@example.net", "nominative_pro", "unknown", 1);
     let home = email("c", "ada@gmail.com", "personal", "valid", 5);
     let desk = email("d", "info@example.com", "generic_pro", "valid", 7);
     let known = email("e", "a.stone@example.net", "nominative_pro", "valid", 0);
-    assert_eq!(
-        winner(&[dead.clone(), desk.clone()], Field::Email),
-        won("info@example.com", "verified")
-    );
+    assert_eq!(winner(&[dead.clone(), desk.clone()], Field::Email), won("info@example.com", "verified"));
     assert_eq!(winner(&[home.clone(), desk], Field::Email), won("ada@gmail.com", "email_kind"));
-    assert_eq!(
-        winner(&[dead, home, work.clone()], Field::Email),
-        won("ada@example.net", "email_kind")
-    );
+    assert_eq!(winner(&[dead, home, work.clone()], Field::Email), won("ada@example.net", "email_kind"));
     assert_eq!(winner(&[work, known], Field::Email), won("a.stone@example.net", "verified"));
 }
 
@@ -134,15 +110,11 @@ fn names_and_addresses_come_from_the_lead_that_says_most() {
 fn a_cell_emptied_on_purpose_undoes_what_was_said_before() {
     let said = person("a", &[(Field::JobTitle, "Lead")], 1);
     let cleared = person("b", &[(Field::JobTitle, ""), (Field::Op, OP_CLEAR)], 2);
-    let (value, candidates) =
-        outcome(&[said.clone(), cleared.clone()], Field::JobTitle, &Policy::default());
+    let (value, candidates) = outcome(&[said.clone(), cleared.clone()], Field::JobTitle, &Policy::default());
     assert_eq!(value, None);
     assert_eq!(candidates[0], (String::new(), true, "cleared".to_owned()));
     assert_eq!(candidates[1], ("Lead".to_owned(), false, "cleared".to_owned()));
-    assert_eq!(
-        winner(&[said.clone().observed(3), cleared], Field::JobTitle),
-        won("Lead", "most_recent")
-    );
+    assert_eq!(winner(&[said.clone().observed(3), cleared], Field::JobTitle), won("Lead", "most_recent"));
     let empty = person("b", &[(Field::JobTitle, ""), (Field::Op, "upsert")], 2);
     assert_eq!(winner(&[said, empty], Field::JobTitle), won("Lead", "only_value"));
 }
@@ -150,31 +122,16 @@ fn a_cell_emptied_on_purpose_undoes_what_was_said_before() {
 #[test]
 fn clearing_reaches_neither_later_nor_more_trusted_values() {
     let email = |id, email, kind, source, at| {
-        person(
-            id,
-            &[
-                (Field::Email, email),
-                (Field::EmailKind, kind),
-                (Field::Source, source),
-                (Field::Op, OP_CLEAR),
-            ],
-            at,
-        )
+        person(id, &[(Field::Email, email), (Field::EmailKind, kind), (Field::Source, source), (Field::Op, OP_CLEAR)], at)
     };
     let best = email("a", "ada@example.com", "nominative_pro", "list", 1);
     let cleared = email("b", "", "nominative_pro", "list", 2);
     let later = email("c", "ada@gmail.com", "personal", "list", 3);
-    assert_eq!(
-        winner(&[best.clone(), cleared.clone(), later], Field::Email),
-        won("ada@gmail.com", "most_recent")
-    );
+    assert_eq!(winner(&[best.clone(), cleared.clone(), later], Field::Email), won("ada@gmail.com", "most_recent"));
     let trusted = email("a", "ada@example.com", "nominative_pro", "crm", 1);
     let policy = Policy { trust: [("crm".to_owned(), 1)].into() };
     let (value, candidates) = outcome(&[trusted, cleared.clone()], Field::Email, &policy);
-    assert_eq!(
-        (value.as_deref(), candidates[0].2.as_str()),
-        (Some("ada@example.com"), "trusted_source")
-    );
+    assert_eq!((value.as_deref(), candidates[0].2.as_str()), (Some("ada@example.com"), "trusted_source"));
     assert_eq!(outcome(&[best, cleared], Field::Email, &policy).0, None);
 }
 
@@ -192,8 +149,7 @@ fn the_first_source_is_the_one_that_knew_them_first() {
     let (leads, resolved) = resolved(&rows, &Prior::default());
     let Survived { golden, fields: _ } = survive(&leads, &resolved, &Policy::default());
     assert_eq!(golden.column("first_source").unwrap().as_string::<i32>().value(0), "crm");
-    let instant =
-        |name| golden.column(name).unwrap().as_primitive::<TimestampMicrosecondType>().value(0);
+    let instant = |name| golden.column(name).unwrap().as_primitive::<TimestampMicrosecondType>().value(0);
     assert_eq!((instant("first_seen_at"), instant("last_seen_at")), (1, 9));
     let count = |name| golden.column(name).unwrap().as_primitive::<Int64Type>().value(0);
     assert_eq!((count("lead_count"), count("source_count")), (2, 2));
@@ -215,11 +171,7 @@ fn a_merged_prospect_says_only_where_it_went() {
     let apart = [row("a", &[(Field::Email, "ada@example.com")]), row("b", &[PROFILE]).observed(7)];
     let (leads, first) = resolved(&apart, &Prior::default());
     let prior = Prior::default().after(&leads, &first.clusters, &first.assignment, 1);
-    let joined = [
-        apart[0].clone(),
-        apart[1].clone(),
-        row("c", &[PROFILE, (Field::Email, "ada@example.com")]),
-    ];
+    let joined = [apart[0].clone(), apart[1].clone(), row("c", &[PROFILE, (Field::Email, "ada@example.com")])];
     let (leads, second) = resolved(&joined, &prior);
     let merged = Golden::merged(&leads, &second.clusters, &second.assignment);
     assert_eq!(merged.len(), 1);

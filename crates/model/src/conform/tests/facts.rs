@@ -106,7 +106,14 @@ fn a_day_is_the_day_where_the_source_is() {
 #[test]
 fn a_click_without_a_date_is_refused_and_a_word_nobody_knows_is_kept() {
     let columns = ["email", "kind", "machine", "occurred_at"];
-    let page = plain(&columns, &[&["a@example.com", "Click", "bot", "2025-03-01"], &["a@example.com", "Winked", "", "2025-03-01"], &["a@example.com", "open", "", ""]]);
+    let page = plain(
+        &columns,
+        &[
+            &["a@example.com", "Click", "bot", "2025-03-01"],
+            &["a@example.com", "Winked", "", "2025-03-01"],
+            &["a@example.com", "open", "", ""],
+        ],
+    );
     let facts = facts(&conformer(Role::Engagements, &columns), &page, &nobody());
     let text = |words: [&str; 2]| words.map(|word| Some(word.to_owned()));
     assert_eq!(column(&facts.rows, "kind"), text(["clicked", "unknown"]));

@@ -17,8 +17,6 @@ use crate::suppression::{Hasher, Kind};
 /// 2026-11-02T09:00:00Z.
 const NOW: i64 = 1_793_610_000_000_000;
 
-
-
 fn context() -> Context {
     Context {
         source: "list".to_owned(),

@@ -50,7 +50,8 @@ fn cells_that_look_like_something_else_stay_as_they_are() {
         ("phone_raw", "phone"),
     ] {
         let index = names.iter().position(|name| name == theirs).unwrap();
-        let cell = |row: &Vec<Option<String>>| row[index].as_deref().map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned);
+        let cell =
+            |row: &Vec<Option<String>>| row[index].as_deref().map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned);
         assert_eq!(column(&leads.lead, field), rows.iter().map(cell).collect::<Vec<_>>(), "{field}");
     }
     assert_eq!(column(&leads.lead, "family_name")[0].as_deref(), Some("NA"));
@@ -181,7 +182,11 @@ fn a_record_with_a_key_is_the_same_lead_whatever_it_says() {
     assert_eq!(hash(None, &before, false).identity, hash(None, &before, true).identity, "gone or not, it is the same record");
     assert_ne!(hash(None, &before, false).content, hash(None, &before, true).content);
     assert_ne!(hash(None, &["a@example.com", ""], false), hash(None, &["", "a@example.com"], false));
-    assert_ne!(hash(None, &["a\u{1f}b", "c"], false), hash(None, &["a", "b\u{1f}c"], false), "no text can pass for the end of a cell");
+    assert_ne!(
+        hash(None, &["a\u{1f}b", "c"], false),
+        hash(None, &["a", "b\u{1f}c"], false),
+        "no text can pass for the end of a cell"
+    );
 }
 
 #[test]
@@ -199,7 +204,9 @@ fn the_raw_record_of_the_remote_is_kept_and_made_from_the_fields_where_it_gave_n
 fn a_map_that_names_what_there_is_not_is_an_error() {
     let try_map = |field: &str, format: Option<&str>, role| {
         let rule = FieldRule { format: format.map(str::to_owned), ..FieldRule::from_field("column") };
-        Conformer::new(role, &Mapping(BTreeMap::from([(field.to_owned(), rule)])), context()).map(drop).map_err(|error| error.to_string())
+        Conformer::new(role, &Mapping(BTreeMap::from([(field.to_owned(), rule)])), context())
+            .map(drop)
+            .map_err(|error| error.to_string())
     };
     assert_eq!(try_map("emial", None, Role::Leads).unwrap_err(), "there is no field `emial` to map to");
     assert_eq!(try_map("value", None, Role::Costs).unwrap_err(), "there is no field `value` to map to");
@@ -211,7 +218,10 @@ fn a_map_that_names_what_there_is_not_is_an_error() {
         try_map("created_at", Some("dd/mm/yyyy"), Role::Leads).unwrap_err(),
         "`dd/mm/yyyy` is not a format of `created_at`: write a strftime format such as %d/%m/%Y"
     );
-    assert_eq!(try_map("phone", Some("e164"), Role::Leads).unwrap_err(), "`e164` is not a format of `phone`: write none: it is text");
+    assert_eq!(
+        try_map("phone", Some("e164"), Role::Leads).unwrap_err(),
+        "`e164` is not a format of `phone`: write none: it is text"
+    );
     assert_eq!(try_map("created_at", Some("%d.%m.%Y"), Role::Leads), Ok(()));
     assert_eq!(try_map("amount", Some("comma"), Role::Costs), Ok(()));
 }
@@ -220,10 +230,14 @@ fn a_map_that_names_what_there_is_not_is_an_error() {
 fn a_field_may_be_read_from_several_columns_and_have_a_default() {
     let rule = FieldRule { from: vec!["a".to_owned(), "b".to_owned()], format: None, otherwise: Some("nowhere".to_owned()) };
     let empty = FieldRule { from: Vec::new(), format: None, otherwise: Some(" ".to_owned()) };
-    let map = [("city".to_owned(), rule), ("email".to_owned(), FieldRule::from_field("email")), ("external_id".to_owned(), empty)];
+    let map =
+        [("city".to_owned(), rule), ("email".to_owned(), FieldRule::from_field("email")), ("external_id".to_owned(), empty)];
     let conformer = Conformer::new(Role::Leads, &Mapping(BTreeMap::from(map)), context()).unwrap();
     let columns = ["email", "a", "b"];
-    let page = plain(&columns, &[&["a@example.com", "Ulm", "Bonn"], &["b@example.com", " ", "Bonn"], &["c@example.com", "", ""], &["", "x", ""]]);
+    let page = plain(
+        &columns,
+        &[&["a@example.com", "Ulm", "Bonn"], &["b@example.com", " ", "Bonn"], &["c@example.com", "", ""], &["", "x", ""]],
+    );
     let leads = leads(&conformer, &page, &nobody());
     let cities = ["Ulm", "Bonn", "nowhere"].map(|city| Some(city.to_owned()));
     assert_eq!(column(&leads.lead, "city"), cities);
@@ -238,7 +252,10 @@ fn a_company_is_known_by_its_domain_however_it_is_written() {
         column(&leads.lead, "company_domain")[0].clone()
     };
     assert_eq!(domain("ann@alder.example.com", "WWW.Birch.Example.COM", "").as_deref(), Some("birch.example.com"));
-    assert_eq!(domain("ann@alder.example.com", "", "https://www.birch.example.com/about?x=1").as_deref(), Some("birch.example.com"));
+    assert_eq!(
+        domain("ann@alder.example.com", "", "https://www.birch.example.com/about?x=1").as_deref(),
+        Some("birch.example.com")
+    );
     assert_eq!(domain("ann@alder.example.com", "n/a", "").as_deref(), Some("alder.example.com"));
     assert_eq!(domain("ann@gmail.com", "", ""), None);
     assert_eq!(domain("ann@gmail.com", "müller.example.com", "").as_deref(), Some("xn--mller-kva.example.com"));
@@ -249,7 +266,14 @@ fn what_the_record_does_not_say_comes_from_the_source() {
     let columns = ["email", "consent", "is_test", "notice_at"];
     let shared = Context { lawful_basis: Some("legitimate_interest".to_owned()), notice_at: Some(7), ..context() };
     let conformer = Conformer::new(Role::Leads, &same_names(&columns), shared).unwrap();
-    let mut page = plain(&columns, &[&["a@example.com", "Oui", "1", ""], &["b@example.com", "unsubscribed", "0", "2025-01-01"], &["c@example.com", "perhaps", "", ""]]);
+    let mut page = plain(
+        &columns,
+        &[
+            &["a@example.com", "Oui", "1", ""],
+            &["b@example.com", "unsubscribed", "0", "2025-01-01"],
+            &["c@example.com", "perhaps", "", ""],
+        ],
+    );
     page.received_at = Some(arrow::array::Int64Array::from(vec![11, 12, 13]));
     let leads = leads(&conformer, &page, &nobody());
     assert_eq!(column(&leads.lead, "consent"), [Some("granted".to_owned()), Some("withdrawn".to_owned()), None]);

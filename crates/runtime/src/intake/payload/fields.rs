@@ -67,16 +67,10 @@ impl Fields {
     pub(super) fn finish(self) -> Result<Vec<Field>, Unreadable> {
         let Self { answers, labels, kinds, about } = self;
         if answers.len() + labels.len() > 2 * MAX_FIELDS {
-            return Err(Unreadable::new(
-                "too_many_fields",
-                format!("a submission may have {MAX_FIELDS} fields"),
-            ));
+            return Err(Unreadable::new("too_many_fields", format!("a submission may have {MAX_FIELDS} fields")));
         }
         if answers.iter().chain(&labels).any(|(name, _)| name.len() > MAX_NAME_BYTES) {
-            return Err(Unreadable::new(
-                "long_field_name",
-                format!("a field's name may have {MAX_NAME_BYTES} bytes"),
-            ));
+            return Err(Unreadable::new("long_field_name", format!("a field's name may have {MAX_NAME_BYTES} bytes")));
         }
         let mut all = Unique::default();
         for (name, value) in &answers {
@@ -140,8 +134,7 @@ pub(super) fn snake(name: &str) -> String {
             && before.is_some_and(|before| {
                 before.is_lowercase()
                     || before.is_numeric()
-                    || (before.is_uppercase()
-                        && chars.peek().is_some_and(|next| next.is_lowercase()))
+                    || (before.is_uppercase() && chars.peek().is_some_and(|next| next.is_lowercase()))
             });
         if (!char.is_alphanumeric() || starts_word) && !out.is_empty() && !out.ends_with('_') {
             out.push('_');

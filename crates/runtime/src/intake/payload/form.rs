@@ -15,8 +15,7 @@ const MAX_PAIRS: usize = 2_000;
 /// Reads a form post of either content type.
 pub(super) fn pairs(content_type: &str, body: &[u8]) -> Result<Pairs, Unreadable> {
     let mut parameters = content_type.split(';').map(str::trim);
-    if !parameters.next().is_some_and(|essence| essence.eq_ignore_ascii_case("multipart/form-data"))
-    {
+    if !parameters.next().is_some_and(|essence| essence.eq_ignore_ascii_case("multipart/form-data")) {
         return urlencoded(body);
     }
     let boundary = parameters.find_map(|parameter| {
@@ -26,10 +25,7 @@ pub(super) fn pairs(content_type: &str, body: &[u8]) -> Result<Pairs, Unreadable
     // RFC 2046 bounds a boundary at 70 characters.
     match boundary.filter(|boundary| (1..=70).contains(&boundary.len())) {
         Some(boundary) => multipart(boundary, body),
-        None => Err(Unreadable::new(
-            "bad_multipart",
-            "the content type names no boundary between the parts",
-        )),
+        None => Err(Unreadable::new("bad_multipart", "the content type names no boundary between the parts")),
     }
 }
 
@@ -46,15 +42,13 @@ fn urlencoded(body: &[u8]) -> Result<Pairs, Unreadable> {
 
 /// Strictly UTF-8: a lenient decoder would put replacement characters into a person's name and nobody would know.
 fn decoded(bytes: &[u8]) -> Result<String, Unreadable> {
-    let spaced: Vec<u8> =
-        bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let spaced: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced).decode_utf8().map(Cow::into_owned).map_err(|_| Unreadable::not_utf8())
 }
 
 /// The plain fields of a multipart body. All its bytes are at hand and bounded, so a streaming parser would only add its machinery.
 fn multipart(boundary: &str, body: &[u8]) -> Result<Pairs, Unreadable> {
-    let broken =
-        || Unreadable::new("bad_multipart", "the parts of the form post do not hold together");
+    let broken = || Unreadable::new("bad_multipart", "the parts of the form post do not hold together");
     let delimiter = format!("\r\n--{boundary}");
     // The first delimiter has no line end before it.
     let mut rest = body.strip_prefix(delimiter.trim_start().as_bytes()).ok_or_else(broken)?;
@@ -87,9 +81,7 @@ fn disposition(head: &str) -> Option<(String, Option<String>)> {
 
 /// A quoted parameter; browsers write a quote in it as `%22`, some libraries as `\"`.
 fn parameter(line: &str, wanted: &str) -> Option<String> {
-    let (_, after) = line
-        .split_once(&format!("; {wanted}=\""))
-        .or_else(|| line.split_once(&format!(";{wanted}=\"")))?;
+    let (_, after) = line.split_once(&format!("; {wanted}=\"")).or_else(|| line.split_once(&format!(";{wanted}=\"")))?;
     let mut value = String::new();
     let mut chars = after.chars();
     loop {
@@ -122,13 +114,7 @@ mod tests {
     #[test]
     fn urlencoded_pairs_are_decoded() {
         let body = b"name=Zo%C3%AB+Example&phone=%2B33+6&empty=&alone&&eq=a=b";
-        let expected = [
-            ("name", "Zoë Example"),
-            ("phone", "+33 6"),
-            ("empty", ""),
-            ("alone", ""),
-            ("eq", "a=b"),
-        ];
+        let expected = [("name", "Zoë Example"), ("phone", "+33 6"), ("empty", ""), ("alone", ""), ("eq", "a=b")];
         assert_eq!(pairs(FORM, body).unwrap(), owned(&expected));
     }
 
@@ -144,21 +130,14 @@ mod tests {
                     --xyz\r\nContent-Disposition: form-data; name=\"cv\"; filename=\"ada %22x%22.pdf\"\r\n\r\n\0\u{1}\r\n\
                     --xyz--\r\n";
         let read = pairs("multipart/form-data; boundary=xyz", body.as_bytes()).unwrap();
-        let expected = [
-            ("email", "ada@example.com"),
-            ("note", "line\r\n\r\nline --xy"),
-            ("cv", "ada \"x\".pdf"),
-        ];
+        let expected = [("email", "ada@example.com"), ("note", "line\r\n\r\nline --xy"), ("cv", "ada \"x\".pdf")];
         assert_eq!(read, owned(&expected));
     }
 
     #[test]
     fn a_multipart_body_cut_short_is_refused() {
         let body = b"--xyz\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\nada@exam";
-        assert_eq!(
-            pairs("multipart/form-data; boundary=xyz", body).unwrap_err().code,
-            "bad_multipart"
-        );
+        assert_eq!(pairs("multipart/form-data; boundary=xyz", body).unwrap_err().code, "bad_multipart");
         assert_eq!(pairs("multipart/form-data", body).unwrap_err().code, "bad_multipart");
     }
 

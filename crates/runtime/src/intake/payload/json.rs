@@ -15,9 +15,7 @@ pub(super) struct Json<'a>(&'a str);
 impl<'a> Json<'a> {
     /// The value that a whole body is, or nothing when the body is no JSON.
     pub(super) fn parse(body: &'a str) -> Option<Self> {
-        serde_json::from_str::<&RawValue>(body.trim_start_matches('\u{feff}'))
-            .ok()
-            .map(|raw| Self(raw.get()))
+        serde_json::from_str::<&RawValue>(body.trim_start_matches('\u{feff}')).ok().map(|raw| Self(raw.get()))
     }
 
     /// The members of an object, in order; a repeated name is there twice.
@@ -43,11 +41,7 @@ impl<'a> Json<'a> {
 
     /// The content of a text, the digits of a number, the JSON of a list or an object; nothing for `null`.
     pub(super) fn text(self) -> Option<String> {
-        if self.0 == "null" {
-            None
-        } else {
-            Some(serde_json::from_str(self.0).unwrap_or_else(|_| self.0.to_owned()))
-        }
+        if self.0 == "null" { None } else { Some(serde_json::from_str(self.0).unwrap_or_else(|_| self.0.to_owned())) }
     }
 
     /// The value as one cell: like [`Json::text`], but a list of plain values reads `a, b`.
@@ -110,23 +104,15 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_text() {
-        let json =
-            Json::parse(r#" {"id": 9007199254740993, "price": 12.50, "big": 1e400, "neg": -0.0} "#)
-                .unwrap();
+        let json = Json::parse(r#" {"id": 9007199254740993, "price": 12.50, "big": 1e400, "neg": -0.0} "#).unwrap();
         let text = |name| json.text_at(name).unwrap();
-        assert_eq!(
-            [text("id"), text("price"), text("big"), text("neg")],
-            ["9007199254740993", "12.50", "1e400", "-0.0"]
-        );
+        assert_eq!([text("id"), text("price"), text("big"), text("neg")], ["9007199254740993", "12.50", "1e400", "-0.0"]);
     }
 
     #[test]
     fn null_is_absent_and_empty_is_empty() {
         let json = Json::parse(r#"{"a":null,"b":"","c":[null],"d":[]}"#).unwrap();
-        assert_eq!(
-            ["a", "b", "c", "d"].map(|name| json.get(name).unwrap().cell()),
-            [None, Some(String::new()), None, None]
-        );
+        assert_eq!(["a", "b", "c", "d"].map(|name| json.get(name).unwrap().cell()), [None, Some(String::new()), None, None]);
     }
 
     #[test]

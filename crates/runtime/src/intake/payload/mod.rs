@@ -39,11 +39,7 @@ pub const SUBMITTED_AT: &str = "intake.submitted_at";
 
 impl Submission {
     fn submitted_at(&mut self) {
-        let said = self
-            .fields
-            .iter()
-            .find(|(name, _)| name == "submitted_at")
-            .and_then(|(_, value)| value.clone());
+        let said = self.fields.iter().find(|(name, _)| name == "submitted_at").and_then(|(_, value)| value.clone());
         if let Some(at) = said.filter(|at| at.parse::<jiff::Timestamp>().is_ok()) {
             self.fields.push((SUBMITTED_AT.to_owned(), Some(at)));
         }
@@ -106,14 +102,10 @@ impl Kind {
         if has("form_response") && has("event_id") {
             return Some(Self::Typeform);
         }
-        if has("eventType")
-            && has("eventId")
-            && json.get("data").is_some_and(|data| data.get("fields").is_some())
-        {
+        if has("eventType") && has("eventId") && json.get("data").is_some_and(|data| data.get("fields").is_some()) {
             return Some(Self::Tally);
         }
-        if json.text_at("event").is_some_and(|event| event.starts_with("member.")) && has("member")
-        {
+        if json.text_at("event").is_some_and(|event| event.starts_with("member.")) && has("member") {
             return Some(Self::Ghost);
         }
         let old = has("_id") && has("site") && has("data");
@@ -136,38 +128,24 @@ pub(super) fn identify(content_type: &str, body: &[u8]) -> Option<(Kind, String)
 ///
 /// # Errors
 /// Why the body as a whole is none, for quarantine.
-pub fn read(
-    delivery: &Delivery,
-    format: Format,
-    honeypot: Option<&str>,
-) -> Result<Vec<Submission>, Unreadable> {
-    let mut submissions = if is_browser_form(&delivery.content_type) {
-        vec![of_form(delivery, format)?]
-    } else {
-        of_json(&delivery.body, format)?
-    };
+pub fn read(delivery: &Delivery, format: Format, honeypot: Option<&str>) -> Result<Vec<Submission>, Unreadable> {
+    let mut submissions =
+        if is_browser_form(&delivery.content_type) { vec![of_form(delivery, format)?] } else { of_json(&delivery.body, format)? };
     let page = delivery.headers.get("referer").and_then(serde_json::Value::as_str);
     for submission in &mut submissions {
         if delivery.signature_status != UNSIGNED {
             submission.submitted_at();
         }
         if submission.deleted && delivery.signature_status == UNSIGNED {
-            return Err(Unreadable::new(
-                "unsigned_deletion",
-                "anybody could have sent this deletion: let the sender sign",
-            ));
+            return Err(Unreadable::new("unsigned_deletion", "anybody could have sent this deletion: let the sender sign"));
         }
         let filled = |(name, value): &(String, Option<String>)| {
-            Some(name.as_str()) == honeypot
-                && value.as_ref().is_some_and(|value| !value.trim().is_empty())
+            Some(name.as_str()) == honeypot && value.as_ref().is_some_and(|value| !value.trim().is_empty())
         };
         if submission.fields.iter().any(filled) {
             return Err(Unreadable {
                 field: honeypot.map(str::to_owned),
-                ..Unreadable::new(
-                    "honeypot",
-                    "a field that people do not see was filled in, as robots do",
-                )
+                ..Unreadable::new("honeypot", "a field that people do not see was filled in, as robots do")
             });
         }
         // To us the referring page is the one the form stands on, not the one that brought the person.
@@ -193,10 +171,7 @@ fn of_form(delivery: &Delivery, format: Format) -> Result<Submission, Unreadable
         return vendors::jotform(&pairs, id);
     }
     if format == Format::Jotform {
-        return Err(Unreadable::new(
-            "other_format",
-            "this is no submission of Jotform: change format, or drop it",
-        ));
+        return Err(Unreadable::new("other_format", "this is no submission of Jotform: change format, or drop it"));
     }
     plain_form(pairs)
 }
@@ -220,18 +195,12 @@ fn plain_form(pairs: form::Pairs) -> Result<Submission, Unreadable> {
         raw.insert(name.clone(), single.clone().map_or_else(|| values.clone().into(), Into::into));
         fields.put(&name, single.or_else(|| joined(values)));
     }
-    Ok(Submission {
-        fields: fields.finish()?,
-        raw: serde_json::Value::Object(raw).to_string(),
-        id: None,
-        deleted: false,
-    })
+    Ok(Submission { fields: fields.finish()?, raw: serde_json::Value::Object(raw).to_string(), id: None, deleted: false })
 }
 
 fn of_json(body: &[u8], format: Format) -> Result<Vec<Submission>, Unreadable> {
     let text = std::str::from_utf8(body).map_err(|_| Unreadable::not_utf8())?;
-    let json = Json::parse(text)
-        .ok_or_else(|| Unreadable::new("not_json", "the body is not valid JSON"))?;
+    let json = Json::parse(text).ok_or_else(|| Unreadable::new("not_json", "the body is not valid JSON"))?;
     let kind = match format {
         Format::Auto => Kind::of_json(json),
         Format::Typeform => Some(Kind::Typeform),
@@ -251,10 +220,7 @@ fn of_json(body: &[u8], format: Format) -> Result<Vec<Submission>, Unreadable> {
     }
     let items = match json.items() {
         Some(items) if items.len() > MAX_SUBMISSIONS => {
-            return Err(Unreadable::new(
-                "too_many_rows",
-                format!("a delivery may hold {MAX_SUBMISSIONS} submissions"),
-            ));
+            return Err(Unreadable::new("too_many_rows", format!("a delivery may hold {MAX_SUBMISSIONS} submissions")));
         }
         Some(items) => items,
         None => vec![json],
@@ -265,10 +231,7 @@ fn of_json(body: &[u8], format: Format) -> Result<Vec<Submission>, Unreadable> {
 /// Any object; the envelope of Standard Webhooks is taken off.
 fn plain_json(json: Json<'_>) -> Result<Submission, Unreadable> {
     if !json.is_object() {
-        return Err(Unreadable::new(
-            "not_an_object",
-            "a submission is a JSON object with a member per field",
-        ));
+        return Err(Unreadable::new("not_an_object", "a submission is a JSON object with a member per field"));
     }
     let mut fields = Fields::default();
     match (json.text_at("type"), json.get("data").filter(|data| data.is_object())) {

@@ -195,12 +195,7 @@ fn jotform_answers_stand_in_its_raw_request() {
     let raw = r#"{"slug":"submit/1","q3_fullName":{"first":"Johnny","last":"Example"},"q4_mail":"j@example.com",
         "q5_phone":{"area":"(33)","phone":"612345678"},"q6_tags":["a","b"]}"#;
     let body = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([
-            ("formID", "2385"),
-            ("submissionID", "5747"),
-            ("formTitle", "Contact"),
-            ("rawRequest", raw),
-        ])
+        .extend_pairs([("formID", "2385"), ("submissionID", "5747"), ("formTitle", "Contact"), ("rawRequest", raw)])
         .finish();
     let submission = only(read(&delivery(FORM, &body, "token_only"), Format::Auto, None));
     assert_eq!(submission.id.as_deref(), Some("5747"));
@@ -227,7 +222,8 @@ fn jotform_answers_stand_in_its_raw_request() {
 
 #[test]
 fn any_json_is_flattened_by_one_level_and_its_numbers_keep_their_text() {
-    let body = r#"{"form_id":9007199254740993,"contact":{"Email":"a@example.com","deep":{"x":1.0}},"tags":["a","b"],"none":null}"#;
+    let body =
+        r#"{"form_id":9007199254740993,"contact":{"Email":"a@example.com","deep":{"x":1.0}},"tags":["a","b"],"none":null}"#;
     let submission = only(read_json(body, Format::Auto));
     assert_eq!(submission.raw, body);
     insta::assert_snapshot!(shown(&submission), @r#"
@@ -243,7 +239,8 @@ fn any_json_is_flattened_by_one_level_and_its_numbers_keep_their_text() {
 
 #[test]
 fn the_envelope_of_standard_webhooks_is_taken_off() {
-    let body = r#"{"type":"form.submitted","timestamp":"2026-03-04T05:06:07Z","data":{"email":"a@example.com","utm":{"source":"ads"}}}"#;
+    let body =
+        r#"{"type":"form.submitted","timestamp":"2026-03-04T05:06:07Z","data":{"email":"a@example.com","utm":{"source":"ads"}}}"#;
     insta::assert_snapshot!(shown(&only(read_json(body, Format::Auto))), @r#"
     email = a@example.com
     utm.source = ads
@@ -256,9 +253,7 @@ fn the_envelope_of_standard_webhooks_is_taken_off() {
 
 #[test]
 fn a_list_is_as_many_submissions() {
-    let submissions =
-        read_json(r#"[{"email":"a@example.com"},{"email":"b@example.com"}]"#, Format::Json)
-            .unwrap();
+    let submissions = read_json(r#"[{"email":"a@example.com"},{"email":"b@example.com"}]"#, Format::Json).unwrap();
     assert_eq!(submissions.len(), 2);
     assert_eq!(submissions[1].raw, r#"{"email":"b@example.com"}"#);
 }
@@ -269,10 +264,7 @@ fn a_plain_form_keeps_its_names_and_repeated_ones_are_lists() {
     let mut delivery = delivery(FORM, body, "unsigned");
     delivery.headers = serde_json::json!({ "referer": "https://www.example.com/contact" });
     let submission = only(read(&delivery, Format::Auto, None));
-    assert_eq!(
-        submission.raw,
-        r#"{"Email":"ada@example.com","interest[]":["boats","tents"],"postcode":"01000"}"#
-    );
+    assert_eq!(submission.raw, r#"{"Email":"ada@example.com","interest[]":["boats","tents"],"postcode":"01000"}"#);
     insta::assert_snapshot!(shown(&submission), @r#"
     Email = ada@example.com
     interest[] = boats, tents
@@ -285,9 +277,7 @@ fn a_plain_form_keeps_its_names_and_repeated_ones_are_lists() {
 
 #[test]
 fn a_filled_honeypot_is_refused_and_an_empty_one_is_not() {
-    let with = |value: &str| {
-        delivery(FORM, &format!("email=a%40example.com&company_url={value}"), "unsigned")
-    };
+    let with = |value: &str| delivery(FORM, &format!("email=a%40example.com&company_url={value}"), "unsigned");
     let refused = read(&with("http"), Format::Auto, Some("company_url")).unwrap_err();
     assert_eq!((refused.code, refused.field.as_deref()), ("honeypot", Some("company_url")));
     assert!(read(&with(""), Format::Auto, Some("company_url")).is_ok());
@@ -297,13 +287,8 @@ fn a_filled_honeypot_is_refused_and_an_empty_one_is_not() {
 fn an_instant_is_believed_only_of_a_sender_that_proved_who_it_is() {
     let at = |status: &str, said: &str| {
         let body = format!(r#"{{"email":"a@example.com","submitted_at":"{said}"}}"#);
-        let submission =
-            only(read(&delivery("application/json", &body, status), Format::Auto, None));
-        submission
-            .fields
-            .into_iter()
-            .find(|(name, _)| name == SUBMITTED_AT)
-            .and_then(|(_, value)| value)
+        let submission = only(read(&delivery("application/json", &body, status), Format::Auto, None));
+        submission.fields.into_iter().find(|(name, _)| name == SUBMITTED_AT).and_then(|(_, value)| value)
     };
     assert_eq!(at("verified", "2026-01-18T18:17:02Z").as_deref(), Some("2026-01-18T18:17:02Z"));
     assert_eq!(at("unsigned", "2026-01-18T18:17:02Z"), None);
@@ -321,30 +306,16 @@ fn poison_is_refused_by_code() {
         (r#"{"a":1}"#, Format::Typeform, "unknown_event"),
         (r#"{"a":1}"#, Format::Form, "other_format"),
         (r#"{"event":"member.added","member":null}"#, Format::Ghost, "unknown_event"),
-        (
-            r#"{"event":"post.published","member":{"current":{"id":"1"}}}"#,
-            Format::Ghost,
-            "unknown_event",
-        ),
-        (
-            r#"{"triggerType":"ecomm_new_order","payload":{"data":{}}}"#,
-            Format::Auto,
-            "unknown_event",
-        ),
+        (r#"{"event":"post.published","member":{"current":{"id":"1"}}}"#, Format::Ghost, "unknown_event"),
+        (r#"{"triggerType":"ecomm_new_order","payload":{"data":{}}}"#, Format::Auto, "unknown_event"),
     ] {
         assert_eq!(read_json(body, format).unwrap_err().code, code, "{body}");
     }
-    let latin1 = Delivery {
-        body: b"{\"name\":\"Zo\xeb\"}".to_vec(),
-        ..delivery("application/json", "", "verified")
-    };
+    let latin1 = Delivery { body: b"{\"name\":\"Zo\xeb\"}".to_vec(), ..delivery("application/json", "", "verified") };
     assert_eq!(read(&latin1, Format::Auto, None).unwrap_err().code, "not_utf8");
     let list = format!("[{}]", vec!["{\"a\":1}"; MAX_SUBMISSIONS + 1].join(","));
     assert_eq!(read_json(&list, Format::Auto).unwrap_err().code, "too_many_rows");
-    assert_eq!(
-        read(&delivery(FORM, "a=&b=", "unsigned"), Format::Auto, None).unwrap_err().code,
-        "empty_submission"
-    );
+    assert_eq!(read(&delivery(FORM, "a=&b=", "unsigned"), Format::Auto, None).unwrap_err().code, "empty_submission");
 }
 
 proptest! {

@@ -10,9 +10,7 @@ pub(super) fn event_id(kind: Kind, json: Json<'_>) -> Option<String> {
     match kind {
         Kind::Typeform => json.text_at("event_id"),
         Kind::Tally => json.text_at("eventId"),
-        Kind::Ghost => {
-            Some(format!("{}:{}", json.text_at("event")?, ghost_member(json)?.0.text_at("id")?))
-        }
+        Kind::Ghost => Some(format!("{}:{}", json.text_at("event")?, ghost_member(json)?.0.text_at("id")?)),
         Kind::Webflow => json.text_at("_id").or_else(|| json.get("payload")?.text_at("id")),
         Kind::Jotform => None,
     }
@@ -28,10 +26,7 @@ pub(super) fn submission(kind: Kind, json: Json<'_>) -> Result<Submission, Unrea
         Kind::Jotform => None,
     };
     let (fields, id, deleted) = read.ok_or_else(|| {
-        Unreadable::new(
-            "unknown_event",
-            format!("this is no submission that {} documents: send only such events", kind.name()),
-        )
+        Unreadable::new("unknown_event", format!("this is no submission that {} documents: send only such events", kind.name()))
     })?;
     Ok(Submission { fields: fields.finish()?, raw: json.raw().to_owned(), id, deleted })
 }
@@ -64,9 +59,7 @@ fn typeform(json: Json<'_>) -> Read {
             "url" => fields.kind("website", value.clone()),
             _ => {}
         }
-        if let Some((_, title)) =
-            questions.iter().find(|(question, _)| Some(question) == id.as_ref())
-        {
+        if let Some((_, title)) = questions.iter().find(|(question, _)| Some(question) == id.as_ref()) {
             fields.label(title, value.clone());
         }
         fields.put(&name, value);
@@ -81,10 +74,7 @@ fn typeform(json: Json<'_>) -> Read {
     fields.about("response_id", id.clone());
     fields.about("landed_at", response.text_at("landed_at"));
     fields.about("submitted_at", response.text_at("submitted_at"));
-    fields.about(
-        "score",
-        response.get("calculated").and_then(|calculated| calculated.text_at("score")),
-    );
+    fields.about("score", response.get("calculated").and_then(|calculated| calculated.text_at("score")));
     Some((fields, id, false))
 }
 
@@ -93,12 +83,7 @@ fn typeform_value(value: Json<'_>) -> Option<String> {
     if !value.is_object() {
         return value.cell();
     }
-    let labels = value
-        .get("labels")
-        .and_then(Json::items)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(Json::text);
+    let labels = value.get("labels").and_then(Json::items).unwrap_or_default().into_iter().filter_map(Json::text);
     let single = value.text_at("label");
     joined(labels.chain(single).chain(value.text_at("other"))).or_else(|| value.text())
 }
@@ -140,8 +125,7 @@ fn tally(json: Json<'_>) -> Read {
 /// Choices are ids; their texts stand in the options.
 fn tally_value(field: Json<'_>) -> Option<String> {
     let value = field.get("value")?;
-    let (Some(chosen), Some(options)) = (value.items(), field.get("options").and_then(Json::items))
-    else {
+    let (Some(chosen), Some(options)) = (value.items(), field.get("options").and_then(Json::items)) else {
         return value.cell();
     };
     let text = |id: String| {
@@ -167,9 +151,7 @@ fn ghost(json: Json<'_>) -> Read {
     let id = member.text_at("id")?;
     let mut fields = Fields::default();
     for (name, value) in member.members()? {
-        let names = value.items().map(|items| {
-            items.into_iter().filter_map(|item| item.text_at("name")).collect::<Vec<_>>()
-        });
+        let names = value.items().map(|items| items.into_iter().filter_map(|item| item.text_at("name")).collect::<Vec<_>>());
         match name.as_str() {
             "labels" | "newsletters" | "tiers" => fields.put(&name, names.and_then(joined)),
             "name" => {
@@ -212,21 +194,15 @@ pub(super) fn jotform_id(pairs: &Pairs) -> Option<String> {
 
 /// A form post whose answers stand, as JSON, in its field `rawRequest` under `q3_fullName`.
 pub(super) fn jotform(pairs: &Pairs, id: Option<String>) -> Result<Submission, Unreadable> {
-    let find = |wanted: &str| {
-        pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
-    };
+    let find = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
     let raw = find("rawRequest").unwrap_or_default();
-    let broken = || Unreadable {
-        field: Some("rawRequest".to_owned()),
-        ..Unreadable::new("not_json", "the answers are not valid JSON")
-    };
+    let broken =
+        || Unreadable { field: Some("rawRequest".to_owned()), ..Unreadable::new("not_json", "the answers are not valid JSON") };
     let json = Json::parse(&raw).ok_or_else(broken)?;
     let mut fields = Fields::default();
     for (name, value) in json.members().ok_or_else(broken)? {
         let answer = name.strip_prefix('q').and_then(|rest| rest.split_once('_'));
-        let Some((_, label)) =
-            answer.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()))
-        else {
+        let Some((_, label)) = answer.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit())) else {
             fields.put(&name, value.cell());
             continue;
         };
@@ -252,8 +228,7 @@ fn jotform_parts(fields: &mut Fields, value: Json<'_>) {
         fields.kind("first_name", Some(first));
         fields.kind("last_name", Some(last));
     }
-    let local =
-        value.text_at("phone").map(|phone| value.text_at("area").unwrap_or_default() + &phone);
+    let local = value.text_at("phone").map(|phone| value.text_at("area").unwrap_or_default() + &phone);
     if let Some(phone) = value.text_at("full").or(local) {
         fields.kind("phone", Some(phone));
     }

@@ -40,19 +40,13 @@ pub enum Refusal {
     #[error("the header {0} is not of the form this source's signature type has")]
     Malformed(String),
     /// Signed, but in a way we do not verify.
-    #[error(
-        "only symmetric signatures (v1) are verified, and this delivery has others: choose a whsec_ secret at the sender"
-    )]
+    #[error("only symmetric signatures (v1) are verified, and this delivery has others: choose a whsec_ secret at the sender")]
     Unsupported,
     /// No signature in the header fits any of our secrets.
-    #[error(
-        "the signature does not fit the body and the secret: compare the secrets on both sides"
-    )]
+    #[error("the signature does not fit the body and the secret: compare the secrets on both sides")]
     Mismatch,
     /// The signature holds, but its timestamp is too old or too far ahead.
-    #[error(
-        "the signed timestamp is too far from now: a replayed delivery, or a clock that is wrong"
-    )]
+    #[error("the signed timestamp is too far from now: a replayed delivery, or a clock that is wrong")]
     Stale,
     /// The address lacks the token, or has another.
     #[error("the address lacks its token, or has another: copy the address again")]
@@ -109,26 +103,15 @@ impl Verifier {
     ///
     /// # Errors
     /// `Config` when a secret is missing, empty or not of the form the scheme needs.
-    pub fn new(
-        signature: &Signature,
-        resolve: &dyn Fn(&SecretRef) -> Result<Secret, Error>,
-    ) -> Result<Self, Error> {
+    pub fn new(signature: &Signature, resolve: &dyn Fn(&SecretRef) -> Result<Secret, Error>) -> Result<Self, Error> {
         let all = |secret: &SecretRef, previous: &[SecretRef]| -> Result<Vec<Secret>, Error> {
-            std::iter::once(secret)
-                .chain(previous)
-                .map(|reference| checked(reference, resolve(reference)?))
-                .collect()
+            std::iter::once(secret).chain(previous).map(|reference| checked(reference, resolve(reference)?)).collect()
         };
         let (scheme, keys, tolerance_secs) = match signature {
-            Signature::Typeform { secret, previous_secrets } => {
-                (Scheme::Typeform, all(secret, previous_secrets)?, 0)
-            }
-            Signature::Tally { secret, previous_secrets } => {
-                (Scheme::Tally, all(secret, previous_secrets)?, 0)
-            }
+            Signature::Typeform { secret, previous_secrets } => (Scheme::Typeform, all(secret, previous_secrets)?, 0),
+            Signature::Tally { secret, previous_secrets } => (Scheme::Tally, all(secret, previous_secrets)?, 0),
             Signature::StandardWebhooks { secret, previous_secrets, tolerance_secs } => {
-                let keys =
-                    all(secret, previous_secrets)?.iter().map(whsec).collect::<Result<_, _>>()?;
+                let keys = all(secret, previous_secrets)?.iter().map(whsec).collect::<Result<_, _>>()?;
                 (Scheme::StandardWebhooks, keys, tolerance_secs.get())
             }
             Signature::Ghost { secret, previous_secrets, tolerance_secs } => {
@@ -146,15 +129,9 @@ impl Verifier {
                     return Err(Error::new(ErrorKind::Config, "signature header has no name")
                         .hint("name the header that holds the signature, such as `header: X-Hub-Signature-256`"));
                 }
-                (
-                    Scheme::HmacHex { header, prefix: prefix.clone() },
-                    all(secret, previous_secrets)?,
-                    0,
-                )
+                (Scheme::HmacHex { header, prefix: prefix.clone() }, all(secret, previous_secrets)?, 0)
             }
-            Signature::None { token: Some(token) } => {
-                (Scheme::Token, vec![long_enough(token, resolve(token)?)?], 0)
-            }
+            Signature::None { token: Some(token) } => (Scheme::Token, vec![long_enough(token, resolve(token)?)?], 0),
             Signature::None { token: None } => (Scheme::Public, Vec::new(), 0),
         };
         Ok(Self { scheme, keys, tolerance_us: i64::from(tolerance_secs) * 1_000_000 })
@@ -193,25 +170,14 @@ impl Verifier {
             return Err(Refusal::Mismatch);
         }
         match claim.sent_at_us {
-            Some(sent_at)
-                if sent_at.abs_diff(incoming.now_us) > self.tolerance_us.unsigned_abs() =>
-            {
-                Err(Refusal::Stale)
-            }
+            Some(sent_at) if sent_at.abs_diff(incoming.now_us) > self.tolerance_us.unsigned_abs() => Err(Refusal::Stale),
             Some(_) | None => Ok(Verdict { status: VERIFIED, signed_id: claim.id }),
         }
     }
 
     fn verify_token(&self, token: &str) -> Result<Verdict, Refusal> {
-        let fits = self
-            .keys
-            .iter()
-            .fold(Choice::from(0), |fits, key| fits | key.expose().ct_eq(token.as_bytes()));
-        if bool::from(fits) {
-            Ok(Verdict { status: TOKEN_ONLY, signed_id: None })
-        } else {
-            Err(Refusal::Token)
-        }
+        let fits = self.keys.iter().fold(Choice::from(0), |fits, key| fits | key.expose().ct_eq(token.as_bytes()));
+        if bool::from(fits) { Ok(Verdict { status: TOKEN_ONLY, signed_id: None }) } else { Err(Refusal::Token) }
     }
 
     /// Every secret is tried against every digest, whatever fits first, so that the time taken tells nothing.
@@ -243,13 +209,7 @@ struct Claim {
 
 impl Claim {
     fn of_body(digest: Vec<u8>) -> Self {
-        Self {
-            before: Vec::new(),
-            after: Vec::new(),
-            digests: vec![digest],
-            sent_at_us: None,
-            id: None,
-        }
+        Self { before: Vec::new(), after: Vec::new(), digests: vec![digest], sent_at_us: None, id: None }
     }
 }
 
@@ -262,11 +222,7 @@ impl<'a> Headers<'a> {
 
     /// The one value of a header.
     fn one(&self, name: &str) -> Result<&'a str, Refusal> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| *value);
+        let mut values = self.0.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
         let value = values.next().ok_or_else(|| Refusal::Missing(name.to_owned()))?;
         match (std::str::from_utf8(value), values.next()) {
             (Ok(text), None) => Ok(text.trim()),
@@ -276,8 +232,7 @@ impl<'a> Headers<'a> {
 }
 
 fn base64_digest(headers: &Headers<'_>, name: &str, prefix: &str) -> Result<Claim, Refusal> {
-    let digest =
-        headers.one(name)?.strip_prefix(prefix).and_then(|text| STANDARD.decode(text).ok());
+    let digest = headers.one(name)?.strip_prefix(prefix).and_then(|text| STANDARD.decode(text).ok());
     digest.map(Claim::of_body).ok_or_else(|| Refusal::Malformed(name.to_owned()))
 }
 
@@ -288,31 +243,21 @@ fn hex_digest(headers: &Headers<'_>, name: &str, prefix: &str) -> Result<Claim, 
 
 /// `{id}.{timestamp}.{body}`, and a list of signatures while the sender changes its secret.
 fn standard_webhooks(headers: &Headers<'_>) -> Result<Claim, Refusal> {
-    let family = if headers.has("webhook-signature") || !headers.has("svix-signature") {
-        "webhook"
-    } else {
-        "svix"
-    };
+    let family = if headers.has("webhook-signature") || !headers.has("svix-signature") { "webhook" } else { "svix" };
     let signature = format!("{family}-signature");
     let id = headers.one(&format!("{family}-id"))?;
     let timestamp_name = format!("{family}-timestamp");
-    let (timestamp, sent_at_us) =
-        instant(headers.one(&timestamp_name)?, &timestamp_name, 1_000_000)?;
+    let (timestamp, sent_at_us) = instant(headers.one(&timestamp_name)?, &timestamp_name, 1_000_000)?;
     let list = headers.one(&signature)?;
     let mut digests = Vec::new();
     for entry in list.split(' ').filter(|entry| !entry.is_empty()) {
-        let (version, text) =
-            entry.split_once(',').ok_or_else(|| Refusal::Malformed(signature.clone()))?;
+        let (version, text) = entry.split_once(',').ok_or_else(|| Refusal::Malformed(signature.clone()))?;
         if version == "v1" && digests.len() < MAX_SIGNATURES {
             digests.push(STANDARD.decode(text).map_err(|_| Refusal::Malformed(signature.clone()))?);
         }
     }
     if digests.is_empty() {
-        return Err(if list.is_empty() {
-            Refusal::Malformed(signature)
-        } else {
-            Refusal::Unsupported
-        });
+        return Err(if list.is_empty() { Refusal::Malformed(signature) } else { Refusal::Unsupported });
     }
     Ok(Claim {
         before: format!("{id}.{timestamp}.").into_bytes(),
@@ -331,22 +276,14 @@ fn ghost(headers: &Headers<'_>) -> Result<Claim, Refusal> {
     let digest = digest.trim().strip_prefix("sha256=").and_then(unhex).ok_or_else(malformed)?;
     let timestamp = timestamp.trim().strip_prefix("t=").ok_or_else(malformed)?;
     let (timestamp, sent_at_us) = instant(timestamp, NAME, 1_000)?;
-    Ok(Claim {
-        after: timestamp.as_bytes().to_vec(),
-        sent_at_us: Some(sent_at_us),
-        ..Claim::of_body(digest)
-    })
+    Ok(Claim { after: timestamp.as_bytes().to_vec(), sent_at_us: Some(sent_at_us), ..Claim::of_body(digest) })
 }
 
 fn webflow(headers: &Headers<'_>) -> Result<Claim, Refusal> {
     const NAME: &str = "x-webflow-timestamp";
     let (timestamp, sent_at_us) = instant(headers.one(NAME)?, NAME, 1_000)?;
     let claim = hex_digest(headers, "x-webflow-signature", "")?;
-    Ok(Claim {
-        before: format!("{timestamp}:").into_bytes(),
-        sent_at_us: Some(sent_at_us),
-        ..claim
-    })
+    Ok(Claim { before: format!("{timestamp}:").into_bytes(), sent_at_us: Some(sent_at_us), ..claim })
 }
 
 /// `t=<seconds>,v1=<hex>`, several `v1` while the secret changes.
@@ -357,9 +294,7 @@ fn formspree(headers: &Headers<'_>) -> Result<Claim, Refusal> {
     for part in headers.one(NAME)?.split(',') {
         match part.trim().split_once('=').ok_or_else(malformed)? {
             ("t", text) if timestamp.is_none() => timestamp = Some(instant(text, NAME, 1_000_000)?),
-            ("v1", text) if digests.len() < MAX_SIGNATURES => {
-                digests.push(unhex(text).ok_or_else(malformed)?)
-            }
+            ("v1", text) if digests.len() < MAX_SIGNATURES => digests.push(unhex(text).ok_or_else(malformed)?),
             _ => return Err(malformed()),
         }
     }
@@ -421,11 +356,8 @@ fn long_enough(reference: &SecretRef, token: Secret) -> Result<Secret, Error> {
     if token.expose().len() >= MIN_TOKEN_BYTES && token.expose().iter().all(plain) {
         return Ok(token);
     }
-    Err(Error::new(
-        ErrorKind::Config,
-        format!("{reference} is no token: it needs {MIN_TOKEN_BYTES} or more letters and digits"),
-    )
-    .hint("make one with `openssl rand -hex 24`"))
+    Err(Error::new(ErrorKind::Config, format!("{reference} is no token: it needs {MIN_TOKEN_BYTES} or more letters and digits"))
+        .hint("make one with `openssl rand -hex 24`"))
 }
 
 #[cfg(test)]

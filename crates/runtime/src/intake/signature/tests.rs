@@ -23,16 +23,9 @@ fn verifier(signature: &str) -> Result<Verifier, Error> {
 
 type Owned = Vec<(String, String)>;
 
-fn verify(
-    verifier: &Verifier,
-    headers: &Owned,
-    body: &[u8],
-    now_us: i64,
-) -> Result<&'static str, Refusal> {
-    let headers: Vec<(&str, &[u8])> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let incoming =
-        Incoming { headers: &headers, content_type: "application/json", body, token: None, now_us };
+fn verify(verifier: &Verifier, headers: &Owned, body: &[u8], now_us: i64) -> Result<&'static str, Refusal> {
+    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let incoming = Incoming { headers: &headers, content_type: "application/json", body, token: None, now_us };
     verifier.verify(&incoming).map(|verdict| verdict.status)
 }
 
@@ -51,8 +44,7 @@ fn vector(settings: &str, pairs: &[(&str, &str)], body: &[u8]) -> Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    let standard =
-        format!(r#"{{"type":"standard_webhooks","secret":{{"env":"{STANDARD_SECRET}"}}}}"#);
+    let standard = format!(r#"{{"type":"standard_webhooks","secret":{{"env":"{STANDARD_SECRET}"}}}}"#);
     let standard_signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     vec![
         vector(
@@ -80,10 +72,7 @@ fn vectors() -> Vec<Vector> {
         ),
         vector(
             r#"{"type":"ghost","secret":{"env":"ghost-secret"}}"#,
-            &[(
-                "X-Ghost-Signature",
-                "sha256=0dc3da59cdf07f67b4e3809f0b2f5b7267a20fc5fa3b124759f079b109320a2b, t=1614265330123",
-            )],
+            &[("X-Ghost-Signature", "sha256=0dc3da59cdf07f67b4e3809f0b2f5b7267a20fc5fa3b124759f079b109320a2b, t=1614265330123")],
             GHOST_BODY.as_bytes(),
         ),
         vector(
@@ -93,29 +82,20 @@ fn vectors() -> Vec<Vector> {
         ),
         vector(
             r#"{"type":"hmac_hex","header":"X-Hub-Signature-256","prefix":"sha256=","secret":{"env":"hook-secret"}}"#,
-            &[(
-                "x-hub-signature-256",
-                "sha256=a5958dd5a389e6663c054412eebe1937da5fa169dc70568569f9984fc49f5be6",
-            )],
+            &[("x-hub-signature-256", "sha256=a5958dd5a389e6663c054412eebe1937da5fa169dc70568569f9984fc49f5be6")],
             BODY,
         ),
         vector(
             r#"{"type":"webflow","secret":{"env":"webflow-secret"}}"#,
             &[
                 ("x-webflow-timestamp", "1614265330123"),
-                (
-                    "x-webflow-signature",
-                    "0b123b0a650475e802303d5fb074868855aaa0bc42543e6f69e8d8812f752c52",
-                ),
+                ("x-webflow-signature", "0b123b0a650475e802303d5fb074868855aaa0bc42543e6f69e8d8812f752c52"),
             ],
             BODY,
         ),
         vector(
             r#"{"type":"formspree","secret":{"env":"formspree-secret"}}"#,
-            &[(
-                "Formspree-Signature",
-                "t=1614265330,v1=43926bcca54c0d676fcd02904b8adc3a4f252d3bd16656ee26bddbf317f5dc71",
-            )],
+            &[("Formspree-Signature", "t=1614265330,v1=43926bcca54c0d676fcd02904b8adc3a4f252d3bd16656ee26bddbf317f5dc71")],
             BODY,
         ),
     ]
@@ -124,18 +104,10 @@ fn vectors() -> Vec<Vector> {
 #[test]
 fn every_scheme_verifies_its_vector_and_no_other_secret() {
     for Vector { settings, headers, body } in vectors() {
-        assert_eq!(
-            verify(&verifier(&settings).unwrap(), &headers, &body, NOW_US),
-            Ok(VERIFIED),
-            "{settings}"
-        );
+        assert_eq!(verify(&verifier(&settings).unwrap(), &headers, &body, NOW_US), Ok(VERIFIED), "{settings}");
         let other = settings.replace("-secret", "-other").replace("whsec_Mf", "whsec_Ag");
         assert_ne!(other, settings);
-        assert_eq!(
-            verify(&verifier(&other).unwrap(), &headers, &body, NOW_US),
-            Err(Refusal::Mismatch),
-            "{settings}"
-        );
+        assert_eq!(verify(&verifier(&other).unwrap(), &headers, &body, NOW_US), Err(Refusal::Mismatch), "{settings}");
     }
 }
 
@@ -147,14 +119,8 @@ fn a_missing_or_repeated_header_is_refused() {
             let (mut without, mut twice) = (headers.clone(), headers.clone());
             let removed = without.remove(index);
             twice.push(removed);
-            assert!(
-                matches!(verify(&verifier, &without, &body, NOW_US), Err(Refusal::Missing(_))),
-                "{settings}"
-            );
-            assert!(
-                matches!(verify(&verifier, &twice, &body, NOW_US), Err(Refusal::Malformed(_))),
-                "{settings}"
-            );
+            assert!(matches!(verify(&verifier, &without, &body, NOW_US), Err(Refusal::Missing(_))), "{settings}");
+            assert!(matches!(verify(&verifier, &twice, &body, NOW_US), Err(Refusal::Malformed(_))), "{settings}");
         }
     }
 }
@@ -181,8 +147,7 @@ fn a_secret_can_be_changed_on_either_side_first() {
     );
     assert_eq!(verify(&verifier(&ours).unwrap(), &headers, &body, NOW_US), Ok(VERIFIED));
 
-    let theirs =
-        format!(r#"{{"type":"standard_webhooks","secret":{{"env":"{STANDARD_SECRET}"}}}}"#);
+    let theirs = format!(r#"{{"type":"standard_webhooks","secret":{{"env":"{STANDARD_SECRET}"}}}}"#);
     let mut both = headers;
     both[2].1 = format!("v1,{} v1a,c2lnbmVk {}", STANDARD.encode([7; 32]), both[2].1);
     assert_eq!(verify(&verifier(&theirs).unwrap(), &both, &body, NOW_US), Ok(VERIFIED));
@@ -193,10 +158,8 @@ fn a_secret_can_be_changed_on_either_side_first() {
 fn only_the_id_that_was_signed_is_given_back() {
     let Vector { settings, mut headers, body } = vectors().swap_remove(0);
     headers.insert(0, ("svix-id".to_owned(), "another".to_owned()));
-    let lines: Vec<(&str, &[u8])> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let incoming =
-        Incoming { headers: &lines, content_type: "", body: &body, token: None, now_us: NOW_US };
+    let lines: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let incoming = Incoming { headers: &lines, content_type: "", body: &body, token: None, now_us: NOW_US };
     let verdict = verifier(&settings).unwrap().verify(&incoming).unwrap();
     assert_eq!(verdict.signed_id.as_deref(), Some("msg_p5jXN8AQM9LWM0D4loKWxJek"));
 }
@@ -205,14 +168,9 @@ fn only_the_id_that_was_signed_is_given_back() {
 fn asymmetric_signatures_and_keys_are_refused_by_name() {
     let Vector { settings, mut headers, body } = vectors().swap_remove(0);
     headers[2].1 = "v1a,c2lnbmVk".to_owned();
-    assert_eq!(
-        verify(&verifier(&settings).unwrap(), &headers, &body, NOW_US),
-        Err(Refusal::Unsupported)
-    );
+    assert_eq!(verify(&verifier(&settings).unwrap(), &headers, &body, NOW_US), Err(Refusal::Unsupported));
     for key in ["whsk_AAAA", "whpk_AAAA"] {
-        let error =
-            verifier(&format!(r#"{{"type":"standard_webhooks","secret":{{"env":"{key}"}}}}"#))
-                .unwrap_err();
+        let error = verifier(&format!(r#"{{"type":"standard_webhooks","secret":{{"env":"{key}"}}}}"#)).unwrap_err();
         assert!(error.message().contains("asymmetric"), "{error}");
     }
 }
@@ -236,14 +194,12 @@ fn empty_and_unreadable_secrets_are_refused() {
 #[test]
 fn a_token_is_compared_whole_and_a_public_form_takes_none() {
     let judge = |settings: &str, token| {
-        let incoming =
-            Incoming { headers: &[], content_type: "", body: b"a=1", token, now_us: NOW_US };
+        let incoming = Incoming { headers: &[], content_type: "", body: b"a=1", token, now_us: NOW_US };
         verifier(settings).unwrap().verify(&incoming).map(|verdict| verdict.status)
     };
     let tokened = format!(r#"{{"type":"none","token":{{"env":"{TOKEN}"}}}}"#);
     assert_eq!(judge(&tokened, Some(TOKEN)), Ok(TOKEN_ONLY));
-    for wrong in [None, Some(""), Some("0123456789abcdef0123456"), Some("0123456789abcdef01234568")]
-    {
+    for wrong in [None, Some(""), Some("0123456789abcdef0123456"), Some("0123456789abcdef01234568")] {
         assert_eq!(judge(&tokened, wrong), Err(Refusal::Token));
     }
     assert_eq!(judge(r#"{"type":"none"}"#, None), Ok(UNSIGNED));
@@ -253,13 +209,7 @@ fn a_token_is_compared_whole_and_a_public_form_takes_none() {
 #[test]
 fn a_signed_source_does_not_take_a_token_in_its_place() {
     let Vector { settings, body, .. } = vectors().swap_remove(2);
-    let incoming = Incoming {
-        headers: &[],
-        content_type: "",
-        body: &body,
-        token: Some(TOKEN),
-        now_us: NOW_US,
-    };
+    let incoming = Incoming { headers: &[], content_type: "", body: &body, token: Some(TOKEN), now_us: NOW_US };
     assert!(verifier(&settings).unwrap().verify(&incoming).is_err());
 }
 
@@ -269,9 +219,7 @@ fn refusals_show_no_header_value_and_no_secret() {
     let verifier = verifier(&settings).unwrap();
     headers[0].1 = "sha256=mark, t=mark".to_owned();
     let refusal = verify(&verifier, &headers, &body, NOW_US).unwrap_err();
-    assert!(
-        !refusal.to_string().contains("mark") && !format!("{verifier:?}").contains("ghost-secret")
-    );
+    assert!(!refusal.to_string().contains("mark") && !format!("{verifier:?}").contains("ghost-secret"));
 }
 
 fn changed(text: &[u8], at: usize, by: u8) -> Vec<u8> {

@@ -29,24 +29,8 @@ const ALIASES: &[(&str, &[&str])] = &[
             "user_email",
         ],
     ),
-    (
-        "given_name",
-        &["first_name", "firstname", "fname", "forename", "prénom", "prenom", "vorname", "nombre"],
-    ),
-    (
-        "family_name",
-        &[
-            "last_name",
-            "lastname",
-            "lname",
-            "surname",
-            "nom",
-            "nom_de_famille",
-            "nachname",
-            "apellido",
-            "apellidos",
-        ],
-    ),
+    ("given_name", &["first_name", "firstname", "fname", "forename", "prénom", "prenom", "vorname", "nombre"]),
+    ("family_name", &["last_name", "lastname", "lname", "surname", "nom", "nom_de_famille", "nachname", "apellido", "apellidos"]),
     ("full_name", &["name", "your_name", "contact_name", "nom_complet", "nombre_completo"]),
     (
         "phone",
@@ -63,19 +47,7 @@ const ALIASES: &[(&str, &[&str])] = &[
             "telefono",
         ],
     ),
-    (
-        "mobile",
-        &[
-            "mobile_phone",
-            "mobile_number",
-            "cell",
-            "cell_phone",
-            "portable",
-            "handy",
-            "móvil",
-            "movil",
-        ],
-    ),
+    ("mobile", &["mobile_phone", "mobile_number", "cell", "cell_phone", "portable", "handy", "móvil", "movil"]),
     ("job_title", &["position", "role", "poste", "fonction", "cargo", "puesto"]),
     (
         "company_name",
@@ -97,28 +69,13 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("street", &["address", "street_address", "adresse", "strasse", "straße", "dirección"]),
     ("city", &["town", "ville", "stadt", "ciudad"]),
     ("region", &["state", "province", "région"]),
-    (
-        "postal_code",
-        &["zip", "zip_code", "zipcode", "postcode", "code_postal", "plz", "código_postal"],
-    ),
+    ("postal_code", &["zip", "zip_code", "zipcode", "postcode", "code_postal", "plz", "código_postal"]),
     ("country", &["country_code", "pays", "land", "país", "pais"]),
     ("language", &["locale", "lang", "langue", "sprache", "idioma"]),
     ("need", &["needs", "besoin", "bedarf", "necesidad"]),
     ("budget", &["presupuesto", "what_is_your_budget"]),
     ("intended_use", &["use_case"]),
-    (
-        "message",
-        &[
-            "comment",
-            "comments",
-            "your_message",
-            "note",
-            "notes",
-            "commentaire",
-            "nachricht",
-            "mensaje",
-        ],
-    ),
+    ("message", &["comment", "comments", "your_message", "note", "notes", "commentaire", "nachricht", "mensaje"]),
     ("tags", &["labels"]),
     ("consent", &["opt_in", "optin", "marketing_consent", "consentement", "einwilligung"]),
     ("landing_url", &["landing_page", "page_url"]),
@@ -126,16 +83,12 @@ const ALIASES: &[(&str, &[&str])] = &[
 ];
 
 /// What only a sender that proved who it is may say, and in fields of which we know what they hold.
-const GHOST: &[(&str, &str)] =
-    &[("external_id", "id"), ("created_at", "created_at"), ("observed_at", "updated_at")];
+const GHOST: &[(&str, &str)] = &[("external_id", "id"), ("created_at", "created_at"), ("observed_at", "updated_at")];
 
 pub(super) fn of(format: Format) -> Mapping {
-    let own = conform::fields_of(Role::Leads)
-        .iter()
-        .filter(|ours| !["observed_at", "created_at", "notice_at"].contains(ours));
+    let own = conform::fields_of(Role::Leads).iter().filter(|ours| !["observed_at", "created_at", "notice_at"].contains(ours));
     let pairs = own.map(|ours| (*ours, *ours)).chain([("observed_at", SUBMITTED_AT)]);
-    let aliases =
-        ALIASES.iter().flat_map(|(ours, aliases)| aliases.iter().map(|alias| (*ours, *alias)));
+    let aliases = ALIASES.iter().flat_map(|(ours, aliases)| aliases.iter().map(|alias| (*ours, *alias)));
     let vendor = if format == Format::Ghost { GHOST } else { &[] };
     Mapping::of(pairs.chain(aliases).chain(vendor.iter().copied()))
 }
@@ -152,9 +105,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for (ours, aliases) in ALIASES {
             assert!(known.contains(ours), "{ours}");
-            aliases
-                .iter()
-                .for_each(|alias| assert!(seen.insert(alias) && !known.contains(alias), "{alias}"));
+            aliases.iter().for_each(|alias| assert!(seen.insert(alias) && !known.contains(alias), "{alias}"));
         }
     }
 

@@ -15,8 +15,8 @@ use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::{Origin, Role};
 use headwater_model::page::{Page, Places, Refused};
 use headwater_sdk::{
-    BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result,
-    Retry, Source, SourceEvent, StreamSpec,
+    BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, Retry, Source, SourceEvent,
+    StreamSpec,
 };
 use headwater_store::LedgerOp;
 use serde_json::{Value, json};
@@ -86,9 +86,7 @@ impl Connector for IntakeConnector {
     }
 
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
-        let log = self.log.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "the intake connector has no log to read")
-        })?;
+        let log = self.log.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "the intake connector has no log to read"))?;
         Ok(Box::new(IntakeSource {
             source: config.connection.clone(),
             config: config.parse()?,
@@ -130,16 +128,13 @@ impl Source for IntakeSource {
             fields: Vec::new(),
             mapping: mapping::of(self.config.format),
             vendor: ghost.then(|| "ghost".to_owned()),
-            notes: Some(
-                "the fields are those of each form; `preview` shows the ones that wait".to_owned(),
-            ),
+            notes: Some("the fields are those of each form; `preview` shows the ones that wait".to_owned()),
         }])
     }
 
     async fn read(&self, _: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
         let seq = from.as_ref().map(position).transpose()?.unwrap_or(0);
-        let (log, source, config) =
-            (Arc::clone(&self.log), self.source.clone(), self.config.clone());
+        let (log, source, config) = (Arc::clone(&self.log), self.source.clone(), self.config.clone());
         let steps = stream::try_unfold(seq, move |seq| {
             let (log, source, config) = (Arc::clone(&log), source.clone(), config.clone());
             async move {
@@ -147,10 +142,7 @@ impl Source for IntakeSource {
                 let Some(last) = deliveries.last().map(|delivery| delivery.seq) else {
                     return Ok(None);
                 };
-                let checkpoint = SourceEvent::Checkpoint(Checkpoint::new(
-                    CHECKPOINT_VERSION,
-                    json!({ "seq": last }),
-                ));
+                let checkpoint = SourceEvent::Checkpoint(Checkpoint::new(CHECKPOINT_VERSION, json!({ "seq": last })));
                 let pages = pages(&deliveries, &config)?.into_iter().map(SourceEvent::Page);
                 let events: Vec<Result<SourceEvent>> = pages.chain([checkpoint]).map(Ok).collect();
                 Ok::<_, Error>(Some((stream::iter(events), last)))
@@ -169,11 +161,7 @@ pub fn taken_over(source: &str, checkpoint: &Checkpoint) -> Option<LedgerOp> {
 }
 
 fn position(checkpoint: &Checkpoint) -> Result<i64> {
-    let seq = checkpoint
-        .state
-        .get("seq")
-        .and_then(Value::as_i64)
-        .filter(|_| checkpoint.version == CHECKPOINT_VERSION);
+    let seq = checkpoint.state.get("seq").and_then(Value::as_i64).filter(|_| checkpoint.version == CHECKPOINT_VERSION);
     seq.ok_or_else(|| {
         Error::new(ErrorKind::Config, "the stored position of this source is of another kind")
             .hint("was the source's connector changed? read it again with `headwater sync --full-refresh`")
@@ -192,17 +180,11 @@ fn unavailable(error: LogError) -> Error {
 async fn next_deliveries(log: &dyn IntakeLog, source: &str, mut seq: i64) -> Result<Vec<Delivery>> {
     let (mut all, mut bytes) = (Vec::new(), 0);
     while all.len() < PAGE_ROWS && bytes < PAGE_BYTES {
-        let found = log
-            .after(source, seq, FETCH_ROWS.min(PAGE_ROWS - all.len()))
-            .await
-            .map_err(unavailable)?;
+        let found = log.after(source, seq, FETCH_ROWS.min(PAGE_ROWS - all.len())).await.map_err(unavailable)?;
         let Some(last) = found.last() else { break };
         // A log that does not move on would be read for ever.
         if last.seq <= seq {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                "the intake log gave a delivery that was read before",
-            ));
+            return Err(Error::new(ErrorKind::Internal, "the intake log gave a delivery that was read before"));
         }
         seq = last.seq;
         bytes += found.iter().map(|delivery| delivery.body.len()).sum::<usize>();
@@ -278,8 +260,7 @@ impl Building {
     }
 
     fn columns_with(&self, submission: &Submission) -> usize {
-        self.names.len()
-            + submission.fields.iter().filter(|(name, _)| !self.columns.contains_key(name)).count()
+        self.names.len() + submission.fields.iter().filter(|(name, _)| !self.columns.contains_key(name)).count()
     }
 
     fn push(&mut self, delivery: &Delivery, index: Option<usize>, submission: Submission) {
@@ -307,8 +288,7 @@ impl Building {
     }
 
     fn page(self) -> Result<Page> {
-        let Self { status, names, mut columns, raw, keys, deleted, received_at, seqs, refused } =
-            self;
+        let Self { status, names, mut columns, raw, keys, deleted, received_at, seqs, refused } = self;
         let rows = raw.len();
         let arrays: Vec<ArrayRef> = names
             .iter()
@@ -318,12 +298,9 @@ impl Building {
                 Arc::new(StringArray::from(column)) as ArrayRef
             })
             .collect();
-        let schema = Schema::new(
-            names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>(),
-        );
+        let schema = Schema::new(names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch =
-            RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).map_err(bug)?;
+        let batch = RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options).map_err(bug)?;
         let places = Places::Lines { file: PLACE.to_owned(), lines: seqs };
         let mut page = Page::new(batch, places).map_err(bug)?;
         page.raw = Some(StringArray::from(raw));

@@ -75,9 +75,7 @@ pub fn attribute(input: Input<'_>, model: &str, options: Options) -> Result<Attr
     let model = chosen(model, options)?;
     let (totals, conversions, value) = match input {
         Input::Paths(file) => from_paths(file, model, options)?,
-        Input::Journeys { touches, conversions } => {
-            from_journeys(touches, conversions, model, options)?
-        }
+        Input::Journeys { touches, conversions } => from_journeys(touches, conversions, model, options)?,
     };
     let Totals { channels, unattributed, unattributed_value } = totals;
     Ok(Attribution {
@@ -114,34 +112,26 @@ fn chosen(name: &str, options: Options) -> Result<Model> {
         return Err(Error::Usage("the lookback must be a number of days, zero or more".to_owned()));
     }
     match (model, half_life_days) {
-        (Model::TimeDecay { half_life_days: _ }, Some(half_life_days)) => {
-            Ok(Model::TimeDecay { half_life_days })
-        }
+        (Model::TimeDecay { half_life_days: _ }, Some(half_life_days)) => Ok(Model::TimeDecay { half_life_days }),
         (other, None) => Ok(other),
-        (_, Some(_)) => {
-            Err(Error::Usage(format!("`{name}` has no half-life; only `time_decay` has one")))
-        }
+        (_, Some(_)) => Err(Error::Usage(format!("`{name}` has no half-life; only `time_decay` has one"))),
     }
 }
 
 fn from_paths(file: &Path, model: Model, options: Options) -> Result<(Totals, f64, f64)> {
     if options.lookback_days.is_some() {
         return Err(Error::Usage(
-            "paths do not tell when a touch happened; give touches and conversions, or no lookback"
-                .to_owned(),
+            "paths do not tell when a touch happened; give touches and conversions, or no lookback".to_owned(),
         ));
     }
     let mut input = Table::open(file)?;
     if input.has("channel") && !input.has("path") {
         let shown = file.display();
-        return Err(Error::Usage(format!(
-            "{shown} holds touches; give its conversions too: `--conversions FILE`"
-        )));
+        return Err(Error::Usage(format!("{shown} holds touches; give its conversions too: `--conversions FILE`")));
     }
     let path = input.column(&["path"])?;
     let conversions = input.column(&["total_conversions"])?;
-    let (value, nulls) =
-        (input.optional(&["total_conversion_value"]), input.optional(&["total_null"]));
+    let (value, nulls) = (input.optional(&["total_conversion_value"]), input.optional(&["total_null"]));
     let (mut table, mut all, mut worth) = (PathTable::default(), 0.0, 0.0);
     input.each(|row| {
         let converted = row.number(conversions)?.unwrap_or(0.0);
@@ -187,12 +177,7 @@ struct Dated<T> {
 /// The columns that tell who a row is about, the first that is there.
 const PERSON: &[&str] = &["journey_id", "prospect_id", "person_id", "person"];
 
-fn from_journeys(
-    touches: &Path,
-    conversions: &Path,
-    model: Model,
-    options: Options,
-) -> Result<(Totals, f64, f64)> {
+fn from_journeys(touches: &Path, conversions: &Path, model: Model, options: Options) -> Result<(Totals, f64, f64)> {
     let (mut people, mut channels) = (Names::default(), Names::default());
     let touches = read_touches(touches, &mut people, &mut channels)?;
     let conversions = read_conversions(conversions, &mut people)?;
@@ -208,26 +193,15 @@ fn from_journeys(
         .collect();
     let conversions: Vec<ConversionRow<'_>> = conversions
         .iter()
-        .map(|Dated { person, at_us, what }| ConversionRow {
-            person: people.name(*person),
-            at_us: *at_us,
-            value: *what,
-        })
+        .map(|Dated { person, at_us, what }| ConversionRow { person: people.name(*person), at_us: *at_us, value: *what })
         .collect();
     let lookback = options.lookback_days.map_or(Lookback::UNLIMITED, Lookback::days);
     let fail = |error: headwater_analysis::attribution::Error| Error::Usage(error.to_string());
-    let totals = Journeys::new(&touches)
-        .map_err(fail)?
-        .totals(model, lookback, &conversions)
-        .map_err(fail)?;
+    let totals = Journeys::new(&touches).map_err(fail)?.totals(model, lookback, &conversions).map_err(fail)?;
     Ok((totals, conversions.len() as f64, conversions.iter().map(|row| row.value).sum()))
 }
 
-fn read_touches(
-    file: &Path,
-    people: &mut Names,
-    channels: &mut Names,
-) -> Result<Vec<Dated<(usize, i64)>>> {
+fn read_touches(file: &Path, people: &mut Names, channels: &mut Names) -> Result<Vec<Dated<(usize, i64)>>> {
     let mut input = Table::open(file)?;
     let person = input.column(PERSON)?;
     let at = input.column(&["ts", "occurred_at", "timestamp"])?;
@@ -236,18 +210,12 @@ fn read_touches(
     let mut rows = Vec::new();
     input.each(|row| {
         let seq = seq.map(|seq| row.text(seq)).filter(|text| !text.is_empty());
-        let seq = seq.map_or(Ok(0), |text| {
-            text.parse().map_err(|_| row.wrong("`seq` is not a whole number"))
-        })?;
+        let seq = seq.map_or(Ok(0), |text| text.parse().map_err(|_| row.wrong("`seq` is not a whole number")))?;
         let name = row.text(channel);
         if name.is_empty() {
             return Err(row.wrong("`channel` is empty"));
         }
-        rows.push(Dated {
-            person: who(row, person, people)?,
-            at_us: moment(row, at)?,
-            what: (channels.number(name), seq),
-        });
+        rows.push(Dated { person: who(row, person, people)?, at_us: moment(row, at)?, what: (channels.number(name), seq) });
         Ok(())
     })?;
     Ok(rows)
@@ -265,11 +233,7 @@ fn read_conversions(file: &Path, people: &mut Names) -> Result<Vec<Dated<f64>>> 
             return Ok(());
         }
         let value = value.map_or(Ok(None), |value| row.number(value))?.unwrap_or(0.0);
-        rows.push(Dated {
-            person: who(row, person, people)?,
-            at_us: moment(row, at)?,
-            what: value,
-        });
+        rows.push(Dated { person: who(row, person, people)?, at_us: moment(row, at)?, what: value });
         Ok(())
     })?;
     Ok(rows)

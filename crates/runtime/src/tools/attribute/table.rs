@@ -23,16 +23,9 @@ pub(super) struct Row<'a> {
 
 impl Table {
     pub(super) fn open(file: &Path) -> Result<Self> {
-        let unreadable =
-            |source| Error::File { path: file.display().to_string(), doing: "read", source };
-        let mut rows =
-            ReaderBuilder::new().trim(Trim::All).from_reader(File::open(file).map_err(unreadable)?);
-        let names = rows
-            .headers()
-            .map_err(|error| explain(file, error))?
-            .iter()
-            .map(str::to_owned)
-            .collect();
+        let unreadable = |source| Error::File { path: file.display().to_string(), doing: "read", source };
+        let mut rows = ReaderBuilder::new().trim(Trim::All).from_reader(File::open(file).map_err(unreadable)?);
+        let names = rows.headers().map_err(|error| explain(file, error))?.iter().map(str::to_owned).collect();
         Ok(Self { file: file.to_owned(), names, rows })
     }
 
@@ -49,10 +42,7 @@ impl Table {
     pub(super) fn column(&self, names: &[&str]) -> Result<usize> {
         self.optional(names).ok_or_else(|| {
             let (file, wanted) = (self.file.display(), names.join("` or `"));
-            Error::Usage(format!(
-                "{file}:1: has no column `{wanted}`; its columns are: {}",
-                self.names.join(", ")
-            ))
+            Error::Usage(format!("{file}:1: has no column `{wanted}`; its columns are: {}", self.names.join(", ")))
         })
     }
 
@@ -83,9 +73,7 @@ impl Row<'_> {
             "" => Ok(None),
             text => match text.parse::<f64>() {
                 Ok(number) if number.is_finite() => Ok(Some(number)),
-                Ok(_) | Err(_) => {
-                    Err(self.wrong(format!("`{}` is not a number", self.name(column))))
-                }
+                Ok(_) | Err(_) => Err(self.wrong(format!("`{}` is not a number", self.name(column)))),
             },
         }
     }
@@ -102,9 +90,9 @@ fn explain(file: &Path, error: csv::Error) -> Error {
     let shown = file.display();
     match error.into_kind() {
         ErrorKind::Io(source) => Error::File { path: shown.to_string(), doing: "read", source },
-        ErrorKind::UnequalLengths { expected_len, len, pos: _ } => Error::Usage(format!(
-            "{shown}:{line}: has {len} fields where the header has {expected_len}"
-        )),
+        ErrorKind::UnequalLengths { expected_len, len, pos: _ } => {
+            Error::Usage(format!("{shown}:{line}: has {len} fields where the header has {expected_len}"))
+        }
         ErrorKind::Utf8 { .. } => Error::Usage(format!("{shown}:{line}: is not UTF-8 text")),
         _ => Error::Usage(format!("{shown}:{line}: is not CSV")),
     }

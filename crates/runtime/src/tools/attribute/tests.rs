@@ -17,8 +17,7 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 
 #[track_caller]
 fn check_equal(got: &Attribution, reference: &str) {
-    let expected: Value =
-        serde_json::from_str(&std::fs::read_to_string(fixture("public.json")).unwrap()).unwrap();
+    let expected: Value = serde_json::from_str(&std::fs::read_to_string(fixture("public.json")).unwrap()).unwrap();
     for (kind, of) in [("conv", 0), ("value", 1)] {
         let Some(expected) = expected["models"].get(format!("{reference}|{kind}")) else {
             assert_eq!((reference, kind), ("shapley_sum", "value"), "the reference lacks it");
@@ -28,11 +27,7 @@ fn check_equal(got: &Attribution, reference: &str) {
         for channel in &got.channels {
             let earned = [channel.conversions, channel.value][of];
             let expected = expected[&channel.channel].as_f64().unwrap();
-            assert!(
-                (earned - expected).abs() < 1e-6,
-                "{reference} {kind} {}: {earned} for {expected}",
-                channel.channel
-            );
+            assert!((earned - expected).abs() < 1e-6, "{reference} {kind} {}: {earned} for {expected}", channel.channel);
         }
     }
     assert!((got.conversions - 582.0).abs() < 1e-9 && (got.value - 171_907.99).abs() < 1e-6);
@@ -58,10 +53,7 @@ const REFERENCES: [(&str, &str); 11] = [
 fn counted_paths_earn_what_the_reference_says() {
     let paths = fixture("public.paths.csv");
     for (model, reference) in REFERENCES {
-        check_equal(
-            &attribute(Input::Paths(&paths), model, Options::default()).unwrap(),
-            reference,
-        );
+        check_equal(&attribute(Input::Paths(&paths), model, Options::default()).unwrap(), reference);
     }
 }
 
@@ -87,76 +79,50 @@ fn touches_and_conversions_earn_what_the_reference_says() {
 #[test]
 fn times_may_be_text_or_numbers_of_any_unit() {
     let conversions = file("prospect_id,occurred_at,value\na,2026-01-03T00:00:00Z,10\n");
-    for before in [
-        "2026-01-02T00:00:00Z",
-        "2026-01-02",
-        "1767312000",
-        "1767312000.0",
-        "1767312000000",
-        "1767312000000000",
-    ] {
-        let touches = file(&format!(
-            "prospect_id,occurred_at,channel\na,{before},early\na,2026-01-04,late\n"
-        ));
+    for before in ["2026-01-02T00:00:00Z", "2026-01-02", "1767312000", "1767312000.0", "1767312000000", "1767312000000000"] {
+        let touches = file(&format!("prospect_id,occurred_at,channel\na,{before},early\na,2026-01-04,late\n"));
         let input = Input::Journeys { touches: touches.path(), conversions: conversions.path() };
         let options = Options { lookback_days: Some(1.0), ..Options::default() };
         let got = attribute(input, "last", options).unwrap();
-        let earned: Vec<_> =
-            got.channels.iter().map(|channel| (channel.channel.as_str(), channel.value)).collect();
+        let earned: Vec<_> = got.channels.iter().map(|channel| (channel.channel.as_str(), channel.value)).collect();
         assert_eq!(earned, [("early", 10.0), ("late", 0.0)], "{before}");
     }
 }
 
 #[test]
 fn the_answer_is_csv_with_a_row_per_channel() {
-    let paths = file(
-        "path,total_conversions,total_conversion_value,total_null\n\"a, b > c\",2,10.5,0\n,1,3,0\n",
-    );
+    let paths = file("path,total_conversions,total_conversion_value,total_null\n\"a, b > c\",2,10.5,0\n,1,3,0\n");
     let got = attribute(Input::Paths(paths.path()), "linear", Options::default()).unwrap();
     let mut out = Vec::new();
     write_csv(&got, &mut out).unwrap();
-    assert_eq!(
-        String::from_utf8(out).unwrap(),
-        "channel,conversions,value\n\"a, b\",1,5.25\nc,1,5.25\n"
-    );
+    assert_eq!(String::from_utf8(out).unwrap(), "channel,conversions,value\n\"a, b\",1,5.25\nc,1,5.25\n");
     assert_eq!((got.conversions, got.unattributed, got.unattributed_value), (3.0, 1.0, 3.0));
 }
 
 #[track_caller]
 fn check_refused(text: &str, expected: &str) {
     let file = file(text);
-    let error =
-        attribute(Input::Paths(file.path()), "first", Options::default()).unwrap_err().to_string();
+    let error = attribute(Input::Paths(file.path()), "first", Options::default()).unwrap_err().to_string();
     assert_eq!(error, format!("{}{expected}", file.path().display()));
 }
 
 #[test]
 fn a_bad_row_is_named_with_file_and_line() {
     const HEADER: &str = "path,total_conversions,total_conversion_value,total_null\n";
-    check_refused(
-        &format!("{HEADER}a > b,1,2,3\na,one,2,3\n"),
-        ":3: `total_conversions` is not a number",
-    );
+    check_refused(&format!("{HEADER}a > b,1,2,3\na,one,2,3\n"), ":3: `total_conversions` is not a number");
     check_refused(
         &format!("{HEADER}\"a\n > b\",1,2,3\na >  > b,1,2,3\n"),
         ":4: a step of the path has no name; write the steps as `first > second`",
     );
     check_refused(&format!("{HEADER}a,1,2\n"), ":2: has 3 fields where the header has 4");
-    check_refused(
-        &format!("{HEADER}a,-1,2,3\n"),
-        ":2: `total_conversions` must be a number from 0 to 1e15",
-    );
-    check_refused(
-        "route,total_conversions\na,1\n",
-        ":1: has no column `path`; its columns are: route, total_conversions",
-    );
+    check_refused(&format!("{HEADER}a,-1,2,3\n"), ":2: `total_conversions` must be a number from 0 to 1e15");
+    check_refused("route,total_conversions\na,1\n", ":1: has no column `path`; its columns are: route, total_conversions");
 }
 
 #[test]
 fn touches_without_conversions_are_told_what_is_missing() {
     let path = fixture("public.touches.csv");
-    let error =
-        attribute(Input::Paths(&path), "first", Options::default()).unwrap_err().to_string();
+    let error = attribute(Input::Paths(&path), "first", Options::default()).unwrap_err().to_string();
     assert!(error.contains("--conversions FILE"), "{error}");
 }
 
@@ -175,15 +141,9 @@ fn options_that_do_not_fit_the_model_are_refused() {
         ("time_decay", half_life, "needs the time of each touch"),
     ] {
         let error = attribute(Input::Paths(&paths), model, options).unwrap_err();
-        assert!(
-            matches!(&error, Error::Usage(message) if message.contains(expected)),
-            "{model}: {error}"
-        );
+        assert!(matches!(&error, Error::Usage(message) if message.contains(expected)), "{model}: {error}");
     }
-    assert!(matches!(
-        attribute(Input::Paths(&fixture("none.csv")), "first", Options::default()),
-        Err(Error::File { .. })
-    ));
+    assert!(matches!(attribute(Input::Paths(&fixture("none.csv")), "first", Options::default()), Err(Error::File { .. })));
 }
 
 proptest! {

@@ -102,9 +102,7 @@ impl<'a> Message<'a> {
             },
             Error::Interrupted => "transient_error",
             Error::Usage(_) | Error::NotFound { .. } | Error::Project(_) => "config_error",
-            Error::Store(_) | Error::Query(_) | Error::File { .. } | Error::Internal(_) => {
-                "system_error"
-            }
+            Error::Store(_) | Error::Query(_) | Error::File { .. } | Error::Internal(_) => "system_error",
         };
         Self::Other(json!({ "type": "TRACE", "trace": {
             "type": "ERROR", "emitted_at": now_ms as f64,
@@ -114,11 +112,8 @@ impl<'a> Message<'a> {
 }
 
 fn stream(spec: &StreamSpec) -> Value {
-    let properties: Map<String, Value> = spec
-        .fields
-        .iter()
-        .map(|field| (field.clone(), json!({ "type": ["null", "string"] })))
-        .collect();
+    let properties: Map<String, Value> =
+        spec.fields.iter().map(|field| (field.clone(), json!({ "type": ["null", "string"] }))).collect();
     json!({
         "name": spec.name,
         // What a remote adds tomorrow is given too, so the schema does not close the list.
@@ -137,24 +132,17 @@ pub(super) struct Rows<'a> {
 impl<'a> Rows<'a> {
     pub(super) fn of(page: &'a Page) -> Self {
         let fields = page.fields.schema_ref().fields().iter().zip(page.fields.columns());
-        let text = fields.filter_map(|(field, column)| {
-            Some((field.name().clone(), column.as_any().downcast_ref()?))
-        });
+        let text = fields.filter_map(|(field, column)| Some((field.name().clone(), column.as_any().downcast_ref()?)));
         Self { page, columns: text.collect() }
     }
 
     /// The record as the remote gave it, else its fields; absent ones are left out, empty ones are kept.
     pub(super) fn data(&self, row: usize) -> Result<Box<RawValue>> {
-        let bug =
-            |error: serde_json::Error| Error::Internal(format!("a record is not JSON: {error}"));
-        let deleted =
-            self.page.deleted.as_ref().is_some_and(|deleted| deleted.get(row) == Some(&true));
+        let bug = |error: serde_json::Error| Error::Internal(format!("a record is not JSON: {error}"));
+        let deleted = self.page.deleted.as_ref().is_some_and(|deleted| deleted.get(row) == Some(&true));
         let raw = self.page.raw.as_ref().filter(|raw| raw.is_valid(row)).map(|raw| raw.value(row));
         // A line end between tokens would end the message; inside a string JSON has none.
-        if let (Some(raw), false) = (
-            raw,
-            deleted || raw.is_some_and(|raw| raw.contains(['\n', '\r']) || !raw.starts_with('{')),
-        ) {
+        if let (Some(raw), false) = (raw, deleted || raw.is_some_and(|raw| raw.contains(['\n', '\r']) || !raw.starts_with('{'))) {
             return RawValue::from_string(raw.to_owned()).map_err(bug);
         }
         let mut data = match raw.map(serde_json::from_str).transpose().map_err(bug)? {
@@ -170,15 +158,12 @@ impl<'a> Rows<'a> {
 
     fn fields(&self, row: usize) -> Map<String, Value> {
         let present = self.columns.iter().filter(|(_, column)| column.is_valid(row));
-        present
-            .map(|(name, column)| (name.clone(), Value::String(column.value(row).to_owned())))
-            .collect()
+        present.map(|(name, column)| (name.clone(), Value::String(column.value(row).to_owned()))).collect()
     }
 
     /// When we learned that it is gone, where the page says so; the mark counts, not its value.
     fn deleted_at(&self, row: usize) -> Cow<'static, str> {
-        let at =
-            self.page.received_at.as_ref().filter(|at| at.is_valid(row)).map(|at| at.value(row));
+        let at = self.page.received_at.as_ref().filter(|at| at.is_valid(row)).map(|at| at.value(row));
         let at = at.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
         at.map_or(Cow::Borrowed("unknown"), |at| Cow::Owned(at.to_string()))
     }

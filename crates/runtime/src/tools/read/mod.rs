@@ -90,10 +90,7 @@ pub fn document(path: &Path) -> Result<Value> {
     serde_saphyr::from_str(&text).map_err(|error| {
         let line = error.location().map_or(1, |at| at.line());
         let message = error.to_string();
-        Error::Usage(format!(
-            "{shown}:{line}: not valid YAML or JSON: {}",
-            message.lines().next().unwrap_or("cannot be read")
-        ))
+        Error::Usage(format!("{shown}:{line}: not valid YAML or JSON: {}", message.lines().next().unwrap_or("cannot be read")))
     })
 }
 
@@ -105,9 +102,9 @@ pub fn settings(path: &Path) -> Result<Map<String, Value>> {
     match document(path)? {
         Value::Object(settings) => Ok(settings),
         Value::Null => Ok(Map::new()),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(
-            Error::Usage(format!("{} does not hold settings such as `key: value`", path.display())),
-        ),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Error::Usage(format!("{} does not hold settings such as `key: value`", path.display())))
+        }
     }
 }
 
@@ -124,21 +121,16 @@ pub async fn read(
     cancel: &CancellationToken,
     emit: &mut Emit<'_>,
 ) -> Result<Summary> {
-    let connector = registry
-        .get(&request.connector)
-        .ok_or_else(|| unknown_connector(registry, &request.connector))?;
+    let connector = registry.get(&request.connector).ok_or_else(|| unknown_connector(registry, &request.connector))?;
     let mut out = Out { emit, surroundings };
     if request.operation == Operation::Spec {
         let spec = connector.spec();
-        let schema = spec.source_schema.ok_or_else(|| {
-            Error::Usage(format!("connector `{}` cannot be read from", spec.name))
-        })?;
+        let schema = spec.source_schema.ok_or_else(|| Error::Usage(format!("connector `{}` cannot be read from", spec.name)))?;
         out.send(&Message::spec(&schema))?;
         return Ok(Summary::default());
     }
     let fail = |error| Error::connection(&request.connector, None, error);
-    let config =
-        ConfigDoc { connection: request.connector.clone(), values: request.config.clone() };
+    let config = ConfigDoc { connection: request.connector.clone(), values: request.config.clone() };
     let source = connector.source(&config, &surroundings.build_context(base_dir)).map_err(fail)?;
     match request.operation {
         Operation::Spec => Ok(Summary::default()),
@@ -161,13 +153,8 @@ struct Out<'a, 'b> {
 
 impl Out<'_, '_> {
     fn send(&mut self, message: &Message<'_>) -> Result<()> {
-        let line =
-            serde_json::to_string(message).map_err(|error| Error::Internal(error.to_string()))?;
-        (self.emit)(&line).map_err(|source| Error::File {
-            path: "the output".to_owned(),
-            doing: "written",
-            source,
-        })
+        let line = serde_json::to_string(message).map_err(|error| Error::Internal(error.to_string()))?;
+        (self.emit)(&line).map_err(|source| Error::File { path: "the output".to_owned(), doing: "written", source })
     }
 
     fn trace(&mut self, stream: &str, status: StreamStatus) -> Result<()> {
@@ -186,31 +173,22 @@ async fn read_streams(
     cancel: &CancellationToken,
     out: &mut Out<'_, '_>,
 ) -> Result<Summary> {
-    let streams = source
-        .streams()
-        .await
-        .map_err(|error| Error::connection(&request.connector, None, error))?;
-    let wanted: Vec<&StreamSpec> = streams
-        .iter()
-        .filter(|spec| request.stream.as_ref().is_none_or(|stream| *stream == spec.name))
-        .collect();
+    let streams = source.streams().await.map_err(|error| Error::connection(&request.connector, None, error))?;
+    let wanted: Vec<&StreamSpec> =
+        streams.iter().filter(|spec| request.stream.as_ref().is_none_or(|stream| *stream == spec.name)).collect();
     if let (true, Some(stream)) = (wanted.is_empty(), &request.stream) {
         return Err(unknown_stream(&streams, stream));
     }
     // All positions are read before the first record, so that a bad state costs nothing.
-    let positions: Vec<_> = wanted
-        .iter()
-        .map(|spec| position(request.state.as_ref(), &spec.name))
-        .collect::<Result<_>>()?;
+    let positions: Vec<_> = wanted.iter().map(|spec| position(request.state.as_ref(), &spec.name)).collect::<Result<_>>()?;
     let mut summary = Summary::default();
     for (spec, from) in wanted.into_iter().zip(positions) {
         out.trace(&spec.name, StreamStatus::Started)?;
         let ended = read_stream(source, request, spec, from, cancel, out, &mut summary).await;
         if let Err(error) = &ended {
             // The reason to stop is the read's own error, whatever becomes of the messages about it.
-            let told = out
-                .trace(&spec.name, StreamStatus::Incomplete)
-                .and_then(|()| out.send(&Message::error(error, out.now_ms())));
+            let told =
+                out.trace(&spec.name, StreamStatus::Incomplete).and_then(|()| out.send(&Message::error(error, out.now_ms())));
             drop(told);
             return ended.map(|()| summary);
         }
@@ -219,10 +197,7 @@ async fn read_streams(
     Ok(summary)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one read, which have no life of their own"
-)]
+#[expect(clippy::too_many_arguments, reason = "the parts of one read, which have no life of their own")]
 async fn read_stream(
     source: &dyn Source,
     request: &Request,
@@ -243,9 +218,7 @@ async fn read_stream(
         };
         match event.transpose().map_err(fail)? {
             Some(SourceEvent::Page(page)) => {
-                page.validate().map_err(|error| {
-                    Error::Internal(format!("connector {}: {error}", request.connector))
-                })?;
+                page.validate().map_err(|error| Error::Internal(format!("connector {}: {error}", request.connector)))?;
                 let rows = Rows::of(&page);
                 for row in 0..page.rows() {
                     let data = rows.data(row)?;
@@ -276,8 +249,7 @@ fn position(state: Option<&Value>, stream: &str) -> Result<Option<Checkpoint>> {
     let found = messages.iter().rev().find_map(|message| {
         let message = message.get("state").unwrap_or(message);
         let of = message.get("stream")?;
-        (of.get("stream_descriptor")?.get("name")?.as_str()? == stream)
-            .then(|| of.get("stream_state"))?
+        (of.get("stream_descriptor")?.get("name")?.as_str()? == stream).then(|| of.get("stream_state"))?
     });
     found.filter(|state| !state.is_null()).map(|state| serde_json::from_value(state.clone())).transpose().map_err(|_| {
         Error::Usage(format!("the state of stream `{stream}` is not one that `headwater read` gave; start without `--state`"))
