@@ -30,7 +30,7 @@ impl Console {
         let color = match global.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => terminal && std::env::var_os("NO_COLOR").is_none(),
+            ColorChoice::Auto => terminal && !no_color(),
         };
         Self { format: global.format, color, quiet: global.quiet, bars: terminal && !global.quiet && global.verbose == 0 }
     }
@@ -152,6 +152,11 @@ impl Console {
         }
         Progress::silent()
     }
+}
+
+/// Whether the environment asks for no colour: by NO_COLOR, unless it is empty.
+pub(crate) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// A table for people: headers, rows, numbers to the right.

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{ColorChoice, Global};
+use crate::console::no_color;
 
 /// Where a connection that failed in a sync is told of.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +35,7 @@ pub(crate) fn init(global: &Global, told: Told) {
     let color = match global.color {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        ColorChoice::Auto => std::io::stderr().is_terminal() && !no_color(),
     };
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).with_target(false);

@@ -23,6 +23,7 @@ struct Checked {
 
 pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
+    check_rules(&engine)?;
     let mut checked = Vec::new();
     let mut code = Code::Done;
     let mut note = |connection: &str, kind: &'static str, outcome: Result<String, Error>| {
@@ -38,9 +39,6 @@ pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Re
         };
         checked.push(entry);
     };
-    if let Err(error) = check_rules(&engine) {
-        note("the project", "rules", Err(error));
-    }
     for source in &engine.project.sources {
         note(&source.name, "source", check_source(&engine, source, offline).await);
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use headwater_runtime::demo::{self, Template};
 use headwater_runtime::sync::{SyncOptions, sync};
+use serde_json::json;
 
 use super::{report, sync as sync_command};
 use crate::args::{Global, ReportName, TemplateName};
@@ -19,7 +20,8 @@ pub(crate) fn init(dir: &Path, template: TemplateName, console: &Console) -> Res
     };
     let created = demo::init(dir, template)?;
     let next = if dir == Path::new(".") { String::new() } else { format!(" -C {}", dir.display()) };
-    console.answer(&created, || {
+    let answer = json!({ "version": 1, "dir": created.dir, "files": created.files });
+    console.answer(&answer, || {
         let files: Vec<String> = created.files.iter().map(|file| format!("  {}", file.display())).collect();
         format!("made {}\n{}\n\nnext: headwater{next} check, headwater{next} sync", created.dir.display(), files.join("\n"))
     })

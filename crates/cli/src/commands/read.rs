@@ -26,11 +26,21 @@ pub(crate) async fn run(global: &Global, args: &ReadArgs, console: &Console) -> 
         state: args.state.as_deref().map(read::document).transpose()?,
     };
     let mut out = std::io::BufWriter::new(std::io::stdout());
-    let mut emit = |line: &str| writeln!(out, "{line}");
+    let mut gone = false;
+    let mut emit = |line: &str| {
+        let written = writeln!(out, "{line}");
+        gone |= written.as_ref().is_err_and(is_gone);
+        written
+    };
     let cancel = wiring::cancelled_by_signals();
     let (registry, surroundings) = (wiring::registry(), wiring::surroundings(global));
     let read = read::read(&registry, &surroundings, &wiring::project_dir(global), &request, &cancel, &mut emit).await;
-    out.flush().map_err(|error| Failure::output(&error))?;
+    let flushed = out.flush();
+    // Who reads our output has enough: no failure, of us or of the source.
+    if gone || flushed.as_ref().is_err_and(is_gone) {
+        return Ok(Code::Done);
+    }
+    flushed.map_err(|error| Failure::output(&error))?;
     let summary = read?;
     for refused in &summary.refusals {
         console.note(&format!("refused {}: {}", refused.place, refused.reason));
@@ -40,4 +50,8 @@ pub(crate) async fn run(global: &Global, args: &ReadArgs, console: &Console) -> 
         return Ok(Code::Refused);
     }
     Ok(Code::Done)
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }

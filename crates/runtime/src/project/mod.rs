@@ -25,6 +25,7 @@ pub use file::{
 };
 
 use wording::complaint;
+pub(crate) use wording::plain;
 
 /// The name of the project file.
 pub const FILE_NAME: &str = "headwater.yaml";

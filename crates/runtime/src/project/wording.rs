@@ -3,7 +3,7 @@
 use super::error::{ProjectError, nearest};
 
 /// A complaint and what to do about it.
-type Said = (String, Option<String>);
+pub(crate) type Said = (String, Option<String>);
 
 /// What the YAML parser says, and the line to point at where it is not the one the parser stopped at.
 pub(super) fn of_yaml(message: &str, text: &str, line: usize) -> (Said, usize) {
@@ -47,6 +47,12 @@ pub(super) fn of_value(message: &str) -> Said {
     let expected = expected_words(expected);
     let hint = (number && expected == "text").then(|| "put it in quotes".to_owned());
     (format!("expected {expected}, found {found}"), hint)
+}
+
+/// As [`of_value`], and nothing where it has no better words.
+pub(crate) fn plain(message: &str) -> Option<Said> {
+    let said = of_value(message);
+    (said.0 != message).then_some(said)
 }
 
 /// What stands in the file, and whether it is a number. Text is not repeated: it may be a secret in the wrong place.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use headwater_runtime::deliver::{Action, plan};
 use headwater_runtime::sync::{StageName, SyncOptions};
@@ -97,6 +98,17 @@ async fn a_remote_that_does_not_answer_leaves_the_rows_waiting_and_gets_them_onc
     assert_eq!(rig.remote.people().len(), 2);
     assert!(rig.remote.written().iter().all(|row| row.doubtful), "an error does not say that nothing arrived");
     assert_eq!(push(&rig).await, [0, 0, 2, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_row_that_the_remote_wants_later_waits_that_long() {
+    let rig = Rig::new(&project("")).await;
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    rig.remote.ask_for_patience(Duration::from_secs(90 * 60));
+    assert_eq!(push(&rig).await, [0, 0, 0, 0, 0, 1]);
+    assert_eq!(push(&rig).await, [0, 0, 0, 0, 0, 1], "an hour later it is too early");
+    assert!(rig.remote.written().is_empty());
+    assert_eq!(push(&rig).await, [1, 0, 0, 0, 0, 0]);
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ async fn a_source_that_breaks_off_keeps_what_its_checkpoint_covers_and_goes_on_f
     let broken = rig.try_sync(&SyncOptions::default()).await.unwrap();
     assert_eq!(broken.status, RunStatus::Failed);
     assert_eq!(broken.failures["list"], "list (all): the script breaks off");
+    assert_eq!(broken.sources["list"], accepted(1), "what was committed before is counted, what was not is not");
     assert_eq!(rig.table("SELECT given_name FROM lead").await, ["Ann"]);
     assert_eq!(
         rig.table("SELECT email FROM prospect").await,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_sdk::testkit::FakeSink;
 use headwater_sdk::{
     BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Result,
-    Sink, SinkCapability, WriteReport,
+    RowOutcome, Sink, SinkCapability, WriteReport,
 };
 use serde_json::json;
 
@@ -20,6 +21,7 @@ pub(crate) struct Remote {
     looks: AtomicUsize,
     written: Mutex<Vec<DeliveryRow>>,
     fail: Mutex<Option<ErrorKind>>,
+    later: Mutex<Option<Duration>>,
 }
 
 impl Remote {
@@ -36,6 +38,11 @@ impl Remote {
     /// Fails every write like this until told otherwise.
     pub(crate) fn fail(&self, kind: Option<ErrorKind>) {
         *self.fail.lock().unwrap() = kind;
+    }
+
+    /// Asks, at the next write and row by row, to be tried again after this long.
+    pub(crate) fn ask_for_patience(&self, wait: Duration) {
+        *self.later.lock().unwrap() = Some(wait);
     }
 
     /// The records, without the ids under which the remote keeps them.
@@ -100,9 +107,14 @@ impl Sink for RemoteSink {
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
         let fail = *self.0.fail.lock().unwrap();
-        match fail {
-            Some(kind) => Err(Error::new(kind, "the remote was told to fail")),
-            None => {
+        let later = self.0.later.lock().unwrap().take();
+        match (fail, later) {
+            (Some(kind), _) => Err(Error::new(kind, "the remote was told to fail")),
+            (None, Some(wait)) => {
+                let outcome = RowOutcome::Retry { reason: "busy".to_owned(), after: Some(wait) };
+                WriteReport::new(rows.len(), vec![outcome; rows.len()])
+            }
+            (None, None) => {
                 self.0.written.lock().unwrap().extend_from_slice(rows);
                 self.0.inner.write(rows).await
             }

@@ -102,7 +102,16 @@ pub(super) fn of_transport(settings: &HttpSettings, request: &RequestSpec, cause
     } else {
         Error::new(ErrorKind::Unavailable, "the connection broke")
     };
-    located(error, settings, request).source(cause)
+    located(error, settings, request).source(root(&cause))
+}
+
+/// What lies at the bottom: the layers above it only say that something below them failed.
+fn root(cause: &reqwest::Error) -> String {
+    let mut root: &dyn std::error::Error = cause;
+    while let Some(below) = root.source() {
+        root = below;
+    }
+    root.to_string()
 }
 
 /// Adds where an error happened.

@@ -1,7 +1,7 @@
 //! A table of signature schemes over the raw bytes of a delivery.
 //!
 //! There is no common webhook contract; what the schemes share is an HMAC-SHA256 over the body with something before or after it, so
-//! a scheme is no more than a reader of headers that says which bytes were signed and which digests are claimed ([`Claim`]). The
+//! a scheme is no more than a reader of headers that says which bytes were signed and which digests are claimed (`Claim`). The
 //! comparison, the rotation of secrets and the age of a timestamp are the same code for all of them.
 //!
 //! Invariants: digests and tokens are compared in constant time; a timestamp is believed only once its signature holds; a header that

@@ -42,6 +42,9 @@ impl Table {
     pub(super) fn column(&self, names: &[&str]) -> Result<usize> {
         self.optional(names).ok_or_else(|| {
             let (file, wanted) = (self.file.display(), names.join("` or `"));
+            if self.names.is_empty() {
+                return Error::Usage(format!("{file} is empty: it has no line with column names"));
+            }
             Error::Usage(format!("{file}:1: has no column `{wanted}`; its columns are: {}", self.names.join(", ")))
         })
     }

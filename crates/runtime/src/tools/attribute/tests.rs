@@ -116,6 +116,7 @@ fn a_bad_row_is_named_with_file_and_line() {
     );
     check_refused(&format!("{HEADER}a,1,2\n"), ":2: has 3 fields where the header has 4");
     check_refused(&format!("{HEADER}a,-1,2,3\n"), ":2: `total_conversions` must be a number from 0 to 1e15");
+    check_refused("", " is empty: it has no line with column names");
     check_refused("route,total_conversions\na,1\n", ":1: has no column `path`; its columns are: route, total_conversions");
 }
 

@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
-use crate::project::{Surroundings, nearest};
+use crate::project::{Surroundings, nearest, plain};
 use messages::{Message, Rows, StreamStatus};
 
 /// The longest file of settings or of state that is read.
@@ -131,7 +131,8 @@ pub async fn read(
     }
     let fail = |error| Error::connection(&request.connector, None, error);
     let config = ConfigDoc { connection: request.connector.clone(), values: request.config.clone() };
-    let source = connector.source(&config, &surroundings.build_context(base_dir)).map_err(fail)?;
+    let source =
+        connector.source(&config, &surroundings.build_context(base_dir)).map_err(|error| misread(&request.connector, error))?;
     match request.operation {
         Operation::Spec => Ok(Summary::default()),
         Operation::Check => {
@@ -143,6 +144,18 @@ pub async fn read(
             Ok(Summary::default())
         }
         Operation::Read => read_streams(source.as_ref(), request, cancel, &mut out).await,
+    }
+}
+
+/// A complaint about the settings in the words of a project file's.
+fn misread(connector: &str, error: headwater_sdk::Error) -> Error {
+    let path = error.config_path().filter(|path| *path != ".").map(|path| format!("`{path}`: ")).unwrap_or_default();
+    match plain(error.message()) {
+        Some((said, hint)) => {
+            let plainly = headwater_sdk::Error::new(error.kind(), format!("{path}{said}"));
+            Error::connection(connector, None, if let Some(hint) = hint { plainly.hint(hint) } else { plainly })
+        }
+        None => Error::connection(connector, None, error),
     }
 }
 
