@@ -120,7 +120,7 @@ fn sync_tells_where_every_row_went() -> Fact {
 
     run [RUN]: done, but rows were refused, in [DURATION]
     --- stderr
-    hint: some rows were refused; run `headwater quarantine list` to see them and why
+    hint: some rows were refused; `headwater quarantine list` shows which, and why
     ");
     Ok(())
 }

@@ -53,10 +53,10 @@ fn malformed_row_is_quarantined_and_the_others_arrive() -> Fact {
 }
 
 #[test]
-fn file_without_the_mapped_column_is_refused_by_name() -> Fact {
+fn mapped_column_that_the_file_does_not_have_is_named_with_those_it_has() -> Fact {
     let project = Project::of("sources:\n  list:\n    connector: file\n    path: list.csv\n    map: { email: E-Mail }\n")?;
     project.write("list.csv", "Name,Town\nAda,Delft\n")?;
-    expect_error(&project.run(&["sync"])?, code::CONFIG, &["list.csv", "E-Mail"]);
+    expect_error(&project.run(&["sync"])?, code::CONFIG, &["headwater.yaml:6", "`E-Mail`", "Name, Town"]);
     Ok(())
 }
 

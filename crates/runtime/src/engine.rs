@@ -86,7 +86,10 @@ impl Engine {
     }
 
     /// Waits for `work`, but not once the run is told to stop: a remote that does not answer must not hold it up.
-    pub(crate) async fn unless_told<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+    ///
+    /// # Errors
+    /// `Interrupted` when the run is told to stop.
+    pub async fn unless_told<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(Error::Interrupted),

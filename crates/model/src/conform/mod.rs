@@ -114,8 +114,6 @@ pub struct Conformer {
     role: Role,
     rules: BTreeMap<String, FieldRule>,
     context: Context,
-    /// What stands for the rules in a row's content: a row says something new when it is read by other rules, too.
-    rules_digest: u64,
 }
 
 impl Conformer {
@@ -133,8 +131,7 @@ impl Conformer {
                 check_format(field, format)?;
             }
         }
-        let rules_digest = rules_digest(role, mapping, &context);
-        Ok(Self { role, rules: mapping.0.clone(), context, rules_digest })
+        Ok(Self { role, rules: mapping.0.clone(), context })
     }
 
     /// What its rows are.
@@ -143,7 +140,7 @@ impl Conformer {
         self.role
     }
 
-    /// Who each row of the page is and what it says. A row without a key is known by its content, whatever the rules.
+    /// Who each row of the page is and what it says. A row without a key is known by its content.
     #[must_use]
     pub fn hashes(&self, page: &Page) -> Vec<RowHash> {
         let columns: Vec<_> = columns::all(&page.fields);
@@ -169,7 +166,6 @@ impl Conformer {
                 };
                 // The same record, gone, is the same record: only what is said of it differs.
                 hasher.update(&[u8::from(deleted(page, row))]);
-                hasher.update(&self.rules_digest.to_le_bytes());
                 RowHash { identity, content: hasher.digest() }
             })
             .collect()
@@ -190,19 +186,6 @@ impl Conformer {
     pub fn facts(&self, page: &Page, keep: &Keep, screen: &Screen, now_us: i64) -> Result<Facts, ConformError> {
         facts::conform(self, &Kept::of(page, keep)?, screen, now_us)
     }
-}
-
-/// A digest of everything that decides what a row conforms to, beside the row itself. The run is no part of it.
-fn rules_digest(role: Role, mapping: &Mapping, context: &Context) -> u64 {
-    let Context { source, stream, run_id: _, origin, dates, country, currency, lawful_basis, basis_obtained_at, notice_at } =
-        context;
-    let DateStyle { format, zone } = dates;
-    let rules = format!(
-        "{role:?} {mapping:?} {source} {stream} {origin:?} {format:?} {:?} {country:?} {currency:?} {lawful_basis:?} \
-         {basis_obtained_at:?} {notice_at:?}",
-        zone.iana_name()
-    );
-    xxhash_rust::xxh3::xxh3_64(rules.as_bytes())
 }
 
 /// Which rows of a page to conform, with their identities.

@@ -286,15 +286,3 @@ fn what_the_record_does_not_say_comes_from_the_source() {
     let test: &BooleanArray = leads.lead.column_by_name("is_test").unwrap().as_any().downcast_ref().unwrap();
     assert_eq!(test.iter().collect::<Vec<_>>(), [Some(true), Some(false), Some(false)]);
 }
-
-#[test]
-fn a_row_read_by_other_rules_says_something_new_and_is_the_same_row() {
-    let page = plain(&["mail"], &[&["ada@example.com"]]);
-    let by = |ours: &str, run: &str| {
-        let context = Context { run_id: run.to_owned(), ..context() };
-        Conformer::new(Role::Leads, &Mapping::of([(ours, "mail")]), context).unwrap().hashes(&page)[0]
-    };
-    assert_eq!(by("email", "run_1"), by("email", "run_2"), "a run is no rule");
-    assert_ne!(by("email", "run_1").content, by("message", "run_1").content);
-    assert_eq!(by("email", "run_1").identity, by("message", "run_1").identity);
-}
