@@ -105,12 +105,14 @@ impl Error {
             other => std::error::Error::source(other),
         };
         let mut causes: Vec<String> = Vec::new();
+        let mut above = self.to_string();
         while let Some(cause) = next {
             let text = cause.to_string();
-            // A wrapper that only repeats what it wraps is said once.
-            if causes.last() != Some(&text) {
-                causes.push(text);
+            // What the level above says already is said once.
+            if !above.ends_with(&text) {
+                causes.push(text.clone());
             }
+            above = text;
             next = cause.source();
         }
         causes
@@ -136,6 +138,9 @@ mod tests {
             headwater_sdk::Error::new(ErrorKind::Unavailable, "the remote cannot be reached").source(io::Error::other("refused"));
         let error = Error::connection("news", Some("members"), source);
         assert_eq!(error.in_one_line(), "news (members): the remote cannot be reached: refused");
+        let source =
+            headwater_sdk::Error::new(ErrorKind::Input, "a.gz cannot be read: cut off").source(io::Error::other("cut off"));
+        assert_eq!(Error::connection("list", None, source).in_one_line(), "list: a.gz cannot be read: cut off");
         let file = Error::File { path: "a.csv".to_owned(), doing: "read", source: io::Error::other("gone") };
         assert_eq!(file.in_one_line(), "a.csv cannot be read: gone");
     }

@@ -40,10 +40,10 @@ pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Re
         checked.push(entry);
     };
     for source in &engine.project.sources {
-        note(&source.name, "source", check_source(&engine, source, offline).await);
+        note(&source.name, "source", engine.unless_told(check_source(&engine, source, offline)).await?);
     }
     for sink in &engine.project.sinks {
-        note(&sink.name, "sink", check_sink(&engine, sink, offline).await);
+        note(&sink.name, "sink", engine.unless_told(check_sink(&engine, sink, offline)).await?);
     }
     console.answer(&json!({ "version": 1, "offline": offline, "connections": checked }), || {
         let mut rows = Rows::new(&["connection", "kind", "", "what was found"]);

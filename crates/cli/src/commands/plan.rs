@@ -19,7 +19,7 @@ pub(crate) async fn run(global: &Global, sink: Option<&str>, limit: usize, conso
     }
     let mut plans = Vec::new();
     for entry in engine.project.sinks.iter().filter(|entry| sink.is_none_or(|name| entry.name == name)) {
-        plans.push(plan(&engine, entry).await?);
+        plans.push(engine.unless_told(plan(&engine, entry)).await??);
     }
     if console.format() == Format::Json {
         return console.answer(&json!({ "version": 1, "sinks": plans }), String::new);
