@@ -1,0 +1,1 @@
+//! What a declarative connector compiles to, and what runs it.

@@ -1,0 +1,1 @@
+//! Singer and Airbyte programs as child processes.
