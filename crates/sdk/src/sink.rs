@@ -153,6 +153,12 @@ pub trait Sink: Send + Sync {
     /// What it can do.
     fn capability(&self) -> SinkCapability;
 
+    /// Whether a write must carry every field that we keep of the record, also those that did not change: a remote that replaces
+    /// records would otherwise lose the others.
+    fn whole_rows(&self) -> bool {
+        false
+    }
+
     /// Makes the least real request that shows that `write` could work.
     async fn check(&self) -> Result<()>;
 

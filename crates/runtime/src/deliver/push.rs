@@ -233,7 +233,7 @@ async fn write(
                 .map_err(|error| Error::Internal(format!("an outbox row cannot be read: {error}")))
         })
         .collect::<Result<_>>()?;
-    let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload)).collect();
+    let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload, sink.whole_rows())).collect();
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
     let said = sink.write(&rows).await;
     let (outcomes, failure) = match said {
@@ -247,7 +247,7 @@ async fn write(
     failure.map_or(Ok(()), |error| Err(Error::connection(&entry.name, None, error)))
 }
 
-fn delivery(row: &OutboxRow, payload: &Payload) -> DeliveryRow {
+fn delivery(row: &OutboxRow, payload: &Payload, whole: bool) -> DeliveryRow {
     let operation = match &row.entry.remote_id {
         Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
         None => Operation::Create,
@@ -256,7 +256,7 @@ fn delivery(row: &OutboxRow, payload: &Payload) -> DeliveryRow {
         key: row.entry.delivery_key.clone(),
         prospect_id: row.entry.prospect_id.clone(),
         operation,
-        fields: payload.fields.clone(),
+        fields: if whole { &payload.pushed } else { &payload.fields }.clone(),
         match_keys: payload
             .match_keys
             .iter()
