@@ -22,8 +22,26 @@ const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(5_000).unwrap();
 
 /// What a child may know of our environment: where programs, certificates and proxies are, and how to write text and time.
 const ENVIRONMENT: [&str; 20] = [
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
 ];
 
 /// A Singer tap.
@@ -186,8 +204,11 @@ impl Launch<'_> {
         let mut secrets = Vec::new();
         let config = match config_file {
             None => {
-                let filled = filled(&Value::Object(config.clone()), "config", cx, &mut secrets)?;
-                Secret::new(filled.to_string())
+                // The whole is never a reference, though its one key may be called `file`.
+                let pairs = config
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), filled(value, &format!("config.{key}"), cx, &mut secrets)?)));
+                Secret::new(Value::Object(pairs.collect::<Result<_>>()?).to_string())
             }
             Some(path) if config.is_empty() => read(path, "config_file", cx)?,
             Some(_) => return Err(at("give either `config` or `config_file`, not both", "config_file")),

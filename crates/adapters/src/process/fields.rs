@@ -111,7 +111,9 @@ impl Fields {
             [key] => self.index(key).and_then(|index| self.names.get(index)),
             _ => None,
         };
-        Mapping::of(key.map(|key| ("external_id", key.as_str())).into_iter().chain(same.filter(|(ours, _)| *ours != "external_id")))
+        Mapping::of(
+            key.map(|key| ("external_id", key.as_str())).into_iter().chain(same.filter(|(ours, _)| *ours != "external_id")),
+        )
     }
 
     /// The text of each field of a record, in their order. Text stays as it is, null is absent, everything else is the text that
@@ -233,7 +235,6 @@ pub(super) fn key(values: &[Option<String>], places: &[usize]) -> Option<String>
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -297,10 +298,7 @@ mod tests {
     #[test]
     fn what_python_calls_json_becomes_json() {
         let fixed = without_bare_words(br#"{"a": NaN, "b": [-Infinity, Infinity], "c": "NaN \" NaN"}"#).unwrap();
-        assert_eq!(
-            String::from_utf8(fixed).unwrap(),
-            r#"{"a": "NaN", "b": ["-Infinity", "Infinity"], "c": "NaN \" NaN"}"#
-        );
+        assert_eq!(String::from_utf8(fixed).unwrap(), r#"{"a": "NaN", "b": ["-Infinity", "Infinity"], "c": "NaN \" NaN"}"#);
         assert_eq!(without_bare_words(br#"{"a": "NaN"}"#), None);
     }
 

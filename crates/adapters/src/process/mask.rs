@@ -129,7 +129,8 @@ fn quoted(rest: &[char], quote: char) -> Option<(String, usize)> {
     let length = rest.iter().skip(1).position(|c| *c == quote)?;
     let inner: String = rest.iter().skip(1).take(length).collect();
     let plain = inner.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let name = plain && (inner.trim_matches('_').contains('_') || ["Type", "Error", "Exception"].iter().any(|end| inner.ends_with(end)));
+    let name =
+        plain && (inner.trim_matches('_').contains('_') || ["Type", "Error", "Exception"].iter().any(|end| inner.ends_with(end)));
     let shown = if name { inner } else { "…".to_owned() };
     Some((format!("{quote}{shown}{quote}"), length + 2))
 }

@@ -28,11 +28,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// The streams of a source's answer.
-    pub(super) fn parse(
-        catalog: &str,
-        cursors: &BTreeMap<String, String>,
-        full_refresh: &BTreeSet<String>,
-    ) -> Result<Vec<Self>> {
+    pub(super) fn parse(catalog: &str, cursors: &BTreeMap<String, String>, full_refresh: &BTreeSet<String>) -> Result<Vec<Self>> {
         let wrong = || Error::new(ErrorKind::Protocol, "the source's catalog is no Airbyte catalog");
         let catalog: Value = serde_json::from_str(catalog).map_err(|_| wrong())?;
         let streams = catalog.get("streams").and_then(Value::as_array).ok_or_else(wrong)?;
@@ -62,7 +58,8 @@ impl Stream {
         let listed = |key: &str| self.json.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let able = listed("supported_sync_modes").iter().any(|mode| mode == "incremental");
         let of_source = self.json.get("source_defined_cursor").and_then(Value::as_bool).unwrap_or_default();
-        let default: Vec<String> = listed("default_cursor_field").iter().filter_map(|part| part.as_str().map(str::to_owned)).collect();
+        let default: Vec<String> =
+            listed("default_cursor_field").iter().filter_map(|part| part.as_str().map(str::to_owned)).collect();
         let wanted = cursors.get(&self.name).map(|path| path.split('.').map(str::to_owned).collect());
         self.cursor = wanted.unwrap_or(default);
         self.incremental = able && (of_source || !self.cursor.is_empty()) && !full_refresh.contains(&self.name);

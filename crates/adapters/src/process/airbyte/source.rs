@@ -90,8 +90,7 @@ impl AirbyteSource {
     fn start(&self, stream: &Stream, position: &Position) -> Result<Child> {
         let (files, config) = self.program.files()?;
         let catalog = files.write("catalog.json", stream.chosen().to_string().as_bytes())?;
-        let mut arguments: Vec<&OsStr> =
-            vec!["read".as_ref(), "--config".as_ref(), &config, "--catalog".as_ref(), &catalog];
+        let mut arguments: Vec<&OsStr> = vec!["read".as_ref(), "--config".as_ref(), &config, "--catalog".as_ref(), &catalog];
         let path;
         if let Some(text) = state_file(position) {
             path = files.write("state.json", text.as_bytes())?;
@@ -268,9 +267,10 @@ impl Dialect for Reading {
     fn verdict(&mut self, _: &Ended) -> Result<()> {
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None if self.incomplete => {
-                Err(Error::new(ErrorKind::Unavailable, "the source ended without an error, and says that the stream is incomplete"))
-            }
+            None if self.incomplete => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the source ended without an error, and says that the stream is incomplete",
+            )),
             None => Ok(()),
         }
     }

@@ -26,7 +26,8 @@ pub(super) struct Entry {
 impl Catalog {
     /// The catalog in a tap's answer or a user's file.
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
-        let wrong = || Error::new(ErrorKind::Protocol, "the tap's catalog is no Singer catalog").hint("give one as `catalog_file`");
+        let wrong =
+            || Error::new(ErrorKind::Protocol, "the tap's catalog is no Singer catalog").hint("give one as `catalog_file`");
         let json: Value = serde_json::from_slice(text).map_err(|error| wrong().context("line", error.line().to_string()))?;
         let streams = json.get("streams").and_then(Value::as_array).ok_or_else(wrong)?;
         streams.iter().map(|stream| Entry::of(stream).ok_or_else(wrong)).collect::<Result<_>>().map(Self)
@@ -150,12 +151,15 @@ mod tests {
         let chosen = catalog().choose("public-leads", Some("id"));
         let [leads, old] = chosen["streams"].as_array().unwrap().as_slice() else { panic!() };
         assert_eq!((&leads["schema"]["selected"], &old["schema"]["selected"]), (&json!(true), &json!(false)));
-        assert_eq!(leads["metadata"], json!([
-            {"breadcrumb": [], "metadata": {"table-key-properties": ["id"], "selected": true,
-                "replication-method": "INCREMENTAL", "replication-key": "id"}},
-            {"breadcrumb": ["properties", "blob"], "metadata": {"inclusion": "unsupported"}},
-            {"breadcrumb": ["properties", "id"], "metadata": {"selected": true}},
-        ]));
+        assert_eq!(
+            leads["metadata"],
+            json!([
+                {"breadcrumb": [], "metadata": {"table-key-properties": ["id"], "selected": true,
+                    "replication-method": "INCREMENTAL", "replication-key": "id"}},
+                {"breadcrumb": ["properties", "blob"], "metadata": {"inclusion": "unsupported"}},
+                {"breadcrumb": ["properties", "id"], "metadata": {"selected": true}},
+            ])
+        );
         assert_eq!((&leads["replication_method"], &leads["replication_key"]), (&json!("INCREMENTAL"), &json!("id")));
         assert_eq!(old["metadata"], json!([{"breadcrumb": [], "metadata": {"selected": false}}]));
         assert_eq!(catalog().choose("old", None)["streams"][1]["schema"]["properties"]["n"]["selected"], json!(true));

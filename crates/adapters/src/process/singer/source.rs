@@ -213,7 +213,9 @@ impl Dialect for Reading {
                 return Err(Error::new(ErrorKind::Unsupported, "the tap sends its records as files (BATCH)")
                     .hint("take `batch_config` out of its `config`"));
             }
-            _ => return Err(Error::new(ErrorKind::Protocol, "the tap sent a message of an unknown type, which may hold records")),
+            _ => {
+                return Err(Error::new(ErrorKind::Protocol, "the tap sent a message of an unknown type, which may hold records"));
+            }
         }
         Ok(Step::Other)
     }

@@ -112,7 +112,12 @@ impl TargetSink {
                 if count == 0 {
                     return Ok(rows.iter().map(|row| written(row)).collect());
                 }
-                error!(target_program = self.program.name(), sent = rows.len(), lost = count, "the target lost records that it confirmed");
+                error!(
+                    target_program = self.program.name(),
+                    sent = rows.len(),
+                    lost = count,
+                    "the target lost records that it confirmed"
+                );
                 let reason = "the target confirmed the row and does not hold it";
                 return Ok(rows.iter().zip(lost).map(|(row, lost)| if lost { rejected(reason) } else { written(row) }).collect());
             }
