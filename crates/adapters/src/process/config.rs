@@ -72,6 +72,10 @@ pub(super) struct SingerConfig {
     /// Stream → the field by which it is read incrementally. Others are read as the tap's catalog says.
     #[serde(default)]
     pub(super) cursors: BTreeMap<String, String>,
+    /// Whether a read that broke off may go on from the last state of the program. Set it to false for a program whose states
+    /// say "done" before it is: then a read is covered as a whole, at its end.
+    #[serde(default = "resumable")]
+    pub(super) resumable: bool,
 }
 
 /// The argument by which a tap takes its catalog.
@@ -112,6 +116,10 @@ pub(super) struct AirbyteConfig {
     /// Streams that are read from their beginning each time, though they could be read incrementally.
     #[serde(default)]
     pub(super) full_refresh: BTreeSet<String>,
+    /// Whether a read that broke off may go on from the last state of the program. Set it to false for a program whose states
+    /// say "done" before it is: then a read is covered as a whole, at its end.
+    #[serde(default = "resumable")]
+    pub(super) resumable: bool,
 }
 
 /// A Singer target.
@@ -181,6 +189,10 @@ fn max_line_bytes() -> NonZeroU32 {
 
 fn batch_rows() -> NonZeroU32 {
     BATCH_ROWS
+}
+
+fn resumable() -> bool {
+    true
 }
 
 fn prospects() -> String {

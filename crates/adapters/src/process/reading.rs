@@ -25,6 +25,13 @@ pub(super) struct Pace {
     pub(super) every: Duration,
 }
 
+impl Pace {
+    /// This pace, or none before the end where the program's states cannot be trusted.
+    pub(super) fn where_resumable(self, resumable: bool) -> Self {
+        if resumable { self } else { Self { rows: u64::MAX, every: Duration::MAX } }
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self { rows: CHECKPOINT_ROWS, every: CHECKPOINT_EVERY }

@@ -38,7 +38,8 @@ pub(crate) struct AirbyteSource {
 
 impl AirbyteSource {
     pub(crate) fn new(config: AirbyteConfig, cx: &BuildContext, pace: Pace) -> Result<Self> {
-        let AirbyteConfig { command, config, config_file, env, silence_secs, max_line_bytes, cursors, full_refresh } = config;
+        let AirbyteConfig { command, config, config_file, env, silence_secs, max_line_bytes, cursors, full_refresh, resumable } =
+            config;
         let launch = Launch {
             command: &command,
             config: &config,
@@ -48,7 +49,14 @@ impl AirbyteSource {
             max_line_bytes,
         };
         let program = Arc::new(launch.program(cx)?);
-        Ok(Self { program, cursors, full_refresh, pace, clock: cx.clock.clone(), streams: OnceCell::new() })
+        Ok(Self {
+            program,
+            cursors,
+            full_refresh,
+            pace: pace.where_resumable(resumable),
+            clock: cx.clock.clone(),
+            streams: OnceCell::new(),
+        })
     }
 
     /// Runs a command that answers and ends; its lines go to `heard`, which says whether one was the answer.

@@ -48,6 +48,7 @@ impl SingerSource {
             catalog_file,
             catalog_argument,
             cursors,
+            resumable,
         } = config;
         let launch = Launch {
             command: &command,
@@ -63,7 +64,15 @@ impl SingerSource {
             CatalogArgument::Catalog => "--catalog",
             CatalogArgument::Properties => "--properties",
         };
-        Ok(Self { program, given, argument, cursors, pace, clock: cx.clock.clone(), catalog: OnceCell::new() })
+        Ok(Self {
+            program,
+            given,
+            argument,
+            cursors,
+            pace: pace.where_resumable(resumable),
+            clock: cx.clock.clone(),
+            catalog: OnceCell::new(),
+        })
     }
 
     async fn catalog(&self) -> Result<&Catalog> {

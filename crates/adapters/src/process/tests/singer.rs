@@ -32,6 +32,15 @@ async fn a_tap_without_states_is_read_again_from_its_beginning() {
 }
 
 #[tokio::test]
+async fn states_that_cannot_be_trusted_cover_nothing_before_the_end() {
+    let source = tap_with(json!({"config": {"fault": "crash"}, "resumable": false}));
+    let (covered, _, error) = broken_off(&source, "people").await;
+    assert_eq!((covered, error.kind()), (0, ErrorKind::Unavailable));
+    let all = check_source_contract(&tap_with(json!({"config": {}, "resumable": false})), "people", 0).await.unwrap();
+    assert_eq!((all.rows.len(), all.checkpoints.len()), (10, 1));
+}
+
+#[tokio::test]
 async fn a_state_comes_back_as_the_text_it_was() {
     let source = tap(json!({}));
     let all = collect(&source, &stream(&source, "people").await, None).await.unwrap();
