@@ -116,3 +116,38 @@ fn sync(project: &Project) -> std::io::Result<Run> {
     command.env("POSTGRES_URL", server("HEADWATER_TEST_POSTGRES_URL").trim());
     project.finish(&mut command)
 }
+
+/// target-duckdb drops a record, confirms all and exits with 0; we say that it is missing.
+#[test]
+fn a_record_that_a_target_loses_makes_the_sync_say_so() -> Fact {
+    let programs = server("HEADWATER_TEST_PROGRAMS");
+    let project = Project::of(&format!(
+        "
+sources:
+  list:
+    connector: singer
+    command: [{programs}/tap-spreadsheets/bin/tap-spreadsheets]
+    config: {{ files: [{{ path: list.csv, format: csv, primary_keys: [id], table_name: list }}] }}
+    basis: {{ lawful_basis: consent }}
+sinks:
+  lossy:
+    connector: singer_target
+    command: [{programs}/target-duckdb/bin/target-duckdb]
+    config: {{ path: held.duckdb, default_target_schema: main, add_metadata_columns: false }}
+    audience: email IS NOT NULL
+    map: {{ email: email }}
+    verify: {{ command: [{programs}/target-duckdb/bin/python, ids.py], answers: keys }}
+"
+    ))?;
+    project.write("list.csv", "id,email\n1,ada@example.com\n2,bram@example.com\n3,cleo@example.com\n")?;
+    let ids = "import duckdb\nheld = duckdb.connect('held.duckdb', read_only=True)\n\
+               for (id,) in held.execute('select headwater_id from main.prospects').fetchall(): print(id)\n";
+    project.write("ids.py", ids)?;
+    let run = project.run(&["sync", "--format", "json"])?;
+    assert_eq!(run.code, Some(4), "{run}");
+    let said = run.json()?;
+    assert_eq!(number(&said, "sources.list.accepted"), 3, "{run}");
+    assert_eq!((number(&said, "sinks.lossy.created"), number(&said, "sinks.lossy.rejected")), (2, 1), "{run}");
+    assert!(!run.stderr.contains("@example.com"), "{run}");
+    Ok(())
+}
