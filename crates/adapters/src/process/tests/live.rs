@@ -18,12 +18,14 @@ fn program(package: &str, name: &str) -> String {
 }
 
 fn singer(package: &str, name: &str, config: Value, dir: &Path) -> SingerSource {
-    let settings = json!({"command": [program(package, name)], "config": config});
+    let mut settings = json!({"command": [program(package, name)]});
+    settings["config"] = config;
     SingerSource::new(doc(settings).parse().unwrap(), &cx(dir), EAGER).unwrap()
 }
 
 fn airbyte(package: &str, name: &str, config: Value) -> AirbyteSource {
-    let settings = json!({"command": [program(package, name)], "config": config});
+    let mut settings = json!({"command": [program(package, name)]});
+    settings["config"] = config;
     AirbyteSource::new(doc(settings).parse().unwrap(), &cx(Path::new("/tmp")), EAGER).unwrap()
 }
 
@@ -288,8 +290,9 @@ async fn a_program_of_another_protocol_is_no_source() {
 }
 
 fn with(config: &Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("not an object") };
     let mut all = config.as_object().unwrap().clone();
-    all.extend(more.as_object().unwrap().clone());
+    all.extend(more);
     Value::Object(all)
 }
 

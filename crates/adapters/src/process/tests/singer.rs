@@ -6,7 +6,9 @@ use crate::process::config::SingerConfig;
 use crate::process::singer::{Singer, SingerSource};
 
 fn tap(config: Value) -> SingerSource {
-    tap_with(json!({"config": config}))
+    let mut settings = json!({});
+    settings["config"] = config;
+    tap_with(settings)
 }
 
 fn tap_with(mut settings: Value) -> SingerSource {

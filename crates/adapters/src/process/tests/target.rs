@@ -8,11 +8,11 @@ use crate::process::singer::SingerTarget;
 
 /// A target that keeps its records in `held` of the folder, and lines of them in `held.jsonl`.
 fn target(dir: &TempDir, config: Value, settings: Value) -> Result<Box<dyn Sink>> {
-    let mut all = json!({"command": fake("target"), "config": config});
+    let Value::Object(settings) = settings else { panic!("not an object") };
+    let mut all = json!({"command": fake("target")});
+    all["config"] = config;
     all["config"]["file"] = json!(dir.path().join("held"));
-    for (key, value) in settings.as_object().unwrap() {
-        all[key] = value.clone();
-    }
+    all.as_object_mut().unwrap().extend(settings);
     SingerTarget.sink(&doc(all), &cx(dir.path()))
 }
 
@@ -33,7 +33,7 @@ fn by_keys() -> Value {
 
 fn row(n: usize) -> DeliveryRow {
     let mut fields = Fields::from([("email".to_owned(), Some(format!("ada.{n}@alder.example.com")))]);
-    fields.insert("phone".to_owned(), (n % 2 == 0).then(|| "+33600000000".to_owned()));
+    fields.insert("phone".to_owned(), n.is_multiple_of(2).then(|| "+33600000000".to_owned()));
     DeliveryRow {
         key: format!("prs_{n}:0"),
         prospect_id: format!("prs_{n}"),
