@@ -87,6 +87,7 @@ impl Program {
             last_words: VecDeque::new(),
             metrics: Vec::new(),
             process,
+            status: None,
             group,
             _files: files,
         })
@@ -115,6 +116,8 @@ pub(super) struct Child {
     last_words: VecDeque<String>,
     metrics: Vec<Vec<u8>>,
     process: tokio::process::Child,
+    /// Known once it ended.
+    status: Option<ExitStatus>,
     group: Option<Pid>,
     _files: Option<Files>,
 }
@@ -124,6 +127,7 @@ enum Heard {
     Line(Option<Line>),
     Said(Option<Line>),
     Took(std::io::Result<usize>),
+    Ended(ExitStatus),
 }
 
 impl Child {
@@ -138,6 +142,7 @@ impl Child {
                 Heard::Line(Some(Line { cut: true, .. })) => return Err(self.oversized()),
                 Heard::Line(None) => return Ok(None),
                 Heard::Said(line) => self.said(line),
+                Heard::Ended(status) => self.ended(status),
                 Heard::Took(_) => {}
             }
         }
@@ -156,6 +161,7 @@ impl Child {
                 Heard::Line(Some(Line { cut: true, .. })) => return Err(self.oversized()),
                 Heard::Line(None) => return Ok(false),
                 Heard::Said(line) => self.said(line),
+                Heard::Ended(status) => self.ended(status),
             }
         }
         Ok(true)
@@ -178,19 +184,20 @@ impl Child {
     pub(super) async fn finish(mut self) -> Result<Ended> {
         self.close_input();
         while self.line().await?.is_some() {}
-        while self.err.is_some() {
-            match self.patiently(Self::hear_err).await? {
-                Ok(line) => self.said(line),
-                Err(_) => self.err = None,
+        let name = self.name.clone();
+        while self.err.is_some() || self.status.is_none() {
+            match self
+                .patiently(Self::hear_the_rest)
+                .await?
+                .map_err(|error| failed(&name, "cannot be waited for").source(error))?
+            {
+                Heard::Said(line) => self.said(line),
+                Heard::Ended(status) => self.ended(status),
+                Heard::Line(_) | Heard::Took(_) => {}
             }
         }
-        let name = self.name.clone();
-        let status = match tokio::time::timeout(self.silence, self.process.wait()).await {
-            Ok(status) => status.map_err(|error| failed(&name, "cannot be waited for").source(error))?,
-            Err(_) => return Err(self.hangs()),
-        };
-        self.kill();
-        self.group = None;
+        let lost = || Error::new(ErrorKind::Internal, "a child process ended without a status");
+        let status = self.status.ok_or_else(lost)?;
         if !status.success() {
             self.show_last_words();
             return Err(exited(&name, status));
@@ -199,10 +206,19 @@ impl Child {
         Ok(Ended { metrics: std::mem::take(&mut self.metrics) })
     }
 
-    async fn hear_err(&mut self) -> std::io::Result<Option<Line>> {
-        match &mut self.err {
-            Some(err) => err.next().await,
-            None => Ok(None),
+    /// Notes that it ended, and kills what it left behind: that would hold its outputs open.
+    fn ended(&mut self, status: ExitStatus) {
+        self.status = Some(status);
+        self.kill();
+        self.group = None;
+    }
+
+    /// What comes when its output is closed.
+    async fn hear_the_rest(&mut self) -> std::io::Result<Heard> {
+        let Self { err, process, status, .. } = self;
+        tokio::select! {
+            line = said(err) => Ok(Heard::Said(line)),
+            status = end(process, *status) => status.map(Heard::Ended),
         }
     }
 
@@ -217,13 +233,7 @@ impl Child {
     async fn hear(&mut self, bytes: &[u8]) -> Result<Heard> {
         let name = self.name.clone();
         let step = async |child: &mut Self| {
-            let Self { input, out, err, .. } = child;
-            let said = async {
-                match err {
-                    Some(err) => err.next().await,
-                    None => std::future::pending().await,
-                }
-            };
+            let Self { input, out, err, process, status, .. } = child;
             let took = async {
                 match input {
                     Some(input) if !bytes.is_empty() => input.write(bytes).await,
@@ -232,8 +242,9 @@ impl Child {
             };
             tokio::select! {
                 line = out.next() => line.map(Heard::Line),
-                line = said => Ok(Heard::Said(line.unwrap_or_default())),
+                line = said(err) => Ok(Heard::Said(line)),
                 taken = took => Ok(Heard::Took(taken)),
+                status = end(process, *status) => status.map(Heard::Ended),
             }
         };
         self.patiently(step).await?.map_err(|error| failed(&name, "cannot be read").source(error))
@@ -298,6 +309,22 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The next line of an output that may be closed; one that cannot be read counts as closed.
+async fn said(err: &mut Option<Lines<ChildStderr>>) -> Option<Line> {
+    match err {
+        Some(err) => err.next().await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of a process that has not ended yet.
+async fn end(process: &mut tokio::process::Child, status: Option<ExitStatus>) -> std::io::Result<ExitStatus> {
+    match status {
+        None => process.wait().await,
+        Some(_) => std::future::pending().await,
     }
 }
 

@@ -214,6 +214,7 @@ impl Launch<'_> {
     pub(super) fn program(self, cx: &BuildContext) -> Result<Program> {
         let Self { command, config, config_file, env, silence_secs, max_line_bytes } = self;
         let mut secrets = Vec::new();
+        named_secrets(&Value::Object(config.clone()), &mut secrets);
         let config = match config_file {
             None => {
                 // The whole is never a reference, though its one key may be called `file`.
@@ -222,7 +223,11 @@ impl Launch<'_> {
                     .map(|(key, value)| Ok((key.clone(), filled(value, &format!("config.{key}"), cx, &mut secrets)?)));
                 Secret::new(Value::Object(pairs.collect::<Result<_>>()?).to_string())
             }
-            Some(path) if config.is_empty() => read(path, "config_file", cx)?,
+            Some(path) if config.is_empty() => {
+                let given = read(path, "config_file", cx)?;
+                named_secrets(&serde_json::from_slice(given.expose()).unwrap_or_default(), &mut secrets);
+                given
+            }
             Some(_) => return Err(at("give either `config` or `config_file`, not both", "config_file")),
         };
         let mut variables = inherited(cx);
@@ -270,6 +275,26 @@ pub(super) fn read(path: &Path, key: &'static str, cx: &BuildContext) -> Result<
 
 fn inherited(cx: &BuildContext) -> Vec<(String, String)> {
     ENVIRONMENT.into_iter().filter_map(|name| Some((name.to_owned(), (cx.env)(name)?))).collect()
+}
+
+/// What is called like a secret is hidden too, though it stands there in the open.
+fn named_secrets(value: &Value, secrets: &mut Vec<Secret>) {
+    const NAMES: [&str; 5] = ["password", "secret", "token", "key", "credential"];
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let name = name.to_lowercase();
+                match value {
+                    Value::String(text) if NAMES.iter().any(|part| name.contains(part)) => {
+                        secrets.push(Secret::new(text.as_str()))
+                    }
+                    value => named_secrets(value, secrets),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| named_secrets(item, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The value with each reference in it replaced by the secret it names.

@@ -6,7 +6,9 @@ use crate::process::airbyte::AirbyteSource;
 use crate::process::config::AirbyteConfig;
 
 fn source(mut config: Value) -> AirbyteSource {
-    config["token"] = json!({"env": "TOKEN"});
+    if config.get("token").is_none() {
+        config["token"] = json!({"env": "TOKEN"});
+    }
     let settings = json!({"command": fake("source"), "config": config});
     let config: AirbyteConfig = doc(settings).parse().unwrap();
     AirbyteSource::new(config, &cx(Path::new("/")), EAGER).unwrap()
@@ -50,4 +52,6 @@ async fn a_failure_is_told_in_the_words_of_the_source_without_its_secrets() {
     }
     let refused = source(json!({"fault": "refused"})).check().await.unwrap_err();
     assert_eq!(refused.to_string(), "the source refuses its `config`: wrong token ***");
+    let open = source(json!({"fault": "refused", "token": "in the open"})).check().await.unwrap_err();
+    assert_eq!(open.to_string(), "the source refuses its `config`: wrong token ***");
 }

@@ -36,6 +36,9 @@ def misbehave(at):
         helper = subprocess.Popen(["sleep", "1000"])
         open(config["pids"], "w").write(f"{os.getpid()} {helper.pid}")
         time.sleep(1000)
+    if fault == "leaves":
+        helper = subprocess.Popen(["sleep", "1000"])
+        open(config["pids"], "w").write(f"{os.getpid()} {helper.pid}")
     if fault == "chatter":
         for _ in range(20):
             print("still working", file=sys.stderr, flush=True)

@@ -97,6 +97,16 @@ async fn a_hanging_tap_is_killed_with_what_it_started() {
 }
 
 #[tokio::test]
+async fn what_a_tap_leaves_behind_does_not_hold_the_read_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let pids = dir.path().join("pids");
+    let source = tap(json!({"fault": "leaves", "pids": pids}));
+    let all = collect(&source, &stream(&source, "people").await, None).await.unwrap();
+    assert_eq!(all.rows.len(), 10);
+    gone(&pids).await;
+}
+
+#[tokio::test]
 async fn nobody_listening_ends_the_tap_and_what_it_started() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
