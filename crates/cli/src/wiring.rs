@@ -17,7 +17,9 @@ use crate::failure::Failure;
 /// The connectors of this program: those of the package, those that run other programs, and the one that is built in.
 pub(crate) fn registry() -> Registry {
     let built_in: Arc<dyn Connector> = Arc::new(headwater_runtime::intake::IntakeConnector::default());
-    Registry::new(headwater_connectors::registry().iter().cloned().chain(headwater_adapters::process::connectors()).chain([built_in]))
+    Registry::new(
+        headwater_connectors::registry().iter().cloned().chain(headwater_adapters::process::connectors()).chain([built_in]),
+    )
 }
 
 /// A setting given as `--set KEY=VALUE`.

@@ -233,7 +233,8 @@ async fn write(
                 .map_err(|error| Error::Internal(format!("an outbox row cannot be read: {error}")))
         })
         .collect::<Result<_>>()?;
-    let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload, sink.whole_rows())).collect();
+    let rows: Vec<DeliveryRow> =
+        due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload, sink.whole_rows())).collect();
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
     let said = sink.write(&rows).await;
     let (outcomes, failure) = match said {
