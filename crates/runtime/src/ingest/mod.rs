@@ -261,16 +261,18 @@ impl Reader<'_> {
         self.stage.refuse(&page.refused)?;
         let known = match &mut self.known {
             Some(known) => known,
-            empty @ None => empty.insert(Known::load(&self.engine.store.snapshot().await?, &self.entry.name)?),
+            empty @ None => {
+                let store = &self.engine.store;
+                empty.insert(Known::load(store, &store.snapshot().await?, &self.entry.name)?)
+            }
         };
-        let (keep, fresh) = sort(&self.conformer.hashes(page), known, &mut self.buckets);
+        let (keep, fresh) = sort(&self.conformer.hashes(page), known, &mut self.buckets)?;
         if keep.rows.is_empty() {
             return Ok(());
         }
         let Conformed { refused: _, left } =
             self.stage.conform(&self.conformer, page, (&keep, &fresh), &self.screen, &mut self.buckets)?;
-        known.leave(left.into_iter());
-        Ok(())
+        known.leave(left.into_iter())
     }
 
     /// Commits what is staged, with the checkpoint that covers it. Nothing staged and nowhere to go is nothing to do.
@@ -299,7 +301,7 @@ impl Reader<'_> {
         commit.execute().await?;
         self.committed = self.buckets;
         if let Some(known) = &mut self.known {
-            known.settle();
+            known.settle()?;
         }
         debug!(connection = self.entry.name, stream = self.spec.name, rows = self.buckets.read, "committed");
         Ok(())
@@ -307,11 +309,11 @@ impl Reader<'_> {
 }
 
 /// Sorts a page's rows into those that say something new and those that do not.
-fn sort(hashes: &[RowHash], known: &mut Known, buckets: &mut Buckets) -> (Keep, Vec<bool>) {
+fn sort(hashes: &[RowHash], known: &mut Known, buckets: &mut Buckets) -> Result<(Keep, Vec<bool>)> {
     let mut keep = Keep { rows: Vec::with_capacity(hashes.len()), hashes: Vec::with_capacity(hashes.len()) };
     let mut fresh = Vec::with_capacity(hashes.len());
     for (row, hash) in (0_u32..).zip(hashes) {
-        match known.see(hash) {
+        match known.see(hash)? {
             seen @ (Seen::New | Seen::Changed) => {
                 keep.rows.push(row);
                 keep.hashes.push(*hash);
@@ -321,5 +323,5 @@ fn sort(hashes: &[RowHash], known: &mut Known, buckets: &mut Buckets) -> (Keep, 
             Seen::Repeated => buckets.merged += 1,
         }
     }
-    (keep, fresh)
+    Ok((keep, fresh))
 }

@@ -56,7 +56,7 @@ impl<'a> Offer<'a> {
             spec,
             conformer: conformer(entry, spec, run_id)?,
             screen: engine.screen().await?,
-            known: Known::load(snapshot, &entry.name)?,
+            known: Known::load(&engine.store, snapshot, &entry.name)?,
             arrived: arrived(snapshot, &entry.name)?,
             told: HashMap::new(),
             stage: Stage::new(engine, entry, spec, run_id),
@@ -88,7 +88,7 @@ impl<'a> Offer<'a> {
 
     fn take(&mut self, page: &Page, hashes: &[RowHash]) -> Result<Offered> {
         let mut buckets = Buckets { read: 1, ..Buckets::default() };
-        let (keep, fresh) = sort(hashes, &mut self.known, &mut buckets);
+        let (keep, fresh) = sort(hashes, &mut self.known, &mut buckets)?;
         if keep.rows.is_empty() {
             return Ok(Offered::Unchanged);
         }
