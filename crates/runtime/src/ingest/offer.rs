@@ -88,12 +88,11 @@ impl<'a> Offer<'a> {
 
     fn take(&mut self, page: &Page, hashes: &[RowHash]) -> Result<Offered> {
         let mut buckets = Buckets { read: 1, ..Buckets::default() };
-        let (keep, fresh) = sort(hashes, &mut self.known, &mut buckets)?;
-        if keep.rows.is_empty() {
+        let sorted = sort(hashes, &mut self.known, false, &mut buckets)?;
+        if sorted.keep.rows.is_empty() {
             return Ok(Offered::Unchanged);
         }
-        let Conformed { refused, left: _ } =
-            self.stage.conform(&self.conformer, page, (&keep, &fresh), &self.screen, &mut buckets)?;
+        let Conformed { refused, left: _ } = self.stage.conform(&self.conformer, page, &sorted, &self.screen, &mut buckets)?;
         buckets.check(&self.entry.name)?;
         Ok(match refused.first() {
             Some(row) => Offered::Refused(quarantine_id(&self.entry.name, &self.spec.name, row)),

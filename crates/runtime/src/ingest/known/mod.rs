@@ -34,7 +34,10 @@ pub(super) enum Seen {
     /// Another version.
     Changed,
     /// This version, committed before this run's present batch.
-    Unchanged,
+    Unchanged {
+        /// Whether the lake has it; if not, it was refused in this run.
+        taken: bool,
+    },
     /// This version, from a row not yet committed.
     Repeated,
 }
@@ -108,12 +111,17 @@ impl Known {
             Some(before) if before & !UNTAKEN == content => return Ok(Seen::Repeated),
             Some(before) => Some(before),
             None => match self.settled.get(identity)? {
-                Some(before) if before & !UNTAKEN == content => return Ok(Seen::Unchanged),
+                Some(before) if before & !UNTAKEN == content => return Ok(Seen::Unchanged { taken: before == content }),
                 before => before,
             },
         };
         self.note(identity, content)?;
         Ok(if before.is_some_and(|before| before & UNTAKEN == 0) { Seen::Changed } else { Seen::New })
+    }
+
+    /// Notes that a row that says nothing new goes on all the same, so that the next like it repeats it.
+    pub(super) fn say_again(&mut self, hash: &RowHash) -> Result<()> {
+        self.note(hash.identity_hash().cast_unsigned(), hash.content & !UNTAKEN)
     }
 
     /// Notes that of these new records, given by what the lake keeps of their identity, nothing was taken.
@@ -165,6 +173,8 @@ mod tests {
 
     use super::*;
 
+    const UNCHANGED: Seen = Seen::Unchanged { taken: true };
+
     fn hash(identity: u64, content: u64) -> RowHash {
         RowHash { identity: u128::from(identity) << 64, content: content << 1 }
     }
@@ -179,7 +189,7 @@ mod tests {
         assert_eq!(known.see(&hash(7, 1)).unwrap(), Seen::New);
         assert_eq!(known.see(&hash(7, 1)).unwrap(), Seen::Repeated);
         known.settle().unwrap();
-        assert_eq!(known.see(&hash(7, 1)).unwrap(), Seen::Unchanged);
+        assert_eq!(known.see(&hash(7, 1)).unwrap(), UNCHANGED);
         assert_eq!(known.see(&hash(7, 2)).unwrap(), Seen::Changed);
         known.settle().unwrap();
         assert_eq!(known.see(&hash(7, 1)).unwrap(), Seen::Changed, "going back to what it said before is a change");
@@ -191,7 +201,11 @@ mod tests {
         assert_eq!(known.see(&hash(7, 1)).unwrap(), Seen::New);
         known.leave([7].into_iter()).unwrap();
         known.settle().unwrap();
-        assert_eq!(known.see(&hash(7, 1)).unwrap(), Seen::Unchanged, "what was refused once is not offered again");
+        assert_eq!(
+            known.see(&hash(7, 1)).unwrap(),
+            Seen::Unchanged { taken: false },
+            "what was refused once is not offered again"
+        );
         assert_eq!(known.see(&hash(7, 2)).unwrap(), Seen::New);
         assert_eq!(known.see(&hash(7, 3)).unwrap(), Seen::Changed);
     }
@@ -206,7 +220,7 @@ mod tests {
             known.settle().unwrap();
         }
         for identity in [0, 1, u64::MAX - 2, u64::MAX / 2, 1 << 48] {
-            assert_eq!(known.see(&hash(identity, 2)).unwrap(), Seen::Unchanged, "{identity}");
+            assert_eq!(known.see(&hash(identity, 2)).unwrap(), UNCHANGED, "{identity}");
         }
         assert_eq!(known.see(&hash(u64::MAX - 1, 2)).unwrap(), Seen::Changed);
         assert_eq!(known.see(&hash(5, 2)).unwrap(), Seen::New);
@@ -227,7 +241,7 @@ mod tests {
         known.settle().unwrap();
         assert!((1..6).contains(&known.settled.on_disk()), "{} runs", known.settled.on_disk());
         for number in 0..RECORDS {
-            assert_eq!(known.see(&hash(identity(number), number)).unwrap(), Seen::Unchanged, "{number}");
+            assert_eq!(known.see(&hash(identity(number), number)).unwrap(), UNCHANGED, "{number}");
         }
     }
 
@@ -243,7 +257,9 @@ mod tests {
         fn see(&mut self, identity: u64, content: u64) -> Seen {
             let before = match (self.fresh.get(&identity), self.settled.get(&identity)) {
                 (Some(before), _) if *before == content => return Seen::Repeated,
-                (None, Some(before)) if *before == content => return Seen::Unchanged,
+                (None, Some(before)) if *before == content => {
+                    return Seen::Unchanged { taken: !self.untaken.contains(&identity) };
+                }
                 (fresh, settled) => fresh.or(settled).is_some(),
             };
             self.fresh.insert(identity, content);
