@@ -11,8 +11,8 @@ use headwater_store::StoreError;
 use super::run::Run;
 use crate::error::Result;
 
-/// The most pairs kept in memory: 32 MiB of them.
-pub(super) const MOST_IN_MEMORY: usize = 2 << 20;
+/// The most pairs kept in memory: 18 MiB of them, which leaves room for what else a run holds.
+pub(super) const MOST_IN_MEMORY: usize = 1_200_000;
 /// Leading bits of a key that the index of the list in memory tells apart.
 const INDEX_BITS: u32 = 16;
 /// The bits of the filter: 8 MiB, one key in 15 passes it in vain when ten million are on disk.
