@@ -171,4 +171,12 @@ impl IdField {
             Self::Custom(key) => set_custom(body, key, prospect_id.into()),
         }
     }
+
+    /// Takes our id out with a request.
+    pub(super) fn clear(&self, body: &mut Map<String, Value>) {
+        match self {
+            Self::SourceRef => drop(body.insert("source_ref".to_owned(), String::new().into())),
+            Self::Custom(key) => set_custom(body, key, Value::Null),
+        }
+    }
 }

@@ -196,7 +196,7 @@ async fn stream(
         Some(cursor) if !options.full_refresh => serde_json::from_value(cursor.value.clone()).ok(),
         _ => None,
     };
-    let rules = Rules::load(&engine.store, (entry, spec), (role, &mapping), cursor.is_some(), options.full_refresh).await?;
+    let rules = Rules::load(&engine.store, (entry, spec), (role, &mapping), options.full_refresh).await?;
     if rules.differ() && !rules.again {
         warn!(
             connection = entry.name,
@@ -327,7 +327,7 @@ impl Reader<'_> {
             self.committed = self.buckets;
             return Ok(());
         }
-        if staged || self.rules.is_new() {
+        if self.buckets.accepted > self.committed.accepted {
             self.rules.note(&mut commit);
         }
         commit.execute().await?;

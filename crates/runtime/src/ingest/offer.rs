@@ -10,8 +10,9 @@ use headwater_sdk::StreamSpec;
 use headwater_store::{Commit, Snapshot};
 
 use super::known::Known;
+use super::rules::Rules;
 use super::stage::{Conformed, Stage, quarantine_id};
-use super::{Buckets, conformer, sort};
+use super::{Buckets, conformer, mapping, sort};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SourceEntry;
@@ -41,6 +42,9 @@ pub(crate) struct Offer<'a> {
     /// What became of the rows so far: one record may be in quarantine for several reasons.
     told: HashMap<(u128, u64), Offered>,
     stage: Stage<'a>,
+    rules: Rules,
+    /// Whether any row was taken.
+    accepted: bool,
 }
 
 impl<'a> Offer<'a> {
@@ -51,6 +55,7 @@ impl<'a> Offer<'a> {
         spec: &'a StreamSpec,
         run_id: &str,
     ) -> Result<Self> {
+        let (role, mapping) = mapping(entry, spec)?;
         Ok(Self {
             entry,
             spec,
@@ -60,6 +65,8 @@ impl<'a> Offer<'a> {
             arrived: arrived(snapshot, &entry.name)?,
             told: HashMap::new(),
             stage: Stage::new(engine, entry, spec, run_id),
+            rules: Rules::load(&engine.store, (entry, spec), (role, &mapping), false).await?,
+            accepted: false,
         })
     }
 
@@ -94,6 +101,7 @@ impl<'a> Offer<'a> {
         }
         let Conformed { refused, left: _ } = self.stage.conform(&self.conformer, page, &sorted, &self.screen, &mut buckets)?;
         buckets.check(&self.entry.name)?;
+        self.accepted |= buckets.accepted > 0;
         Ok(match refused.first() {
             Some(row) => Offered::Refused(quarantine_id(&self.entry.name, &self.spec.name, row)),
             None if buckets.suppressed > 0 => Offered::Suppressed,
@@ -103,6 +111,9 @@ impl<'a> Offer<'a> {
 
     /// Hands what was taken to a commit.
     pub(crate) fn drain(&mut self, commit: &mut Commit) -> Result<()> {
+        if self.accepted {
+            self.rules.note(commit);
+        }
         self.stage.drain(commit).map(drop)
     }
 }

@@ -22,30 +22,24 @@ pub(super) struct Rules {
     sequence: Option<i64>,
     /// The digest of the rules as they are.
     present: Value,
-    /// The digest under which every known row was conformed; null when they were conformed under several.
+    /// The digest under which every known row was conformed; null when they were conformed under several, nothing while there are none.
     known: Option<Value>,
     /// Whether known rows are conformed again.
     pub(super) again: bool,
 }
 
 impl Rules {
-    /// `before` says whether the stream was read before, `refresh` whether it is now read from its beginning.
+    /// `refresh` says whether the stream is now read from its beginning.
     pub(super) async fn load(
         store: &Store,
         (entry, spec): (&SourceEntry, &StreamSpec),
         (role, mapping): (Role, &Mapping),
-        before: bool,
         refresh: bool,
     ) -> Result<Self> {
         let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
         let present = Value::String(digest(entry, spec, role, mapping));
         let cursor = store.cursor(&key).await?;
-        let known = match &cursor {
-            Some(cursor) => Some(cursor.value.clone()),
-            // It was read by a version that did not note the rules.
-            None if before => Some(Value::Null),
-            None => None,
-        };
+        let known = cursor.as_ref().map(|cursor| cursor.value.clone());
         let again = refresh && known.as_ref().is_some_and(|known| *known != present);
         Ok(Self { key, sequence: cursor.map(|cursor| cursor.sequence), present, known, again })
     }
@@ -55,18 +49,13 @@ impl Rules {
         self.known.as_ref().is_some_and(|known| *known != self.present)
     }
 
-    /// Whether the stream was never read.
-    pub(super) const fn is_new(&self) -> bool {
-        self.known.is_none()
-    }
-
-    /// Notes with a commit of rows under which rules they were conformed.
+    /// Notes with a commit of rows that were taken under which rules they were conformed.
     pub(super) fn note(&mut self, commit: &mut Commit) {
         let value = if self.differ() { Value::Null } else { self.present.clone() };
         self.advance(commit, value);
     }
 
-    /// Notes that every row was conformed again, or nothing where that is known.
+    /// Notes that every known row was conformed again.
     pub(super) fn end(&mut self, commit: &mut Commit) {
         self.advance(commit, self.present.clone());
     }
