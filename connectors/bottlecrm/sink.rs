@@ -11,7 +11,7 @@ use headwater_sdk::{
 
 use super::client::{Answer, Client, Record};
 use super::config::{IdField, SinkConfig};
-use super::fields::{Field, Kind, body, built_in, read, same};
+use super::fields::{CHANGED_AT, Field, Kind, body, built_in, read, same};
 
 /// Rows go one by one, at some ten a second; a call should be over in less than a minute.
 const MAX_ROWS: usize = 200;
@@ -174,6 +174,10 @@ impl Sink for BottleCrmSink {
 
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: CALLS_A_SECOND, per: Duration::from_secs(1) })
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some(CHANGED_AT)
     }
 
     fn removes(&self) -> bool {

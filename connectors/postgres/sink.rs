@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::client::{Client, begin, execute, failed, refusal, table};
 use super::config::SinkConfig;
-use super::statements::{KEY, RIGHTS, Table, quoted};
+use super::statements::{KEY, RIGHTS, Table, UPDATED_AT, quoted};
 
 /// The rows of a call are one transaction, which should be over in a moment.
 const MAX_ROWS: usize = 2_000;
@@ -198,6 +198,10 @@ impl Sink for PostgresSink {
         }
         transaction.commit().await.map_err(failed)?;
         WriteReport::new(rows.len(), outcomes.into_iter().flatten().collect())
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some(UPDATED_AT)
     }
 
     fn removes(&self) -> bool {
