@@ -1,7 +1,7 @@
 //! The CRM's API: its addresses, its two shapes of a list, and the reasons it gives.
 
 use headwater_sdk::http::header::AUTHORIZATION;
-use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, RequestSpec, base_url};
+use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Method, RequestSpec, base_url};
 use headwater_sdk::{BuildContext, Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
@@ -173,6 +173,17 @@ impl Client {
     pub(super) async fn change(&self, id: &str, body: Record) -> Result<Answer> {
         let request = RequestSpec::patch(self.record_path(), Value::Object(body)).param("id", id);
         match self.http.json(&request).await {
+            Ok(answer) if refused(&answer) => Ok(Answer::Refused(reason(&answer))),
+            Ok(_) => Ok(Answer::Done(id.to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Answer::Gone),
+            Err(error) => refusal(error).map(Answer::Refused),
+        }
+    }
+
+    /// Deletes the record with this id.
+    pub(super) async fn delete(&self, id: &str) -> Result<Answer> {
+        let request = RequestSpec::new(Method::DELETE, self.record_path()).param("id", id);
+        match self.http.send(&request).await.map(|answer| answer.json::<Value>().unwrap_or_default()) {
             Ok(answer) if refused(&answer) => Ok(Answer::Refused(reason(&answer))),
             Ok(_) => Ok(Answer::Done(id.to_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Answer::Gone),

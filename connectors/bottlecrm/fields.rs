@@ -10,6 +10,9 @@ use super::config::{IdField, Object};
 /// What stands before our id in the reference, which other integrations use too.
 const OURS: &str = "hw:";
 
+/// The field that the CRM keeps the time of the last change in.
+pub(super) const CHANGED_AT: &str = "updated_at";
+
 /// How the CRM takes and gives a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -135,6 +138,7 @@ fn set_custom(body: &mut Map<String, Value>, key: &str, value: Value) {
 /// A record's fields as text.
 pub(super) fn read(record: &Map<String, Value>, known: &BTreeMap<String, Field>) -> Fields {
     let mut fields: Fields = known.keys().filter_map(|name| Some((name.clone(), text(record.get(name)?)))).collect();
+    fields.extend(record.get(CHANGED_AT).map(|at| (CHANGED_AT.to_owned(), text(at))));
     if let Some(Value::Object(custom)) = record.get("custom_fields") {
         fields.extend(custom.iter().map(|(key, value)| (format!("cf_{key}"), text(value))));
     }
@@ -169,6 +173,14 @@ impl IdField {
         match self {
             Self::SourceRef => drop(body.insert("source_ref".to_owned(), format!("{OURS}{prospect_id}").into())),
             Self::Custom(key) => set_custom(body, key, prospect_id.into()),
+        }
+    }
+
+    /// Takes our id out with a request.
+    pub(super) fn clear(&self, body: &mut Map<String, Value>) {
+        match self {
+            Self::SourceRef => drop(body.insert("source_ref".to_owned(), String::new().into())),
+            Self::Custom(key) => set_custom(body, key, Value::Null),
         }
     }
 }

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, Retry, RowOutcome, Sink,
-    SinkCapability, WriteReport,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, Retry,
+    RowOutcome, Sink, SinkCapability, WriteReport,
 };
 
 use super::client::{Answer, Client, Record};
 use super::config::{IdField, SinkConfig};
-use super::fields::{Field, Kind, body, built_in, read, same};
+use super::fields::{CHANGED_AT, Field, Kind, body, built_in, read, same};
 
 /// Rows go one by one, at some ten a second; a call should be over in less than a minute.
 const MAX_ROWS: usize = 200;
+/// What one client gets done, as measured: the CRM names no limit for these calls.
+const CALLS_A_SECOND: u32 = 10;
 /// How a match key names our id.
 const EXTERNAL_ID: &str = "external_id";
 /// So many failures one after the other mean that the CRM is down, and not that a row upsets it.
@@ -168,6 +170,45 @@ impl Sink for BottleCrmSink {
             }
         }
         WriteReport::new(rows.len(), outcomes)
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: CALLS_A_SECOND, per: Duration::from_secs(1) })
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some(CHANGED_AT)
+    }
+
+    fn removes(&self) -> bool {
+        true
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        let mut removals = Vec::with_capacity(remote_ids.len());
+        for id in remote_ids {
+            removals.push(match self.client.delete(id).await? {
+                Answer::Done(_) => Removal::Removed,
+                Answer::Gone => Removal::Gone,
+                Answer::Refused(reason) => Removal::Refused { reason },
+            });
+        }
+        Ok(removals)
+    }
+
+    async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
+        let Some(record) = self.client.get(remote_id).await? else { return Ok(()) };
+        if self.id.read(&record) != Some(prospect_id) {
+            return Ok(());
+        }
+        let mut body = Record::new();
+        self.id.clear(&mut body);
+        match self.client.change(remote_id, body).await? {
+            Answer::Done(_) | Answer::Gone => Ok(()),
+            Answer::Refused(reason) => {
+                Err(Error::new(ErrorKind::Rejected, "the CRM keeps our id in the record").context("reason", reason))
+            }
+        }
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome, Sink,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::client::{Client, begin, execute, failed, refusal, table};
 use super::config::SinkConfig;
-use super::statements::{KEY, RIGHTS, Table, quoted};
+use super::statements::{KEY, RIGHTS, Table, UPDATED_AT, quoted};
 
 /// The rows of a call are one transaction, which should be over in a moment.
 const MAX_ROWS: usize = 2_000;
@@ -198,6 +198,33 @@ impl Sink for PostgresSink {
         }
         transaction.commit().await.map_err(failed)?;
         WriteReport::new(rows.len(), outcomes.into_iter().flatten().collect())
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some(UPDATED_AT)
+    }
+
+    fn removes(&self) -> bool {
+        true
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        let mut connection = self.client.connect().await?;
+        let found = table(&mut connection, &self.name).await?;
+        if !found.columns.contains_key(KEY) {
+            return Ok(vec![Removal::Gone; remote_ids.len()]);
+        }
+        let removed: sqlx::Result<Vec<String>> =
+            sqlx::query_scalar(AssertSqlSafe(found.delete())).bind(remote_ids).fetch_all(&mut connection).await;
+        let removed: HashSet<String> = match removed {
+            Ok(removed) => removed.into_iter().collect(),
+            Err(error) => {
+                let Some(reason) = refusal(&error) else { return Err(failed(error)) };
+                return Ok(vec![Removal::Refused { reason }; remote_ids.len()]);
+            }
+        };
+        let removal = |id: &String| if removed.contains(id) { Removal::Removed } else { Removal::Gone };
+        Ok(remote_ids.iter().map(removal).collect())
     }
 }
 

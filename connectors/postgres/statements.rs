@@ -140,6 +140,11 @@ impl Table {
         format!("SELECT \"{KEY}\"::text FROM {} WHERE \"{KEY}\"::text = ANY($1::text[])", self.name)
     }
 
+    /// Removes the rows with the ids in `$1`; gives the ids of those it removed.
+    pub(super) fn delete(&self) -> String {
+        format!("DELETE FROM {} WHERE \"{KEY}\"::text = ANY($1::text[]) RETURNING \"{KEY}\"::text", self.name)
+    }
+
     /// For each value in `$1` that the column holds: the value, on how many of our rows it stands, and one of them.
     pub(super) fn find(&self, column: &str, fold: bool) -> Result<String> {
         let column = quoted(column)?;

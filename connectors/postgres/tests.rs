@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, Retry,
     RowOutcome, Sink,
@@ -174,6 +174,7 @@ async fn a_made_table_keeps_the_sink_contract_and_grows_by_columns() {
         row("p3", &[]),
         row("p4", &[("city", None)]),
     ];
+    check_removal_contract(make, &people).await;
     check_sink_contract(make, &people).await;
     make().unwrap().check().await.unwrap();
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use headwater_tests::project::Project;
 use serde_json::Value;
 
-use crate::Fact;
+use super::Fact;
 
 /// Values of the right form for the secrets that the examples name.
 const SECRETS: [(&str, &str); 8] = [

@@ -4,7 +4,7 @@
 
 use headwater_tests::project::{Project, filters};
 
-use crate::Fact;
+use super::Fact;
 
 macro_rules! assert_shown {
     ($run:expr, @$snapshot:literal) => {

@@ -6,7 +6,7 @@ use std::thread;
 
 use headwater_tests::project::{Project, Run};
 
-use crate::{Fact, code, expect_error, number};
+use super::{Fact, code, expect_error, number};
 
 #[test]
 fn unknown_key_is_refused_with_its_line_and_the_nearest_key() -> Fact {

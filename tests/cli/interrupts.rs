@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 
 use headwater_tests::project::{Project, Running};
 
-use crate::{Fact, code, expect_error, number};
+use super::{Fact, code, expect_error, number};
 
 /// A project with a list and, after it, an email tool that takes the connection and says nothing: a run that has
 /// connected has done its list and waits.

@@ -8,7 +8,7 @@ use headwater_tests::project::{Project, Run, TABLES, server};
 use headwater_tests::tree;
 use serde_json::Value;
 
-use crate::{Fact, number};
+use super::{Fact, number};
 
 #[test]
 fn duckdb_reads_every_table_that_a_sync_wrote() -> Fact {

@@ -4,7 +4,7 @@ use std::fs;
 
 use headwater_tests::project::Project;
 
-use crate::{Fact, number};
+use super::{Fact, number};
 
 const BUCKETS: [&str; 5] = ["accepted", "unchanged", "merged", "suppressed", "quarantined"];
 

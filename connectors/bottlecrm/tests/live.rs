@@ -2,7 +2,7 @@
 
 use headwater_sdk::http::{HttpClient, HttpSettings, RequestSpec, base_url, header};
 use headwater_sdk::testkit::live;
-use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, RowOutcome};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,6 +64,7 @@ async fn contract(object: &str, model: &str) {
         // No address: the CRM itself would take these twice.
         let rows = [first, row(&format!("{unused}-2"), &full), named(&format!("{unused}-3"))]
             .map(|row| DeliveryRow { prospect_id: format!("{id_field}-{}", row.prospect_id), ..row });
+        check_removal_contract(make, &rows).await;
         check_sink_contract(make, &rows).await;
 
         let sink = make().unwrap();

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headwater_sdk::sink::Fields;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, Retry, RowOutcome, Sink,
-    SinkCapability, WriteReport,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Removal, Result, Retry, RowOutcome,
+    Sink, SinkCapability, WriteReport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -157,6 +157,15 @@ impl Sink for FileSink {
         let outcomes = self.blocking(move |target| target.write(&owned)).await?;
         WriteReport::new(rows.len(), outcomes)
     }
+
+    fn removes(&self) -> bool {
+        true
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        let owned = remote_ids.to_vec();
+        self.blocking(move |target| target.remove(&owned)).await
+    }
 }
 
 /// One person's line, as a call finds it and leaves it.
@@ -224,6 +233,33 @@ impl Target {
             (true, true) => RowOutcome::Updated { remote_id },
             (true, false) => RowOutcome::Unchanged { remote_id },
         }
+    }
+
+    /// Writes the file anew without these lines.
+    fn remove(&self, ids: &[String]) -> Result<Vec<Removal>> {
+        let lock = self.lock()?;
+        let wanted: HashSet<&str> = ids.iter().map(String::as_str).filter(|id| !id.is_empty()).collect();
+        let mut there: HashSet<String> = HashSet::new();
+        let header = self.scan(|line| {
+            if wanted.contains(line.id()) {
+                there.insert(line.id().to_owned());
+            }
+            Ok(())
+        })?;
+        if !there.is_empty() {
+            let order = if header.is_empty() { self.order(BTreeSet::new()) } else { header };
+            self.replace(|file| {
+                let mut out = Out::new(self, file, &order).map_err(|error| self.failed(error))?;
+                self.scan(
+                    |line| {
+                        if there.contains(line.id()) { Ok(()) } else { out.copy(&line).map_err(|error| self.failed(error)) }
+                    },
+                )?;
+                out.flush().map_err(|error| self.failed(error))
+            })?;
+        }
+        drop(lock);
+        Ok(ids.iter().map(|id| if there.contains(id) { Removal::Removed } else { Removal::Gone }).collect())
     }
 
     fn rewrite(&self, header: Vec<String>, rows: &[DeliveryRow], entries: &HashMap<&str, Entry>) -> Result<()> {

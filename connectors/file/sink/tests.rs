@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{Clock, ConfigDoc, Connector as _};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -62,6 +62,7 @@ async fn csv_and_json_lines_keep_the_sink_contract() {
         let folder = tempfile::tempdir().unwrap();
         let make = || sink_of(folder.path(), json!({ "path": name }));
         make().unwrap().check().await.unwrap();
+        check_removal_contract(make, &people()).await;
         check_sink_contract(make, &people()).await;
     }
 }

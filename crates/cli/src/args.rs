@@ -113,6 +113,23 @@ pub(crate) enum Command {
         /// The most rows to show per sink
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Save the plan to this file, for `sync --plan`; it holds people's data
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Take back what a run wrote to the sinks, as far as nobody has changed it since
+    Undo {
+        /// The run, as `runs` lists it
+        run: String,
+    },
+    /// Show what the remotes have otherwise than we wrote it last, field by field
+    Drift {
+        /// Only this sink
+        #[arg(long)]
+        sink: Option<String>,
+        /// The most fields to show per sink
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
     },
     /// Take web forms in and run syncs on schedule
     Serve {
@@ -198,6 +215,9 @@ pub(crate) struct SyncArgs {
     /// Read every source from its beginning
     #[arg(long)]
     pub(crate) full_refresh: bool,
+    /// Deliver exactly what this saved plan says, and nothing if the world moved since it was made
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "stage", "dry_run", "full_refresh"])]
+    pub(crate) plan: Option<PathBuf>,
     /// Abort at a step, to test recovery: `POINT` or `POINT:N`
     #[arg(long, hide = true, value_name = "POINT")]
     pub(crate) fault: Option<String>,

@@ -82,6 +82,7 @@ pub(crate) fn code_of(error: &Error) -> Code {
             _ => Code::Bug,
         },
         Error::Query(_) | Error::NotFound { .. } | Error::Usage(_) => Code::Usage,
+        Error::Moved { .. } => Code::Conflict,
         // A file that was named and is not there is a mistyped name; any other trouble may pass.
         Error::File { source, doing: "read", .. } if source.kind() == std::io::ErrorKind::NotFound => Code::Usage,
         Error::File { .. } => Code::Unavailable,
@@ -94,6 +95,7 @@ fn hint_of(error: &Error) -> Option<String> {
     match error {
         Error::Project(error) => error.help.clone(),
         Error::NotFound { hint, .. } => Some(hint.clone()),
+        Error::Moved { .. } => Some("make the plan again with `headwater plan --out FILE`, and read it".to_owned()),
         Error::Connection { source, .. } => source.hint_text().map(str::to_owned).or_else(|| match source.kind() {
             ErrorKind::Auth => Some("renew the credentials that the project names for it".to_owned()),
             ErrorKind::Unavailable | ErrorKind::RateLimited => Some(match source.retry_advice() {

@@ -41,6 +41,14 @@ pub enum Error {
     /// The arguments do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// The world is another one than a saved plan was made for; nothing was written.
+    #[error("the world moved since the plan was made ({made_at}); nothing was written: {what}")]
+    Moved {
+        /// When the plan was made.
+        made_at: String,
+        /// What differs, by prospect and field.
+        what: String,
+    },
     /// A file beside the store could not be read or written.
     #[error("{path} cannot be {doing}: {source}")]
     File {

@@ -10,7 +10,7 @@ use headwater_store::{NewRun, RunStatus};
 use serde::Serialize;
 use tracing::{error, info};
 
-use crate::deliver::{self, SinkCounts};
+use crate::deliver::{self, SavedPlan, SinkCounts};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ingest::{self, Buckets};
@@ -62,6 +62,8 @@ pub struct SyncOptions {
     pub dry_run: bool,
     /// Read every source from its beginning.
     pub full_refresh: bool,
+    /// Deliver exactly this, and do nothing else.
+    pub plan: Option<SavedPlan>,
 }
 
 /// What a sync did.
@@ -207,6 +209,9 @@ fn wanted_sinks<'a>(engine: &'a Engine, options: &'a SyncOptions) -> impl Iterat
 async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport) -> Result<()> {
     let wanted = |stage| options.stages.is_empty() || options.stages.contains(&stage);
     let run_id = report.run_id.clone();
+    if let Some(plan) = &options.plan {
+        return deliver::run_saved(engine, plan, &run_id, &mut report.sinks).await;
+    }
     for source in wanted_sources(engine, options) {
         engine.stop_if_told()?;
         let buckets = report.sources.entry(source.name.clone()).or_default();

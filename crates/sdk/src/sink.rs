@@ -4,7 +4,8 @@
 //! - K2 `Err` means that no row of the call is known to be written.
 //! - K3 The same rows twice leave the remote as once: by idempotency key, else by looking up our id first.
 //! - K4 Nothing is reported as written while it is only buffered.
-//! - K5 Limits and abilities are declared in `capability`.
+//! - K5 Limits and abilities are declared in `capability`, `pace` and `removes`.
+//! - K6 What is taken back is taken back once: `remove` of a record that is gone says so and touches nothing else.
 //!
 //! Rows, not record batches, are the currency here: after the field policy each row carries only the fields it changes, so the
 //! rows of one call have different columns, and a delivery is small beside an ingest.
@@ -147,6 +148,29 @@ impl WriteReport {
     }
 }
 
+/// What became of a record that was to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone now.
+    Removed,
+    /// It was gone already.
+    Gone,
+    /// The remote keeps it.
+    Refused {
+        /// Why, in the remote's words, without a person's data.
+        reason: String,
+    },
+}
+
+/// How fast a sink writes, by the remote's limit or as measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// So many calls,
+    pub calls: u32,
+    /// in so long.
+    pub per: Duration,
+}
+
 /// Writes records to a system we do not control.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -180,4 +204,32 @@ pub trait Sink: Send + Sync {
 
     /// Writes the rows; one outcome per row, in row order. `Err`: nothing of this call is known to be written.
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport>;
+
+    /// How many calls the remote takes in how long; nothing where that is not known or there is no API.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    /// Whether `remove` removes records.
+    fn removes(&self) -> bool {
+        false
+    }
+
+    /// Removes records that we made; one answer per id, in order. `Err`: none is known to be removed.
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        let refused = || Removal::Refused { reason: "this sink does not delete".to_owned() };
+        Ok(remote_ids.iter().map(|_| refused()).collect())
+    }
+
+    /// Takes our id out of a record that we did not make, where it stands in a field of its own. Does nothing where the record
+    /// does not hold exactly this id.
+    async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
+        let (_, _) = (remote_id, prospect_id);
+        Ok(())
+    }
+
+    /// The field of a [`RemoteRecord`] that says when somebody last changed it (RFC 3339), where the remote keeps that.
+    fn changed_at_field(&self) -> Option<&str> {
+        None
+    }
 }

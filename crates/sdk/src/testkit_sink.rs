@@ -1,10 +1,10 @@
-//! What every sink must keep, whatever is behind it: K1, K3 and "unchanged" on a repeat.
+//! What every sink must keep, whatever is behind it: K1, K3, K4, K6 and "unchanged" on a repeat.
 //!
 //! The kit makes a new sink for each step, so that nothing a sink remembers can pass for something the remote has.
 
 #![expect(clippy::panic, reason = "a test kit fails by panicking")]
 
-use crate::sink::{DeliveryRow, Lookup, MatchKey, Operation, RowOutcome};
+use crate::sink::{DeliveryRow, Lookup, MatchKey, Operation, Removal, RowOutcome};
 use crate::{Result, Sink};
 
 /// The field that means "where the sink keeps our id" in a match key.
@@ -71,6 +71,61 @@ pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows:
     if capability.lookup {
         check_lookup(&*fresh(), rows, &ids).await;
     }
+}
+
+/// Holds a sink that removes records against its contract. `rows` are creates of different people whom the remote does not have;
+/// it does not have them afterwards either.
+///
+/// - What `fetch` reads back is what was written, field by field: an undo compares with it.
+/// - K6: a record that is removed is gone for another sink, once and not twice, and the others stay.
+///
+/// # Panics
+/// When the contract is broken, saying which part.
+pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[DeliveryRow]) {
+    let fresh = || make().unwrap_or_else(|error| panic!("the sink cannot be made: {error}"));
+    assert!(fresh().removes() && fresh().capability().lookup, "the kit needs a sink that reads back and removes");
+    assert!(rows.len() >= 2, "the kit needs at least two rows");
+    let ids = created(write(&*fresh(), rows).await);
+    assert_eq!(ids.len(), rows.len(), "every row is created");
+    for (row, id) in rows.iter().zip(&ids) {
+        let held = fetched(&*fresh(), id).await.unwrap_or_else(|| panic!("what was written can be fetched"));
+        for (field, value) in row.fields.iter().filter(|(_, value)| value.is_some()) {
+            assert_eq!(held.get(field), Some(value), "the field {field} is read back as it was written");
+        }
+    }
+    let (Some(id), Some(row)) = (ids.first(), rows.first()) else { panic!("there is a first row") };
+    let (taken, others) = (std::slice::from_ref(id), ids.get(1..).unwrap_or_default());
+    assert_eq!(removed(&*fresh(), taken).await, [Removal::Removed], "K6: what is there is removed");
+    assert_eq!(fetched(&*fresh(), id).await, None, "K6: what was removed is gone");
+    assert_eq!(removed(&*fresh(), taken).await, [Removal::Gone], "K6: what is gone is not removed again");
+    for other in others {
+        assert!(fetched(&*fresh(), other).await.is_some(), "K6: nothing else is removed");
+    }
+    fresh().release(others.first().unwrap_or(id), "nobody").await.unwrap_or_else(|error| panic!("the release failed: {error}"));
+    let key = |row: &DeliveryRow| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: row.prospect_id.clone() }];
+    let wanted: Vec<Vec<MatchKey>> = rows.iter().map(key).collect();
+    let found = fresh().lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+    for (index, answer) in found.iter().enumerate() {
+        assert_eq!(
+            matches!(answer, Lookup::Found(_)),
+            index > 0,
+            "K6: our id stands where it stood, but for {}",
+            row.prospect_id
+        );
+    }
+    let last = removed(&*fresh(), others).await;
+    assert!(last.iter().all(|removal| *removal == Removal::Removed), "K6: one answer per id, in order: {last:?}");
+}
+
+async fn fetched(sink: &dyn Sink, id: &str) -> Option<crate::sink::Fields> {
+    let record = sink.fetch(id).await.unwrap_or_else(|error| panic!("the fetch failed: {error}"));
+    record.map(|record| record.fields)
+}
+
+async fn removed(sink: &dyn Sink, ids: &[String]) -> Vec<Removal> {
+    let removals = sink.remove(ids).await.unwrap_or_else(|error| panic!("the removal failed: {error}"));
+    assert_eq!(removals.len(), ids.len(), "K6: one answer per id");
+    removals
 }
 
 /// K4, and that a lookup answers in order and finds exactly one record per row.

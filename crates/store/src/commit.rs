@@ -24,6 +24,13 @@ pub enum LedgerOp {
     Enqueue(OutboxEntry),
     /// Says what became of a push.
     Settle(Settlement),
+    /// Says that a push was taken back.
+    Undone {
+        /// The sink.
+        sink: String,
+        /// The push.
+        delivery_key: String,
+    },
     /// Says which remote record a prospect is.
     Link(LinkUpdate),
     /// Forgets which remote record a prospect is.
@@ -164,6 +171,7 @@ async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str,
     match op {
         LedgerOp::Enqueue(entry) => outbox::enqueue(connection, &entry, run_id, now).await,
         LedgerOp::Settle(settlement) => outbox::settle(connection, &settlement, now).await,
+        LedgerOp::Undone { sink, delivery_key } => outbox::undo(connection, &sink, &delivery_key, now).await,
         LedgerOp::Link(update) => link::upsert(connection, &update, now).await,
         LedgerOp::Unlink { sink, prospect_id } => link::remove(connection, &sink, &prospect_id).await,
         LedgerOp::Suppress(suppression) => suppression::add(connection, &suppression).await.map(|_| ()),

@@ -3,6 +3,7 @@
 mod attribute;
 mod catalogue;
 mod check;
+mod drift;
 mod explain;
 mod init;
 mod plan;
@@ -15,6 +16,7 @@ mod serve;
 mod status;
 mod suppress;
 mod sync;
+mod undo;
 
 use clap::CommandFactory;
 
@@ -35,7 +37,11 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
             Box::pin(preview::run(global, source, stream.as_deref(), *limit, console)).await
         }
         Command::Sync(args) => Box::pin(sync::run(global, args, console)).await,
-        Command::Plan { sink, limit } => Box::pin(plan::run(global, sink.as_deref(), *limit, console)).await,
+        Command::Plan { sink, limit, out } => {
+            Box::pin(plan::run(global, sink.as_deref(), (*limit, out.as_deref()), console)).await
+        }
+        Command::Undo { run } => Box::pin(undo::run(global, run, console)).await,
+        Command::Drift { sink, limit } => Box::pin(drift::run(global, sink.as_deref(), *limit, console)).await,
         Command::Serve { listen } => Box::pin(serve::run(global, listen.as_deref(), console)).await,
         Command::Status => Box::pin(status::run(global, console)).await,
         Command::Runs { command, limit } => Box::pin(status::runs(global, command.as_ref(), *limit, console)).await,

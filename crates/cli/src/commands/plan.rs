@@ -1,7 +1,10 @@
 //! `plan`: what a delivery would do.
 
-use headwater_runtime::Error;
-use headwater_runtime::deliver::{Action, Plan, plan};
+use std::path::Path;
+
+use headwater_runtime::deliver::{Action, Plan, SavedPlan, plan};
+use headwater_runtime::project::SinkEntry;
+use headwater_runtime::{Engine, Error};
 use serde_json::json;
 
 use crate::args::{Format, Global};
@@ -10,16 +13,24 @@ use crate::exit_code::Code;
 use crate::failure::Failure;
 use crate::wiring;
 
-pub(crate) async fn run(global: &Global, sink: Option<&str>, limit: usize, console: &Console) -> Result<Code, Failure> {
+pub(crate) async fn run(
+    global: &Global,
+    sink: Option<&str>,
+    (limit, out): (usize, Option<&Path>),
+    console: &Console,
+) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
-    if let Some(name) = sink.filter(|name| engine.project.sink(name).is_none()) {
-        let names: Vec<&str> = engine.project.sinks.iter().map(|sink| sink.name.as_str()).collect();
-        let hint = format!("there are: {}", names.join(", "));
-        return Err(Error::NotFound { what: format!("there is no sink `{name}`"), hint }.into());
-    }
     let mut plans = Vec::new();
-    for entry in engine.project.sinks.iter().filter(|entry| sink.is_none_or(|name| entry.name == name)) {
+    for entry in sinks(&engine, sink)? {
         plans.push(engine.unless_told(plan(&engine, entry)).await??);
+    }
+    if let Some(path) = out {
+        SavedPlan::of(&engine, &plans)?.write(path)?;
+        let program = wiring::invocation(global);
+        console.hint(&format!(
+            "`{program} sync --plan {}` does exactly this, and nothing if the world moves before",
+            path.display()
+        ));
     }
     if console.format() == Format::Json {
         return console.answer(&json!({ "version": 1, "sinks": plans }), String::new);
@@ -30,10 +41,24 @@ pub(crate) async fn run(global: &Global, sink: Option<&str>, limit: usize, conso
     Ok(Code::Done)
 }
 
+/// The sink of that name, or all.
+pub(crate) fn sinks<'a>(engine: &'a Engine, name: Option<&str>) -> Result<Vec<&'a SinkEntry>, Failure> {
+    let all = || engine.project.sinks.iter();
+    let wanted: Vec<&SinkEntry> = all().filter(|entry| name.is_none_or(|name| entry.name == name)).collect();
+    match name {
+        Some(name) if wanted.is_empty() => {
+            let names: Vec<&str> = all().map(|sink| sink.name.as_str()).collect();
+            let hint = format!("there are: {}", names.join(", "));
+            Err(Error::NotFound { what: format!("there is no sink `{name}`"), hint }.into())
+        }
+        _ => Ok(wanted),
+    }
+}
+
 fn human(plan: &Plan, limit: usize) -> String {
     let count = |action: Action| plan.rows.iter().filter(|row| row.action == action).count();
     let mut text = format!(
-        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write\n",
+        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write{}\n",
         plan.sink,
         count(Action::Create),
         count(Action::Update),
@@ -43,6 +68,10 @@ fn human(plan: &Plan, limit: usize) -> String {
         count(Action::Waiting),
         plan.calls_made,
         plan.calls_to_write,
+        plan.seconds_to_write
+            .filter(|seconds| *seconds > 0.0)
+            .map(|seconds| format!(", in some {seconds:.0} s"))
+            .unwrap_or_default(),
     );
     if plan.rows.is_empty() {
         text.push_str("nobody is in its audience\n");
@@ -59,7 +88,7 @@ fn human(plan: &Plan, limit: usize) -> String {
                 action,
                 change.field.clone(),
                 clip(change.before.as_deref().unwrap_or_default()),
-                clip(&change.after),
+                change.after.as_deref().map_or_else(|| "(emptied)".to_owned(), clip),
             ]);
         }
         for kept in &row.kept {
@@ -93,7 +122,7 @@ fn word(action: Action) -> &'static str {
 }
 
 /// A value as long as a table takes it.
-fn clip(value: &str) -> String {
+pub(crate) fn clip(value: &str) -> String {
     /// Longer than any name or address that a person would check here.
     const LONGEST: usize = 60;
     match value.char_indices().nth(LONGEST) {

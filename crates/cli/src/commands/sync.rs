@@ -1,5 +1,6 @@
 //! `sync`: the container job.
 
+use headwater_runtime::deliver::SavedPlan;
 use headwater_runtime::resolve::ResolveCounts;
 use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
 use headwater_store::RunStatus;
@@ -21,6 +22,7 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, console: &Console) -> 
         stages: args.stage.clone(),
         dry_run: args.dry_run,
         full_refresh: args.full_refresh,
+        plan: args.plan.as_deref().map(SavedPlan::read).transpose()?,
     };
     let report = sync(&engine, &options).await?;
     console.answer(&report, || human(&report, args.dry_run))?;

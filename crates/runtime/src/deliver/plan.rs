@@ -2,26 +2,27 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{Array, Decimal128Array, RecordBatch};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::{BooleanArray, RecordBatch};
 use headwater_model::suppression::Kind;
-use headwater_model::{money, tables};
+use headwater_model::tables;
 use headwater_sdk::{Lookup, MatchKey, RemoteRecord, Sink};
 use headwater_store::{CrmLink, OutboxState, Snapshot};
 use serde::Serialize;
 
 use super::SinkCounts;
-use super::policy::{Standing, Verdict, on_update};
+use super::policy::{Standing, Times, Verdict, on_update};
+use super::receipt::OUR_ID;
+use super::values::{Values, cell, is_template, unknown};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, nearest};
 use crate::resolve;
-use crate::rows::{at, load, text};
+use crate::rows::{at, booleans, instants, load, text};
 
 /// The match key that means the field in which a sink keeps our id.
-const EXTERNAL_ID: &str = "external_id";
+const EXTERNAL_ID: &str = OUR_ID;
 /// The key of a sink's policy that holds for every field without one of its own.
-const DEFAULT_POLICY: &str = "default";
+pub(crate) const DEFAULT_POLICY: &str = "default";
 /// Fields that a sink without a map of its own gets.
 const DEFAULT_FIELDS: &[&str] = &[
     "email",
@@ -49,6 +50,8 @@ pub struct Plan {
     pub calls_made: usize,
     /// API calls that writing would cost.
     pub calls_to_write: usize,
+    /// How long these would take at the pace of the sink, where it tells one.
+    pub seconds_to_write: Option<f64>,
 }
 
 /// What would become of one prospect.
@@ -81,6 +84,12 @@ pub struct PlannedRow {
     pub(super) hash: String,
     #[serde(skip)]
     pub(super) keys: Vec<MatchKey>,
+    /// When each of our values was last seen in a source, in microseconds of UTC, where a policy asks.
+    #[serde(skip)]
+    observed: BTreeMap<String, i64>,
+    /// Whether the record held no id of ours when we found it.
+    #[serde(skip)]
+    pub(super) adopted: bool,
     /// Whether the link to the remote record is news to the ledger.
     #[serde(skip)]
     pub(super) relink: bool,
@@ -111,8 +120,8 @@ pub struct FieldChange {
     pub field: String,
     /// What the remote has.
     pub before: Option<String>,
-    /// What it would have.
-    pub after: String,
+    /// What it would have; nothing where it is cleared.
+    pub after: Option<String>,
 }
 
 /// One field that does not change although ours differs.
@@ -151,6 +160,7 @@ pub async fn plan(engine: &Engine, entry: &SinkEntry) -> Result<Plan> {
 
 pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink) -> Result<Plan> {
     let map = field_map(entry, sink).await?;
+    let values = Values::new(entry, &map)?;
     let snapshot = engine.store.snapshot().await?;
     let planner = Planner {
         entry,
@@ -159,9 +169,12 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
         aliases: aliases(&snapshot)?,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
         held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
+        undone: engine.store.outbox_keys(&entry.name, OutboxState::Undone).await?,
+        observed: observed(entry, &snapshot)?,
         waiting: engine.store.outbox_waiting(&entry.name).await?,
         objectors: objectors(engine, &snapshot).await?,
         map,
+        values,
     };
     let mut rows = Vec::new();
     for batch in
@@ -173,7 +186,10 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
     }
     let calls_made = planner.compare(&mut rows).await?;
     let calls_to_write = rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update)).count();
-    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write: calls_to_write * sink.capability().calls_per_row })
+    let calls_to_write = calls_to_write * sink.capability().calls_per_row;
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds_to_write = sink.pace().map(|pace| calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
+    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write })
 }
 
 /// Points a complaint about the audience at the line it stands on.
@@ -197,11 +213,9 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
     }
     let ours: Vec<&str> = tables::PROSPECT.columns.iter().map(|column| column.name).collect();
     for (remote, field) in &section.map {
-        if !ours.contains(&field.as_str()) {
+        if !is_template(field) && !ours.contains(&field.as_str()) {
             let complaint = entry.error(&format!("map.{remote}"), format!("a prospect has no field `{field}`"));
-            let help = nearest(field, ours.iter().copied())
-                .map_or_else(|| format!("its fields are: {}", ours.join(", ")), |near| format!("did you mean `{near}`?"));
-            return Err(complaint.help(help).into());
+            return Err(unknown(complaint, field).into());
         }
         if !theirs.is_empty() && !theirs.iter().any(|(name, _)| name == remote) {
             let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
@@ -216,6 +230,11 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
             entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
         return Err(complaint.help("map the field, or take its policy out").into());
     }
+    if let Some(stray) = section.clear.iter().find(|field| !section.map.contains_key(*field)) {
+        let complaint = entry.error("clear", format!("`{stray}` is to be cleared, but there is no such field in `map`"));
+        return Err(complaint.help("map the field, or take it out of `clear`").into());
+    }
+    Values::new(entry, &section.map)?;
     Ok(section.map.clone())
 }
 
@@ -259,10 +278,36 @@ async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Option<HashSe
     Ok(Some(objectors))
 }
 
+/// When the values that won were seen, by prospect and our field; read only where a policy asks.
+fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, String), i64>> {
+    let mut observed = HashMap::new();
+    if !entry.section.policy.values().any(|policy| *policy == FieldPolicy::NewestWins) {
+        return Ok(observed);
+    }
+    let columns = ["prospect_id", "field", "is_winner", "observed_at"];
+    for batch in load(snapshot, &tables::PROSPECT_FIELD, &columns)? {
+        let (id, field, when) = (text(&batch, "prospect_id")?, text(&batch, "field")?, instants(&batch, "observed_at")?);
+        let winner: &BooleanArray = booleans(&batch, "is_winner")?;
+        for row in (0..batch.num_rows()).filter(|row| winner.value(*row)) {
+            observed.insert((id.value(row).to_owned(), field.value(row).to_owned()), when.value(row));
+        }
+    }
+    Ok(observed)
+}
+
+/// What we wrote to a record last, by the remote's field.
+pub(super) fn link_fields(link: &CrmLink) -> BTreeMap<String, Option<String>> {
+    serde_json::from_value(link.pushed_fields.clone()).unwrap_or_default()
+}
+
 struct Planner<'a> {
     entry: &'a SinkEntry,
     sink: &'a dyn Sink,
     map: BTreeMap<String, String>,
+    values: Values,
+    observed: HashMap<(String, String), i64>,
+    /// Deliveries that somebody took back; the same content is not offered again.
+    undone: HashSet<String>,
     links: HashMap<String, CrmLink>,
     aliases: HashMap<String, Vec<String>>,
     /// Deliveries that the remote refused; the same content is not offered again.
@@ -279,12 +324,7 @@ impl Planner<'_> {
     /// What we would want the remote to have of one prospect.
     fn desired(&self, batch: &RecordBatch, row: usize) -> Result<PlannedRow> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
-        let mut desired = BTreeMap::new();
-        for (remote, ours) in &self.map {
-            if let Some(value) = value_of(batch, ours, row)? {
-                desired.insert(remote.clone(), value);
-            }
-        }
+        let desired = self.values.of(batch, row)?;
         let mut keys = Vec::new();
         for field in &self.entry.section.match_on {
             let value = match field.as_str() {
@@ -310,6 +350,8 @@ impl Planner<'_> {
             aliases: Vec::new(),
             hash,
             keys,
+            observed: self.observed_of(batch, row)?,
+            adopted: false,
             relink: false,
         };
         planned.aliases = self.aliases.get(&planned.prospect_id).cloned().unwrap_or_default();
@@ -325,6 +367,18 @@ impl Planner<'_> {
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
         }
         Ok(planned)
+    }
+
+    fn observed_of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, i64>> {
+        let mut observed = BTreeMap::new();
+        if !self.observed.is_empty() {
+            let prospect = text(batch, "prospect_id")?.value(row);
+            for (remote, ours) in &self.map {
+                let when = self.observed.get(&(prospect.to_owned(), ours.clone()));
+                observed.extend(when.map(|when| (remote.clone(), *when)));
+            }
+        }
+        Ok(observed)
     }
 
     /// The last look before a push: whoever objected since the audience was made is not in it.
@@ -352,6 +406,9 @@ impl Planner<'_> {
                 _ if self.refused.contains(&row.key) => {
                     row.action = Action::Rejected;
                     row.reason = Some("the remote refused exactly this before".to_owned());
+                }
+                _ if self.undone.contains(&row.key) => {
+                    row.hold("it was undone; it is pushed again when it changes");
                 }
                 Some(link) => {
                     calls += self.compare_linked(row, link).await?;
@@ -388,7 +445,7 @@ impl Planner<'_> {
     }
 
     async fn compare_linked(&self, row: &mut PlannedRow, link: &CrmLink) -> Result<usize> {
-        let pushed: BTreeMap<String, Option<String>> = serde_json::from_value(link.pushed_fields.clone()).unwrap_or_default();
+        let pushed = link_fields(link);
         if !self.sink.capability().lookup {
             let record = RemoteRecord {
                 remote_id: link.remote_id.clone(),
@@ -405,18 +462,13 @@ impl Planner<'_> {
         Ok(1)
     }
 
-    fn policy(&self, field: &str) -> FieldPolicy {
-        let policies = &self.entry.section.policy;
-        policies.get(field).or_else(|| policies.get(DEFAULT_POLICY)).copied().unwrap_or_default()
-    }
-
     fn create(&self, row: &mut PlannedRow) {
         row.action = Action::Create;
         for (field, value) in &row.desired {
-            if self.policy(field) == FieldPolicy::Never {
+            if self.entry.policy(field) == FieldPolicy::Never {
                 row.kept.push(Kept { field: field.clone(), reason: "the policy says never" });
             } else {
-                row.changes.push(FieldChange { field: field.clone(), before: None, after: value.clone() });
+                row.changes.push(FieldChange { field: field.clone(), before: None, after: Some(value.clone()) });
                 row.pushed.insert(field.clone(), value.clone());
             }
         }
@@ -427,19 +479,25 @@ impl Planner<'_> {
 
     fn update(&self, row: &mut PlannedRow, record: &RemoteRecord, pushed: Option<&BTreeMap<String, Option<String>>>) {
         row.remote_id = Some(record.remote_id.clone());
-        for (field, ours) in &row.desired {
+        row.adopted = pushed.is_none() && record.matched_on != EXTERNAL_ID;
+        let changed_at = self.sink.changed_at_field().and_then(|field| record.fields.get(field)).and_then(Option::as_deref);
+        let cleared = self.entry.section.clear.iter().filter(|field| !row.desired.contains_key(*field));
+        let cleared: Vec<String> = cleared.cloned().collect();
+        let wanted = row.desired.iter().map(|(field, ours)| (field, Some(ours.as_str())));
+        for (field, ours) in wanted.chain(cleared.iter().map(|field| (field, None))) {
             let remote = record.fields.get(field).and_then(Option::as_deref);
             let pushed = pushed.and_then(|pushed| pushed.get(field)).and_then(Option::as_deref);
-            let verdict = on_update(self.policy(field), Standing { ours, remote, pushed });
+            let times = Times { ours: row.observed.get(field).copied(), remote: changed_at };
+            let verdict = on_update(self.entry.policy(field), Standing { ours, remote, pushed }, times);
             let ours_there = match verdict {
-                Verdict::Same => Some(ours.as_str()),
+                Verdict::Same => ours,
                 Verdict::Set => {
                     row.changes.push(FieldChange {
                         field: field.clone(),
                         before: remote.map(str::to_owned),
-                        after: ours.clone(),
+                        after: ours.map(str::to_owned),
                     });
-                    Some(ours.as_str())
+                    ours
                 }
                 Verdict::Keep(reason) => {
                     row.kept.push(Kept { field: field.clone(), reason });
@@ -463,40 +521,4 @@ impl PlannedRow {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
     }
-}
-
-/// What a prospect has for one of our fields. Where a source gave a whole name and the remote wants its parts, or the other way
-/// round, the name is parted at its first space or put together: a remote that requires both parts would refuse the person.
-fn value_of(batch: &RecordBatch, ours: &str, row: usize) -> Result<Option<String>> {
-    let own = cell(batch, ours, row)?;
-    if own.is_some() {
-        return Ok(own);
-    }
-    let whole = || -> Result<Option<(String, String)>> {
-        let whole = cell(batch, "full_name", row)?;
-        Ok(whole.and_then(|name| name.trim().split_once(' ').map(|(given, family)| (given.to_owned(), family.trim().to_owned()))))
-    };
-    let (given, family) = (cell(batch, "given_name", row)?, cell(batch, "family_name", row)?);
-    Ok(match ours {
-        "given_name" if family.is_none() => whole()?.map(|(given, _)| given),
-        "family_name" if given.is_none() => whole()?.map(|(_, family)| family),
-        "full_name" => match (given, family) {
-            (Some(given), Some(family)) => Some(format!("{given} {family}")),
-            _ => None,
-        },
-        _ => None,
-    })
-}
-
-/// A cell as the text that a remote is given; nothing for null.
-pub(crate) fn cell(batch: &RecordBatch, name: &str, row: usize) -> Result<Option<String>> {
-    let column = batch.column_by_name(name).ok_or_else(|| Error::Internal(format!("prospect has no column {name}")))?;
-    if column.is_null(row) {
-        return Ok(None);
-    }
-    if let Some(amounts) = column.as_any().downcast_ref::<Decimal128Array>() {
-        return Ok(Some(money::format(amounts.value(row))));
-    }
-    let options = FormatOptions::default();
-    Ok(Some(ArrayFormatter::try_new(column, &options)?.value(row).to_string()))
 }

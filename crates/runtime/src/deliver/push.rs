@@ -7,13 +7,14 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
-use headwater_sdk::{DeliveryRow, MatchKey, Operation, RowOutcome, Sink};
+use headwater_sdk::{DeliveryRow, ErrorKind, MatchKey, Operation, RowOutcome, Sink};
 use headwater_store::{DeliveryOp, LedgerOp, LinkUpdate, OutboxEntry, OutboxRow, Outcome, Settlement};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::SinkCounts;
 use super::plan::{Action, Plan, PlannedRow};
+use super::receipt::{self, OUR_ID, Receipt};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -60,10 +61,13 @@ pub(super) async fn enqueue(engine: &Engine, entry: &SinkEntry, plan: &Plan, run
                 }));
                 continue;
             }
-            let fields = row.changes.iter().map(|change| (change.field.clone(), Some(change.after.clone()))).collect();
+            let fields = row.changes.iter().map(|change| (change.field.clone(), change.after.clone())).collect();
             let match_keys = row.keys.iter().map(|key| (key.field.clone(), key.value.clone())).collect();
-            let before: BTreeMap<&str, Option<&str>> =
+            let mut before: BTreeMap<&str, Option<&str>> =
                 row.changes.iter().map(|change| (change.field.as_str(), change.before.as_deref())).collect();
+            if row.adopted {
+                before.insert(OUR_ID, None);
+            }
             commit.ledger(LedgerOp::Enqueue(OutboxEntry {
                 sink: entry.name.clone(),
                 prospect_id: row.prospect_id.clone(),
@@ -236,16 +240,47 @@ async fn write(
     let rows: Vec<DeliveryRow> =
         due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload, sink.whole_rows())).collect();
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
-    let said = sink.write(&rows).await;
-    let (outcomes, failure) = match said {
-        Ok(report) => (report.into_outcomes(), None),
-        // The rows may or may not have arrived; they stay doubtful and wait.
-        Err(error) => {
-            (due.iter().map(|_| RowOutcome::Retry { reason: error.message().to_owned(), after: None }).collect(), Some(error))
-        }
-    };
+    let (outcomes, failure) = offer(sink, rows).await;
     settle(engine, entry, run_id, (due, &payloads, &outcomes), counts).await?;
     failure.map_or(Ok(()), |error| Err(Error::connection(&entry.name, None, error)))
+}
+
+/// Offers rows to a sink. Where it refuses a call as a whole because of what is in it, its halves are offered apart, until the rows
+/// at fault stand alone. Any other error leaves what has no outcome yet to another attempt.
+async fn offer(sink: &dyn Sink, mut rows: Vec<DeliveryRow>) -> (Vec<RowOutcome>, Option<headwater_sdk::Error>) {
+    let mut outcomes: Vec<Option<RowOutcome>> = vec![None; rows.len()];
+    let mut parts = Vec::new();
+    parts.push(0..rows.len());
+    let mut failure = None;
+    while let Some(part) = parts.pop() {
+        let (Some(offered), Some(slots)) = (rows.get_mut(part.clone()), outcomes.get_mut(part.clone())) else { break };
+        match sink.write(offered).await {
+            Ok(report) => slots.iter_mut().zip(report.into_outcomes()).for_each(|(slot, outcome)| *slot = Some(outcome)),
+            Err(error) if is_about_rows(&error) && offered.len() > 1 => {
+                // Nothing is known to be written, which is not to say that nothing is.
+                offered.iter_mut().for_each(|row| row.doubtful = true);
+                let middle = part.start.midpoint(part.end);
+                parts.extend([middle..part.end, part.start..middle]);
+            }
+            Err(error) if is_about_rows(&error) => {
+                let outcome = RowOutcome::Rejected { reason: error.message().to_owned() };
+                slots.iter_mut().for_each(|slot| *slot = Some(outcome.clone()));
+            }
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    // The rest may or may not have arrived; it stays doubtful and waits.
+    let reason = failure.as_ref().map_or("it was not offered", headwater_sdk::Error::message).to_owned();
+    let wait = || RowOutcome::Retry { reason: reason.clone(), after: None };
+    (outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(wait)).collect(), failure)
+}
+
+/// Whether an error says that something about the rows is wrong, and not about the remote or our settings.
+fn is_about_rows(error: &headwater_sdk::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Input)
 }
 
 fn delivery(row: &OutboxRow, payload: &Payload, whole: bool) -> DeliveryRow {
@@ -305,8 +340,8 @@ async fn settle(
         }));
         receipts.push((row, payload, verdict));
     }
-    let files = receipts_file(engine, entry, run_id, &receipts, now)?;
-    commit.append(files);
+    let written: Vec<Receipt> = receipts.iter().map(|(row, payload, said)| receipt_of(row, payload, said)).collect();
+    commit.append(receipt::staged(engine, &entry.name, run_id, &written, now)?);
     if let Some(refused) = quarantined(engine, entry, run_id, &receipts, now)? {
         commit.append(refused);
     }
@@ -356,37 +391,29 @@ fn verdict(outcome: &RowOutcome, row: &OutboxRow, now_us: i64) -> Said {
     }
 }
 
-type Receipt<'a> = (&'a OutboxRow, &'a Payload, Said);
+type Settled<'a> = (&'a OutboxRow, &'a Payload, Said);
 
-/// Rows of `delivery`: what was pushed and what the remote said.
-fn receipts_file(
-    engine: &Engine,
-    entry: &SinkEntry,
-    run_id: &str,
-    receipts: &[Receipt<'_>],
-    now_us: i64,
-) -> Result<headwater_store::StagedFiles> {
-    let rows = receipts.len();
-    let same = |value: &str| -> ArrayRef { Arc::new(StringArray::new_repeated(value, rows)) };
-    let column = |value: &dyn Fn(&Receipt<'_>) -> Option<String>| -> ArrayRef {
-        Arc::new(receipts.iter().map(value).collect::<StringArray>())
+/// What was pushed and what the remote said.
+fn receipt_of(row: &OutboxRow, payload: &Payload, said: &Said) -> Receipt {
+    Receipt {
+        prospect_id: row.entry.prospect_id.clone(),
+        delivery_key: row.entry.delivery_key.clone(),
+        op: row.entry.op.as_str().to_owned(),
+        outcome: said.word.to_owned(),
+        remote_id: said.remote_id.clone().or_else(|| row.entry.remote_id.clone()),
+        fields: serde_json::to_string(&payload.fields).ok(),
+        before: row.entry.before.as_ref().map(ToString::to_string),
+        reason: said.reason.clone(),
+    }
+}
+
+/// The field that a remote's reason blames, where it names one of those that were pushed: `email: …`, `… (field email)`.
+fn blamed(reason: &str, payload: &Payload) -> Option<String> {
+    let names = |field: &&String| {
+        reason.split("; ").any(|part| part.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with(':')))
+            || reason.contains(&format!("(field {field}"))
     };
-    let columns: Vec<ArrayRef> = vec![
-        same(run_id),
-        same(&entry.name),
-        column(&|(row, _, _)| Some(row.entry.prospect_id.clone())),
-        column(&|(row, _, _)| Some(row.entry.delivery_key.clone())),
-        column(&|(row, _, _)| Some(row.entry.op.as_str().to_owned())),
-        column(&|(_, _, said)| Some(said.word.to_owned())),
-        column(&|(row, _, said)| said.remote_id.clone().or_else(|| row.entry.remote_id.clone())),
-        column(&|(_, payload, _)| serde_json::to_string(&payload.fields).ok()),
-        column(&|(row, _, _)| row.entry.before.as_ref().map(ToString::to_string)),
-        column(&|(_, _, said)| said.reason.clone()),
-        Arc::new(TimestampMicrosecondArray::from_value(now_us, rows).with_timezone("UTC")),
-    ];
-    let mut writer = engine.store.writer(&tables::DELIVERY, Some(&entry.name))?;
-    writer.write(&RecordBatch::try_new(tables::DELIVERY.schema(), columns)?)?;
-    Ok(writer.finish()?)
+    payload.fields.keys().find(names).cloned()
 }
 
 /// Rows of `quarantine` for what the remote refused; nothing when it refused nothing.
@@ -394,16 +421,16 @@ fn quarantined(
     engine: &Engine,
     entry: &SinkEntry,
     run_id: &str,
-    receipts: &[Receipt<'_>],
+    receipts: &[Settled<'_>],
     now_us: i64,
 ) -> Result<Option<headwater_store::StagedFiles>> {
-    let refused: Vec<&Receipt<'_>> = receipts.iter().filter(|(_, _, said)| matches!(said.outcome, Outcome::Rejected)).collect();
+    let refused: Vec<&Settled<'_>> = receipts.iter().filter(|(_, _, said)| matches!(said.outcome, Outcome::Rejected)).collect();
     if refused.is_empty() {
         return Ok(None);
     }
     let rows = refused.len();
     let same = |value: &str| -> ArrayRef { Arc::new(StringArray::new_repeated(value, rows)) };
-    let column = |value: &dyn Fn(&Receipt<'_>) -> Option<String>| -> ArrayRef {
+    let column = |value: &dyn Fn(&Settled<'_>) -> Option<String>| -> ArrayRef {
         Arc::new(refused.iter().map(|receipt| value(receipt)).collect::<StringArray>())
     };
     let columns: Vec<ArrayRef> = vec![
@@ -413,7 +440,7 @@ fn quarantined(
         column(&|(row, _, _)| Some(row.entry.prospect_id.clone())),
         same("deliver"),
         same("remote_refused"),
-        column(&|_| None),
+        column(&|(_, payload, said)| blamed(said.reason.as_deref()?, payload)),
         column(&|(_, _, said)| said.reason.clone()),
         column(&|(_, payload, _)| serde_json::to_string(&payload.fields).ok()),
         Arc::new(TimestampMicrosecondArray::from_value(now_us, rows).with_timezone("UTC")),

@@ -148,7 +148,7 @@ impl<'a> Person<'a> {
 
     pub(super) fn touches(&self) -> Result<Vec<Touch>> {
         let columns = ["touch_id", "lead_id", "source", "occurred_at", "channel", "rule_id", "campaign"];
-        let rows = matching(self.snapshot, &tables::TOUCH, &columns, "lead_id", &self.leads)?;
+        let rows = latest(matching(self.snapshot, &tables::TOUCH, &columns, "lead_id", &self.leads)?, "touch_id")?;
         let mut touches = each(&rows)
             .map(|row| {
                 Ok(Touch {
@@ -237,7 +237,7 @@ impl<'a> Person<'a> {
     }
 
     pub(super) fn consents(&self) -> Result<Vec<Consent>> {
-        let rows = matching(self.snapshot, &tables::CONSENT, &[], "lead_id", &self.leads)?;
+        let rows = latest(matching(self.snapshot, &tables::CONSENT, &[], "lead_id", &self.leads)?, "consent_id")?;
         each(&rows)
             .map(|row| {
                 Ok(Consent {

@@ -6,6 +6,7 @@
 mod known;
 mod offer;
 mod outcome;
+mod rules;
 mod stage;
 
 use futures::StreamExt;
@@ -17,7 +18,7 @@ use headwater_model::page::Page;
 use headwater_model::suppression::Screen;
 use headwater_sdk::{Source, SourceEvent, StreamSpec};
 use jiff::tz::TimeZone;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 pub(crate) use offer::{Offer, Offered};
 pub use outcome::Buckets;
@@ -28,6 +29,7 @@ use crate::intake;
 use crate::project::{SourceEntry, nearest};
 use crate::sync::SyncOptions;
 use known::{Known, Seen};
+use rules::Rules;
 use stage::{Conformed, Stage};
 
 /// What the keys of this stage's cursors begin with.
@@ -85,8 +87,12 @@ pub fn check_streams(entry: &SourceEntry, specs: &[StreamSpec]) -> Result<()> {
 /// When the project's rules for the source do not fit it, with file and line.
 pub fn conformer(entry: &SourceEntry, spec: &StreamSpec, run_id: &str) -> Result<Conformer> {
     let (role, mapping) = mapping(entry, spec)?;
+    conformer_of(entry, spec, (role, &mapping), run_id)
+}
+
+fn conformer_of(entry: &SourceEntry, spec: &StreamSpec, (role, mapping): (Role, &Mapping), run_id: &str) -> Result<Conformer> {
     let context = context(entry, spec, run_id)?;
-    Conformer::new(role, &mapping, context).map_err(|error| match error {
+    Conformer::new(role, mapping, context).map_err(|error| match error {
         ConformError::UnknownFormat { field, format, expected } => {
             let complaint = entry.error(&format!("map.{field}.format"), format!("`{format}` is not a format of `{field}`"));
             complaint.help(format!("write {expected}")).into()
@@ -182,13 +188,22 @@ async fn stream(
     (run_id, options): (&str, &SyncOptions),
     total: &mut Buckets,
 ) -> Result<()> {
-    let conformer = conformer(entry, spec, run_id)?;
+    let (role, mapping) = mapping(entry, spec)?;
+    let conformer = conformer_of(entry, spec, (role, &mapping), run_id)?;
     let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
     let cursor = engine.store.cursor(&key).await?;
     let from: Option<Checkpoint> = match &cursor {
         Some(cursor) if !options.full_refresh => serde_json::from_value(cursor.value.clone()).ok(),
         _ => None,
     };
+    let rules = Rules::load(&engine.store, (entry, spec), (role, &mapping), options.full_refresh).await?;
+    if rules.differ() && !rules.again {
+        warn!(
+            connection = entry.name,
+            stream = spec.name,
+            "known rows were conformed under other rules; `headwater sync --full-refresh --only NAME` conforms them again"
+        );
+    }
     let mut reader = Reader {
         engine,
         entry,
@@ -197,6 +212,7 @@ async fn stream(
         screen: engine.screen().await?,
         known: None,
         stage: Stage::new(engine, entry, spec, run_id),
+        rules,
         buckets: Buckets::default(),
         committed: Buckets::default(),
         dry_run: options.dry_run,
@@ -217,6 +233,7 @@ struct Reader<'a> {
     /// What the lake already has of this stream; read when the first page arrives, so that a quiet source costs nothing.
     known: Option<Known>,
     stage: Stage<'a>,
+    rules: Rules,
     buckets: Buckets,
     /// The part of them that nothing can take back any more.
     committed: Buckets,
@@ -244,6 +261,7 @@ impl Reader<'_> {
             }
         }
         self.commit(None).await?;
+        self.note_rules().await?;
         let Buckets { read, accepted, .. } = self.buckets;
         self.buckets.check(&entry.name)?;
         info!(connection = entry.name, stream = spec.name, read, accepted, "stream read to its end");
@@ -261,15 +279,28 @@ impl Reader<'_> {
         self.stage.refuse(&page.refused)?;
         let known = match &mut self.known {
             Some(known) => known,
-            empty @ None => empty.insert(Known::load(&self.engine.store.snapshot().await?, &self.entry.name)?),
+            empty @ None => {
+                let store = &self.engine.store;
+                empty.insert(Known::load(store, &store.snapshot().await?, &self.entry.name)?)
+            }
         };
-        let (keep, fresh) = sort(&self.conformer.hashes(page), known, &mut self.buckets);
-        if keep.rows.is_empty() {
+        let sorted = sort(&self.conformer.hashes(page), known, self.rules.again, &mut self.buckets)?;
+        if sorted.keep.rows.is_empty() {
             return Ok(());
         }
         let Conformed { refused: _, left } =
-            self.stage.conform(&self.conformer, page, (&keep, &fresh), &self.screen, &mut self.buckets)?;
-        known.leave(left.into_iter());
+            self.stage.conform(&self.conformer, page, &sorted, &self.screen, &mut self.buckets)?;
+        known.leave(left.into_iter())
+    }
+
+    /// Notes that the stream was read from its beginning under the present rules.
+    async fn note_rules(&mut self) -> Result<()> {
+        if self.dry_run || !self.rules.again {
+            return Ok(());
+        }
+        let mut commit = self.engine.store.commit(&self.stage.run_id, self.engine.clock().now_us());
+        self.rules.end(&mut commit);
+        commit.execute().await?;
         Ok(())
     }
 
@@ -296,30 +327,43 @@ impl Reader<'_> {
             self.committed = self.buckets;
             return Ok(());
         }
+        if self.buckets.accepted > self.committed.accepted {
+            self.rules.note(&mut commit);
+        }
         commit.execute().await?;
         self.committed = self.buckets;
         if let Some(known) = &mut self.known {
-            known.settle();
+            known.settle()?;
         }
         debug!(connection = self.entry.name, stream = self.spec.name, rows = self.buckets.read, "committed");
         Ok(())
     }
 }
 
-/// Sorts a page's rows into those that say something new and those that do not.
-fn sort(hashes: &[RowHash], known: &mut Known, buckets: &mut Buckets) -> (Keep, Vec<bool>) {
-    let mut keep = Keep { rows: Vec::with_capacity(hashes.len()), hashes: Vec::with_capacity(hashes.len()) };
-    let mut fresh = Vec::with_capacity(hashes.len());
+/// The rows of a page that go on.
+struct Sorted {
+    keep: Keep,
+    /// What is known of each of them.
+    seen: Vec<Seen>,
+}
+
+/// Sorts a page's rows into those that say something new and those that do not. `again`: known rows go on too.
+fn sort(hashes: &[RowHash], known: &mut Known, again: bool, buckets: &mut Buckets) -> Result<Sorted> {
+    let keep = Keep { rows: Vec::with_capacity(hashes.len()), hashes: Vec::with_capacity(hashes.len()) };
+    let mut sorted = Sorted { keep, seen: Vec::with_capacity(hashes.len()) };
     for (row, hash) in (0_u32..).zip(hashes) {
-        match known.see(hash) {
-            seen @ (Seen::New | Seen::Changed) => {
-                keep.rows.push(row);
-                keep.hashes.push(*hash);
-                fresh.push(seen == Seen::New);
-            }
-            Seen::Unchanged => buckets.unchanged += 1,
+        match known.see(hash)? {
+            Seen::Unchanged { taken } if !(again && taken) => buckets.unchanged += 1,
             Seen::Repeated => buckets.merged += 1,
+            seen @ (Seen::New | Seen::Changed | Seen::Unchanged { .. }) => {
+                if let Seen::Unchanged { .. } = seen {
+                    known.say_again(hash)?;
+                }
+                sorted.keep.rows.push(row);
+                sorted.keep.hashes.push(*hash);
+                sorted.seen.push(seen);
+            }
         }
     }
-    (keep, fresh)
+    Ok(sorted)
 }

@@ -10,8 +10,9 @@ use headwater_sdk::StreamSpec;
 use headwater_store::{Commit, Snapshot};
 
 use super::known::Known;
+use super::rules::Rules;
 use super::stage::{Conformed, Stage, quarantine_id};
-use super::{Buckets, conformer, sort};
+use super::{Buckets, conformer, mapping, sort};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SourceEntry;
@@ -41,6 +42,9 @@ pub(crate) struct Offer<'a> {
     /// What became of the rows so far: one record may be in quarantine for several reasons.
     told: HashMap<(u128, u64), Offered>,
     stage: Stage<'a>,
+    rules: Rules,
+    /// Whether any row was taken.
+    accepted: bool,
 }
 
 impl<'a> Offer<'a> {
@@ -51,15 +55,18 @@ impl<'a> Offer<'a> {
         spec: &'a StreamSpec,
         run_id: &str,
     ) -> Result<Self> {
+        let (role, mapping) = mapping(entry, spec)?;
         Ok(Self {
             entry,
             spec,
             conformer: conformer(entry, spec, run_id)?,
             screen: engine.screen().await?,
-            known: Known::load(snapshot, &entry.name)?,
+            known: Known::load(&engine.store, snapshot, &entry.name)?,
             arrived: arrived(snapshot, &entry.name)?,
             told: HashMap::new(),
             stage: Stage::new(engine, entry, spec, run_id),
+            rules: Rules::load(&engine.store, (entry, spec), (role, &mapping), false).await?,
+            accepted: false,
         })
     }
 
@@ -88,13 +95,13 @@ impl<'a> Offer<'a> {
 
     fn take(&mut self, page: &Page, hashes: &[RowHash]) -> Result<Offered> {
         let mut buckets = Buckets { read: 1, ..Buckets::default() };
-        let (keep, fresh) = sort(hashes, &mut self.known, &mut buckets);
-        if keep.rows.is_empty() {
+        let sorted = sort(hashes, &mut self.known, false, &mut buckets)?;
+        if sorted.keep.rows.is_empty() {
             return Ok(Offered::Unchanged);
         }
-        let Conformed { refused, left: _ } =
-            self.stage.conform(&self.conformer, page, (&keep, &fresh), &self.screen, &mut buckets)?;
+        let Conformed { refused, left: _ } = self.stage.conform(&self.conformer, page, &sorted, &self.screen, &mut buckets)?;
         buckets.check(&self.entry.name)?;
+        self.accepted |= buckets.accepted > 0;
         Ok(match refused.first() {
             Some(row) => Offered::Refused(quarantine_id(&self.entry.name, &self.spec.name, row)),
             None if buckets.suppressed > 0 => Offered::Suppressed,
@@ -104,6 +111,9 @@ impl<'a> Offer<'a> {
 
     /// Hands what was taken to a commit.
     pub(crate) fn drain(&mut self, commit: &mut Commit) -> Result<()> {
+        if self.accepted {
+            self.rules.note(commit);
+        }
         self.stage.drain(commit).map(drop)
     }
 }

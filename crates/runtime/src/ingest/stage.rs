@@ -8,8 +8,9 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::compute::filter_record_batch;
+use hashbrown::HashSet;
 use headwater_analysis::channel::{Classified, Classifier, Origin, TouchFacts};
-use headwater_model::conform::{Conformer, Keep, TouchColumns};
+use headwater_model::conform::{Conformer, RowHash, TouchColumns};
 use headwater_model::instant::{self, DateStyle};
 use headwater_model::mapping::{self, Role};
 use headwater_model::page::{Page, Refused};
@@ -20,7 +21,8 @@ use headwater_sdk::StreamSpec;
 use headwater_store::{Commit, TableWriter};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Buckets, origin};
+use super::known::Seen;
+use super::{Buckets, Sorted, origin};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SourceEntry;
@@ -87,12 +89,13 @@ impl<'a> Stage<'a> {
         &mut self,
         conformer: &Conformer,
         page: &Page,
-        (keep, fresh): (&Keep, &[bool]),
+        sorted: &Sorted,
         screen: &Screen,
         buckets: &mut Buckets,
     ) -> Result<Conformed> {
         let now = self.engine.clock().now_us();
-        let new = New::of(keep, fresh);
+        let Sorted { keep, seen: _ } = sorted;
+        let new = New::of(sorted);
         let (record, refused, suppressed) = match conformer.role() {
             Role::Leads | Role::Touches => {
                 let leads = conformer.leads(page, keep, screen, now)?;
@@ -102,7 +105,7 @@ impl<'a> Stage<'a> {
             role @ (Role::Engagements | Role::Conversions | Role::Costs) => {
                 let facts = conformer.facts(page, keep, screen, now)?;
                 self.write(table_of(role), &facts.rows)?;
-                self.write(&tables::SOURCE_RECORD, &facts.record)?;
+                self.write(&tables::SOURCE_RECORD, &new.unrecorded(&facts.record)?)?;
                 (facts.record, facts.refused, facts.suppressed)
             }
         };
@@ -116,9 +119,9 @@ impl<'a> Stage<'a> {
 
     fn leads(&mut self, lead: &RecordBatch, record: &RecordBatch, touch: &TouchColumns, new: &New) -> Result<()> {
         self.write(&tables::LEAD, lead)?;
-        self.write(&tables::SOURCE_RECORD, record)?;
+        self.write(&tables::SOURCE_RECORD, &new.unrecorded(record)?)?;
         let touches = self.touches(lead, touch)?;
-        let first = new.first_versions(record)?;
+        let first = new.dated(record)?;
         self.write(&tables::TOUCH, &filter_record_batch(&touches, &first)?)?;
         if let Some(consents) = consents(lead, &self.entry.name, &self.run_id)? {
             self.write(&tables::CONSENT, &consents)?;
@@ -126,7 +129,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// The contact that brought each lead. A later version of a record is no new contact.
+    /// The contact that brought each lead. A later version of a record is no new contact; the same version under other rules is the
+    /// same contact, said anew.
     fn touches(&mut self, lead: &RecordBatch, touch: &TouchColumns) -> Result<RecordBatch> {
         let rows = lead.num_rows();
         let lead_ids = text(lead, "lead_id")?;
@@ -233,41 +237,60 @@ pub(crate) fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringA
 
 /// The records that the lake has no earlier version of, by what it keeps of their identity.
 struct New {
-    identities: hashbrown::HashSet<i64>,
+    identities: HashSet<i64>,
+    /// Versions that the lake has and that are conformed again, by identity and content.
+    again: HashSet<(i64, i64)>,
     /// Whether every kept row is a record of its own that the lake does not have.
     all: bool,
 }
 
 impl New {
-    fn of(keep: &Keep, fresh: &[bool]) -> Self {
-        let new = keep.hashes.iter().zip(fresh).filter(|(_, fresh)| **fresh).map(|(hash, _)| hash.identity_hash());
-        let identities: hashbrown::HashSet<i64> = new.collect();
-        let all = identities.len() == keep.hashes.len();
-        Self { identities, all }
+    fn of(sorted: &Sorted) -> Self {
+        let of = |wanted: fn(&Seen) -> bool| {
+            sorted.keep.hashes.iter().zip(&sorted.seen).filter(move |(_, seen)| wanted(seen)).map(|(hash, _)| hash)
+        };
+        let identities: HashSet<i64> = of(|seen| *seen == Seen::New).map(RowHash::identity_hash).collect();
+        let again = of(|seen| matches!(seen, Seen::Unchanged { .. }));
+        let again = again.map(|hash| (hash.identity_hash(), hash.content.cast_signed())).collect();
+        let all = identities.len() == sorted.keep.hashes.len();
+        Self { identities, again, all }
     }
 
-    /// Which rows are the first version of their record to be taken.
-    fn first_versions(&self, record: &RecordBatch) -> Result<BooleanArray> {
+    /// Which rows say when and how a record came: the first version of it to be taken, and the one that was taken before.
+    fn dated(&self, record: &RecordBatch) -> Result<BooleanArray> {
         if self.all {
             return Ok(BooleanArray::from(vec![true; record.num_rows()]));
         }
         let mut awaited = self.identities.clone();
-        Ok(identities(record)?.values().iter().map(|identity| Some(awaited.remove(identity))).collect())
+        let versions = whole(record, "identity_hash")?.values().iter().zip(whole(record, "content_hash")?.values());
+        Ok(versions
+            .map(|(identity, content)| Some(awaited.remove(identity) || self.again.contains(&(*identity, *content))))
+            .collect())
+    }
+
+    /// The records of which the lake does not have the raw text.
+    fn unrecorded(&self, record: &RecordBatch) -> Result<RecordBatch> {
+        if self.again.is_empty() {
+            return Ok(record.clone());
+        }
+        let versions = whole(record, "identity_hash")?.values().iter().zip(whole(record, "content_hash")?.values());
+        let mask: BooleanArray = versions.map(|(identity, content)| Some(!self.again.contains(&(*identity, *content)))).collect();
+        Ok(filter_record_batch(record, &mask)?)
     }
 
     /// The new records of which `record` has no version.
     fn left(&self, record: &RecordBatch) -> Result<Vec<i64>> {
         let mut left = self.identities.clone();
-        identities(record)?.values().iter().for_each(|identity| {
+        whole(record, "identity_hash")?.values().iter().for_each(|identity| {
             left.remove(identity);
         });
         Ok(left.into_iter().collect())
     }
 }
 
-fn identities(record: &RecordBatch) -> Result<&Int64Array> {
-    let column = record.column_by_name("identity_hash").and_then(|column| column.as_any().downcast_ref());
-    column.ok_or_else(|| Error::Internal("source_record has no identity_hash".to_owned()))
+fn whole<'a>(record: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
+    let column = record.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
+    column.ok_or_else(|| Error::Internal(format!("source_record has no {name}")))
 }
 
 /// The channels of a stream's rows. Rows of a source say few different things, so each combination is classified once.

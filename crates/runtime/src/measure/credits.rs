@@ -75,7 +75,8 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     let conversions = conversions(&batches, &owners)?;
     let converted: hashbrown::HashSet<&str> = conversions.iter().filter_map(|conversion| conversion.prospect).collect();
     let links = load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
-    let touch_batches = load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "source", "channel", "campaign", "occurred_at"])?;
+    let columns = ["touch_id", "lead_id", "source", "channel", "campaign", "occurred_at"];
+    let touch_batches = latest(load(snapshot, &tables::TOUCH, &columns)?, "touch_id")?;
     let touches = touches(&touch_batches, &people(&links, &converted)?)?;
     let rows: Vec<TouchRow<'_>> = touches.iter().map(|touch| touch.row).collect();
     let journeys = Journeys::new(&rows).map_err(|error| Error::Internal(error.to_string()))?;

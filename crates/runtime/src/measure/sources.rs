@@ -243,7 +243,7 @@ fn people(snapshot: &Snapshot) -> Result<HashMap<String, Person>> {
 /// The channel that most of a source's contacts came through.
 fn channels(snapshot: &Snapshot) -> Result<BTreeMap<String, String>> {
     let mut counted: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for batch in load(snapshot, &tables::TOUCH, &["source", "channel"])? {
+    for batch in latest(load(snapshot, &tables::TOUCH, &["touch_id", "source", "channel"])?, "touch_id")? {
         let (source, channel) = (text(&batch, "source")?, text(&batch, "channel")?);
         let mut here: HashMap<(&str, &str), u64> = HashMap::new();
         for row in 0..batch.num_rows() {

@@ -263,16 +263,19 @@ pub struct SinkSection {
     /// What finds a record that is there already, strongest first.
     #[serde(default = "external_id_then_email")]
     pub match_on: Vec<String>,
-    /// The remote's field ← ours.
+    /// The remote's field ← ours, or a template over ours: `{{ given_name }} {{ family_name }}`.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
+    /// The remote's fields that are emptied when we have no value any more, as far as their policy lets us write over them.
+    #[serde(default)]
+    pub clear: Vec<String>,
     /// What may be done to fields that already have a value: `default` and exceptions by the remote's field.
     #[serde(default)]
     pub policy: BTreeMap<String, FieldPolicy>,
 }
 
 /// The names of [`SinkSection`]'s keys, to tell them from the connector's.
-pub(crate) const SINK_KEYS: &[&str] = &["connector", "audience", "match_on", "map", "policy"];
+pub(crate) const SINK_KEYS: &[&str] = &["connector", "audience", "match_on", "map", "clear", "policy"];
 
 fn customers_we_may_contact() -> String {
     "lifecycle = 'customer' AND may_contact".to_owned()
@@ -295,8 +298,12 @@ pub enum FieldPolicy {
     KeepInStep,
     /// Move it along its order of stages, never back.
     ForwardOnly,
+    /// Set it to ours where ours was seen after the remote's record was changed last; needs a remote that tells when that was.
+    NewestWins,
     /// Set it when the record is made, never after.
     CreateOnly,
+    /// Like `create_only`; what the remote has then is right, and no drift.
+    CrmOwned,
     /// Leave it alone.
     Never,
 }

@@ -24,6 +24,7 @@ pub use file::{
     MeasuresSection, ProjectFile, ScheduleSection, ServeSection, SinkSection, SourceSection, StoreSection,
 };
 
+use crate::deliver::DEFAULT_POLICY;
 use wording::complaint;
 pub(crate) use wording::plain;
 
@@ -111,6 +112,12 @@ impl SourceEntry {
 }
 
 impl SinkEntry {
+    /// What may be done to a field of the remote.
+    pub(crate) fn policy(&self, field: &str) -> FieldPolicy {
+        let policies = &self.section.policy;
+        policies.get(field).or_else(|| policies.get(DEFAULT_POLICY)).copied().unwrap_or_default()
+    }
+
     /// A complaint about one of its keys.
     pub fn error(&self, key: &str, message: impl Into<String>) -> ProjectError {
         self.origin.error(key, message)

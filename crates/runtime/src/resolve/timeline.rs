@@ -93,7 +93,7 @@ pub(super) struct FactLink<'a> {
 
 impl Timeline {
     pub(super) fn load(snapshot: &Snapshot, leads: &Leads, clusters: &Clusters, directory: &Directory) -> Result<Self> {
-        let touches = load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?;
+        let touches = latest(load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?, "touch_id")?;
         let columns = ["conversion_id", "source", "external_id", "email", "phone", "kind", "value", "currency", "occurred_at"];
         let conversions = latest(load(snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?;
         let columns = ["engagement_id", "source", "external_id", "email", "kind", "machine", "url", "occurred_at"];

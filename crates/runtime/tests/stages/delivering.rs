@@ -59,7 +59,8 @@ async fn a_plan_writes_nothing() {
     let plan = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap();
     assert_eq!(plan.rows.iter().map(|row| row.action).collect::<Vec<_>>(), [Action::Create]);
     assert_eq!((plan.calls_made, plan.calls_to_write), (1, 2));
-    let fields: Vec<_> = plan.rows[0].changes.iter().map(|change| (change.field.as_str(), change.after.as_str())).collect();
+    let fields: Vec<_> =
+        plan.rows[0].changes.iter().map(|change| (change.field.as_str(), change.after.as_deref().unwrap_or_default())).collect();
     assert_eq!(fields, [("email", "ann@example.com"), ("name", "Ann"), ("title", "Director")]);
     assert!(rig.remote.written().is_empty() && outbox(&rig).await.is_empty());
 }
@@ -73,7 +74,7 @@ async fn a_row_the_remote_refuses_waits_in_quarantine_until_it_says_something_el
     assert_eq!((report.sinks["crm"].created, report.sinks["crm"].rejected), (1, 1));
     assert_eq!(report.status, RunStatus::Rejected);
     let refused = rig.table("SELECT source, stage, code, reason FROM quarantine").await;
-    assert_eq!(refused, ["crm | deliver | remote_refused | name is not acceptable"]);
+    assert_eq!(refused, ["crm | deliver | remote_refused | name: is not acceptable"]);
 
     let (written, looks) = (rig.remote.written().len(), rig.remote.looks());
     assert_eq!(push(&rig).await, [0, 0, 1, 1, 0, 0], "it is told again, and not tried again");
@@ -162,7 +163,10 @@ async fn a_record_made_by_hand_is_found_and_what_it_says_is_kept() {
     rig.scripts.say("list", COLUMNS, &[ANN]);
     assert_eq!(push(&rig).await, [0, 1, 0, 0, 0, 0]);
     assert_eq!(rig.remote.people(), [person(&[("email", "ann@example.com"), ("name", "Ann"), ("title", "Chief")])]);
-    assert_eq!(rig.table("SELECT op, fields, before FROM delivery").await, [r#"update | {"name":"Ann"} | {"name":null}"#]);
+    assert_eq!(
+        rig.table("SELECT op, fields, before FROM delivery").await,
+        [r#"update | {"name":"Ann"} | {"external_id":null,"name":null}"#]
+    );
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
     reason = "helpers of tests stand outside of a test function"
 )]
 
+mod applying;
 mod delivering;
 mod ingesting;
 mod measuring;
@@ -17,3 +18,4 @@ mod resolving;
 mod rig;
 mod script;
 mod suppressing;
+mod undoing;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_sdk::testkit::FakeSink;
 use headwater_sdk::{
-    BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Result,
-    RowOutcome, Sink, SinkCapability, WriteReport,
+    BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal,
+    Result, RowOutcome, Sink, SinkCapability, WriteReport,
 };
 use serde_json::json;
 
@@ -18,6 +18,10 @@ use serde_json::json;
 pub(crate) struct Remote {
     pub(crate) inner: FakeSink,
     pub(crate) blind: AtomicBool,
+    /// Whether it refuses to delete.
+    pub(crate) keeps: AtomicBool,
+    /// The most rows of a call, if not two.
+    pub(crate) most: AtomicUsize,
     looks: AtomicUsize,
     written: Mutex<Vec<DeliveryRow>>,
     fail: Mutex<Option<ErrorKind>>,
@@ -88,7 +92,8 @@ struct RemoteSink(Arc<Remote>);
 impl Sink for RemoteSink {
     fn capability(&self) -> SinkCapability {
         let lookup = !self.0.blind.load(Ordering::Relaxed);
-        SinkCapability { max_rows: 2, lookup, ..self.0.inner.capability() }
+        let max_rows = self.0.most.load(Ordering::Relaxed).max(2);
+        SinkCapability { max_rows, lookup, ..self.0.inner.capability() }
     }
 
     async fn check(&self) -> Result<()> {
@@ -103,6 +108,22 @@ impl Sink for RemoteSink {
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
         self.0.looks.fetch_add(1, Ordering::Relaxed);
         self.0.inner.fetch(remote_id).await
+    }
+
+    fn removes(&self) -> bool {
+        !self.0.keeps.load(Ordering::Relaxed)
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        Sink::remove(&self.0.inner, remote_ids).await
+    }
+
+    async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
+        self.0.inner.release(remote_id, prospect_id).await
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        self.0.inner.changed_at_field()
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::sink::Fields;
 use crate::{
-    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome, Sink, SinkCapability,
+    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Removal, Result, RowOutcome, Sink, SinkCapability,
     WriteReport,
 };
 
@@ -23,6 +23,8 @@ struct State {
     calls: usize,
     refuse: Option<(String, String)>,
     break_off: Option<BreakOff>,
+    made: usize,
+    whole: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,11 @@ impl FakeSink {
     /// Rejects every row in which `field` has this value.
     pub fn refuse(&self, field: &str, value: &str) {
         self.state().refuse = Some((field.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a call as a whole or not at all: one row that it would reject fails the call.
+    pub fn all_or_nothing(&self) {
+        self.state().whole = true;
     }
 
     /// Fails the next write before anything of it is done.
@@ -102,8 +109,35 @@ impl Sink for FakeSink {
         if break_off == Some(BreakOff::Before) {
             return Err(broken());
         }
-        let outcomes = rows.iter().map(|row| state.write(row)).collect();
+        if state.whole && rows.iter().any(|row| state.refuses(row).is_some()) {
+            let refused = rows.iter().find_map(|row| state.refuses(row)).unwrap_or_default();
+            return Err(Error::new(ErrorKind::Rejected, refused));
+        }
+        let outcomes: Vec<RowOutcome> = rows.iter().map(|row| state.write(row)).collect();
         if break_off == Some(BreakOff::After) { Err(broken()) } else { WriteReport::new(rows.len(), outcomes) }
+    }
+
+    fn removes(&self) -> bool {
+        true
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        let mut state = self.state();
+        let mut remove = |id: &String| state.records.remove(id).map_or(Removal::Gone, |_| Removal::Removed);
+        Ok(remote_ids.iter().map(&mut remove).collect())
+    }
+
+    async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
+        if let Some(record) = self.state().records.get_mut(remote_id)
+            && record.get("external_id").and_then(Option::as_deref) == Some(prospect_id)
+        {
+            record.remove("external_id");
+        }
+        Ok(())
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some("changed_at")
     }
 }
 
@@ -124,21 +158,29 @@ impl State {
         Lookup::Absent
     }
 
+    fn refuses(&self, row: &DeliveryRow) -> Option<String> {
+        let (field, value) = self.refuse.as_ref()?;
+        let bad = row.fields.get(field).and_then(Option::as_ref) == Some(value);
+        bad.then(|| format!("{field}: is not acceptable"))
+    }
+
     fn write(&mut self, row: &DeliveryRow) -> RowOutcome {
-        if let Some((field, value)) = &self.refuse
-            && row.fields.get(field).and_then(Option::as_ref) == Some(value)
-        {
-            return RowOutcome::Rejected { reason: format!("{field} is not acceptable") };
+        if let Some(reason) = self.refuses(row) {
+            return RowOutcome::Rejected { reason };
         }
         // A create whose first answer was lost finds the record it made.
         let made = self
             .records
             .iter()
             .find(|(_, fields)| fields.get("external_id").and_then(Option::as_deref) == Some(row.prospect_id.as_str()));
+        let made = made.map(|(remote_id, _)| remote_id.clone());
         let (remote_id, made) = match (&row.operation, made) {
             (Operation::Update { remote_id }, _) => (remote_id.clone(), false),
-            (Operation::Create, Some((remote_id, _))) => (remote_id.clone(), false),
-            (Operation::Create, None) => (format!("remote-{}", self.records.len() + 1), true),
+            (Operation::Create, Some(remote_id)) => (remote_id, false),
+            (Operation::Create, None) => {
+                self.made += 1;
+                (format!("remote-{}", self.made), true)
+            }
         };
         let record = self.records.entry(remote_id.clone()).or_default();
         let before = record.clone();

@@ -44,6 +44,8 @@ words! {
         Rejected = "rejected",
         /// A policy holds it back.
         HeldBack = "held_back",
+        /// The remote had it, and it was taken back.
+        Undone = "undone",
     }
 }
 
@@ -299,6 +301,19 @@ pub(crate) async fn settle(connection: &mut SqliteConnection, settlement: &Settl
         Some(update) => link::upsert(connection, update, now).await,
         None => Ok(()),
     }
+}
+
+/// Notes that a push was taken back. Its key stays, so that the same content is not pushed again by itself.
+pub(crate) async fn undo(connection: &mut SqliteConnection, sink: &str, delivery_key: &str, now: i64) -> Result<()> {
+    sqlx::query(
+        "UPDATE hw_outbox SET state = 'undone', updated_at = ? WHERE sink = ? AND delivery_key = ? AND state IN ('written', 'unchanged')",
+    )
+    .bind(now)
+    .bind(sink)
+    .bind(delivery_key)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Clears what a prospect's pushes held. Those that wait are held back: there is nothing left to send.

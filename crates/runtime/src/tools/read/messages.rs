@@ -100,7 +100,7 @@ impl<'a> Message<'a> {
                 ErrorKind::RateLimited | ErrorKind::Unavailable => "transient_error",
                 _ => "system_error",
             },
-            Error::Interrupted => "transient_error",
+            Error::Interrupted | Error::Moved { .. } => "transient_error",
             Error::Usage(_) | Error::NotFound { .. } | Error::Project(_) => "config_error",
             Error::Store(_) | Error::Query(_) | Error::File { .. } | Error::Internal(_) => "system_error",
         };

@@ -9,6 +9,7 @@ mod demo;
 mod failures;
 mod interrupts;
 mod live;
+mod rules;
 mod sync;
 
 use std::error::Error;

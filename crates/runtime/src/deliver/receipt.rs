@@ -1,0 +1,91 @@
+//! Rows of `delivery`: what was done to a record, by which run, and what stood there before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use headwater_model::tables;
+use headwater_store::{Snapshot, StagedFiles};
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::rows::{at, text};
+
+/// The field that stands for our id in a receipt's values before: it is there when the record did not hold our id.
+pub(super) const OUR_ID: &str = "external_id";
+/// The word for a record that was taken back.
+pub(super) const UNDO: &str = "undo";
+
+/// The fields of a receipt, as they are kept.
+pub(super) type Values = BTreeMap<String, Option<String>>;
+
+/// What was done to one record.
+#[derive(Debug, Clone)]
+pub(super) struct Receipt {
+    pub(super) prospect_id: String,
+    pub(super) delivery_key: String,
+    /// `create`, `update` or `undo`.
+    pub(super) op: String,
+    /// `created`, `updated`, `unchanged`, `removed`, `rejected` or `retry`.
+    pub(super) outcome: String,
+    pub(super) remote_id: Option<String>,
+    /// What was set, as JSON.
+    pub(super) fields: Option<String>,
+    /// What stood there, as JSON.
+    pub(super) before: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+impl Receipt {
+    pub(super) fn values(json: Option<&String>) -> Values {
+        json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+}
+
+/// Files of receipts, ready for a commit.
+pub(super) fn staged(engine: &Engine, sink: &str, run_id: &str, receipts: &[Receipt], now_us: i64) -> Result<StagedFiles> {
+    let rows = receipts.len();
+    let same = |value: &str| -> ArrayRef { Arc::new(StringArray::new_repeated(value, rows)) };
+    let column = |value: &dyn Fn(&Receipt) -> Option<String>| -> ArrayRef {
+        Arc::new(receipts.iter().map(value).collect::<StringArray>())
+    };
+    let columns: Vec<ArrayRef> = vec![
+        same(run_id),
+        same(sink),
+        column(&|receipt| Some(receipt.prospect_id.clone())),
+        column(&|receipt| Some(receipt.delivery_key.clone())),
+        column(&|receipt| Some(receipt.op.clone())),
+        column(&|receipt| Some(receipt.outcome.clone())),
+        column(&|receipt| receipt.remote_id.clone()),
+        column(&|receipt| receipt.fields.clone()),
+        column(&|receipt| receipt.before.clone()),
+        column(&|receipt| receipt.reason.clone()),
+        Arc::new(TimestampMicrosecondArray::from_value(now_us, rows).with_timezone("UTC")),
+    ];
+    let mut writer = engine.store.writer(&tables::DELIVERY, Some(sink))?;
+    writer.write(&RecordBatch::try_new(tables::DELIVERY.schema(), columns)?)?;
+    Ok(writer.finish()?)
+}
+
+/// The receipts of one run at one sink, in their order.
+pub(super) fn of_run(snapshot: &Snapshot, sink: &str, run_id: &str) -> Result<Vec<Receipt>> {
+    let mut receipts = Vec::new();
+    for batch in snapshot.read(&tables::DELIVERY, &[], Some(sink))? {
+        let batch = batch?;
+        let run = text(&batch, "run_id")?;
+        let word = |name: &str, row: usize| -> Result<Option<String>> { Ok(at(text(&batch, name)?, row).map(str::to_owned)) };
+        for row in (0..batch.num_rows()).filter(|row| run.value(*row) == run_id) {
+            receipts.push(Receipt {
+                prospect_id: word("prospect_id", row)?.unwrap_or_default(),
+                delivery_key: word("delivery_key", row)?.unwrap_or_default(),
+                op: word("op", row)?.unwrap_or_default(),
+                outcome: word("outcome", row)?.unwrap_or_default(),
+                remote_id: word("remote_id", row)?,
+                fields: word("fields", row)?,
+                before: word("before", row)?,
+                reason: word("reason", row)?,
+            });
+        }
+    }
+    Ok(receipts)
+}

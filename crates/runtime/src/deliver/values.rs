@@ -1,0 +1,186 @@
+//! What a prospect has for a field of a remote: one of our columns as text, or a template over them.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, Decimal128Array, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_model::{money, tables};
+use minijinja::{Environment, Value};
+
+use crate::error::{Error, Result};
+use crate::project::{ProjectError, SinkEntry, nearest};
+
+/// The longest value that a template may make: no field of a CRM holds more.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
+
+/// The values of a sink's fields, by the remote's name of the field.
+pub(super) struct Values {
+    columns: BTreeMap<String, String>,
+    templates: Environment<'static>,
+    names: Vec<String>,
+}
+
+impl Values {
+    /// A map whose columns are known to exist, and whose templates are checked here.
+    ///
+    /// # Errors
+    /// When a template cannot be read or names something that a prospect does not have, with file and line.
+    pub(super) fn new(entry: &SinkEntry, map: &BTreeMap<String, String>) -> Result<Self, ProjectError> {
+        let mut values = Self { columns: BTreeMap::new(), templates: Environment::empty(), names: Vec::new() };
+        filters(&mut values.templates);
+        for (remote, ours) in map {
+            if !is_template(ours) {
+                values.columns.insert(remote.clone(), ours.clone());
+                continue;
+            }
+            let at = |message: String| entry.error(&format!("map.{remote}"), message);
+            values.templates.add_template_owned(remote.clone(), ours.clone()).map_err(|error| {
+                let detail = error.detail().unwrap_or("it cannot be read").to_owned();
+                at(format!("the template is wrong: {detail}")).help("write as in `{{ given_name | title }} {{ family_name }}`")
+            })?;
+            let used = values.templates.get_template(remote).map(|template| template.undeclared_variables(false));
+            for name in used.unwrap_or_default() {
+                if !tables::PROSPECT.columns.iter().any(|column| column.name == name) {
+                    return Err(unknown(at(format!("a prospect has no field `{name}`")), &name));
+                }
+            }
+            values.names.push(remote.clone());
+        }
+        Ok(values)
+    }
+
+    /// What a row of prospects has for each field; nothing for a field of which it has no value.
+    pub(super) fn of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, String>> {
+        let mut values = BTreeMap::new();
+        for (remote, ours) in &self.columns {
+            if let Some(value) = value_of(batch, ours, row)? {
+                values.insert(remote.clone(), value);
+            }
+        }
+        if self.names.is_empty() {
+            return Ok(values);
+        }
+        let mut context: BTreeMap<&str, Value> = BTreeMap::new();
+        for column in tables::PROSPECT.columns {
+            if batch.column_by_name(column.name).is_some() {
+                context.insert(column.name, value_of(batch, column.name, row)?.map_or(Value::UNDEFINED, Value::from));
+            }
+        }
+        let context = Value::from(context);
+        for remote in &self.names {
+            let made = self.templates.get_template(remote).and_then(|template| template.render(context.clone()));
+            // The message of the engine may hold a value.
+            let made = made.map_err(|error| Error::Usage(format!("the template of `{remote}` fails: {}", error.kind())))?;
+            let made = made.trim();
+            if made.len() > MAX_VALUE_BYTES {
+                return Err(Error::Usage(format!("the template of `{remote}` makes more than {MAX_VALUE_BYTES} bytes")));
+            }
+            if !made.is_empty() {
+                values.insert(remote.clone(), made.to_owned());
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// Whether what stands in a map is a template and not a column's name.
+pub(super) fn is_template(ours: &str) -> bool {
+    ours.contains("{{") || ours.contains("{%")
+}
+
+/// Adds help to a complaint about a field that a prospect does not have.
+pub(super) fn unknown(complaint: ProjectError, field: &str) -> ProjectError {
+    let ours = || tables::PROSPECT.columns.iter().map(|column| column.name);
+    let help = nearest(field, ours()).map_or_else(
+        || format!("its fields are: {}", ours().collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    complaint.help(help)
+}
+
+/// What a template may do to a text. Nothing is escaped: a value is data for the remote, never markup.
+fn filters(templates: &mut Environment<'static>) {
+    templates.add_filter("upper", minijinja::filters::upper);
+    templates.add_filter("lower", minijinja::filters::lower);
+    templates.add_filter("title", minijinja::filters::title);
+    templates.add_filter("trim", minijinja::filters::trim);
+    templates.add_filter("replace", minijinja::filters::replace);
+    templates.add_filter("default", minijinja::filters::default);
+    templates.add_filter("split", minijinja::filters::split);
+    templates.add_filter("first", minijinja::filters::first);
+    templates.add_filter("last", minijinja::filters::last);
+    templates.add_filter("join", minijinja::filters::join);
+    templates.add_test("defined", minijinja::tests::is_defined);
+    templates.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+}
+
+/// What a prospect has for one of our fields. Where a source gave a whole name and the remote wants its parts, or the other way
+/// round, the name is parted at its first space or put together: a remote that requires both parts would refuse the person.
+fn value_of(batch: &RecordBatch, ours: &str, row: usize) -> Result<Option<String>> {
+    let own = cell(batch, ours, row)?;
+    if own.is_some() {
+        return Ok(own);
+    }
+    let whole = || -> Result<Option<(String, String)>> {
+        let whole = cell(batch, "full_name", row)?;
+        Ok(whole.and_then(|name| name.trim().split_once(' ').map(|(given, family)| (given.to_owned(), family.trim().to_owned()))))
+    };
+    let (given, family) = (cell(batch, "given_name", row)?, cell(batch, "family_name", row)?);
+    Ok(match ours {
+        "given_name" if family.is_none() => whole()?.map(|(given, _)| given),
+        "family_name" if given.is_none() => whole()?.map(|(_, family)| family),
+        "full_name" => match (given, family) {
+            (Some(given), Some(family)) => Some(format!("{given} {family}")),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// A cell as the text that a remote is given; nothing for null.
+pub(crate) fn cell(batch: &RecordBatch, name: &str, row: usize) -> Result<Option<String>> {
+    let column = batch.column_by_name(name).ok_or_else(|| Error::Internal(format!("prospect has no column {name}")))?;
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    if let Some(amounts) = column.as_any().downcast_ref::<Decimal128Array>() {
+        return Ok(Some(money::format(amounts.value(row))));
+    }
+    let options = FormatOptions::default();
+    Ok(Some(ArrayFormatter::try_new(column, &options)?.value(row).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    fn made(template: &str, given: Option<&str>, family: Option<&str>) -> Option<String> {
+        let column = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as _;
+        let columns = [("given_name", given), ("family_name", family), ("full_name", None)];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, value)| (name, column(value), true))).unwrap();
+        let mut values = Values { columns: BTreeMap::new(), templates: Environment::empty(), names: vec!["x".to_owned()] };
+        filters(&mut values.templates);
+        values.templates.add_template_owned("x", template.to_owned()).unwrap();
+        values.of(&batch, 0).unwrap().remove("x")
+    }
+
+    #[test]
+    fn a_template_joins_fields_and_escapes_nothing() {
+        assert_eq!(
+            made("{{ family_name }}, {{ given_name }}", Some("Ann"), Some("O'Brien & <Co>")).as_deref(),
+            Some("O'Brien & <Co>, Ann")
+        );
+        assert_eq!(made("{{ given_name | lower | title }}", Some("ANN"), None).as_deref(), Some("Ann"));
+    }
+
+    #[test]
+    fn a_template_that_makes_nothing_is_no_value() {
+        assert_eq!(made("{{ given_name }}", None, None), None);
+        assert_eq!(made("{% if given_name %}Dear {{ given_name }}{% endif %}", None, None), None);
+        assert_eq!(made("{{ given_name | default('friend') }}", None, None).as_deref(), Some("friend"));
+    }
+}

@@ -1,0 +1,170 @@
+//! Saved plans, what a field is made of, and calls that are refused as a whole.
+
+use std::sync::atomic::Ordering;
+
+use headwater_runtime::Error;
+use headwater_runtime::deliver::{Action, SavedPlan, plan};
+use headwater_runtime::sync::{StageName, SyncOptions};
+use headwater_sdk::sink::Fields;
+
+use crate::rig::Rig;
+
+const COLUMNS: &[&str] = &["email", "given_name", "job_title"];
+const ANN: (&str, &[&str]) = ("1", &["ann@example.com", "Ann", "Director"]);
+const BOB: (&str, &[&str]) = ("2", &["bob@example.com", "Bob", ""]);
+
+fn project(sink: &str) -> String {
+    format!(
+        "sources: {{ list: {{ connector: script }} }}\n\
+         sinks: {{ crm: {{ connector: remote, audience: 'true', map: {{ email: email, name: given_name, title: job_title }}{sink} }} }}\n"
+    )
+}
+
+fn fields(fields: &[(&str, &str)]) -> Fields {
+    fields.iter().map(|(field, value)| ((*field).to_owned(), Some((*value).to_owned()))).collect()
+}
+
+async fn resolved(rig: &Rig) {
+    let stages = vec![StageName::Ingest, StageName::Resolve];
+    rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
+}
+
+async fn saved(rig: &Rig) -> SavedPlan {
+    let plan = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap();
+    let path = rig.engine.project.base_dir.join("plan.json");
+    SavedPlan::of(&rig.engine, &[plan]).unwrap().write(&path).unwrap();
+    SavedPlan::read(&path).unwrap()
+}
+
+async fn refused(rig: &Rig, saved: &SavedPlan) -> String {
+    let options = SyncOptions { plan: Some(saved.clone()), ..SyncOptions::default() };
+    match rig.try_sync(&options).await {
+        Err(Error::Moved { what, .. }) => what,
+        other => panic!("the plan was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_saved_plan_is_applied_as_it_says_and_nothing_else_happens() {
+    let rig = Rig::new(&project("")).await;
+    rig.scripts.say("list", COLUMNS, &[ANN, BOB]);
+    resolved(&rig).await;
+    let saved = saved(&rig).await;
+    rig.scripts.say("list", COLUMNS, &[("3", &["cat@example.com", "Cat", ""])]);
+    let options = SyncOptions { plan: Some(saved.clone()), ..SyncOptions::default() };
+    let report = rig.try_sync(&options).await.unwrap();
+    assert_eq!(report.sinks["crm"].created, 2);
+    assert!(report.sources.is_empty() && !report.resolve.worked, "a plan reads no source");
+    assert_eq!(rig.remote.people().len(), 2);
+    assert!(refused(&rig, &saved).await.contains("was `create`, is now `unchanged`"), "a plan is applied once");
+}
+
+#[tokio::test]
+async fn a_saved_plan_is_refused_when_the_world_moved_and_says_where() {
+    let rig = Rig::new(&project(", policy: { default: overwrite }")).await;
+    rig.remote.inner.put("hand-1", fields(&[("email", "ann@example.com"), ("title", "Chief")]));
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    resolved(&rig).await;
+    let first = saved(&rig).await;
+
+    rig.remote.inner.put("hand-1", fields(&[("email", "ann@example.com"), ("title", "President")]));
+    let moved = refused(&rig, &first).await;
+    assert!(moved.contains("`title` changed in the remote") && !moved.contains("President"), "{moved}");
+
+    let second = saved(&rig).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Anna", "Director"]), BOB]);
+    resolved(&rig).await;
+    let moved = refused(&rig, &second).await;
+    assert!(moved.contains("our `name` changed") && moved.contains("came into the audience"), "{moved}");
+    assert!(rig.remote.written().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_plan_is_told() {
+    let rig = Rig::new(&project("")).await;
+    let path = rig.engine.project.base_dir.join("plan.json");
+    std::fs::write(&path, "{}").unwrap();
+    assert!(SavedPlan::read(&path).unwrap_err().to_string().contains("is no saved plan"));
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_as_a_whole_is_parted_until_the_rows_at_fault_stand_alone() {
+    for poison in [&[0][..], &[6], &[2, 3], &[0, 3, 6], &[0, 1, 2, 3, 4, 5, 6]] {
+        let rig = Rig::new(&project("")).await;
+        rig.remote.most.store(100, Ordering::Relaxed);
+        rig.remote.inner.all_or_nothing();
+        rig.remote.inner.refuse("title", "bad");
+        let people: Vec<(String, [String; 3])> = (0..7)
+            .map(|n| {
+                let title = if poison.contains(&n) { "bad" } else { "good" };
+                (n.to_string(), [format!("p{n}@example.com"), format!("P{n}"), title.to_owned()])
+            })
+            .collect();
+        let cells: Vec<Vec<&str>> = people.iter().map(|(_, cells)| cells.iter().map(String::as_str).collect()).collect();
+        let rows: Vec<(&str, &[&str])> = people.iter().zip(&cells).map(|((key, _), cells)| (key.as_str(), &cells[..])).collect();
+        rig.scripts.say("list", COLUMNS, &rows);
+        let counts = rig.sync().await.sinks["crm"];
+        let bad = poison.len() as u64;
+        assert_eq!((counts.created, counts.rejected, counts.pending), (7 - bad, bad, 0), "{poison:?}");
+        assert_eq!(rig.remote.people().len() as u64, 7 - bad);
+        let quarantined = rig.table("SELECT field, reason, count(*) FROM quarantine GROUP BY field, reason").await;
+        assert_eq!(quarantined, [format!("title | title: is not acceptable | {bad}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_template_makes_a_field_of_several() {
+    let sink = r#", policy: { default: overwrite }"#;
+    let text = project(sink).replace("name: given_name", r#"name: "{{ given_name | upper }} <{{ email }}>""#);
+    let rig = Rig::new(&text).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "O'Brien", "Director"])]);
+    rig.sync().await;
+    assert_eq!(rig.remote.people()[0]["name"], "O'BRIEN <ann@example.com>");
+    let mut rig = rig;
+    for (template, says) in [("{{ given_nam }}", "no field `given_nam`"), ("{{ given_name", "the template is wrong")] {
+        rig.change(&project(sink).replace("name: given_name", &format!("name: \"{template}\""))).await;
+        let entry = rig.engine.project.sink("crm").unwrap();
+        let error = plan(&rig.engine, entry).await.unwrap_err().in_one_line();
+        assert!(error.contains(says) && error.contains("headwater.yaml:"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_gone_is_cleared_only_where_the_project_says_so() {
+    for (clear, expected) in [("", Some("Director")), (", clear: [title]", None)] {
+        let rig = Rig::new(&project(&format!(", policy: {{ default: keep_in_step }}{clear}"))).await;
+        rig.scripts.say("list", COLUMNS, &[ANN]);
+        rig.sync().await;
+        rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", ""])]);
+        rig.sync().await;
+        assert_eq!(rig.remote.people()[0].get("title").map(String::as_str), expected, "{clear}");
+        let calls = rig.remote.inner.calls();
+        rig.sync().await;
+        assert_eq!(rig.remote.inner.calls(), calls, "once is enough");
+    }
+}
+
+#[tokio::test]
+async fn the_newer_side_wins() {
+    for (changed_at, expected) in [("2030-01-01T00:00:00Z", "Chief"), ("2001-01-01T00:00:00Z", "Director")] {
+        let rig = Rig::new(&project(", policy: { default: newest_wins }")).await;
+        let by_hand = [("email", "ann@example.com"), ("title", "Chief"), ("changed_at", changed_at)];
+        rig.remote.inner.put("hand-1", fields(&by_hand));
+        rig.scripts.say("list", COLUMNS, &[ANN]);
+        rig.sync().await;
+        assert_eq!(rig.remote.people()[0]["title"], expected, "{changed_at}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_remote_owns_is_set_once() {
+    let rig = Rig::new(&project(", policy: { default: overwrite, title: crm_owned }")).await;
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    rig.sync().await;
+    assert_eq!(rig.remote.people()[0]["title"], "Director");
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "Chief"])]);
+    resolved(&rig).await;
+    let plan = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap();
+    assert_eq!(plan.rows[0].action, Action::Unchanged);
+    assert_eq!(plan.rows[0].kept[0].reason, "it belongs to the remote once the record is made");
+}

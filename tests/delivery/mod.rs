@@ -1,0 +1,83 @@
+//! Into a CRM once, whatever happens on the way: killed at every step and at any moment, answers lost, rows refused; and back again.
+
+#![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
+
+mod killed;
+mod planned;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::Command;
+
+use headwater_tests::crm::Crm;
+use headwater_tests::project::{Project, Run};
+use serde_json::Value;
+
+type Fact = Result<(), Box<dyn Error>>;
+
+/// A project with a list and the CRM.
+fn project(crm: &Crm) -> std::io::Result<Project> {
+    Project::of(&format!(
+        "
+sources:
+  list:
+    connector: file
+    path: list.csv
+    key: id
+    map: {{ external_id: id, email: email, given_name: first, family_name: last, job_title: title }}
+sinks:
+  crm:
+    connector: bottlecrm
+    url: {}
+    token: {{ env: CRM_TOKEN }}
+    id_field: cf_headwater_id
+    audience: \"true\"
+    match_on: [external_id, email]
+    map: {{ first_name: given_name, last_name: family_name, email: email, title: job_title }}
+    policy: {{ default: overwrite }}
+",
+        crm.url()
+    ))
+}
+
+/// A list of people; every third has no address, so that only our id can tell whether the CRM has them.
+fn list(people: u32, title: impl Fn(u32) -> String) -> String {
+    let mut list = "id,email,first,last,title\n".to_owned();
+    for person in 0..people {
+        let email = if person % 3 == 0 { String::new() } else { format!("p{person}@example.com") };
+        list.push_str(&format!("{person},{email},First{person},Last{person},{}\n", title(person)));
+    }
+    list
+}
+
+fn command(project: &Project, args: &[&str]) -> Command {
+    let mut command = project.command(args);
+    command.env("CRM_TOKEN", "a-token");
+    command
+}
+
+fn run(project: &Project, args: &[&str]) -> std::io::Result<Run> {
+    project.finish(&mut command(project, args))
+}
+
+/// How many contacts hold each of our ids; those without one under the empty text.
+fn by_our_id(contacts: &BTreeMap<String, Value>) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for contact in contacts.values() {
+        let id = contact["custom_fields"]["headwater_id"].as_str().unwrap_or_default().to_owned();
+        *counts.entry(id).or_default() += 1;
+    }
+    counts
+}
+
+/// Each person is there once, and nobody else; the lake tells the same.
+#[track_caller]
+fn expect_each_once(project: &Project, crm: &Crm, people: u32) -> Fact {
+    let counts = by_our_id(&crm.contacts());
+    assert!(counts.values().all(|count| *count == 1), "somebody is there twice: {counts:?}");
+    assert_eq!(counts.len(), people as usize, "somebody is missing, or nobody's");
+    let settled = "SELECT count(*) AS n, count(DISTINCT prospect_id) AS people FROM delivery WHERE outcome IN ('created', 'unchanged') AND op = 'create'";
+    let told = project.rows(settled, &[], |_| {})?;
+    assert_eq!(told, [format!("{{\"n\":{people},\"people\":{people}}}")], "the receipts tell another story");
+    Ok(())
+}
