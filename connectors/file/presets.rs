@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use headwater_model::aliases::{self, fold};
 use headwater_model::mapping::{FieldRule, Mapping, Origin};
 
-use super::aliases::{ALIASES, fold};
 use super::config::Preset;
 
 /// What a set of column names says about a file.
@@ -189,9 +189,11 @@ pub(super) fn read(preset: Preset, fields: &[String]) -> Reading {
 
 /// Each of our fields from the one column that names it best; two id columns of different systems must not fill in for each other.
 fn by_alias(folded: &BTreeMap<String, &String>) -> Mapping {
-    let rules = ALIASES.iter().filter_map(|(ours, aliases)| {
-        let column = aliases.iter().find_map(|alias| folded.get(*alias))?;
-        Some(((*ours).to_owned(), FieldRule::from_field((*column).clone())))
-    });
-    Mapping(rules.collect())
+    let mut rules: BTreeMap<String, FieldRule> = BTreeMap::new();
+    for (ours, name) in aliases::all() {
+        if let Some(column) = folded.get(name) {
+            rules.entry(ours.to_owned()).or_insert_with(|| FieldRule::from_field((*column).clone()));
+        }
+    }
+    Mapping(rules)
 }
