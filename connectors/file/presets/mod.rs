@@ -9,7 +9,7 @@ mod vendors;
 use std::collections::BTreeMap;
 
 use headwater_model::aliases::{self, fold};
-use headwater_model::mapping::{FieldRule, Mapping, Origin};
+use headwater_model::mapping::{Mapping, Origin};
 use headwater_sdk::{Error, ErrorKind, Result};
 
 use super::config::Preset;
@@ -54,7 +54,7 @@ pub(super) fn read(preset: Preset, fields: &[String]) -> Result<Reading> {
     let Some((vendor, why)) = chosen else {
         let (name, why, mapping) = match preset {
             Preset::None => ("none", "declared".to_owned(), Mapping::default()),
-            _ => ("auto", "common names of columns".to_owned(), by_alias(&folded)),
+            _ => ("auto", "common names of columns".to_owned(), aliases::mapping(fields)),
         };
         let mender = Mender::default();
         return Ok(Reading { name, why, mapping, origin: Origin::Import, vendor: None, key: None, mender, note: None });
@@ -112,17 +112,6 @@ impl Vendor {
     fn id_alone(&self) -> bool {
         self.id.zip(self.vendor).is_some_and(|(id, vendor)| fold(id).starts_with(vendor))
     }
-}
-
-/// Each of our fields from the one column that names it best; two id columns of different systems must not fill in for each other.
-fn by_alias(folded: &BTreeMap<String, &String>) -> Mapping {
-    let mut rules: BTreeMap<String, FieldRule> = BTreeMap::new();
-    for (ours, name) in aliases::all() {
-        if let Some(column) = folded.get(name) {
-            rules.entry(ours.to_owned()).or_insert_with(|| FieldRule::from_field((*column).clone()));
-        }
-    }
-    Mapping(rules)
 }
 
 #[cfg(test)]

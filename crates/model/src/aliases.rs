@@ -3,10 +3,12 @@
 //! One table for every kind of record: a name such as `date` may serve two fields that no kind of record has both of. It says what
 //! a name *usually* means; what a vendor is known to mean, or a person said, goes before it.
 
+use std::collections::BTreeMap;
+
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::conform;
-use crate::mapping::Role;
+use crate::mapping::{FieldRule, Mapping, Role};
 
 /// The language that a name comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -285,6 +287,20 @@ pub fn of_role(role: Role) -> impl Iterator<Item = (&'static str, &'static str)>
     all().filter(|(field, _)| fields.contains(field))
 }
 
+/// Each of our fields from the one of `names` that tells it best. Two columns never fill in for each other: two ids are ids of
+/// different systems.
+#[must_use]
+pub fn mapping(names: &[String]) -> Mapping {
+    let folded: BTreeMap<String, &String> = names.iter().rev().map(|name| (fold(name), name)).collect();
+    let mut rules: BTreeMap<String, FieldRule> = BTreeMap::new();
+    for (ours, alias) in all() {
+        if let Some(name) = folded.get(alias) {
+            rules.entry(ours.to_owned()).or_insert_with(|| FieldRule::from_field((*name).clone()));
+        }
+    }
+    Mapping(rules)
+}
+
 /// The languages in which a folded name stands for this field.
 pub fn languages(field: &str, folded: &str) -> impl Iterator<Item = Language> {
     let rows =
@@ -342,7 +358,7 @@ pub fn fold(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 
