@@ -9,14 +9,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::csv::Wanted;
+use super::remote::Storage;
 
 /// Reads the records of one or several files.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileSource {
     /// The file, or a pattern of files, relative to the project: `*` and `?` stand for any text and any character in a name,
-    /// `**` for any folders.
+    /// `**` for any folders. Or files of an object store: `s3://bucket/…`, `gs://bucket/…`, `az://account/container/…`.
     pub path: String,
+    /// Where the object store is and who asks.
+    #[serde(default)]
+    pub storage: Storage,
     /// How the files are written; found by their extension when left out. `.gz`, `.zst` and `.zip` are unpacked.
     #[serde(default)]
     pub format: Format,
@@ -126,7 +130,8 @@ impl FileSource {
 
     /// Everything that decides how bytes become cells. When it changes, a file must be read anew.
     pub(super) fn reading(&self) -> String {
-        let Self { path: _, format, encoding, delimiter, header_row, sheet, preset: _, key: _, checkpoint_rows: _ } = self;
+        let Self { path: _, storage: _, format, encoding, delimiter, header_row, sheet, preset: _, key: _, checkpoint_rows: _ } =
+            self;
         let header_row = header_row.map_or(0, NonZeroU32::get);
         format!("{format:?} {encoding} {delimiter:?} {header_row} {}", sheet.as_deref().unwrap_or_default()).to_lowercase()
     }

@@ -3,6 +3,7 @@
 mod dialects;
 mod formats;
 mod presets;
+mod remote;
 mod resume;
 mod vendors;
 
