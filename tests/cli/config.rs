@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::Fact;
 
 /// Values of the right form for the secrets that the examples name.
-const SECRETS: [(&str, &str); 7] = [
+const SECRETS: [(&str, &str); 8] = [
     ("BOTTLECRM_TOKEN", "bcrm_pat_example"),
     ("GHOST_ADMIN_KEY", "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
     ("GHOST_WEBHOOK_SECRET", "example"),
     ("MAILCHIMP_API_KEY", "0123456789abcdef0123456789abcdef-us1"),
+    ("SHOP_DATABASE_URL", "postgres://reader:example@localhost/shop"),
     ("TYPEFORM_SECRET", "example"),
     ("WAREHOUSE_URL", "postgres://reader:example@localhost/warehouse"),
     ("WEBSITE_WEBHOOK_SECRET", "whsec_ZXhhbXBsZS1leGFtcGxlLWV4YW1wbGU="),

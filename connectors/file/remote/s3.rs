@@ -2,8 +2,6 @@
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
-use std::fmt::Write as _;
-
 use headwater_sdk::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use headwater_sdk::http::{Method, Url};
 use headwater_sdk::{Error, ErrorKind, Result, Secret};
@@ -39,11 +37,7 @@ pub(super) fn sign(keys: &Keys, method: &Method, mut url: Url, now: Timestamp, h
     if let Some(token) = &keys.token {
         signed.push(("x-amz-security-token", token.expose_str().to_owned()));
     }
-    let mut lines = String::new();
-    for (name, value) in &signed {
-        // Writing to a text cannot fail.
-        let _ = writeln!(lines, "{name}:{value}");
-    }
+    let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     let request = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{EMPTY}");
     let scope = format!("{day}/{}/s3/aws4_request", keys.region);
@@ -74,10 +68,7 @@ fn mac(key: &[u8], text: &str) -> Result<Vec<u8>> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Everything but letters, digits and `-._~` as `%XX`.
@@ -86,7 +77,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(char::from(byte));
         } else {
-            let _ = write!(out, "%{byte:02X}");
+            out.push_str(&format!("%{byte:02X}"));
         }
         out
     })

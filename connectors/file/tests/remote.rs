@@ -49,7 +49,7 @@ impl Bucket {
 }
 
 fn tag(content: &[u8]) -> String {
-    blake3::hash(content).to_hex()[..8].to_owned()
+    blake3::hash(content).to_hex().chars().take(8).collect()
 }
 
 impl Respond for Bucket {
@@ -92,8 +92,9 @@ fn source(server: &MockServer, path: &str, more: Value) -> Result<Box<dyn Source
     let mut config = json!({ "path": path, "storage": {
         "endpoint": server.uri(), "region": "eu-west-3", "access_key": { "env": KEY }, "secret_key": { "env": "secret" }, "sas": { "env": "?sv=1&sig=a%2Bb%3D" },
     } });
-    for (key, value) in more.as_object().unwrap() {
-        config[key] = value.clone();
+    let Value::Object(more) = more else { unreachable!() };
+    for (key, value) in more {
+        config[key] = value;
     }
     let Value::Object(values) = config else { unreachable!() };
     let cx = BuildContext {

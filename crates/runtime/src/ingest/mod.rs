@@ -3,6 +3,7 @@
 //! Rows and the checkpoint that covers them commit together. Every row that a source yields ends in exactly one bucket; the sum
 //! is checked when a stream ends, and a difference stops the run.
 
+mod drift;
 mod known;
 mod offer;
 mod outcome;
@@ -183,6 +184,7 @@ async fn stream(
     total: &mut Buckets,
 ) -> Result<()> {
     let conformer = conformer(entry, spec, run_id)?;
+    let drift = drift::of(engine, entry, spec, &mapping(entry, spec)?.1).await?;
     let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
     let cursor = engine.store.cursor(&key).await?;
     let from: Option<Checkpoint> = match &cursor {
@@ -205,7 +207,11 @@ async fn stream(
     };
     let read = reader.read(source, from).await;
     *total += reader.committed;
-    read
+    read?;
+    match drift {
+        Some(drift) if !options.dry_run => drift.remember(engine, run_id).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 struct Reader<'a> {
