@@ -5,6 +5,7 @@ mod file;
 mod ghost;
 mod mailchimp;
 mod postgres;
+mod sql;
 
 use std::sync::Arc;
 
@@ -13,12 +14,14 @@ use headwater_sdk::{Connector, Registry};
 /// Every connector in this package.
 #[must_use]
 pub fn registry() -> Registry {
-    let all: [Arc<dyn Connector>; 5] = [
+    let all: [Arc<dyn Connector>; 7] = [
         Arc::new(bottlecrm::BottleCrm),
         Arc::new(file::File),
         Arc::new(ghost::Ghost),
         Arc::new(mailchimp::Mailchimp),
         Arc::new(postgres::Postgres),
+        Arc::new(sql::Mysql),
+        Arc::new(sql::Sqlite),
     ];
     Registry::new(all)
 }

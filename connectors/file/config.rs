@@ -9,14 +9,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::csv::Wanted;
+use super::remote::Storage;
 
 /// Reads the records of one or several files.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileSource {
     /// The file, or a pattern of files, relative to the project: `*` and `?` stand for any text and any character in a name,
-    /// `**` for any folders.
+    /// `**` for any folders. Or files of an object store: `s3://bucket/…`, `gs://bucket/…`, `az://account/container/…`.
     pub path: String,
+    /// Where the object store is and who asks.
+    #[serde(default)]
+    pub storage: Storage,
     /// How the files are written; found by their extension when left out. `.gz`, `.zst` and `.zip` are unpacked.
     #[serde(default)]
     pub format: Format,
@@ -32,7 +36,8 @@ pub(crate) struct FileSource {
     /// The sheet of an XLSX file; needed only when several hold rows.
     #[serde(default)]
     pub sheet: Option<String>,
-    /// Which vendor's columns these are: `auto`, `zoominfo`, `apollo`, `lusha`, `sales_navigator`, or `none` to map nothing.
+    /// Whose columns these are: `auto`, `zoominfo`, `apollo`, `lusha`, `cognism`, `kaspr`, `dropcontact`, `sales_navigator`,
+    /// `crunchbase`, `sirene`, `companies_house`, or `none` to map nothing.
     #[serde(default)]
     pub preset: Preset,
     /// The column, or columns together, whose value identifies a record; the vendor's own id when left out.
@@ -67,7 +72,7 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Preset {
-    /// As the column names say; otherwise common names in English, French, German and Spanish.
+    /// As the column names say; otherwise common names in seven languages.
     #[default]
     Auto,
     /// A ZoomInfo export of contacts.
@@ -76,8 +81,20 @@ pub(crate) enum Preset {
     Apollo,
     /// A Lusha export of contacts.
     Lusha,
+    /// An export of Cognism; never guessed.
+    Cognism,
+    /// An export of Kaspr; never guessed.
+    Kaspr,
+    /// A file enriched by Dropcontact.
+    Dropcontact,
     /// A scraper's export of Sales Navigator.
     SalesNavigator,
+    /// A Crunchbase export of people or organizations.
+    Crunchbase,
+    /// The French register of companies, `StockUniteLegale`.
+    Sirene,
+    /// The British register of companies, `BasicCompanyData`.
+    CompaniesHouse,
     /// Nothing is mapped.
     None,
 }
@@ -113,7 +130,8 @@ impl FileSource {
 
     /// Everything that decides how bytes become cells. When it changes, a file must be read anew.
     pub(super) fn reading(&self) -> String {
-        let Self { path: _, format, encoding, delimiter, header_row, sheet, preset: _, key: _, checkpoint_rows: _ } = self;
+        let Self { path: _, storage: _, format, encoding, delimiter, header_row, sheet, preset: _, key: _, checkpoint_rows: _ } =
+            self;
         let header_row = header_row.map_or(0, NonZeroU32::get);
         format!("{format:?} {encoding} {delimiter:?} {header_row} {}", sheet.as_deref().unwrap_or_default()).to_lowercase()
     }

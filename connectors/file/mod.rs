@@ -1,10 +1,9 @@
 //! Files: tables of people as vendors, spreadsheets and scripts write them.
 //!
-//! The source reads delimited text, XLSX, JSON lines and Parquet, each also packed. It does not watch folders, does not fetch
-//! anything over a network and never changes what it reads. Invariants: every cell comes through as the text that stood in the
+//! The source reads delimited text, XLSX, JSON lines and Parquet, each also packed. Files lie in local folders or in
+//! object stores. It does not watch folders and never changes what it reads. Invariants: every cell comes through as the text that stood in the
 //! file, and a record that cannot be read is refused by place, never dropped.
 
-mod aliases;
 mod config;
 mod csv;
 mod encoding;
@@ -15,6 +14,7 @@ mod parquet;
 mod paths;
 mod position;
 mod presets;
+mod remote;
 mod rows;
 mod sink;
 mod source;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use headwater_sdk::{Error, ErrorKind, Result};
 
 /// The most files that one pattern may name.
-const MAX_FILES: usize = 10_000;
+pub(super) const MAX_FILES: usize = 10_000;
 /// The most folder entries that are looked at for one pattern: a `**` at the root of a disk ends here.
 const MAX_ENTRIES: usize = 1_000_000;
 
@@ -111,6 +111,22 @@ fn too_many() -> Error {
     Error::new(ErrorKind::Config, format!("the pattern covers more than {MAX_FILES} files or {MAX_ENTRIES} folder entries"))
         .context("path", "path")
         .hint("narrow it, for example to one folder")
+}
+
+/// Whether a whole name of an object store fits a pattern of several segments; `**` stands for any folders.
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
+    fn rest(pattern: &[&str], name: &[&str]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((&"**", more)), _) => {
+                let more = if more.is_empty() { &["*"] } else { more };
+                rest(more, name) || name.split_first().is_some_and(|(_, below)| rest(pattern, below))
+            }
+            (Some((segment, more)), Some((first, below))) => matches(segment, first) && rest(more, below),
+            _ => false,
+        }
+    }
+    rest(&pattern.split('/').collect::<Vec<_>>(), &name.split('/').collect::<Vec<_>>())
 }
 
 /// Whether `name` fits `pattern`, where `*` is any text and `?` any character.

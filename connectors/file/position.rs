@@ -31,6 +31,9 @@ pub(super) struct FileState {
     pub(super) size: u64,
     /// When it was last written, in microseconds since 1970.
     pub(super) mtime_us: i64,
+    /// What an object store calls this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) etag: Option<String>,
     /// The hash of its content, in hex.
     pub(super) blake3: String,
     /// How many of its records were read, refused ones included.
@@ -39,11 +42,15 @@ pub(super) struct FileState {
     pub(super) complete: bool,
 }
 
-/// A file's size and time of last writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// By what a file that changed is told from one that did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
+    /// Its size in bytes.
     pub(super) size: u64,
+    /// When it was last written, in microseconds since 1970.
     pub(super) mtime_us: i64,
+    /// What an object store calls this version.
+    pub(super) etag: Option<String>,
 }
 
 impl Stamp {
@@ -51,7 +58,7 @@ impl Stamp {
     pub(super) fn of(path: &Path) -> std::io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
         let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self { size: metadata.len(), mtime_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) })
+        Ok(Self { size: metadata.len(), mtime_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX), etag: None })
     }
 }
 
@@ -80,8 +87,9 @@ impl Position {
     }
 
     /// Whether a file of this name and stamp was read completely.
-    pub(super) fn is_done(&self, name: &str, stamp: Stamp) -> bool {
-        self.files.get(name).is_some_and(|known| known.complete && known.size == stamp.size && known.mtime_us == stamp.mtime_us)
+    pub(super) fn is_done(&self, name: &str, stamp: &Stamp) -> bool {
+        let same = |known: &FileState| (known.size, known.mtime_us, &known.etag) == (stamp.size, stamp.mtime_us, &stamp.etag);
+        self.files.get(name).is_some_and(|known| known.complete && same(known))
     }
 
     /// The name under which this content was read completely.

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::Role;
 use headwater_sdk::{BuildContext, Error, ErrorKind, EventStream, Result, Source, SourceEvent, StreamSpec};
+use tempfile::NamedTempFile;
 use tokio::sync::mpsc::Sender;
 
 use super::config::FileSource;
@@ -19,6 +20,7 @@ use super::input::{self, Input, Kind};
 use super::paths::{self, Found};
 use super::position::{FileState, Position, Stamp};
 use super::presets;
+use super::remote::{self, Remote};
 use super::rows::{Opened, PAGE_ROWS, Rows};
 use super::{csv, encoding, jsonl, parquet, xlsx};
 
@@ -26,6 +28,8 @@ use super::{csv, encoding, jsonl, parquet, xlsx};
 const EVENTS_AHEAD: usize = 2;
 /// How many files the notes tell of one by one.
 const MAX_NOTED_FILES: usize = 20;
+/// How many files of an object store are looked into before a read, the newest first.
+const MAX_SURVEYED_FILES: usize = 50;
 /// Parts the values of a key of several columns; it stands in no text a person types.
 const KEY_SEPARATOR: &str = "\u{1f}";
 
@@ -34,6 +38,8 @@ const KEY_SEPARATOR: &str = "\u{1f}";
 pub(super) struct Files {
     config: Arc<FileSource>,
     base: PathBuf,
+    /// The object store they lie in, when it is not the project's disk.
+    remote: Option<Arc<Remote>>,
 }
 
 impl Files {
@@ -41,16 +47,61 @@ impl Files {
     pub(super) fn new(config: FileSource, cx: &BuildContext) -> Result<Self> {
         config.declared_encoding()?;
         config.wanted()?;
-        Ok(Self { config: Arc::new(config), base: cx.base_dir.clone() })
+        let remote = remote::is_remote(&config.path).then(|| Remote::new(&config.path, &config.storage, cx)).transpose()?;
+        Ok(Self { config: Arc::new(config), base: cx.base_dir.clone(), remote: remote.map(Arc::new) })
+    }
+
+    /// The files that the path names, sorted by name.
+    fn find(&self) -> Result<Vec<(Found, Option<Stamp>)>> {
+        let Some(remote) = &self.remote else {
+            return Ok(paths::find(&self.base, &self.config.path)?.into_iter().map(|file| (file, None)).collect());
+        };
+        let found = wait(remote.find())?;
+        if found.is_empty() {
+            return Err(Error::new(ErrorKind::Config, format!("no file matches `{}`", self.config.path)).context("path", "path"));
+        }
+        Ok(found.into_iter().map(|(name, stamp)| (Found { name, path: PathBuf::new() }, Some(stamp))).collect())
+    }
+
+    /// The file where it can be opened. A file of an object store is copied, up to its first `most` bytes.
+    fn local(&self, file: &Found, stamp: &Stamp, most: u64) -> Result<(Found, Option<NamedTempFile>)> {
+        let Some(remote) = &self.remote else { return Ok((file.clone(), None)) };
+        let copy = wait(remote.fetch(&file.name, stamp, most))?;
+        Ok((Found { name: file.name.clone(), path: copy.path().to_owned() }, Some(copy)))
+    }
+
+    /// The column names of a file, and what to know about how it is read.
+    fn head(&self, file: &Found, stamp: Option<&Stamp>) -> Result<Opened> {
+        let Some(stamp) = stamp else { return open(&self.config, file, &Arc::default(), Depth::Head) };
+        // Other formats keep their column names elsewhere, or cannot be unpacked in part.
+        let is_plain = [".csv", ".txt", ".tsv", ".tab", ".jsonl", ".ndjson"].iter().any(|ending| file.name.ends_with(ending));
+        let (local, copy) = self.local(file, stamp, if is_plain { remote::HEAD_BYTES } else { u64::MAX })?;
+        let opened = open(&self.config, &local, &Arc::default(), Depth::Head);
+        drop(copy);
+        opened
     }
 
     /// What the files look like, without reading them.
     fn survey(&self) -> Result<StreamSpec> {
         let mut fields: Vec<String> = Vec::new();
         let mut notes: Vec<String> = Vec::new();
-        let files = paths::find(&self.base, &self.config.path)?;
-        for file in &files {
-            let opened = open(&self.config, file, &Arc::default(), Depth::Head)?;
+        let mut files = self.find()?;
+        let all = files.len();
+        if self.remote.is_some() {
+            files.sort_by_key(|(_, stamp)| std::cmp::Reverse(stamp.as_ref().map(|stamp| stamp.mtime_us)));
+            files.truncate(MAX_SURVEYED_FILES);
+        }
+        let mut unreadable = None;
+        for (file, stamp) in &files {
+            let opened = match self.head(file, stamp.as_ref()) {
+                Ok(opened) => opened,
+                Err(error) if is_of_one_file(&error) => {
+                    notes.push(format!("{} cannot be read: {error}", file.name));
+                    unreadable.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if notes.len() < MAX_NOTED_FILES {
                 notes.push(format!("{}: {}", file.name, opened.notes.join(", ")));
             }
@@ -64,11 +115,15 @@ impl Files {
                     .hint("read files of different kinds by connections of their own"));
             }
         }
-        if files.len() > notes.len() {
-            notes.push(format!("and {} more files", files.len() - notes.len()));
+        if let Some(error) = unreadable.filter(|_| fields.is_empty()) {
+            return Err(error);
         }
-        let presets::Reading { name, mapping, origin, vendor, key: _, note } = presets::read(self.config.preset, &fields);
-        notes.push(format!("preset {name}: {} of {} columns mapped", mapped(&mapping.0, &fields), fields.len()));
+        if all > notes.len() {
+            notes.push(format!("and {} more files", all - notes.len()));
+        }
+        let presets::Reading { name, why, mapping, origin, vendor, key: _, mender: _, note } =
+            presets::read(self.config.preset, &fields)?;
+        notes.push(format!("preset {name} ({why}): {} of {} columns mapped", mapped(&mapping.0, &fields), fields.len()));
         notes.extend(note.map(str::to_owned));
         Ok(StreamSpec {
             name: "records".to_owned(),
@@ -134,6 +189,18 @@ pub(super) fn pump(files: &Files, from: Option<Checkpoint>, give: &Sender<Result
     taken
 }
 
+/// Waits for an answer of an object store on the thread that reads files.
+fn wait<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Handle::try_current()
+        .map_err(|error| Error::new(ErrorKind::Internal, "an object store is read outside of a runtime").source(error))?;
+    runtime.block_on(answer)
+}
+
+/// Whether what is wrong is wrong with one file, so that the others can be read.
+fn is_of_one_file(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Config | ErrorKind::Input | ErrorKind::Unsupported | ErrorKind::Unavailable)
+}
+
 fn stopped(error: &tokio::task::JoinError) -> Error {
     Error::new(ErrorKind::Internal, format!("reading files ended in a bug: {error}"))
 }
@@ -178,9 +245,14 @@ fn open(config: &FileSource, file: &Found, consumed: &Arc<AtomicU64>, depth: Dep
 /// A read in progress: a plain iterator over blocking files.
 pub(super) struct Reading {
     config: Arc<FileSource>,
+    source: Files,
     files: VecDeque<(Found, Stamp)>,
     position: Position,
     current: Option<Current>,
+    /// The file that is read or opened, for messages.
+    name: String,
+    /// What was wrong with the first file that could not be read; it is told when the others are read.
+    failed: Option<Error>,
     /// Bytes of the files behind us, and of all that are not skipped.
     behind: u64,
     total: u64,
@@ -190,9 +262,12 @@ pub(super) struct Reading {
 struct Current {
     file: Found,
     stamp: Stamp,
+    /// The copy of a file of an object store: it goes with its last reader.
+    copy: Option<NamedTempFile>,
     blake3: String,
     rows: Box<dyn Rows>,
     key: Vec<String>,
+    mender: presets::Mender,
     done: u64,
     /// Records that a former read has given already.
     skip: u64,
@@ -203,27 +278,48 @@ impl Reading {
     /// Begins after `from`.
     pub(super) fn start(files: &Files, from: Option<Checkpoint>) -> Result<Self> {
         let mut position = Position::from(from, files.config.reading())?;
-        let found = paths::find(&files.base, &files.config.path)?;
-        position.forget(|name| found.binary_search_by(|file| file.name.as_str().cmp(name)).is_ok());
+        let found = files.find()?;
+        position.forget(|name| found.binary_search_by(|(file, _)| file.name.as_str().cmp(name)).is_ok());
         let mut queue = VecDeque::new();
         let mut total = 0;
-        for file in found {
-            let stamp = Stamp::of(&file.path).map_err(|error| input::unreadable(&file.name, error))?;
-            if !position.is_done(&file.name, stamp) {
-                total += stamp.size;
-                queue.push_back((file, stamp));
+        let mut failed = None;
+        for (file, stamp) in found {
+            let stamp = stamp.map_or_else(|| Stamp::of(&file.path), Ok).map_err(|error| input::unreadable(&file.name, error));
+            match stamp {
+                Ok(stamp) if position.is_done(&file.name, &stamp) => {}
+                Ok(stamp) => {
+                    total += stamp.size;
+                    queue.push_back((file, stamp));
+                }
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let config = Arc::clone(&files.config);
-        Ok(Self { config, files: queue, position, current: None, behind: 0, total, consumed: Arc::default() })
+        let (config, source, name) = (Arc::clone(&files.config), files.clone(), String::new());
+        let consumed = Arc::default();
+        Ok(Self { config, source, files: queue, position, current: None, name, failed, behind: 0, total, consumed })
     }
 
-    /// The next page or checkpoint.
+    /// The next page or checkpoint. A file that cannot be read is named and passed over, and is an error once the others are read.
     pub(super) fn next(&mut self) -> Result<Option<SourceEvent>> {
+        loop {
+            match self.step() {
+                Err(error) if is_of_one_file(&error) => {
+                    tracing::warn!(file = self.name, error = %error, "file cannot be read and is passed over");
+                    self.current = None;
+                    self.failed.get_or_insert(error);
+                }
+                Ok(None) => return self.failed.take().map_or(Ok(None), Err),
+                other => return other,
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<SourceEvent>> {
         loop {
             let Some(current) = &mut self.current else {
                 let Some((file, stamp)) = self.files.pop_front() else { return Ok(None) };
-                self.current = self.begin(file, stamp)?;
+                self.name.clone_from(&file.name);
+                self.current = self.begin(&file, stamp)?;
                 continue;
             };
             if current.since_checkpoint >= self.config.checkpoint_rows.get() {
@@ -234,7 +330,7 @@ impl Reading {
             }
             let most = if current.skip > 0 { current.skip } else { self.config.checkpoint_rows.get() - current.since_checkpoint };
             let most = usize::try_from(most).unwrap_or(PAGE_ROWS).min(PAGE_ROWS);
-            let Some(mut page) = current.rows.next(most)? else {
+            let Some(page) = current.rows.next(most)? else {
                 return self.finish().map(Some);
             };
             let records = (page.rows() + page.refused.len()) as u64;
@@ -244,6 +340,7 @@ impl Reading {
             }
             current.done += records;
             current.since_checkpoint += records;
+            let mut page = current.mender.mend(page)?;
             page.keys = keys(&page.fields, &current.key);
             page.progress = Some((self.behind + self.consumed.load(Ordering::Relaxed).min(current.stamp.size), self.total));
             return Ok(Some(SourceEvent::Page(page)));
@@ -251,29 +348,32 @@ impl Reading {
     }
 
     /// Opens a file, unless its content is known.
-    fn begin(&mut self, file: Found, stamp: Stamp) -> Result<Option<Current>> {
+    fn begin(&mut self, file: &Found, stamp: Stamp) -> Result<Option<Current>> {
+        let (file, copy) = self.source.local(file, &stamp, u64::MAX)?;
         let blake3 = input::hash(&file.path, &file.name)?;
         if let Some(known) = self.position.done_as(&blake3).map(str::to_owned) {
             if known != file.name {
                 tracing::info!(file = file.name, known, "file has the content of one already read and is passed over");
             }
             let done = self.position.files.get(&known).map_or(0, |state| state.rows_done);
-            let state = FileState { size: stamp.size, mtime_us: stamp.mtime_us, blake3, rows_done: done, complete: true };
-            self.position.files.insert(file.name, state);
             self.behind += stamp.size;
+            let Stamp { size, mtime_us, etag } = stamp;
+            let state = FileState { size, mtime_us, etag, blake3, rows_done: done, complete: true };
+            self.position.files.insert(file.name, state);
             return Ok(None);
         }
         let done = self.position.rows_done(&file.name, &blake3);
         self.consumed.store(0, Ordering::Relaxed);
         let Opened { fields, notes, rows } = open(&self.config, &file, &self.consumed, Depth::Whole)?;
         tracing::info!(file = file.name, notes = notes.join(", "), skipped = done, "reading file");
-        let key = self.key(&file.name, &fields)?;
-        Ok(Some(Current { file, stamp, blake3, rows, key, done, skip: done, since_checkpoint: 0 }))
+        let presets::Reading { key, mender, .. } = presets::read(self.config.preset, &fields)?;
+        let key = self.key(&file.name, &fields, key)?;
+        Ok(Some(Current { file, stamp, copy, blake3, rows, key, mender, done, skip: done, since_checkpoint: 0 }))
     }
 
-    fn key(&self, file: &str, fields: &[String]) -> Result<Vec<String>> {
+    fn key(&self, file: &str, fields: &[String], vendors: Option<String>) -> Result<Vec<String>> {
         if self.config.key.is_empty() {
-            return Ok(presets::read(self.config.preset, fields).key.into_iter().collect());
+            return Ok(vendors.into_iter().collect());
         }
         match self.config.key.iter().find(|column| !fields.contains(column)) {
             None => Ok(self.config.key.clone()),
@@ -288,7 +388,8 @@ impl Reading {
             return Err(Error::new(ErrorKind::Internal, "a file ended that was not begun"));
         };
         let now = Stamp::of(&current.file.path).map_err(|error| input::unreadable(&current.file.name, error))?;
-        if now != current.stamp {
+        // A copy does not change: the store gives no part of another version.
+        if current.copy.is_none() && now != current.stamp {
             return Err(Error::new(ErrorKind::Unavailable, format!("{} changed while it was read", current.file.name))
                 .hint("run again when it is written completely; write elsewhere and move the file in when it is done"));
         }
@@ -301,8 +402,8 @@ impl Reading {
 
 impl Current {
     fn state(&self, complete: bool) -> (String, FileState) {
-        let Stamp { size, mtime_us } = self.stamp;
-        (self.file.name.clone(), FileState { size, mtime_us, blake3: self.blake3.clone(), rows_done: self.done, complete })
+        let Stamp { size, mtime_us, etag } = self.stamp.clone();
+        (self.file.name.clone(), FileState { size, mtime_us, etag, blake3: self.blake3.clone(), rows_done: self.done, complete })
     }
 }
 

@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 /// A database server that lives as long as the test.
-struct Cluster {
+pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     bin: PathBuf,
     owner: Option<(u32, u32)>,
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let owner = ordinary_user();
         let cluster = Self { folder: tempfile::tempdir().unwrap(), bin: binaries(), owner };
         let folder = cluster.folder.path();
@@ -56,7 +56,7 @@ impl Cluster {
         assert!(status.success(), "{program} failed: {status}");
     }
 
-    fn url(&self, user: &str) -> String {
+    pub(crate) fn url(&self, user: &str) -> String {
         let host: String = url::form_urlencoded::byte_serialize(self.folder.path().as_os_str().as_encoded_bytes()).collect();
         format!("postgres://{user}@localhost/postgres?host={host}")
     }
@@ -69,7 +69,7 @@ impl Cluster {
         PgConnection::connect(&self.url("postgres")).await.unwrap()
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection().await).await.unwrap();
     }
 
@@ -100,7 +100,7 @@ fn binaries() -> PathBuf {
 }
 
 /// Whom to become, when we are root: PostgreSQL refuses to run as root.
-fn ordinary_user() -> Option<(u32, u32)> {
+pub(crate) fn ordinary_user() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt as _;
     let ours = tempfile::tempdir().unwrap();
     if std::fs::metadata(ours.path()).unwrap().uid() != 0 {

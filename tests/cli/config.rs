@@ -15,6 +15,7 @@ const SECRETS: [(&str, &str); 8] = [
     ("GHOST_ADMIN_KEY", "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
     ("GHOST_WEBHOOK_SECRET", "example"),
     ("MAILCHIMP_API_KEY", "0123456789abcdef0123456789abcdef-us1"),
+    ("SHOP_DATABASE_URL", "postgres://reader:example@localhost/shop"),
     ("TYPEFORM_SECRET", "example"),
     ("WAREHOUSE_PASSWORD", "example"),
     ("WAREHOUSE_URL", "postgres://reader:example@localhost/warehouse"),

@@ -3,7 +3,9 @@
 mod dialects;
 mod formats;
 mod presets;
+mod remote;
 mod resume;
+mod vendors;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -102,6 +102,9 @@ pub(crate) enum Command {
         /// How many records
         #[arg(long, default_value_t = 5)]
         limit: usize,
+        /// Only print the mapping, as a `map:` to put into the project and change
+        #[arg(long)]
+        map: bool,
     },
     /// Ingest, resolve, measure, deliver, once
     Sync(SyncArgs),

@@ -33,8 +33,9 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         Command::Init { dir, template } => init::init(dir, *template, console),
         Command::Check { offline } => Box::pin(check::run(global, *offline, console)).await,
         Command::Discover { source } => Box::pin(preview::discover(global, source, console)).await,
-        Command::Preview { source, stream, limit } => {
-            Box::pin(preview::run(global, source, stream.as_deref(), *limit, console)).await
+        Command::Preview { source, stream, limit, map } => {
+            let wanted = preview::Wanted { stream: stream.as_deref(), limit: *limit, is_map: *map };
+            Box::pin(preview::run(global, source, &wanted, console)).await
         }
         Command::Sync(args) => Box::pin(sync::run(global, args, console)).await,
         Command::Plan { sink, limit, out } => {

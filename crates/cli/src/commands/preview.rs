@@ -36,20 +36,26 @@ pub(crate) async fn discover(global: &Global, source: &str, console: &Console) -
     })
 }
 
-pub(crate) async fn run(
-    global: &Global,
-    source: &str,
-    stream: Option<&str>,
-    limit: usize,
-    console: &Console,
-) -> Result<Code, Failure> {
+/// What of a source is shown.
+pub(crate) struct Wanted<'a> {
+    pub(crate) stream: Option<&'a str>,
+    pub(crate) limit: usize,
+    /// Whether only the mapping is.
+    pub(crate) is_map: bool,
+}
+
+pub(crate) async fn run(global: &Global, source: &str, wanted: &Wanted<'_>, console: &Console) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
-    let shown = preview::preview(&engine, entry(&engine, source)?, stream, limit).await?;
+    let shown = preview::preview(&engine, entry(&engine, source)?, wanted.stream, wanted.limit).await?;
+    if wanted.is_map {
+        return console.answer(&json!({ "version": 1, "map": shown.report.map() }), || shown.report.map());
+    }
     console.answer(&json!({ "version": 1, "preview": shown }), || {
         let mut parts: Vec<String> = Vec::new();
         if let Some(notes) = &shown.notes {
             parts.push(format!("{notes}\n"));
         }
+        parts.push(report(&shown.report));
         for record in &shown.records {
             parts.push(format!("\n{}\n", record.place));
             if let Some(reason) = &record.refused {
@@ -66,6 +72,39 @@ pub(crate) async fn run(
         }
         parts.concat()
     })
+}
+
+/// What would become of the rows that were looked at.
+fn report(report: &preview::Report) -> String {
+    let refused: usize = report.refused.iter().map(|refusals| refusals.rows).sum();
+    let mut parts = vec![format!("\nfirst {} rows: {} accepted, {refused} refused", report.rows, report.accepted)];
+    if report.suppressed > 0 {
+        parts.push(format!(", {} suppressed", report.suppressed));
+    }
+    parts.push("\n\n".to_owned());
+    let mut columns = Rows::new(&["column", "filled", "becomes"]).right([1]);
+    for column in &report.columns {
+        columns.row([column.column.clone(), percent(column.filled, report.rows), column.becomes.join(", ")]);
+    }
+    parts.push(columns.render());
+    parts.push("\n".to_owned());
+    if !report.refused.is_empty() {
+        let mut refusals = Rows::new(&["refused", "rows", "first", "because"]).right([1]);
+        for refused in &report.refused {
+            refusals.row([refused.code.clone(), refused.rows.to_string(), refused.first.clone(), refused.reason.clone()]);
+        }
+        parts.push(format!("\n{}\n", refusals.render()));
+    }
+    parts.concat()
+}
+
+/// A part in percent; never all or nothing when it is not.
+fn percent(part: usize, whole: usize) -> String {
+    match (part, part.saturating_mul(100) / whole.max(1)) {
+        (0, _) => "0%".to_owned(),
+        (_, 0) => "<1%".to_owned(),
+        (_, percent) => format!("{percent}%"),
+    }
 }
 
 fn entry<'a>(engine: &'a Engine, name: &str) -> Result<&'a SourceEntry, Failure> {

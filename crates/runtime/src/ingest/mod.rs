@@ -3,6 +3,7 @@
 //! Rows and the checkpoint that covers them commit together. Every row that a source yields ends in exactly one bucket; the sum
 //! is checked when a stream ends, and a difference stops the run.
 
+mod drift;
 mod known;
 mod offer;
 mod outcome;
@@ -189,6 +190,7 @@ async fn stream(
     total: &mut Buckets,
 ) -> Result<()> {
     let (role, mapping) = mapping(entry, spec)?;
+    let drift = drift::of(engine, entry, spec, &mapping).await?;
     let conformer = conformer_of(entry, spec, (role, &mapping), run_id)?;
     let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
     let cursor = engine.store.cursor(&key).await?;
@@ -221,7 +223,11 @@ async fn stream(
     };
     let read = reader.read(source, from).await;
     *total += reader.committed;
-    read
+    read?;
+    match drift {
+        Some(drift) if !options.dry_run => drift.remember(engine, run_id).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 struct Reader<'a> {

@@ -93,14 +93,41 @@ pub struct SourceSection {
     pub country: Option<String>,
     /// The currency (ISO 4217) of amounts that name none.
     pub currency: Option<String>,
+    /// What to do when its columns are others than in the run before: `accept` (default) tells it and reads on, `stop` reads nothing.
+    #[serde(default)]
+    pub on_schema_change: SchemaChange,
     /// How much this source is trusted where sources disagree; higher wins.
     #[serde(default)]
     pub trust: i32,
 }
 
 /// The names of [`SourceSection`]'s keys, to tell them from the connector's.
-pub(crate) const SOURCE_KEYS: &[&str] =
-    &["connector", "role", "streams", "origin", "channel", "cost", "basis", "map", "dates", "country", "currency", "trust"];
+pub(crate) const SOURCE_KEYS: &[&str] = &[
+    "connector",
+    "role",
+    "streams",
+    "origin",
+    "channel",
+    "cost",
+    "basis",
+    "map",
+    "dates",
+    "country",
+    "currency",
+    "on_schema_change",
+    "trust",
+];
+
+/// What to do when the columns of a source changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaChange {
+    /// Tell it and read on.
+    #[default]
+    Accept,
+    /// Read nothing until somebody looked.
+    Stop,
+}
 
 /// How one of our fields is read: a column's name, several of which the first that is not empty wins, or a rule.
 #[derive(Debug, Clone, JsonSchema)]

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 pub use error::{ProjectError, nearest};
 pub use file::{
     AttributionSection, BasisSection, ChannelSection, CostSection, FieldPolicy, IdentitySection, LawfulBasis, MapEntry,
-    MeasuresSection, ProjectFile, ScheduleSection, ServeSection, SinkSection, SourceSection, StoreSection,
+    MeasuresSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection, SourceSection, StoreSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;

@@ -44,6 +44,28 @@ async fn every_row_ends_in_one_bucket() {
 }
 
 #[tokio::test]
+async fn columns_that_change_stop_a_source_that_wants_it_and_no_other() {
+    let project = |columns: &str, policy: &str| {
+        format!("sources: {{ list: {{ connector: script, columns: [{columns}], on_schema_change: {policy} }} }}\n")
+    };
+    let mut rig = Rig::new(&project("email, given_name", "stop")).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    rig.sync().await;
+    rig.scripts.say("list", &["email", "vorname"], &[("2", &["bob@example.com", "Bob"])]);
+    // `given_name` is not mapped any more where the source has no such column.
+    rig.change(&project("email, vorname", "stop")).await;
+    let report = rig.sync_failing().await;
+    let told = format!("{:?}", report.failures);
+    assert!(told.contains("new are `vorname`; gone are `given_name`, which was mapped"), "{told}");
+    assert_eq!(rig.cell("SELECT count(*) FROM lead").await, "1");
+    rig.change(&project("email, vorname", "accept")).await;
+    assert_eq!(rig.sync().await.sources["list"], accepted(1));
+    // What was accepted once is known.
+    rig.change(&project("email, vorname", "stop")).await;
+    assert_eq!(rig.sync().await.sources["list"], Buckets::default());
+}
+
+#[tokio::test]
 async fn nothing_new_is_nothing_to_do() {
     let rig = Rig::new(LIST).await;
     rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
