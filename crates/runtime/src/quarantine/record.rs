@@ -229,7 +229,7 @@ fn posted(entry: &SourceEntry, row: &Refusal<'_>) -> Option<Members> {
     let config: IntakeConfig = entry.config.parse().ok()?;
     let format = match config.format {
         // A form's record is kept as JSON.
-        intake::Format::Form | intake::Format::Jotform => intake::Format::Json,
+        other
         other => other,
     };
     let delivery = Delivery {

@@ -11,46 +11,52 @@ use super::json::Json;
 
 /// The most answers of one submission. The longest form we know of has about a hundred questions; without a bound, one body could
 /// make a page of a hundred thousand columns.
-pub(super) const MAX_FIELDS: usize = 400;
+pub(in crate::intake) const MAX_FIELDS: usize = 400;
 
 /// The longest name of a field.
 const MAX_NAME_BYTES: usize = 300;
 
 /// One named value; `None` is absent or null.
-pub(super) type Field = (String, Option<String>);
+pub(in crate::intake) type Field = (String, Option<String>);
 
 /// The fields of a submission while it is read.
 #[derive(Default)]
-pub(super) struct Fields {
+pub(in crate::intake) struct Fields {
     answers: Vec<Field>,
     labels: Vec<Field>,
     kinds: Vec<Field>,
     about: Vec<Field>,
+    certain: Vec<Field>,
 }
 
 impl Fields {
     /// An answer under the sender's name for it.
-    pub(super) fn put(&mut self, name: &str, value: Option<String>) {
+    pub(in crate::intake) fn put(&mut self, name: &str, value: Option<String>) {
         self.answers.push((name.to_owned(), value));
     }
 
     /// What the sender's form calls the answer, where that is another name than the one it has.
-    pub(super) fn label(&mut self, label: &str, value: Option<String>) {
+    pub(in crate::intake) fn label(&mut self, label: &str, value: Option<String>) {
         self.labels.push((label.to_owned(), value));
     }
 
     /// What the sender knows an answer to be, such as `email`; the first of a kind counts.
-    pub(super) fn kind(&mut self, kind: &str, value: Option<String>) {
+    pub(in crate::intake) fn kind(&mut self, kind: &str, value: Option<String>) {
         self.kinds.push((kind.to_owned(), value));
     }
 
     /// Something about the submission, such as `form_id`; gives way to an answer of that name.
-    pub(super) fn about(&mut self, name: &str, value: Option<String>) {
+    pub(in crate::intake) fn about(&mut self, name: &str, value: Option<String>) {
         self.about.push((name.to_owned(), value));
     }
 
+    /// What our own reader found out, under a name that begins with `intake.`; nothing of the sender's displaces it.
+    pub(in crate::intake) fn certain(&mut self, name: &str, value: Option<String>) {
+        self.certain.push((name.to_owned(), value));
+    }
+
     /// The members of an object, and those of the objects in it as `outer.inner`.
-    pub(super) fn flattened(&mut self, object: Json<'_>) {
+    pub(in crate::intake) fn flattened(&mut self, object: Json<'_>) {
         for (name, value) in object.members().unwrap_or_default() {
             match value.is_object().then(|| value.members()).flatten() {
                 Some(inner) => {
@@ -64,8 +70,8 @@ impl Fields {
     }
 
     /// All fields with their aliases, each name once.
-    pub(super) fn finish(self) -> Result<Vec<Field>, Unreadable> {
-        let Self { answers, labels, kinds, about } = self;
+    pub(in crate::intake) fn finish(self) -> Result<Vec<Field>, Unreadable> {
+        let Self { answers, labels, kinds, about, certain } = self;
         if answers.len() + labels.len() > 2 * MAX_FIELDS {
             return Err(Unreadable::new("too_many_fields", format!("a submission may have {MAX_FIELDS} fields")));
         }
@@ -85,6 +91,9 @@ impl Fields {
         }
         for (name, value) in about {
             all.offer(&name, value);
+        }
+        for (name, value) in certain {
+            all.set(&name, value);
         }
         Ok(all.fields)
     }
@@ -121,7 +130,7 @@ impl Unique {
 }
 
 /// `First Name`, `firstName`, `first-name` and `fields[first_name]` are `first_name`; `formID` is `form_id`.
-pub(super) fn snake(name: &str) -> String {
+pub(in crate::intake) fn snake(name: &str) -> String {
     let name = ["fields[", "form_fields["]
         .iter()
         .find_map(|wrapper| name.strip_prefix(wrapper)?.strip_suffix(']'))

@@ -21,7 +21,7 @@ use headwater_sdk::{
 use headwater_store::LedgerOp;
 use serde_json::{Value, json};
 
-use crate::intake::config::{Format, IntakeConfig};
+use crate::intake::config::IntakeConfig;
 use crate::intake::endpoint::Endpoint;
 use crate::intake::log::{Delivery, IntakeLog, LogError};
 use crate::intake::payload::{self, Submission};
