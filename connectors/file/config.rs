@@ -32,7 +32,8 @@ pub(crate) struct FileSource {
     /// The sheet of an XLSX file; needed only when several hold rows.
     #[serde(default)]
     pub sheet: Option<String>,
-    /// Which vendor's columns these are: `auto`, `zoominfo`, `apollo`, `lusha`, `sales_navigator`, or `none` to map nothing.
+    /// Whose columns these are: `auto`, `zoominfo`, `apollo`, `lusha`, `cognism`, `kaspr`, `dropcontact`, `sales_navigator`,
+    /// `crunchbase`, `sirene`, `companies_house`, or `none` to map nothing.
     #[serde(default)]
     pub preset: Preset,
     /// The column, or columns together, whose value identifies a record; the vendor's own id when left out.
@@ -67,7 +68,7 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Preset {
-    /// As the column names say; otherwise common names in English, French, German and Spanish.
+    /// As the column names say; otherwise common names in seven languages.
     #[default]
     Auto,
     /// A ZoomInfo export of contacts.
@@ -76,8 +77,20 @@ pub(crate) enum Preset {
     Apollo,
     /// A Lusha export of contacts.
     Lusha,
+    /// An export of Cognism; never guessed.
+    Cognism,
+    /// An export of Kaspr; never guessed.
+    Kaspr,
+    /// A file enriched by Dropcontact.
+    Dropcontact,
     /// A scraper's export of Sales Navigator.
     SalesNavigator,
+    /// A Crunchbase export of people or organizations.
+    Crunchbase,
+    /// The French register of companies, `StockUniteLegale`.
+    Sirene,
+    /// The British register of companies, `BasicCompanyData`.
+    CompaniesHouse,
     /// Nothing is mapped.
     None,
 }

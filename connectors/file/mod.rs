@@ -4,7 +4,6 @@
 //! anything over a network and never changes what it reads. Invariants: every cell comes through as the text that stood in the
 //! file, and a record that cannot be read is refused by place, never dropped.
 
-mod aliases;
 mod config;
 mod csv;
 mod encoding;

@@ -67,8 +67,9 @@ impl Files {
         if files.len() > notes.len() {
             notes.push(format!("and {} more files", files.len() - notes.len()));
         }
-        let presets::Reading { name, mapping, origin, vendor, key: _, note } = presets::read(self.config.preset, &fields);
-        notes.push(format!("preset {name}: {} of {} columns mapped", mapped(&mapping.0, &fields), fields.len()));
+        let presets::Reading { name, why, mapping, origin, vendor, key: _, mender: _, note } =
+            presets::read(self.config.preset, &fields)?;
+        notes.push(format!("preset {name} ({why}): {} of {} columns mapped", mapped(&mapping.0, &fields), fields.len()));
         notes.extend(note.map(str::to_owned));
         Ok(StreamSpec {
             name: "records".to_owned(),
@@ -193,6 +194,7 @@ struct Current {
     blake3: String,
     rows: Box<dyn Rows>,
     key: Vec<String>,
+    mender: presets::Mender,
     done: u64,
     /// Records that a former read has given already.
     skip: u64,
@@ -234,7 +236,7 @@ impl Reading {
             }
             let most = if current.skip > 0 { current.skip } else { self.config.checkpoint_rows.get() - current.since_checkpoint };
             let most = usize::try_from(most).unwrap_or(PAGE_ROWS).min(PAGE_ROWS);
-            let Some(mut page) = current.rows.next(most)? else {
+            let Some(page) = current.rows.next(most)? else {
                 return self.finish().map(Some);
             };
             let records = (page.rows() + page.refused.len()) as u64;
@@ -244,6 +246,7 @@ impl Reading {
             }
             current.done += records;
             current.since_checkpoint += records;
+            let mut page = current.mender.mend(page)?;
             page.keys = keys(&page.fields, &current.key);
             page.progress = Some((self.behind + self.consumed.load(Ordering::Relaxed).min(current.stamp.size), self.total));
             return Ok(Some(SourceEvent::Page(page)));
@@ -267,13 +270,14 @@ impl Reading {
         self.consumed.store(0, Ordering::Relaxed);
         let Opened { fields, notes, rows } = open(&self.config, &file, &self.consumed, Depth::Whole)?;
         tracing::info!(file = file.name, notes = notes.join(", "), skipped = done, "reading file");
-        let key = self.key(&file.name, &fields)?;
-        Ok(Some(Current { file, stamp, blake3, rows, key, done, skip: done, since_checkpoint: 0 }))
+        let presets::Reading { key, mender, .. } = presets::read(self.config.preset, &fields)?;
+        let key = self.key(&file.name, &fields, key)?;
+        Ok(Some(Current { file, stamp, blake3, rows, key, mender, done, skip: done, since_checkpoint: 0 }))
     }
 
-    fn key(&self, file: &str, fields: &[String]) -> Result<Vec<String>> {
+    fn key(&self, file: &str, fields: &[String], vendors: Option<String>) -> Result<Vec<String>> {
         if self.config.key.is_empty() {
-            return Ok(presets::read(self.config.preset, fields).key.into_iter().collect());
+            return Ok(vendors.into_iter().collect());
         }
         match self.config.key.iter().find(|column| !fields.contains(column)) {
             None => Ok(self.config.key.clone()),

@@ -10,10 +10,10 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx};
+use headwater_model::aliases;
 use headwater_model::page::Page;
 use headwater_sdk::{Error, ErrorKind, Result};
 
-use super::aliases;
 use super::header::{self, Candidate};
 use super::input::unreadable;
 use super::rows::{Opened, PAGE_ROWS, Rows, refused};

@@ -4,6 +4,7 @@ mod dialects;
 mod formats;
 mod presets;
 mod resume;
+mod vendors;
 
 use std::path::Path;
 use std::sync::Arc;

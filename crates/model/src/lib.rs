@@ -3,6 +3,7 @@
 //! This crate knows no files, network, clock or async. Bytes come in as text columns, and leave as the tables of the lake or as
 //! a reason for refusal.
 
+pub mod aliases;
 pub mod checkpoint;
 pub mod conform;
 pub mod consent;
