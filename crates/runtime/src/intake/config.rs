@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use headwater_model::mapping::Role;
 use headwater_sdk::SecretRef;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -101,6 +102,11 @@ impl Format {
         }
     }
 
+    /// Whether what comes is what people did with messages.
+    pub(super) fn is_events(self) -> bool {
+        self.provider().is_some_and(|provider| provider.role == Role::Engagements)
+    }
+
     fn names() -> Vec<&'static str> {
         Self::WORDS.iter().map(|(word, _)| *word).chain(Provider::all().iter().map(|provider| provider.name)).collect()
     }
@@ -161,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_secret_may_be_a_list_and_a_provider_stands_under_its_name() {
-        let config = parse(r#"{"signature":{"type":"tally","secret":[{"env":"NEW"},{"env":"OLD"}]},"provider":"tally"}"#).unwrap();
+        let config =
+            parse(r#"{"signature":{"type":"tally","secret":[{"env":"NEW"},{"env":"OLD"}]},"provider":"tally"}"#).unwrap();
         let Signature::Tally(settings) = config.signature else { panic!() };
         assert_eq!(settings.secret.0.len(), 2);
         assert_eq!(config.provider.provider().map(|provider| provider.name), Some("tally"));

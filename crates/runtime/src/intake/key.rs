@@ -7,8 +7,8 @@
 //! | Standard Webhooks, Mailgun | the signed `webhook-id` or `token` |
 //! | a sender with an id of the event or the response in the body, such as Typeform | that id |
 //! | a sender whose id names a thing, such as Ghost's member or Jotform's submission | the id with the body: it comes back when the thing changes |
-//! | any other JSON, and known form posts | the body: a sender repeats it byte for byte |
-//! | a plain form | the body and the minute: a double click repeats it at once, a person may well post the same again next week |
+//! | any other JSON, and an email tool's form post | the body: a sender repeats it byte for byte |
+//! | any other form | the body and the minute: a double click repeats it at once, a person may well post the same again next week |
 //!
 //! An id that the signature does not cover is never used, else a captured delivery could be sent again under another. A double click
 //! across the turn of a minute is kept twice, which costs a touch too many and no lead.
@@ -33,7 +33,8 @@ pub fn delivery_key(incoming: &Incoming<'_>, format: Format, signed_id: Option<&
     match payload::identify(incoming.content_type, incoming.body, format) {
         Some((sender, EventId::Event(id))) => named(sender, &id),
         Some((sender, EventId::Thing(id))) => format!("{}:{body}", named(sender, &id)),
-        None if is_browser_form(incoming.content_type) && format.provider().is_none() => {
+        // What an email tool posts holds its time; what a person posts may come again next week.
+        None if is_browser_form(incoming.content_type) && !format.is_events() => {
             format!("form:{body}:{}", incoming.now_us.div_euclid(MINUTE_US))
         }
         None => format!("body:{body}"),

@@ -10,8 +10,20 @@ use super::fields::Field;
 
 /// The parameters of an address that say what brought a person.
 const PARAMETERS: &[&str] = &[
-    "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "gclid", "gbraid", "wbraid", "dclid", "msclkid", "li_fat_id",
-    "ttclid", "twclid", "fbclid",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "gclid",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "msclkid",
+    "li_fat_id",
+    "ttclid",
+    "twclid",
+    "fbclid",
 ];
 
 /// The fields that may hold the address a person arrived at, the first arrival before later pages.

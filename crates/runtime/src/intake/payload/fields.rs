@@ -1,13 +1,30 @@
 //! The fields of one submission, under the sender's names and under names that a mapping can expect.
 //!
-//! Every answer keeps the name its sender gave it. Beside it stands an alias where that helps a mapping: what the sender *knows* the
-//! answer to be (a question of type e-mail is `email` in any language), else the name in lower snake case (`First Name` →
-//! `first_name`). An alias never displaces a field of that name.
+//! Every answer keeps the name its sender gave it. Beside it stand aliases where they help a mapping: what the sender *knows* the answer
+//! to be (a question of type e-mail is `email` in any language), else our own name for what it is commonly called (`Vorname` is
+//! `given_name`; the table is `model::aliases`), and the name in lower snake case (`First Name` is `first_name`). An alias never
+//! displaces a field of that name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use headwater_model::aliases;
+use headwater_model::mapping::Role;
 
 use super::Unreadable;
 use super::json::Json;
+
+/// Our fields that a common name does not decide: instants, which a form may ask for in any sense, and ids, which are mostly the
+/// submission's.
+const NOT_BY_NAME: [&str; 5] = ["created_at", "external_id", "is_test", "notice_at", "observed_at"];
+
+/// Folded name → our field, and how telling the name is among those of that field.
+static COMMON: LazyLock<HashMap<&'static str, (&'static str, usize)>> = LazyLock::new(|| {
+    let pairs = aliases::of_role(Role::Leads).enumerate();
+    let pairs = pairs.filter(|(_, (ours, name))| !NOT_BY_NAME.contains(ours) && !aliases::is_vague(name));
+    // Of a name that stands twice the first place counts.
+    pairs.collect::<Vec<_>>().into_iter().rev().map(|(rank, (ours, name))| (name, (ours, rank))).collect()
+});
 
 /// The most answers of one submission. The longest form we know of has about a hundred questions; without a bound, one body could
 /// make a page of a hundred thousand columns.
@@ -86,6 +103,9 @@ impl Fields {
         for (name, value) in labels.iter().chain(&kinds) {
             all.offer(name, value.clone());
         }
+        for (ours, value) in common(&kinds).chain(common(labels.iter().chain(&answers))) {
+            all.offer(ours, Some(value));
+        }
         for (name, value) in labels.iter().chain(&answers) {
             all.offer(&snake(name), value.clone());
         }
@@ -97,6 +117,21 @@ impl Fields {
         }
         Ok(all.fields)
     }
+}
+
+/// What fields with common names are to us; where several are the same, the most telling name's, in the order of our table.
+fn common<'a>(fields: impl IntoIterator<Item = &'a Field>) -> impl Iterator<Item = (&'static str, String)> {
+    let mut best: BTreeMap<usize, (&'static str, String)> = BTreeMap::new();
+    for (name, value) in fields {
+        // A name of our own does not need another.
+        let Some((ours, rank)) = COMMON.get(aliases::fold(strip(name)).as_str()).filter(|(ours, _)| ours != name) else {
+            continue;
+        };
+        if let Some(value) = value.as_ref().filter(|value| !value.trim().is_empty()) {
+            best.entry(*rank).or_insert_with(|| (*ours, value.clone()));
+        }
+    }
+    best.into_values()
 }
 
 #[derive(Default)]
@@ -129,12 +164,17 @@ impl Unique {
     }
 }
 
-/// `First Name`, `firstName`, `first-name` and `fields[first_name]` are `first_name`; `formID` is `form_id`.
-pub(in crate::intake) fn snake(name: &str) -> String {
-    let name = ["fields[", "form_fields["]
+/// A name without the wrapping that page builders put around it.
+fn strip(name: &str) -> &str {
+    ["fields[", "form_fields["]
         .iter()
         .find_map(|wrapper| name.strip_prefix(wrapper)?.strip_suffix(']'))
-        .unwrap_or_else(|| name.trim_end_matches("[]"));
+        .unwrap_or_else(|| name.trim_end_matches("[]"))
+}
+
+/// `First Name`, `firstName`, `first-name` and `fields[first_name]` are `first_name`; `formID` is `form_id`.
+pub(in crate::intake) fn snake(name: &str) -> String {
+    let name = strip(name);
     let mut out = String::with_capacity(name.len() + 4);
     let mut before = None::<char>;
     let mut chars = name.chars().peekable();

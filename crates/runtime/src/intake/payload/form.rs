@@ -7,6 +7,7 @@ use percent_encoding::percent_decode;
 use serde_json::Value;
 
 use super::Unreadable;
+use super::json::Json;
 
 /// The names and values of a form post, in order.
 pub(in crate::intake) type Pairs = Vec<(String, String)>;
@@ -55,6 +56,16 @@ pub(in crate::intake) fn as_json(pairs: &Pairs) -> String {
         (name.to_owned(), value)
     });
     Value::Object(object.collect()).to_string()
+}
+
+/// The pairs of a form post that was kept as JSON.
+pub(in crate::intake) fn of_json(json: Json<'_>) -> Pairs {
+    let members = json.members().unwrap_or_default().into_iter().take(MAX_PAIRS);
+    let pairs = members.flat_map(|(name, value)| {
+        let values = value.items().unwrap_or_else(|| vec![value]);
+        values.into_iter().filter_map(move |value| Some((name.clone(), value.text()?)))
+    });
+    pairs.collect()
 }
 
 fn urlencoded(body: &[u8]) -> Result<Pairs, Unreadable> {

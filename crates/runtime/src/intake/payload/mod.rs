@@ -52,6 +52,12 @@ impl Submission {
         Ok(Self { fields: fields.finish()?, raw, id, deleted, fetch })
     }
 
+    /// Whether a field that people do not see was filled in.
+    fn fills(&self, honeypot: Option<&str>) -> bool {
+        let filled = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.trim().is_empty());
+        self.fields.iter().any(|(name, value)| Some(name.as_str()) == honeypot && filled(value))
+    }
+
     pub(super) fn submitted_at(&mut self) {
         let said = self.fields.iter().find(|(name, _)| name == "submitted_at").and_then(|(_, value)| value.clone());
         if let Some(at) = said.filter(|at| at.parse::<jiff::Timestamp>().is_ok()) {
@@ -96,11 +102,7 @@ impl Unreadable {
 /// The sender of a body and its id of the event, for recognising a repetition. Never fails: an unreadable body has none.
 pub(super) fn identify(content_type: &str, body: &[u8], format: Format) -> Option<(&'static str, EventId)> {
     with_body(content_type, body, |body| {
-        let provider = match format {
-            Format::Of(provider) => Some(provider),
-            Format::Auto => provider::recognised(body),
-            Format::Json | Format::Form => None,
-        }?;
+        let provider = sender(body, format)?;
         Some((provider.name, (provider.event_id)(body)?))
     })
     .ok()
@@ -133,6 +135,25 @@ pub fn read(delivery: &Delivery, format: Format, honeypot: Option<&str>) -> Resu
     Ok(submissions)
 }
 
+/// What a kept record says: a body, or the part of one that became a row. Nothing where it does not say enough by itself.
+#[must_use]
+pub fn reread(raw: &str, format: Format, honeypot: Option<&str>) -> Option<Submission> {
+    let json = Json::parse(raw)?;
+    let body = Body::Json(json);
+    let draft = match sender(&body, format) {
+        Some(provider) => (provider.record)(json).or_else(|| {
+            let pairs = form::of_json(json);
+            let body = if provider.posts_json { body } else { Body::Form(&pairs) };
+            let mut drafts = (provider.read)(&body)?;
+            if drafts.len() == 1 { drafts.pop() } else { None }
+        })?,
+        None => plain_json(json).ok()?,
+    };
+    let mut submission = Submission::of(draft).ok()?;
+    attribution::add(&mut submission.fields, None);
+    (submission.fetch.is_none() && !submission.fills(honeypot)).then_some(submission)
+}
+
 /// What holds whoever sent it: who may say what, and what the delivery's headers add.
 fn complete(submission: &mut Submission, delivery: &Delivery, honeypot: Option<&str>) -> Result<(), Unreadable> {
     if delivery.signature_status != UNSIGNED {
@@ -141,10 +162,7 @@ fn complete(submission: &mut Submission, delivery: &Delivery, honeypot: Option<&
     if submission.deleted && delivery.signature_status == UNSIGNED {
         return Err(Unreadable::new("unsigned_deletion", "anybody could have sent this deletion: let the sender sign"));
     }
-    let filled = |(name, value): &(String, Option<String>)| {
-        Some(name.as_str()) == honeypot && value.as_ref().is_some_and(|value| !value.trim().is_empty())
-    };
-    if submission.fields.iter().any(filled) {
+    if submission.fills(honeypot) {
         return Err(Unreadable {
             field: honeypot.map(str::to_owned),
             ..Unreadable::new("honeypot", "a field that people do not see was filled in, as robots do")
@@ -161,6 +179,14 @@ fn complete(submission: &mut Submission, delivery: &Delivery, honeypot: Option<&
     Ok(())
 }
 
+fn sender(body: &Body<'_>, format: Format) -> Option<&'static Provider> {
+    match format {
+        Format::Of(provider) => Some(provider),
+        Format::Auto => provider::recognised(body),
+        Format::Json | Format::Form => None,
+    }
+}
+
 fn with_body<T>(content_type: &str, body: &[u8], then: impl FnOnce(&Body<'_>) -> T) -> Result<T, Unreadable> {
     if is_browser_form(content_type) {
         let pairs = form::pairs(content_type, body)?;
@@ -173,15 +199,18 @@ fn with_body<T>(content_type: &str, body: &[u8], then: impl FnOnce(&Body<'_>) ->
 
 fn drafts(body: &Body<'_>, format: Format) -> Result<Vec<Draft>, Unreadable> {
     let other = |is: &str| Unreadable::new("other_format", format!("{is}: change provider, or drop it"));
-    let provider = match (format, body) {
-        (Format::Json, Body::Form(_)) => return Err(other("a form post where the source's provider posts JSON")),
-        (Format::Form, Body::Json(_)) => return Err(other("JSON where the source's provider posts forms")),
-        (Format::Of(provider), body) if (provider.posts_json && provider.posts_forms) || provider.posts_json == body.is_json() => Some(provider),
-        (Format::Of(provider), _) => return Err(other(&format!("{} posts in another form", provider.title))),
-        (Format::Auto, body) => provider::recognised(body),
-        (Format::Json | Format::Form, _) => None,
-    };
-    if let Some(provider) = provider {
+    match (format, body) {
+        (Format::Json, Body::Form(_)) => return Err(other("a form post where the provider posts JSON")),
+        (Format::Form, Body::Json(_)) => return Err(other("JSON where the provider posts forms")),
+        (Format::Of(provider), Body::Json(_)) if !provider.posts_json => {
+            return Err(other("JSON where the provider posts forms"));
+        }
+        (Format::Of(provider), Body::Form(_)) if !provider.posts_forms => {
+            return Err(other("a form post where the provider posts JSON"));
+        }
+        _ => {}
+    }
+    if let Some(provider) = sender(body, format) {
         return (provider.read)(body).ok_or_else(|| Unreadable::undocumented(provider));
     }
     match body {

@@ -12,7 +12,9 @@ pub(super) static PROVIDER: Provider = Provider {
     posts_forms: true,
     recognise: |body| {
         body.value("form[id]").is_some()
-            && body.form().is_some_and(|pairs| pairs.iter().any(|(name, _)| name.starts_with("fields[") && name.ends_with("][value]")))
+            && body
+                .form()
+                .is_some_and(|pairs| pairs.iter().any(|(name, _)| name.starts_with("fields[") && name.ends_with("][value]")))
     },
     read,
     ..Provider::FORM

@@ -1,6 +1,6 @@
 //! What somebody, or something, did with a message: the shape that every email tool's event is brought into.
 
-use super::{Draft, made_id, machine};
+use super::{Draft, machine, made_id};
 use crate::intake::payload::{Fields, Json};
 
 /// Our fields of an engagement and the names under which a reader gives them.
@@ -61,17 +61,8 @@ impl Event {
             parts.extend([at.as_deref(), message_id.as_deref(), campaign.as_deref(), url.as_deref()]);
             made_id(&parts)
         });
-        let values = [
-            email,
-            external_id,
-            Some(kind.to_owned()),
-            Some(word),
-            machine.map(str::to_owned),
-            campaign,
-            url,
-            message_id,
-            at,
-        ];
+        let values =
+            [email, external_id, Some(kind.to_owned()), Some(word), machine.map(str::to_owned), campaign, url, message_id, at];
         for ((_, name), value) in FIELDS.iter().zip(values) {
             fields.certain(name, value);
         }

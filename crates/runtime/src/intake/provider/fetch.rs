@@ -64,8 +64,10 @@ impl Fetch {
             _ => json.ok().and_then(self.refusal),
         };
         match kind {
-            Some(ErrorKind::Auth) => Err(Error::new(ErrorKind::Auth, "the lead's answers may not be read with this access token")
-                .hint("make a new token with the rights that docs/sources.md names; no delivery is lost until then")),
+            Some(ErrorKind::Auth) => {
+                Err(Error::new(ErrorKind::Auth, "the lead's answers may not be read with this access token")
+                    .hint("make a new token with the rights that docs/sources.md names; no delivery is lost until then"))
+            }
             Some(kind) => Err(Error::new(kind, "the lead's answers cannot be read now").retry(Retry::Backoff)),
             None => Ok(Found::Nothing),
         }

@@ -8,8 +8,7 @@ pub(super) static PROVIDER: Provider = Provider {
     title: "Fillout",
     documentation: "https://www.fillout.com/help/webhook",
     recognise: |body| {
-        body.has(&["formId", "submission"])
-            && body.json().and_then(|json| json.get("submission")?.get("questions")).is_some()
+        body.has(&["formId", "submission"]) && body.json().and_then(|json| json.get("submission")?.get("questions")).is_some()
     },
     // The id names a submission, which comes back when it is edited.
     event_id: |body| body.json()?.get("submission")?.text_at("submissionId").map(EventId::Thing),

@@ -12,6 +12,7 @@ pub(super) static PROVIDER: Provider = Provider {
     signature: "ghost",
     origin: Origin::EmailTool,
     person_ids: true,
+    mapping: &[("external_id", "id"), ("created_at", "created_at"), ("observed_at", "updated_at")],
     recognise: |body| {
         let event = body.json().and_then(|json| json.text_at("event"));
         body.has(&["member"]) && event.is_some_and(|event| event.starts_with("member."))

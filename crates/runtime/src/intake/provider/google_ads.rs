@@ -1,7 +1,7 @@
 //! Google Ads lead forms. The secret stands in the body, so a delivery proves that its sender knows it and no more.
 
-use super::{Body, Draft, EventId, Provider};
-use crate::intake::payload::{Fields, Json};
+use super::{Body, Draft, EventId, Provider, without};
+use crate::intake::payload::Fields;
 
 pub(super) static PROVIDER: Provider = Provider {
     name: "google_ads",
@@ -49,12 +49,5 @@ fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
     fields.about("utm_source", Some("google".to_owned()));
     fields.about("utm_medium", Some("cpc".to_owned()));
     let test = json.text_at("is_test").as_deref() == Some("true");
-    Some(vec![Draft { test, ..Draft::of(fields, without_key(json)).with_id(id) }])
-}
-
-/// The raw record without the secret, which is nobody's data and has no business in the lake.
-fn without_key(json: Json<'_>) -> String {
-    let members = json.members().unwrap_or_default().into_iter().filter(|(name, _)| name != "google_key");
-    let members = members.map(|(name, value)| format!("{}:{}", serde_json::Value::from(name), value.raw()));
-    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    Some(vec![Draft { test, ..Draft::of(fields, without(json, "google_key")).with_id(id) }])
 }

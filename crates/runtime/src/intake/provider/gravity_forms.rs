@@ -17,7 +17,8 @@ pub(super) static PROVIDER: Provider = Provider {
 };
 
 /// What the plugin keeps of an entry beside the answers.
-const OWN: &[&str] = &["id", "form_id", "post_id", "date_created", "date_updated", "is_starred", "is_read", "ip", "source_url", "user_agent"];
+const OWN: &[&str] =
+    &["id", "form_id", "post_id", "date_created", "date_updated", "is_starred", "is_read", "ip", "source_url", "user_agent"];
 
 fn member(body: &Body<'_>, name: &str) -> Option<String> {
     body.value(name).or_else(|| body.json()?.text_at(name))

@@ -12,6 +12,7 @@ pub(super) static PROVIDER: Provider = Provider {
     documentation: "https://developers.hubspot.com/docs/api/webhooks",
     signature: "hubspot",
     person_ids: true,
+    mapping: &[("external_id", "contact_id")],
     recognise: |body| {
         let first = body.json().and_then(|json| json.items().and_then(|items| items.into_iter().next()).or(Some(json)));
         first.is_some_and(|first| {
@@ -20,6 +21,7 @@ pub(super) static PROVIDER: Provider = Provider {
         })
     },
     read,
+    record: |json| named(json)?.pop(),
     fetch: Some(Fetch {
         base_url: "https://api.hubapi.com",
         headers: &[],
@@ -38,27 +40,26 @@ pub(super) static PROVIDER: Provider = Provider {
 fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
     let json = body.json()?;
     match json.items() {
-        Some(events) => events.into_iter().filter_map(|event| named(event).transpose()).collect(),
+        Some(events) => Some(events.into_iter().map(named).collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()),
         None => Some(vec![contact(json)?]),
     }
 }
 
 /// The contact that an event names; nothing for other objects.
-#[expect(clippy::option_option, reason = "no event that HubSpot documents, an event of no person, and one of a person are three things")]
-fn named(event: Json<'_>) -> Option<Option<Draft>> {
+fn named(event: Json<'_>) -> Option<Vec<Draft>> {
     let kind = event.text_at("subscriptionType")?;
     let (object, action) = kind.split_once('.')?;
     // Apps of the newer platform say `object.…` and the kind of object beside it; 0-1 is a contact.
     let is_contact = object == "contact" || (object == "object" && event.text_at("objectTypeId").as_deref() == Some("0-1"));
     if !is_contact {
-        return Some(None);
+        return Some(Vec::new());
     }
     let id = event.text_at("objectId")?;
     let deleted = matches!(action, "deletion" | "privacyDeletion");
     let mut fields = Fields::default();
     fields.flattened(event);
     let fetch = (!deleted).then(|| id.clone());
-    Some(Some(Draft { deleted, fetch, ..Draft::of(fields, event.raw().to_owned()).with_id(Some(id)) }))
+    Some(vec![Draft { deleted, fetch, ..Draft::of(fields, event.raw().to_owned()).with_id(Some(id)) }])
 }
 
 /// A contact: its properties are texts, or objects with the text in `value`.

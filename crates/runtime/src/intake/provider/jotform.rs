@@ -13,13 +13,23 @@ pub(super) static PROVIDER: Provider = Provider {
     // The id names a submission, which comes back when it is edited.
     event_id: |body| body.value("submissionID").map(EventId::Thing),
     read,
+    record: |json| Some(Draft::of(answers(json)?, json.raw().to_owned())),
     ..Provider::FORM
 };
 
 fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
     let raw = body.value("rawRequest")?;
+    let mut fields = answers(Json::parse(&raw)?)?;
+    let id = body.value("submissionID");
+    fields.about("form_id", body.value("formID"));
+    fields.about("form_name", body.value("formTitle"));
+    fields.about("response_id", id.clone());
+    Some(vec![Draft::of(fields, raw).with_id(id)])
+}
+
+fn answers(json: Json<'_>) -> Option<Fields> {
     let mut fields = Fields::default();
-    for (name, value) in Json::parse(&raw)?.members()? {
+    for (name, value) in json.members()? {
         let answer = name.strip_prefix('q').and_then(|rest| rest.split_once('_'));
         let Some((_, label)) = answer.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit())) else {
             fields.put(&name, value.cell());
@@ -35,11 +45,7 @@ fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
             None => fields.put(label, value.cell()),
         }
     }
-    let id = body.value("submissionID");
-    fields.about("form_id", body.value("formID"));
-    fields.about("form_name", body.value("formTitle"));
-    fields.about("response_id", id.clone());
-    Some(vec![Draft::of(fields, raw).with_id(id)])
+    Some(fields)
 }
 
 /// Its control for a name gives `first` and `last`, its control for a phone `full`, or `area` and `phone`.

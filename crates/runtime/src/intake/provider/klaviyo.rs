@@ -10,6 +10,7 @@ pub(super) static PROVIDER: Provider = Provider {
     documentation: "https://developers.klaviyo.com/en/docs/working_with_system_webhooks",
     signature: "klaviyo",
     read: |body: &Body<'_>| body.json()?.get("data")?.items()?.into_iter().map(event).collect(),
+    record: event,
     ..Provider::EVENTS
 };
 

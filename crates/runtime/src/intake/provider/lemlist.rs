@@ -1,7 +1,7 @@
 //! lemlist: one activity a delivery.
 
 use super::event::{Event, kind_in};
-use super::{Body, Draft, EventId, Provider};
+use super::{Body, Draft, EventId, Provider, without};
 
 pub(super) static PROVIDER: Provider = Provider {
     name: "lemlist",
@@ -46,5 +46,5 @@ fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
         id: json.text_at("_id"),
         ..Event::default()
     };
-    Some(vec![event.of_json(json)])
+    Some(vec![Draft { raw: without(json, "secret"), ..event.of_json(json) }])
 }

@@ -18,6 +18,7 @@ pub(super) static PROVIDER: Provider = Provider {
         Some(EventId::Thing(response(json)?))
     },
     read,
+    record: lead,
     fetch: Some(Fetch {
         base_url: "https://api.linkedin.com/rest",
         headers: &[("linkedin-version", "202510"), ("x-restli-protocol-version", "2.0.0")],

@@ -12,9 +12,31 @@ const PROXIES: &[&str] = &["googleimageproxy", "ggpht.com", "yahoomailproxy"];
 
 /// Scanners and programs, by a part of their names.
 const SCANNERS: &[&str] = &[
-    "barracuda", "bitdefender", "bot/", "cloudmark", "crawler", "curl/", "fireeye", "forcepoint", "fortimail", "go-http-client",
-    "headlesschrome", "messagelabs", "mimecast", "okhttp", "phantomjs", "proofpoint", "python-requests", "safelinks", "scanner", "sophos",
-    "spider", "symantec", "trendmicro", "wget/", "zscaler",
+    "barracuda",
+    "bitdefender",
+    "bot/",
+    "cloudmark",
+    "crawler",
+    "curl/",
+    "fireeye",
+    "forcepoint",
+    "fortimail",
+    "go-http-client",
+    "headlesschrome",
+    "messagelabs",
+    "mimecast",
+    "okhttp",
+    "phantomjs",
+    "proofpoint",
+    "python-requests",
+    "safelinks",
+    "scanner",
+    "sophos",
+    "spider",
+    "symantec",
+    "trendmicro",
+    "wget/",
+    "zscaler",
 ];
 
 /// Who acted, by the name of the program: `machine`, `likely_machine`, or nothing where the name says nothing.

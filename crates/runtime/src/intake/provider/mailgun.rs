@@ -11,6 +11,7 @@ pub(super) static PROVIDER: Provider = Provider {
     documentation: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhooks",
     signature: "mailgun",
     read: |body: &Body<'_>| Some(vec![event(body.json()?.get("event-data")?)?]),
+    record: event,
     ..Provider::EVENTS
 };
 

@@ -15,6 +15,7 @@ pub(super) static PROVIDER: Provider = Provider {
     // A batch holds up to a thousand events, percent-encoded.
     max_body_bytes: Some(4 * 1024 * 1024),
     read,
+    record: |json| event(json)?.pop(),
     ..Provider::EVENTS
 };
 
@@ -33,15 +34,14 @@ const KINDS: &[(&str, &str)] = &[
 
 fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
     let list = body.value("mandrill_events")?;
-    let drafts = Json::parse(&list)?.items()?.into_iter().filter_map(|json| event(json).transpose());
-    drafts.collect()
+    let drafts = Json::parse(&list)?.items()?.into_iter().map(event).collect::<Option<Vec<_>>>()?;
+    Some(drafts.into_iter().flatten().collect())
 }
 
 /// What became of a message; a change of the deny and allow lists concerns an address and no message, and is left out.
-#[expect(clippy::option_option, reason = "what is not documented and what concerns no message are two things")]
-fn event(json: Json<'_>) -> Option<Option<Draft>> {
+fn event(json: Json<'_>) -> Option<Vec<Draft>> {
     let Some(word) = json.text_at("event") else {
-        return json.get("type").map(|_| None);
+        return json.get("type").map(|_| Vec::new());
     };
     let message = json.get("msg");
     let of_message = |name: &str| message.and_then(|message| message.text_at(name));
@@ -58,5 +58,5 @@ fn event(json: Json<'_>) -> Option<Option<Draft>> {
         word,
         ..Event::default()
     };
-    Some(Some(event.of_json(json)))
+    Some(vec![event.of_json(json)])
 }

@@ -8,8 +8,13 @@ pub(super) static PROVIDER: Provider = Provider {
     title: "Mautic forms",
     documentation: "https://docs.mautic.org/en/5.x/configuration/webhooks.html",
     signature: "mautic",
-    recognise: |body| body.has(&["mautic.form_on_submit"]),
+    recognise: |body| {
+        let members = body.json().and_then(|json| json.members()).unwrap_or_default();
+        let mut triggers = members.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("mautic.")).peekable();
+        triggers.peek().is_some() && triggers.all(|trigger| trigger == "mautic.form_on_submit")
+    },
     read,
+    record: submission,
     ..Provider::FORM
 };
 

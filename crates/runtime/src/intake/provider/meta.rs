@@ -15,6 +15,7 @@ pub(super) static PROVIDER: Provider = Provider {
         body.has(&["object", "entry"]) && body.json().and_then(|json| json.text_at("object")).as_deref() == Some("page")
     },
     read,
+    record: lead,
     fetch: Some(Fetch {
         base_url: "https://graph.facebook.com/v24.0",
         headers: &[],

@@ -111,6 +111,8 @@ pub struct Provider {
     pub origin: Origin,
     /// Whether its ids are the vendor's own of a person, so that they mean the same in all sources of that vendor.
     pub person_ids: bool,
+    /// Our fields that only this sender, of whom we know what they hold, may fill, and the names they come under.
+    pub(super) mapping: &'static [(&'static str, &'static str)],
     /// The largest body that it is known to send, where that is more than a form's.
     pub max_body_bytes: Option<usize>,
     /// Whether it asks by GET if the address is there before it posts.
@@ -125,6 +127,8 @@ pub struct Provider {
     pub(super) event_id: fn(&Body<'_>) -> Option<EventId>,
     /// What a body says, or nothing where it is no body that the vendor documents.
     pub(super) read: fn(&Body<'_>) -> Option<Vec<Draft>>,
+    /// What a kept record says, where that is not the whole of a body; for rows that stood in quarantine.
+    pub(super) record: fn(Json<'_>) -> Option<Draft>,
     /// How to ask for what a delivery only names.
     pub(super) fetch: Option<Fetch>,
 }
@@ -139,6 +143,7 @@ impl Provider {
         role: Role::Leads,
         origin: Origin::Form,
         person_ids: false,
+        mapping: &[],
         max_body_bytes: None,
         asks_first: false,
         posts_json: true,
@@ -146,12 +151,13 @@ impl Provider {
         recognise: |_| false,
         event_id: |_| None,
         read: |_| None,
+        record: |_| None,
         fetch: None,
     };
 
     /// An email tool that posts what people did, as JSON. Such a source must name its provider: its rows are no leads, and that is
     /// decided before the first delivery comes.
-    const EVENTS: Self = Self { role: Role::Engagements, origin: Origin::EmailTool, ..Self::FORM };
+    const EVENTS: Self = Self { role: Role::Engagements, origin: Origin::EmailTool, person_ids: true, ..Self::FORM };
 
     /// The sender of that name.
     #[must_use]
@@ -206,10 +212,6 @@ impl<'a> Body<'a> {
         }
     }
 
-    pub(super) fn is_json(&self) -> bool {
-        self.json().is_some()
-    }
-
     /// The value of a form's field.
     fn value(&self, wanted: &str) -> Option<String> {
         self.form()?.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
@@ -262,4 +264,11 @@ fn made_id(parts: &[Option<&str>]) -> String {
         hash.update(part.as_bytes());
     }
     hash.finalize().to_hex().chars().take(32).collect()
+}
+
+/// The raw record without a secret, which is nobody's data and has no business in the lake.
+fn without(json: Json<'_>, secret: &str) -> String {
+    let members = json.members().unwrap_or_default().into_iter().filter(|(name, _)| name != secret);
+    let members = members.map(|(name, value)| format!("{}:{}", serde_json::Value::from(name), value.raw()));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }

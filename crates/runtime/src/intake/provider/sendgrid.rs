@@ -12,6 +12,7 @@ pub(super) static PROVIDER: Provider = Provider {
     // A batch is sent when it holds 768 kilobytes.
     max_body_bytes: Some(1024 * 1024),
     read: |body: &Body<'_>| body.json()?.items()?.into_iter().map(event).collect(),
+    record: event,
     ..Provider::EVENTS
 };
 

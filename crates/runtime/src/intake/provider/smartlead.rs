@@ -1,7 +1,7 @@
 //! Smartlead, in the two shapes that its two documentations give: `event_type: EMAIL_OPEN` flat, and `event: EMAIL_OPENED`.
 
 use super::event::{Event, kind_in};
-use super::{Body, Draft, Provider};
+use super::{Body, Draft, Provider, without};
 use crate::intake::payload::Json;
 
 pub(super) static PROVIDER: Provider = Provider {
@@ -47,5 +47,5 @@ fn read(body: &Body<'_>) -> Option<Vec<Draft>> {
         message_id: inner("sent_message", "message_id").or_else(|| first(&["message_id", "stats_id"])),
         ..Event::default()
     };
-    Some(vec![event.of_json(json)])
+    Some(vec![Draft { raw: without(json, "secret_key"), ..event.of_json(json) }])
 }

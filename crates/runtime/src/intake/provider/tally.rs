@@ -9,8 +9,7 @@ pub(super) static PROVIDER: Provider = Provider {
     documentation: "https://tally.so/help/webhooks",
     signature: "tally",
     recognise: |body| {
-        body.has(&["eventType", "eventId"])
-            && body.json().and_then(|json| json.get("data")?.get("fields")).is_some()
+        body.has(&["eventType", "eventId"]) && body.json().and_then(|json| json.get("data")?.get("fields")).is_some()
     },
     event_id: |body| body.json()?.text_at("eventId").map(EventId::Event),
     read,

@@ -69,7 +69,8 @@ impl<'a> Claim<'a> {
                     fits |= self.any(&mac.finalize().into_bytes());
                 }
                 Method::HmacSha1 => {
-                    let mut mac = ring::hmac::Context::with_key(&ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key));
+                    let mut mac =
+                        ring::hmac::Context::with_key(&ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key));
                     self.message.iter().for_each(|part| mac.update(part));
                     fits |= self.any(mac.sign().as_ref());
                 }

@@ -63,7 +63,9 @@ pub enum Refusal {
     #[error("the header {0} is not of the form this source's signature type has")]
     Malformed(String),
     /// Signed, but in a way we do not verify.
-    #[error("the delivery is signed in a way that this source's settings cannot verify: compare the kind of secret on both sides")]
+    #[error(
+        "the delivery is signed in a way that this source's settings cannot verify: compare the kind of secret on both sides"
+    )]
     Unsupported,
     /// The body lacks the secret or the signature that the scheme puts there.
     #[error("the body has no usable {0}: the sender must prove itself there")]
@@ -251,9 +253,7 @@ impl Verifier {
         };
         match claim.sent_at_us {
             Some(sent_at) if sent_at.abs_diff(incoming.now_us) > self.tolerance_us.unsigned_abs() => Err(Refusal::Stale),
-            Some(_) | None => {
-                Ok(Verdict { status: if claim.covers_body { VERIFIED } else { TOKEN_ONLY }, signed_id: claim.id })
-            }
+            Some(_) | None => Ok(Verdict { status: if claim.covers_body { VERIFIED } else { TOKEN_ONLY }, signed_id: claim.id }),
         }
     }
 
