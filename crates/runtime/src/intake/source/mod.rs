@@ -4,6 +4,8 @@ mod answers;
 mod mapping;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vendor_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
