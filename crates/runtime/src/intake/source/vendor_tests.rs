@@ -1,15 +1,17 @@
 //! From a delivery of a known sender to rows of the lake, and the answers that have to be asked for.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use arrow::array::{Array, BooleanArray};
+use hashbrown::HashSet;
 use headwater_model::conform::{Conformer, Context, Keep};
 use headwater_model::instant::DateStyle;
 use headwater_model::suppression::{Hasher, Screen};
 use headwater_sdk::Clock;
-use wiremock::matchers::{header, method, path};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::tests::{Log, delivery, events, log_of, pages_of};
 use super::*;
@@ -96,31 +98,59 @@ async fn a_trial_is_kept_and_marked() {
     assert_eq!((texts(&rows, "full_name")[0].as_str(), texts(&rows, "company_name")[0].as_str()), ("Ada Example", "Example SAS"));
 }
 
+/// A vendor that answers paths; its questions are kept.
+struct Vendor {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    _server: JoinSet<()>,
+}
+
+impl Vendor {
+    async fn answering(answers: &[(&'static str, u16, &'static str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (asked, answers) = (Arc::new(Mutex::new(Vec::new())), answers.to_vec());
+        let mut server = JoinSet::new();
+        let questions = Arc::clone(&asked);
+        server.spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") && connection.read_buf(&mut request).await.is_ok_and(|read| read > 0) {}
+                let request = String::from_utf8(request).unwrap().to_lowercase();
+                let path = request.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+                let (_, status, body) = answers.iter().find(|(known, _, _)| *known == path).copied().unwrap_or(("", 404, "{}"));
+                let head = format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\nconnection: close\r\n");
+                let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+                questions.lock().unwrap().push(request);
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Self { url, asked, _server: server }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
 const META_LEAD: &str = r#"{"id":"1459076748710713","created_time":"2026-01-18T18:17:02+0000","campaign_name":"Spring","is_organic":false,
     "platform":"ig","form_id":"1616801872291121",
     "field_data":[{"name":"email","values":["ada@example.com"]},{"name":"full_name","values":["Ada Example"]}],
     "custom_disclaimer_responses":[{"checkbox_key":"news","is_checked":"1"}]}"#;
 
-fn meta(server: &MockServer) -> Value {
+fn meta(server: &Vendor) -> Value {
     let signature = json!({ "type": "meta", "secret": { "env": "S" }, "verify_token": { "env": "V" } });
-    json!({ "signature": signature, "provider": "meta", "fetch": { "access_token": { "env": "page-token" }, "url": server.uri() } })
+    json!({ "signature": signature, "provider": "meta", "fetch": { "access_token": { "env": "page-token" }, "url": server.url } })
 }
 
 fn meta_notice() -> Delivery {
     delivery(1, include_str!("../provider/samples/meta.json"), "verified")
 }
 
-async fn answers(server: &MockServer, lead: &str, status: u16, body: &str) {
-    let answer = ResponseTemplate::new(status).set_body_raw(body, "application/json");
-    let asked = Mock::given(method("GET")).and(path(format!("/{lead}"))).and(header("authorization", "Bearer page-token"));
-    asked.respond_with(answer).mount(server).await;
-}
-
 #[tokio::test]
 async fn a_lead_that_is_only_named_is_asked_for() {
-    let server = MockServer::start().await;
-    answers(&server, "1459076748710713", 200, META_LEAD).await;
-    answers(&server, "1459076748710714", 400, r#"{"error":{"message":"gone","code":100}}"#).await;
+    let gone = r#"{"error":{"message":"gone","code":100}}"#;
+    let server = Vendor::answering(&[("/1459076748710713", 200, META_LEAD), ("/1459076748710714", 400, gone)]).await;
     let source = source_over(&log_of(vec![meta_notice()]), meta(&server)).unwrap();
     let events = events(source.as_ref(), None).await;
     let [page] = pages_of(&events)[..] else { panic!("one page") };
@@ -133,13 +163,14 @@ async fn a_lead_that_is_only_named_is_asked_for() {
     assert_eq!(texts(&page.fields, payload::SUBMITTED_AT), ["2026-01-18T18:17:02Z"]);
     assert_eq!(page.keys.as_ref().unwrap().value(0), "1459076748710713");
     assert_eq!(page.refused.iter().map(|refused| refused.code).collect::<Vec<_>>(), ["answers_gone"]);
+    assert!(server.asked().iter().all(|request| request.contains("authorization: bearer page-token")));
 }
 
 /// Else an expired token would cost every lead of that day.
 #[tokio::test]
 async fn an_expired_token_fails_the_read_and_leaves_the_deliveries_where_they_are() {
-    let server = MockServer::start().await;
-    answers(&server, "1459076748710713", 400, r#"{"error":{"message":"expired","type":"OAuthException","code":190}}"#).await;
+    let expired = r#"{"error":{"message":"expired","type":"OAuthException","code":190}}"#;
+    let server = Vendor::answering(&[("/1459076748710713", 400, expired)]).await;
     let source = source_over(&log_of(vec![meta_notice()]), meta(&server)).unwrap();
     let stream = source.streams().await.unwrap().remove(0);
     let read: Result<Vec<SourceEvent>> = source.read(&stream, None).await.unwrap().try_collect().await;
@@ -148,7 +179,7 @@ async fn an_expired_token_fails_the_read_and_leaves_the_deliveries_where_they_ar
 
 #[tokio::test]
 async fn without_a_token_deliveries_that_only_name_a_lead_wait() {
-    let server = MockServer::start().await;
+    let server = Vendor::answering(&[]).await;
     let mut settings = meta(&server);
     settings.as_object_mut().unwrap().remove("fetch");
     let source = source_over(&log_of(vec![meta_notice()]), settings).unwrap();
@@ -161,17 +192,16 @@ async fn without_a_token_deliveries_that_only_name_a_lead_wait() {
 
 #[tokio::test]
 async fn an_unsigned_id_is_not_asked_for() {
-    let server = MockServer::start().await;
+    let server = Vendor::answering(&[]).await;
     let notice = Delivery { signature_status: UNSIGNED.to_owned(), ..meta_notice() };
     let source = source_over(&log_of(vec![notice]), meta(&server)).unwrap();
     let events = events(source.as_ref(), None).await;
     assert_eq!(pages_of(&events)[0].refused.iter().map(|refused| refused.code).collect::<Vec<_>>(), ["unsigned_id"; 2]);
-    assert_eq!(server.received_requests().await.unwrap().len(), 0);
+    assert_eq!(server.asked().len(), 0);
 }
 
 #[tokio::test]
 async fn a_linkedin_answer_is_read_by_what_the_form_asks() {
-    let server = MockServer::start().await;
     let lead = r#"{"id":"b1a2-3","submittedAt":1768760222000,"testLead":true,"leadType":"SPONSORED",
         "leadMetadataInfo":{"sponsoredLeadMetadataInfo":{"campaign":{"id":"7","name":"Spring"}}},
         "formResponse":{"answers":[
@@ -182,13 +212,12 @@ async fn a_linkedin_answer_is_read_by_what_the_form_asks() {
         "form":{"id":99,"name":"Demo","hiddenFields":[{"name":"utm_content","value":"blue"}],
           "content":{"questions":[{"questionId":1,"predefinedField":"WORK_EMAIL","name":"Work email"},
             {"questionId":2,"predefinedField":"FIRST_NAME","name":"First name"},{"questionId":3,"name":"Size"}]}}}"#;
-    let asked = Mock::given(method("GET")).and(path("/leadFormResponses/b1a2-3")).and(header("linkedin-version", "202510"));
-    asked.respond_with(ResponseTemplate::new(200).set_body_raw(lead, "application/json")).expect(1).mount(&server).await;
+    let server = Vendor::answering(&[("/leadformresponses/b1a2-3", 200, lead)]).await;
     let bodies = [include_str!("../provider/samples/linkedin.json"), include_str!("../provider/samples/linkedin-deleted.json")];
     let log = log_of((1..).zip(bodies).map(|(seq, body)| delivery(seq, body, "verified")).collect());
     let settings = json!({
         "signature": { "type": "linkedin", "secret": { "env": "S" } }, "provider": "linkedin",
-        "fetch": { "access_token": { "env": "token" }, "url": server.uri() },
+        "fetch": { "access_token": { "env": "token" }, "url": server.url },
     });
     let source = source_over(&log, settings).unwrap();
     let events = events(source.as_ref(), None).await;
@@ -202,18 +231,17 @@ async fn a_linkedin_answer_is_read_by_what_the_form_asks() {
     assert_eq!((texts(&page.fields, "is_test")[0].as_str(), texts(&page.fields, "consent.9")[0].as_str()), ("true", "true"));
     assert_eq!(page.keys.as_ref().unwrap().iter().flatten().collect::<Vec<_>>(), ["b1a2-3", "b1a2-3"]);
     assert_eq!(page.deleted, Some(vec![false, true]));
+    assert!(server.asked().iter().all(|request| request.contains("linkedin-version: 202510")));
 }
 
 #[tokio::test]
 async fn a_contact_that_hubspot_names_is_asked_for_and_one_that_is_gone_is_not() {
-    let server = MockServer::start().await;
     let contact = r#"{"id":"123","properties":{"email":"ada@example.com","firstname":"Ada"},"updatedAt":"2026-01-18T18:17:02Z"}"#;
-    let asked = Mock::given(method("GET")).and(path("/crm/v3/objects/contacts/123"));
-    asked.respond_with(ResponseTemplate::new(200).set_body_raw(contact, "application/json")).expect(1).mount(&server).await;
+    let server = Vendor::answering(&[("/crm/v3/objects/contacts/123", 200, contact)]).await;
     let log = log_of(vec![delivery(1, include_str!("../provider/samples/hubspot-subscription.json"), "verified")]);
     let settings = json!({
         "signature": { "type": "hubspot", "secret": { "env": "S" }, "url": "https://leads.example.com/in/x" }, "provider": "hubspot",
-        "fetch": { "access_token": { "env": "token" }, "url": server.uri() },
+        "fetch": { "access_token": { "env": "token" }, "url": server.url },
     });
     let source = source_over(&log, settings).unwrap();
     let events = events(source.as_ref(), None).await;
