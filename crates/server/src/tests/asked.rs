@@ -25,9 +25,8 @@ async fn linkedin_s_challenge_is_answered_with_a_proof() {
 async fn meta_s_challenge_comes_back_only_to_who_knows_the_verify_token() {
     let log = Log::new();
     let site = Site::over(log.clone()).await;
-    let asked = |token: &str, challenge: &str| {
-        format!("/in/meta?hub.mode=subscribe&hub.verify_token={token}&hub.challenge={challenge}")
-    };
+    let asked =
+        |token: &str, challenge: &str| format!("/in/meta?hub.mode=subscribe&hub.verify_token={token}&hub.challenge={challenge}");
     assert_eq!(text(&site, &asked("verify-me", "1158201444")).await, (200, "1158201444".to_owned()));
     for refused in [asked("verify-mE", "1"), asked("", "1"), asked("verify-me", "%3Cscript%3E")] {
         assert_eq!(text(&site, &refused).await.0, 401, "{refused}");
