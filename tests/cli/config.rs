@@ -61,7 +61,7 @@ fn the_full_example_shows_every_key_there_is() -> Fact {
     collect(&schema, &mut keys);
     assert!(keys.contains(&"lookback_days".to_owned()) && keys.contains(&"previous_secrets".to_owned()), "{keys:?}");
     // Those of signatures other than the example's; and the two ways to name a secret, of which one is enough.
-    let elsewhere = ["header", "prefix", "token", "file"];
+    let elsewhere = ["field", "file", "header", "password", "prefix", "token", "username"];
     keys.retain(|key| !elsewhere.contains(&key.as_str()) && !example.contains(&format!("{key}:")));
     assert!(keys.is_empty(), "config/full.yaml does not show {keys:?}");
     Ok(())

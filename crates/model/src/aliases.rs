@@ -220,6 +220,7 @@ const TABLE: &[(&str, Language, &str)] = &[
     ("twclid", English, "twclid"),
     ("fbclid", English, "fbclid"),
     ("kind", English, "kind type event eventtype costkind"),
+    ("raw_kind", English, "rawkind"),
     ("kind", German, "art typ"),
     ("kind", Spanish, "tipo"),
     ("value", English, "value ordervalue dealvalue amount total totalamount price"),

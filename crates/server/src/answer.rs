@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use headwater_runtime::intake::Reply;
 use headwater_runtime::intake::signature::Refusal;
 use serde_json::{Value, json};
 
@@ -18,6 +19,10 @@ pub(crate) enum Outcome {
     Accepted { seq: i64 },
     /// Durable before.
     Duplicate { seq: i64 },
+    /// A question that the sender puts before it posts.
+    Answered(Reply),
+    /// A question where posts are taken and nothing is asked.
+    NothingToAsk,
     /// No source of that name was ever configured.
     UnknownSource,
     /// The source is paused, or was taken out of the project.
@@ -54,6 +59,8 @@ impl Outcome {
         match self {
             Self::Accepted { .. } => "accepted",
             Self::Duplicate { .. } => "duplicate",
+            Self::Answered(_) => "answered",
+            Self::NothingToAsk => "unknown_method",
             Self::UnknownSource => "unknown_source",
             Self::Away => "paused",
             Self::Crowded => "crowded",
@@ -75,8 +82,9 @@ impl Outcome {
     fn status(&self) -> u16 {
         match self {
             Self::Accepted { .. } => 202,
-            Self::Duplicate { .. } => 200,
+            Self::Duplicate { .. } | Self::Answered(_) => 200,
             Self::UnknownSource => 404,
+            Self::NothingToAsk => 405,
             Self::BrokenBody | Self::Empty => 400,
             Self::Refused(_) => 401,
             Self::SlowBody => 408,
@@ -89,7 +97,8 @@ impl Outcome {
 
     fn detail(&self) -> String {
         match self {
-            Self::Accepted { .. } | Self::Duplicate { .. } => String::new(),
+            Self::Accepted { .. } | Self::Duplicate { .. } | Self::Answered(_) => String::new(),
+            Self::NothingToAsk => "this address takes no such request".to_owned(),
             Self::UnknownSource => "no intake source of this name is configured".to_owned(),
             Self::Away => "this source takes nothing at the moment; send again later".to_owned(),
             Self::Crowded => "too many deliveries at once; send again later".to_owned(),
@@ -114,6 +123,8 @@ impl Outcome {
             Self::Away | Self::Crowded | Self::LogBusy | Self::DiskFull | Self::LogFailed | Self::LogSlow => Some(RETRY_AFTER),
             Self::Accepted { .. }
             | Self::Duplicate { .. }
+            | Self::Answered(_)
+            | Self::NothingToAsk
             | Self::UnknownSource
             | Self::ContentType
             | Self::TooLarge { .. }
@@ -126,6 +137,9 @@ impl Outcome {
 
     /// The answer to a program; a `browser` that posted a form gets a page, or is sent to `redirect`.
     pub(crate) fn answer(&self, browser: bool, redirect: Option<&str>) -> Response {
+        if let Self::Answered(Reply { content_type, body }) = self {
+            return respond(200, content_type, body.clone());
+        }
         let (Self::Accepted { seq } | Self::Duplicate { seq }) = self else {
             let mut response = problem(self.status(), self.code(), &self.detail());
             if let Some(wait) = self.retry_after() {

@@ -1,14 +1,14 @@
-//! `POST /in/{source}`: judged, made durable, answered.
+//! `POST /in/{source}`: judged, made durable, answered. `GET` and `HEAD`: some senders ask before they post.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use futures::StreamExt;
 use governor::clock::{Clock as _, DefaultClock};
-use headwater_runtime::intake::{Appended, Endpoint, Incoming, IntakeRecord, LogError, is_browser_form};
+use headwater_runtime::intake::{Appended, Asked, Endpoint, Incoming, IntakeRecord, LogError, is_browser_form};
 use tracing::{debug, error, warn};
 
 use crate::answer::Outcome;
@@ -32,6 +32,38 @@ pub(crate) async fn with_token(
     request: Request,
 ) -> Response {
     post(&state.0.0, &source, Some(&token), request).await
+}
+
+pub(crate) async fn asked_without_token(state: State<AppState>, Path(source): Path<String>, uri: Uri) -> Response {
+    ask(&state.0.0, &source, None, &uri)
+}
+
+pub(crate) async fn asked_with_token(
+    state: State<AppState>,
+    Path((source, token)): Path<(String, String)>,
+    uri: Uri,
+) -> Response {
+    ask(&state.0.0, &source, Some(&token), &uri)
+}
+
+/// Nothing is kept of a question.
+fn ask(state: &Inner, source: &str, token: Option<&str>, uri: &Uri) -> Response {
+    let (name, outcome) = match state.doors.get_key_value(source) {
+        None => (UNKNOWN, Outcome::UnknownSource),
+        Some((name, Door::Shut)) => (name.as_str(), Outcome::Away),
+        Some((name, Door::Open { endpoint, .. })) => {
+            let asked = Asked { query: uri.query().unwrap_or_default(), token };
+            let outcome = match endpoint.answer(&asked) {
+                Ok(Some(reply)) => Outcome::Answered(reply),
+                Ok(None) => Outcome::NothingToAsk,
+                Err(refusal) => Outcome::Refused(refusal),
+            };
+            (name.as_str(), outcome)
+        }
+    };
+    state.counters.count(name, outcome.code());
+    debug!(source = name, outcome = outcome.code(), "question answered");
+    outcome.answer(false, None)
 }
 
 async fn post(state: &Inner, source: &str, token: Option<&str>, request: Request) -> Response {
@@ -72,7 +104,7 @@ async fn take(
         return Err(Outcome::ContentType);
     }
     let _permit = state.posts.try_acquire().map_err(|_| Outcome::Crowded)?;
-    let limit = endpoint.config().max_body_bytes.get();
+    let limit = endpoint.config().max_body_bytes();
     let announced = text(headers, header::CONTENT_LENGTH).parse::<usize>();
     if announced.is_ok_and(|length| length > limit) {
         return Err(Outcome::TooLarge { limit });

@@ -39,8 +39,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// All paths of the server.
 pub fn router(state: AppState) -> Router {
     Router::new()
-        .route("/in/{source}", post(intake::without_token))
-        .route("/in/{source}/{token}", post(intake::with_token))
+        .route("/in/{source}", post(intake::without_token).get(intake::asked_without_token))
+        .route("/in/{source}/{token}", post(intake::with_token).get(intake::asked_with_token))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))

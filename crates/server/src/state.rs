@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Counters;
 
-/// Posts at work at once. With the default bound on a body they hold at most 64 MiB.
+/// Posts at work at once. With the bound on a form they hold at most 64 MiB.
 pub(crate) const MAX_POSTS: usize = 256;
 
 /// What the server is made from.

@@ -18,7 +18,7 @@ use crate::suppression::{Kind, Screen};
 use crate::{country, email, engagement, instant, phone, tables};
 
 pub(super) const ENGAGEMENT_FIELDS: &[&str] =
-    &["email", "external_id", "kind", "machine", "campaign", "url", "message_id", "occurred_at"];
+    &["email", "external_id", "kind", "raw_kind", "machine", "campaign", "url", "message_id", "occurred_at"];
 pub(super) const CONVERSION_FIELDS: &[&str] =
     &["external_id", "email", "phone", "country", "kind", "value", "currency", "occurred_at"];
 pub(super) const COST_FIELDS: &[&str] =
@@ -199,9 +199,11 @@ impl<'a> Builder<'a> {
         self.refuse_deleted();
         let occurred = self.instants("occurred_at");
         self.require("occurred_at", &occurred);
-        let (kind, machine) = (self.read("kind"), self.read("machine"));
+        let (kind, raw_kind, machine) = (self.read("kind"), self.read("raw_kind"), self.read("machine"));
         let rows = self.kept.len();
         let kinds: StringArray = (0..rows).map(|row| Some(engagement::kind(kind.get(row).unwrap_or_default()))).collect();
+        // A source that gives our kind gives its own word beside it.
+        let raw_kinds: StringArray = (0..rows).map(|row| raw_kind.get(row).or_else(|| kind.get(row))).collect();
         let machines: StringArray = (0..rows).map(|row| Some(engagement::machine(machine.get(row)))).collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(ids.lead.clone()),
@@ -210,7 +212,7 @@ impl<'a> Builder<'a> {
             Arc::new(emails),
             self.text("external_id"),
             Arc::new(kinds),
-            self.text("kind"),
+            Arc::new(raw_kinds),
             Arc::new(machines),
             self.text("campaign"),
             self.text("url"),

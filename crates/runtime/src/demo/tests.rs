@@ -7,6 +7,7 @@ use headwater_model::tables;
 use headwater_sdk::{Clock, Connector, ConnectorSpec, Registry};
 
 use super::*;
+use crate::intake::signature::Unsigned;
 use crate::intake::{IntakeConfig, Signature};
 use crate::project::{Project, SinkEntry, Surroundings};
 use crate::query::check_audience;
@@ -39,7 +40,7 @@ fn both_templates_are_projects_without_a_secret() {
         let (dir, created) = made(template);
         let project = load(dir.path());
         let website: IntakeConfig = project.source("website").unwrap().config.parse().unwrap();
-        assert!(matches!(website.signature, Signature::None { token: None }));
+        assert!(matches!(website.signature, Signature::None(Unsigned { token: None })));
         assert_eq!(created.files.last().unwrap(), Path::new(FILE_NAME));
         let text = fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
         let secrets = text.lines().filter(|line| line.contains("env:") && !line.trim_start().starts_with('#'));

@@ -2,19 +2,26 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use headwater_model::mapping::Role;
 use headwater_sdk::SecretRef;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use super::provider::Provider;
+use super::signature::Signature;
 
 /// The settings of a source that web forms are posted to.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntakeConfig {
     /// How a delivery proves where it comes from.
     pub signature: Signature,
-    /// The shape of the bodies; by default it is recognised from each body.
+    /// Who posts; by default a form tool is recognised from each body. What an email tool posts is no lead, so such a source names it.
+    #[serde(default, alias = "format")]
+    pub provider: Format,
+    /// Where the answers are asked for that a delivery only names: `meta`, `linkedin`, and `hubspot`'s subscriptions.
     #[serde(default)]
-    pub format: Format,
+    pub fetch: Option<FetchConfig>,
     /// Where a browser is sent after a plain form post: an absolute http or https address. Without it a short thank-you page is
     /// shown. The address is never taken from the request.
     #[serde(default)]
@@ -22,9 +29,10 @@ pub struct IntakeConfig {
     /// The name of a form field that people do not see: a submission that fills it is kept, but goes to quarantine.
     #[serde(default)]
     pub honeypot: Option<String>,
-    /// The largest body that is taken, in bytes. Forms are small: well-behaved senders stay under 20 kB.
-    #[serde(default = "default_max_body_bytes")]
-    pub max_body_bytes: NonZeroUsize,
+    /// The largest body that is taken, in bytes. Default: what the provider is known to send, else 262144: forms are small, and
+    /// well-behaved senders stay under 20 kB.
+    #[serde(default)]
+    pub max_body_bytes: Option<NonZeroUsize>,
     /// How many deliveries a minute an unsigned source without a token takes; the rest is told to come back.
     #[serde(default = "default_unsigned_per_minute")]
     pub unsigned_per_minute: NonZeroU32,
@@ -33,9 +41,16 @@ pub struct IntakeConfig {
     pub paused: bool,
 }
 
-fn default_max_body_bytes() -> NonZeroUsize {
-    const BYTES: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
-    BYTES
+/// The largest body of a form.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+impl IntakeConfig {
+    /// The largest body that is taken, in bytes.
+    #[must_use]
+    pub fn max_body_bytes(&self) -> usize {
+        let known = self.provider.provider().and_then(|provider| provider.max_body_bytes);
+        self.max_body_bytes.map(NonZeroUsize::get).or(known).unwrap_or(MAX_BODY_BYTES)
+    }
 }
 
 fn default_unsigned_per_minute() -> NonZeroU32 {
@@ -43,120 +58,76 @@ fn default_unsigned_per_minute() -> NonZeroU32 {
     PER_MINUTE
 }
 
-/// How a delivery proves where it comes from. `previous_secrets` still verify, so that a secret can be changed without losing a
-/// delivery; take them out when the sender has the new one.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Signature {
-    /// Typeform: `Typeform-Signature: sha256=` and the base64 HMAC-SHA256 of the body.
-    Typeform {
-        /// The webhook's secret.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-    },
-    /// Standard Webhooks and Svix: `webhook-id`, `webhook-timestamp`, `webhook-signature` (or `svix-…`), symmetric signatures (`v1`).
-    StandardWebhooks {
-        /// The secret: `whsec_` and base64.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-        /// How old or how far ahead a delivery's timestamp may be, in seconds.
-        #[serde(default = "default_tolerance_secs")]
-        tolerance_secs: NonZeroU32,
-    },
-    /// Ghost: `X-Ghost-Signature: sha256=<hex>, t=<milliseconds>` over the body and the time.
-    Ghost {
-        /// The webhook's secret.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-        /// How old or how far ahead a delivery's timestamp may be, in seconds.
-        #[serde(default = "default_tolerance_secs")]
-        tolerance_secs: NonZeroU32,
-    },
-    /// Tally: `Tally-Signature`, the base64 HMAC-SHA256 of the body.
-    Tally {
-        /// The signing secret.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-    },
-    /// Webflow: `x-webflow-signature`, the hex HMAC-SHA256 of `<milliseconds>:<body>`, and `x-webflow-timestamp`.
-    Webflow {
-        /// The webhook's secret key.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-        /// How old or how far ahead a delivery's timestamp may be, in seconds.
-        #[serde(default = "default_tolerance_secs")]
-        tolerance_secs: NonZeroU32,
-    },
-    /// Formspree: `Formspree-Signature: t=<seconds>,v1=<hex>` over `<seconds>.<body>`.
-    Formspree {
-        /// The webhook's signing secret.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-        /// How old or how far ahead a delivery's timestamp may be, in seconds.
-        #[serde(default = "default_tolerance_secs")]
-        tolerance_secs: NonZeroU32,
-    },
-    /// Any sender that puts the hex HMAC-SHA256 of the body into a header, as GitHub and Meta do.
-    HmacHex {
-        /// The header's name, such as `X-Hub-Signature-256`.
-        header: String,
-        /// What stands before the hex digits, such as `sha256=`.
-        #[serde(default)]
-        prefix: String,
-        /// The secret.
-        secret: SecretRef,
-        /// Secrets that were replaced and still verify.
-        #[serde(default)]
-        previous_secrets: Vec<SecretRef>,
-    },
-    /// A sender that signs nothing: plain HTML forms, Jotform, Paperform, Elementor.
-    None {
-        /// A long random text that makes the address unguessable: `/in/<source>/<token>`. Without it anybody may post, as on
-        /// any public page; such deliveries are marked unsigned and limited in number.
-        #[serde(default)]
-        token: Option<SecretRef>,
-    },
+/// Where the answers are asked for that a delivery only names.
+#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FetchConfig {
+    /// A token that may read them: Meta's of the Page, LinkedIn's of the app, HubSpot's of a private app.
+    pub access_token: SecretRef,
+    /// The address of the API, where it is another than the vendor's.
+    #[serde(default)]
+    pub url: Option<String>,
 }
 
-/// Five minutes, as Standard Webhooks advises.
-fn default_tolerance_secs() -> NonZeroU32 {
-    const SECS: NonZeroU32 = NonZeroU32::new(300).unwrap();
-    SECS
-}
-
-/// The shape of a source's bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// Who posts to a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// Recognised from each body.
     #[default]
     Auto,
-    /// Any JSON object, or a list of them; also the `type`, `timestamp`, `data` envelope of Standard Webhooks.
+    /// Nobody we know: any JSON object, or a list of them; also the `type`, `timestamp`, `data` envelope of Standard Webhooks.
     Json,
-    /// A plain HTML form post.
+    /// Nobody we know: a plain HTML form post.
     Form,
-    /// Typeform's `form_response`.
-    Typeform,
-    /// Tally's `FORM_RESPONSE`.
-    Tally,
-    /// Ghost's `member.added`, `member.edited` and `member.deleted`.
-    Ghost,
-    /// Webflow's form submissions, in both shapes that are alive.
-    Webflow,
-    /// Jotform's multipart post.
-    Jotform,
+    /// A sender we know.
+    Of(&'static Provider),
+}
+
+impl Format {
+    const WORDS: [(&'static str, Self); 3] = [("auto", Self::Auto), ("json", Self::Json), ("form", Self::Form)];
+
+    /// The format of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let word = Self::WORDS.into_iter().find(|(word, _)| *word == name).map(|(_, format)| format);
+        word.or_else(|| Provider::named(name).map(Self::Of))
+    }
+
+    /// The sender, where the settings name one.
+    #[must_use]
+    pub fn provider(self) -> Option<&'static Provider> {
+        match self {
+            Self::Of(provider) => Some(provider),
+            Self::Auto | Self::Json | Self::Form => None,
+        }
+    }
+
+    /// Whether what comes is what people did with messages.
+    pub(super) fn is_events(self) -> bool {
+        self.provider().is_some_and(|provider| provider.role == Role::Engagements)
+    }
+
+    fn names() -> Vec<&'static str> {
+        Self::WORDS.iter().map(|(word, _)| *word).chain(Provider::all().iter().map(|provider| provider.name)).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name)
+            .ok_or_else(|| D::Error::custom(format!("`{name}` is no provider; there are {}", Self::names().join(", "))))
+    }
+}
+
+impl JsonSchema for Format {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Format".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Self::names() })
+    }
 }
 
 #[cfg(test)]
@@ -170,13 +141,16 @@ mod tests {
     #[test]
     fn a_signature_needs_its_type_and_only_its_own_keys() {
         let config = parse(r#"{"signature":{"type":"standard_webhooks","secret":{"env":"S"}}}"#).unwrap();
-        let Signature::StandardWebhooks { tolerance_secs, previous_secrets, .. } = config.signature else { panic!() };
-        assert_eq!((tolerance_secs.get(), previous_secrets.len()), (300, 0));
+        let Signature::StandardWebhooks(settings) = config.signature else { panic!() };
+        assert_eq!((settings.tolerance_secs.get(), settings.previous_secrets.len()), (300, 0));
         for wrong in [
             r#"{"signature":{"type":"typeform"}}"#,
             r#"{"signature":{"secret":{"env":"S"}}}"#,
             r#"{"signature":{"type":"typeform","secret":{"env":"S"},"tolerance_secs":3}}"#,
             r#"{"signature":{"type":"typeform","secret":"plain text"}}"#,
+            r#"{"signature":{"type":"typeform","secret":["plain text"]}}"#,
+            r#"{"signature":{"type":"typeform","secret":[]}}"#,
+            r#"{"signature":{"type":"none"},"provider":"typo"}"#,
             r#"{"signature":{"type":"none","tokn":{"env":"S"}}}"#,
             r#"{"signature":{"type":"none"},"redirects":"https://example.com"}"#,
         ] {
@@ -187,7 +161,18 @@ mod tests {
     #[test]
     fn defaults_are_bounded() {
         let config = parse(r#"{"signature":{"type":"none"}}"#).unwrap();
-        assert_eq!((config.max_body_bytes.get(), config.unsigned_per_minute.get()), (256 * 1024, 120));
-        assert!(!config.paused && config.format == Format::Auto);
+        assert_eq!((config.max_body_bytes(), config.unsigned_per_minute.get()), (256 * 1024, 120));
+        assert!(!config.paused && config.provider == Format::Auto);
+    }
+
+    #[test]
+    fn a_secret_may_be_a_list_and_a_provider_stands_under_its_name() {
+        let config =
+            parse(r#"{"signature":{"type":"tally","secret":[{"env":"NEW"},{"env":"OLD"}]},"provider":"tally"}"#).unwrap();
+        let Signature::Tally(settings) = config.signature else { panic!() };
+        assert_eq!(settings.secret.0.len(), 2);
+        assert_eq!(config.provider.provider().map(|provider| provider.name), Some("tally"));
+        let events = parse(r#"{"signature":{"type":"none"},"provider":"mandrill"}"#).unwrap();
+        assert!(events.max_body_bytes() > MAX_BODY_BYTES);
     }
 }

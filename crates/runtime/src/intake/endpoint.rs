@@ -1,13 +1,18 @@
 //! One source's door: what a delivery must show to be kept, and what is kept of it.
 
-use headwater_sdk::{BuildContext, Error, ErrorKind};
+use headwater_sdk::{BuildContext, Error, ErrorKind, Secret};
 use serde_json::{Map, Value};
-use url::Url;
+use subtle::ConstantTimeEq;
+use url::{Url, form_urlencoded};
 
 use super::config::IntakeConfig;
 use super::key::delivery_key;
 use super::log::IntakeRecord;
-use super::signature::{Refusal, Verifier};
+use super::payload::COOKIES;
+use super::signature::{Refusal, Signature, Verifier};
+
+/// The longest challenge that is answered: Meta's and LinkedIn's have less than forty characters.
+const MAX_CHALLENGE_BYTES: usize = 256;
 
 /// The headers that are kept beside the body: where the form stood and what it was filled in with, as evidence of consent. Signatures
 /// and addresses of machines are not among them.
@@ -31,6 +36,30 @@ pub struct Incoming<'a> {
     pub now_us: i64,
 }
 
+/// A question by GET or HEAD, which some senders put before they post.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The query of the address, as sent.
+    pub query: &'a str,
+    /// What stands behind the source's name in the path.
+    pub token: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
+}
+
+/// The answer to such a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Its content type.
+    pub content_type: &'static str,
+    /// What it says.
+    pub body: String,
+}
+
 impl std::fmt::Debug for Incoming<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Incoming").field("body_bytes", &self.body.len()).finish_non_exhaustive()
@@ -42,6 +71,7 @@ impl std::fmt::Debug for Incoming<'_> {
 pub struct Endpoint {
     config: IntakeConfig,
     verifier: Verifier,
+    verify_token: Option<Secret>,
     redirect: Option<Url>,
 }
 
@@ -52,8 +82,12 @@ impl Endpoint {
     /// `Config` when a secret or the redirect address is not usable.
     pub fn new(config: IntakeConfig, cx: &BuildContext) -> Result<Self, Error> {
         let verifier = Verifier::new(&config.signature, &|reference| cx.secret(reference))?;
+        let verify_token = match &config.signature {
+            Signature::Meta(settings) => Some(cx.secret(&settings.verify_token)?),
+            _ => None,
+        };
         let redirect = config.redirect.as_deref().map(web_address).transpose()?;
-        Ok(Self { config, verifier, redirect })
+        Ok(Self { config, verifier, verify_token, redirect })
     }
 
     /// Its settings.
@@ -86,9 +120,48 @@ impl Endpoint {
             content_type: incoming.content_type.to_owned(),
             headers: kept_headers(incoming.headers),
             body: incoming.body.to_vec(),
-            delivery_key: delivery_key(incoming, verdict.signed_id.as_deref()),
+            delivery_key: delivery_key(incoming, self.config.provider, verdict.signed_id.as_deref()),
             signature_status: verdict.status,
         })
+    }
+}
+
+impl Endpoint {
+    /// Answers a sender that asks before it posts: Meta shows the verify token and wants its challenge back, LinkedIn wants a proof
+    /// made with the secret, others only look whether somebody is there. `None` where this source's sender asks nothing.
+    ///
+    /// # Errors
+    /// When the token it shows, or the address's, is not ours.
+    pub fn answer(&self, asked: &Asked<'_>) -> Result<Option<Reply>, Refusal> {
+        if !self.verifier.token_fits(asked.token) {
+            return Err(Refusal::Token);
+        }
+        let parameter = |wanted: &str| {
+            let found = form_urlencoded::parse(asked.query.as_bytes()).find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.into_owned()).filter(|value| value.len() <= MAX_CHALLENGE_BYTES)
+        };
+        match &self.config.signature {
+            Signature::Meta(_) => {
+                let Some(challenge) = parameter("hub.challenge") else { return Ok(None) };
+                let shown = parameter("hub.verify_token").unwrap_or_default();
+                let fits = self.verify_token.as_ref().is_some_and(|ours| ours.expose().ct_eq(shown.as_bytes()).into());
+                // Meta sends digits; nothing else is given back, so that the answer is never a page.
+                if !fits || !challenge.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                    return Err(Refusal::Token);
+                }
+                Ok(Some(Reply { content_type: "text/plain; charset=utf-8", body: challenge }))
+            }
+            Signature::Linkedin(_) => {
+                let Some(code) = parameter("challengeCode") else { return Ok(None) };
+                let Some(proof) = self.verifier.prove(&code) else { return Ok(None) };
+                let body = serde_json::json!({ "challengeCode": code, "challengeResponse": proof }).to_string();
+                Ok(Some(Reply { content_type: "application/json", body }))
+            }
+            _ if self.config.provider.provider().is_some_and(|provider| provider.asks_first) => {
+                Ok(Some(Reply { content_type: "text/plain; charset=utf-8", body: "ok\n".to_owned() }))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -102,10 +175,24 @@ pub fn is_browser_form(content_type: &str) -> bool {
 fn kept_headers(headers: &[(&str, &[u8])]) -> Value {
     let kept = headers.iter().filter_map(|(name, value)| {
         let name = name.to_ascii_lowercase();
-        let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_HEADER_BYTES)?;
-        KEPT_HEADERS.contains(&name.as_str()).then(|| (name, Value::from(text)))
+        let text = std::str::from_utf8(value).ok()?;
+        if name == "cookie" {
+            return click_cookies(text).map(|cookies| (name, Value::from(cookies)));
+        }
+        (text.len() <= MAX_HEADER_BYTES && KEPT_HEADERS.contains(&name.as_str())).then(|| (name, Value::from(text)))
     });
     Value::Object(kept.collect::<Map<_, _>>())
+}
+
+/// Of the cookies only those that say which click brought the person; a session's stay where they are.
+fn click_cookies(header: &str) -> Option<String> {
+    let pairs = header.split(';').map(str::trim);
+    let known = pairs.filter(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        pair.len() <= MAX_HEADER_BYTES && COOKIES.iter().any(|(known, _, _)| *known == name)
+    });
+    let known: Vec<&str> = known.take(COOKIES.len()).collect();
+    (!known.is_empty()).then(|| known.join("; "))
 }
 
 fn web_address(text: &str) -> Result<Url, Error> {

@@ -4,34 +4,37 @@
 //!
 //! | delivery | key |
 //! |---|---|
-//! | Standard Webhooks | the signed `webhook-id` |
-//! | Typeform, Tally, Webflow | the sender's id of the event or the response, in the body |
-//! | Ghost, Jotform | event and member, or submission, with the body: an id that names a thing and not an event comes back when it changes |
-//! | any other JSON | the body: a sender repeats it byte for byte |
-//! | a plain form | the body and the minute: a double click repeats it at once, a person may well post the same again next week |
+//! | Standard Webhooks, Mailgun | the signed `webhook-id` or `token` |
+//! | a sender with an id of the event or the response in the body, such as Typeform | that id |
+//! | a sender whose id names a thing, such as Ghost's member or Jotform's submission | the id with the body: it comes back when the thing changes |
+//! | any other JSON, and an email tool's form post | the body: a sender repeats it byte for byte |
+//! | any other form | the body and the minute: a double click repeats it at once, a person may well post the same again next week |
 //!
 //! An id that the signature does not cover is never used, else a captured delivery could be sent again under another. A double click
 //! across the turn of a minute is kept twice, which costs a touch too many and no lead.
 
+use super::config::Format;
 use super::endpoint::{Incoming, is_browser_form};
-use super::payload::{self, Kind};
+use super::payload;
+use super::provider::EventId;
 
 const MINUTE_US: i64 = 60_000_000;
 
 /// The longest id that stands in a key as it is; a longer one by its hash.
 const MAX_ID_BYTES: usize = 100;
 
-/// The key of a delivery; `signed_id` is the sender's id that the signature covers, if it covers one.
+/// The key of a delivery to a source of that format; `signed_id` is the sender's id that the signature covers, if it covers one.
 #[must_use]
-pub fn delivery_key(incoming: &Incoming<'_>, signed_id: Option<&str>) -> String {
+pub fn delivery_key(incoming: &Incoming<'_>, format: Format, signed_id: Option<&str>) -> String {
     if let Some(id) = signed_id {
         return named("webhook", id);
     }
     let body = blake3::hash(incoming.body).to_hex();
-    match payload::identify(incoming.content_type, incoming.body) {
-        Some((kind @ (Kind::Typeform | Kind::Tally | Kind::Webflow), id)) => named(kind.name(), &id),
-        Some((kind, id)) => format!("{}:{body}", named(kind.name(), &id)),
-        None if is_browser_form(incoming.content_type) => {
+    match payload::identify(incoming.content_type, incoming.body, format) {
+        Some((sender, EventId::Event(id))) => named(sender, &id),
+        Some((sender, EventId::Thing(id))) => format!("{}:{body}", named(sender, &id)),
+        // What an email tool posts holds its time; what a person posts may come again next week.
+        None if is_browser_form(incoming.content_type) && !format.is_events() => {
             format!("form:{body}:{}", incoming.now_us.div_euclid(MINUTE_US))
         }
         None => format!("body:{body}"),
@@ -52,7 +55,7 @@ mod tests {
 
     fn key(content_type: &str, body: &str, now_us: i64) -> String {
         let incoming = Incoming { headers: &[], content_type, body: body.as_bytes(), token: None, now_us };
-        delivery_key(&incoming, None)
+        delivery_key(&incoming, Format::Auto, None)
     }
 
     #[test]
@@ -90,8 +93,8 @@ mod tests {
     fn the_webhook_id_counts_only_where_it_is_signed() {
         let headers: &[(&str, &[u8])] = &[("Webhook-Id", b"msg_1")];
         let incoming = Incoming { headers, content_type: JSON, body: b"{}", token: None, now_us: 0 };
-        assert_eq!(delivery_key(&incoming, Some("msg_1")), "webhook:msg_1");
-        assert!(delivery_key(&incoming, None).starts_with("body:"));
+        assert_eq!(delivery_key(&incoming, Format::Auto, Some("msg_1")), "webhook:msg_1");
+        assert!(delivery_key(&incoming, Format::Auto, None).starts_with("body:"));
     }
 
     #[test]

@@ -18,12 +18,14 @@ mod endpoint;
 mod key;
 mod log;
 pub mod payload;
+pub mod provider;
 pub mod signature;
 mod source;
 
-pub use config::{Format, IntakeConfig, Signature};
-pub use endpoint::{Endpoint, Incoming, is_browser_form};
+pub use config::{FetchConfig, Format, IntakeConfig};
+pub use endpoint::{Asked, Endpoint, Incoming, Reply, is_browser_form};
 pub use headwater_sdk::{BuildContext, Clock, Secret, SecretRef};
 pub use key::delivery_key;
 pub use log::{Appended, Delivery, IntakeLog, IntakeRecord, LogError};
+pub use signature::Signature;
 pub use source::{IntakeConnector, IntakeSource, NAME, taken_over};

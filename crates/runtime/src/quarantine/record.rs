@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use crate::cells::each;
 use crate::error::{Error, Result};
 use crate::ingest::Offer;
-use crate::intake::{self, Delivery, IntakeConfig, payload};
+use crate::intake::{self, IntakeConfig, payload};
 use crate::project::SourceEntry;
 
 /// How many of a source's records are looked at to learn how its pages are made.
@@ -224,26 +224,12 @@ fn key(columns: &[String], members: &Members) -> Option<String> {
     parts.iter().any(|part| !part.is_empty()).then(|| parts.join(&KEY_SEPARATOR.to_string()))
 }
 
-/// What the intake makes of a body. It was taken, so it was let in; how it was signed is no longer known, so it counts as unsigned.
+/// What the intake makes of a record. It was taken, so it was let in; how it was signed is no longer known, so it may not say that
+/// somebody is gone.
 fn posted(entry: &SourceEntry, row: &Refusal<'_>) -> Option<Members> {
     let config: IntakeConfig = entry.config.parse().ok()?;
-    let format = match config.format {
-        // A form's record is kept as JSON.
-        intake::Format::Form | intake::Format::Jotform => intake::Format::Json,
-        other => other,
-    };
-    let delivery = Delivery {
-        seq: 0,
-        received_at_us: row.refused_us,
-        content_type: "application/json".to_owned(),
-        headers: Value::Object(serde_json::Map::new()),
-        body: row.raw.as_bytes().to_vec(),
-        delivery_key: String::new(),
-        signature_status: intake::signature::UNSIGNED.to_owned(),
-    };
-    let submissions = payload::read(&delivery, format, config.honeypot.as_deref()).ok()?;
-    let [submission] = submissions.as_slice() else { return None };
-    Some(submission.fields.clone())
+    let submission = payload::reread(row.raw, config.provider, config.honeypot.as_deref())?;
+    (!submission.deleted).then_some(submission.fields)
 }
 
 fn page(members: &Members, raw: Option<&str>, place: &str) -> Result<Page> {

@@ -1,5 +1,6 @@
 //! Through a real socket: a client, the server, and a log that does what the test says.
 
+mod asked;
 mod site;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -158,6 +158,10 @@ impl Site {
             .header("webhook-signature", format!("v1,{}", hmac64(&key, &format!("{id}.{at_secs}.{body}"))))
     }
 
+    pub(super) async fn head(&self, path: &str) -> Response {
+        self.client.head(format!("{}{path}", self.base)).send().await.unwrap()
+    }
+
     pub(super) async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
     }
@@ -169,10 +173,22 @@ pub(super) fn hmac64(key: &[u8], signed: &str) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
+pub(super) fn hex_hmac(key: &[u8], signed: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(signed.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn endpoints() -> BTreeMap<String, Endpoint> {
     let settings = json!({
         "typeform": { "signature": { "type": "typeform", "secret": { "env": "typeform-secret" } }, "max_body_bytes": 1024 },
         "standard": { "signature": { "type": "standard_webhooks", "secret": { "env": WHSEC } } },
+        "linkedin": { "signature": { "type": "linkedin", "secret": { "env": "linkedin-secret" } }, "provider": "linkedin" },
+        "meta": {
+            "signature": { "type": "meta", "secret": { "env": "S" }, "verify_token": { "env": "verify-me" } }, "provider": "meta",
+        },
+        "mailchimp": { "signature": { "type": "none", "token": { "env": TOKEN } }, "provider": "mailchimp" },
+        "mailgun": { "signature": { "type": "mailgun", "secret": { "env": "mailgun-key" } }, "provider": "mailgun" },
         "tokened": { "signature": { "type": "none", "token": { "env": TOKEN } } },
         "public": { "signature": { "type": "none" }, "redirect": "https://www.example.com/thanks", "honeypot": "url" },
         "plain": { "signature": { "type": "none" } },

@@ -1,56 +1,79 @@
 //! The fields of one submission, under the sender's names and under names that a mapping can expect.
 //!
-//! Every answer keeps the name its sender gave it. Beside it stands an alias where that helps a mapping: what the sender *knows* the
-//! answer to be (a question of type e-mail is `email` in any language), else the name in lower snake case (`First Name` →
-//! `first_name`). An alias never displaces a field of that name.
+//! Every answer keeps the name its sender gave it. Beside it stand aliases where they help a mapping: what the sender *knows* the answer
+//! to be (a question of type e-mail is `email` in any language), else our own name for what it is commonly called (`Vorname` is
+//! `given_name`; the table is `model::aliases`), and the name in lower snake case (`First Name` is `first_name`). An alias never
+//! displaces a field of that name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use headwater_model::aliases;
+use headwater_model::mapping::Role;
 
 use super::Unreadable;
 use super::json::Json;
 
+/// Our fields that a common name does not decide: instants, which a form may ask for in any sense, and ids, which are mostly the
+/// submission's.
+const NOT_BY_NAME: [&str; 5] = ["created_at", "external_id", "is_test", "notice_at", "observed_at"];
+
+/// Folded name → our field, and how telling the name is among those of that field.
+static COMMON: LazyLock<HashMap<&'static str, (&'static str, usize)>> = LazyLock::new(|| {
+    let pairs = aliases::of_role(Role::Leads).enumerate();
+    let pairs = pairs.filter(|(_, (ours, name))| !NOT_BY_NAME.contains(ours) && !aliases::is_vague(name));
+    // Of a name that stands twice the first place counts.
+    pairs.collect::<Vec<_>>().into_iter().rev().map(|(rank, (ours, name))| (name, (ours, rank))).collect()
+});
+
 /// The most answers of one submission. The longest form we know of has about a hundred questions; without a bound, one body could
 /// make a page of a hundred thousand columns.
-pub(super) const MAX_FIELDS: usize = 400;
+pub(in crate::intake) const MAX_FIELDS: usize = 400;
 
 /// The longest name of a field.
 const MAX_NAME_BYTES: usize = 300;
 
 /// One named value; `None` is absent or null.
-pub(super) type Field = (String, Option<String>);
+pub(in crate::intake) type Field = (String, Option<String>);
 
 /// The fields of a submission while it is read.
 #[derive(Default)]
-pub(super) struct Fields {
+pub(in crate::intake) struct Fields {
     answers: Vec<Field>,
     labels: Vec<Field>,
     kinds: Vec<Field>,
     about: Vec<Field>,
+    certain: Vec<Field>,
 }
 
 impl Fields {
     /// An answer under the sender's name for it.
-    pub(super) fn put(&mut self, name: &str, value: Option<String>) {
+    pub(in crate::intake) fn put(&mut self, name: &str, value: Option<String>) {
         self.answers.push((name.to_owned(), value));
     }
 
     /// What the sender's form calls the answer, where that is another name than the one it has.
-    pub(super) fn label(&mut self, label: &str, value: Option<String>) {
+    pub(in crate::intake) fn label(&mut self, label: &str, value: Option<String>) {
         self.labels.push((label.to_owned(), value));
     }
 
     /// What the sender knows an answer to be, such as `email`; the first of a kind counts.
-    pub(super) fn kind(&mut self, kind: &str, value: Option<String>) {
+    pub(in crate::intake) fn kind(&mut self, kind: &str, value: Option<String>) {
         self.kinds.push((kind.to_owned(), value));
     }
 
     /// Something about the submission, such as `form_id`; gives way to an answer of that name.
-    pub(super) fn about(&mut self, name: &str, value: Option<String>) {
+    pub(in crate::intake) fn about(&mut self, name: &str, value: Option<String>) {
         self.about.push((name.to_owned(), value));
     }
 
+    /// What our own reader found out, under a name that begins with `intake.`; nothing of the sender's displaces it.
+    pub(in crate::intake) fn certain(&mut self, name: &str, value: Option<String>) {
+        self.certain.push((name.to_owned(), value));
+    }
+
     /// The members of an object, and those of the objects in it as `outer.inner`.
-    pub(super) fn flattened(&mut self, object: Json<'_>) {
+    pub(in crate::intake) fn flattened(&mut self, object: Json<'_>) {
         for (name, value) in object.members().unwrap_or_default() {
             match value.is_object().then(|| value.members()).flatten() {
                 Some(inner) => {
@@ -64,8 +87,8 @@ impl Fields {
     }
 
     /// All fields with their aliases, each name once.
-    pub(super) fn finish(self) -> Result<Vec<Field>, Unreadable> {
-        let Self { answers, labels, kinds, about } = self;
+    pub(in crate::intake) fn finish(self) -> Result<Vec<Field>, Unreadable> {
+        let Self { answers, labels, kinds, about, certain } = self;
         if answers.len() + labels.len() > 2 * MAX_FIELDS {
             return Err(Unreadable::new("too_many_fields", format!("a submission may have {MAX_FIELDS} fields")));
         }
@@ -80,14 +103,35 @@ impl Fields {
         for (name, value) in labels.iter().chain(&kinds) {
             all.offer(name, value.clone());
         }
+        for (ours, value) in common(&kinds).chain(common(labels.iter().chain(&answers))) {
+            all.offer(ours, Some(value));
+        }
         for (name, value) in labels.iter().chain(&answers) {
             all.offer(&snake(name), value.clone());
         }
         for (name, value) in about {
             all.offer(&name, value);
         }
+        for (name, value) in certain {
+            all.set(&name, value);
+        }
         Ok(all.fields)
     }
+}
+
+/// What fields with common names are to us; where several are the same, the most telling name's, in the order of our table.
+fn common<'a>(fields: impl IntoIterator<Item = &'a Field>) -> impl Iterator<Item = (&'static str, String)> {
+    let mut best: BTreeMap<usize, (&'static str, String)> = BTreeMap::new();
+    for (name, value) in fields {
+        // A name of our own does not need another.
+        let Some((ours, rank)) = COMMON.get(aliases::fold(strip(name)).as_str()).filter(|(ours, _)| ours != name) else {
+            continue;
+        };
+        if let Some(value) = value.as_ref().filter(|value| !value.trim().is_empty()) {
+            best.entry(*rank).or_insert_with(|| (*ours, value.clone()));
+        }
+    }
+    best.into_values()
 }
 
 #[derive(Default)]
@@ -120,12 +164,17 @@ impl Unique {
     }
 }
 
-/// `First Name`, `firstName`, `first-name` and `fields[first_name]` are `first_name`; `formID` is `form_id`.
-pub(super) fn snake(name: &str) -> String {
-    let name = ["fields[", "form_fields["]
+/// A name without the wrapping that page builders put around it.
+fn strip(name: &str) -> &str {
+    ["fields[", "form_fields["]
         .iter()
         .find_map(|wrapper| name.strip_prefix(wrapper)?.strip_suffix(']'))
-        .unwrap_or_else(|| name.trim_end_matches("[]"));
+        .unwrap_or_else(|| name.trim_end_matches("[]"))
+}
+
+/// `First Name`, `firstName`, `first-name` and `fields[first_name]` are `first_name`; `formID` is `form_id`.
+pub(in crate::intake) fn snake(name: &str) -> String {
+    let name = strip(name);
     let mut out = String::with_capacity(name.len() + 4);
     let mut before = None::<char>;
     let mut chars = name.chars().peekable();

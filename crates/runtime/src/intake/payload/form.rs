@@ -1,19 +1,22 @@
 //! What a browser posts for a plain HTML form: urlencoded, or multipart where the form asks for it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use percent_encoding::percent_decode;
+use serde_json::Value;
 
 use super::Unreadable;
+use super::json::Json;
 
 /// The names and values of a form post, in order.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(in crate::intake) type Pairs = Vec<(String, String)>;
 
 /// The most parts or pairs that are looked at before the caller's own bound on fields says no.
 const MAX_PAIRS: usize = 2_000;
 
 /// Reads a form post of either content type.
-pub(super) fn pairs(content_type: &str, body: &[u8]) -> Result<Pairs, Unreadable> {
+pub(in crate::intake) fn pairs(content_type: &str, body: &[u8]) -> Result<Pairs, Unreadable> {
     let mut parameters = content_type.split(';').map(str::trim);
     if !parameters.next().is_some_and(|essence| essence.eq_ignore_ascii_case("multipart/form-data")) {
         return urlencoded(body);
@@ -27,6 +30,42 @@ pub(super) fn pairs(content_type: &str, body: &[u8]) -> Result<Pairs, Unreadable
         Some(boundary) => multipart(boundary, body),
         None => Err(Unreadable::new("bad_multipart", "the content type names no boundary between the parts")),
     }
+}
+
+/// The values of each name, in the order of their first coming.
+pub(in crate::intake) fn grouped(pairs: &Pairs) -> Vec<(&str, Vec<&str>)> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut grouped: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, value) in pairs {
+        let place = *places.entry(name).or_insert(grouped.len());
+        match grouped.get_mut(place) {
+            Some((_, values)) => values.push(value),
+            None => grouped.push((name, vec![value])),
+        }
+    }
+    grouped
+}
+
+/// A form post as a JSON object, for the raw record.
+pub(in crate::intake) fn as_json(pairs: &Pairs) -> String {
+    let object = grouped(pairs).into_iter().map(|(name, values)| {
+        let value = match values.as_slice() {
+            [single] => Value::from(*single),
+            several => Value::from(several.to_vec()),
+        };
+        (name.to_owned(), value)
+    });
+    Value::Object(object.collect()).to_string()
+}
+
+/// The pairs of a form post that was kept as JSON.
+pub(in crate::intake) fn of_json(json: Json<'_>) -> Pairs {
+    let members = json.members().unwrap_or_default().into_iter().take(MAX_PAIRS);
+    let pairs = members.flat_map(|(name, value)| {
+        let values = value.items().unwrap_or_else(|| vec![value]);
+        values.into_iter().filter_map(move |value| Some((name.clone(), value.text()?)))
+    });
+    pairs.collect()
 }
 
 fn urlencoded(body: &[u8]) -> Result<Pairs, Unreadable> {

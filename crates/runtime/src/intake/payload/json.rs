@@ -10,42 +10,42 @@ use serde_json::value::RawValue;
 
 /// A JSON value, as its text.
 #[derive(Clone, Copy)]
-pub(super) struct Json<'a>(&'a str);
+pub(in crate::intake) struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
     /// The value that a whole body is, or nothing when the body is no JSON.
-    pub(super) fn parse(body: &'a str) -> Option<Self> {
+    pub(in crate::intake) fn parse(body: &'a str) -> Option<Self> {
         serde_json::from_str::<&RawValue>(body.trim_start_matches('\u{feff}')).ok().map(|raw| Self(raw.get()))
     }
 
     /// The members of an object, in order; a repeated name is there twice.
-    pub(super) fn members(self) -> Option<Vec<(String, Self)>> {
+    pub(in crate::intake) fn members(self) -> Option<Vec<(String, Self)>> {
         serde_json::from_str::<Members<'a>>(self.0).ok().map(|members| members.0)
     }
 
     /// The items of a list.
-    pub(super) fn items(self) -> Option<Vec<Self>> {
+    pub(in crate::intake) fn items(self) -> Option<Vec<Self>> {
         let items: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
         Some(items.into_iter().map(|raw| Self(raw.get())).collect())
     }
 
     /// The member of that name; of a repeated one the last, as everywhere.
-    pub(super) fn get(self, name: &str) -> Option<Self> {
+    pub(in crate::intake) fn get(self, name: &str) -> Option<Self> {
         self.members()?.into_iter().rev().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
     /// The text of the member of that name.
-    pub(super) fn text_at(self, name: &str) -> Option<String> {
+    pub(in crate::intake) fn text_at(self, name: &str) -> Option<String> {
         self.get(name)?.text()
     }
 
     /// The content of a text, the digits of a number, the JSON of a list or an object; nothing for `null`.
-    pub(super) fn text(self) -> Option<String> {
+    pub(in crate::intake) fn text(self) -> Option<String> {
         if self.0 == "null" { None } else { Some(serde_json::from_str(self.0).unwrap_or_else(|_| self.0.to_owned())) }
     }
 
     /// The value as one cell: like [`Json::text`], but a list of plain values reads `a, b`.
-    pub(super) fn cell(self) -> Option<String> {
+    pub(in crate::intake) fn cell(self) -> Option<String> {
         let items = self.items().filter(|items| items.iter().all(|item| !item.is_nested()));
         match items {
             Some(items) => joined(items.into_iter().filter_map(Self::text)),
@@ -54,23 +54,23 @@ impl<'a> Json<'a> {
     }
 
     /// Whether it is an object.
-    pub(super) fn is_object(self) -> bool {
+    pub(in crate::intake) fn is_object(self) -> bool {
         self.0.starts_with('{')
     }
 
     /// Whether it is an object or a list.
-    pub(super) fn is_nested(self) -> bool {
+    pub(in crate::intake) fn is_nested(self) -> bool {
         self.is_object() || self.0.starts_with('[')
     }
 
     /// Its JSON text.
-    pub(super) fn raw(self) -> &'a str {
+    pub(in crate::intake) fn raw(self) -> &'a str {
         self.0
     }
 }
 
 /// Several values in one cell; nothing where there is none.
-pub(super) fn joined(values: impl IntoIterator<Item = String>) -> Option<String> {
+pub(in crate::intake) fn joined(values: impl IntoIterator<Item = String>) -> Option<String> {
     values.into_iter().reduce(|all, value| format!("{all}, {value}"))
 }
 

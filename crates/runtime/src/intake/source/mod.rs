@@ -1,8 +1,11 @@
 //! The intake log as a source like any other.
 
+mod answers;
 mod mapping;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vendor_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +24,11 @@ use headwater_sdk::{
 use headwater_store::LedgerOp;
 use serde_json::{Value, json};
 
-use crate::intake::config::{Format, IntakeConfig};
+use self::answers::Answers;
+use crate::intake::config::IntakeConfig;
 use crate::intake::endpoint::Endpoint;
 use crate::intake::log::{Delivery, IntakeLog, LogError};
-use crate::intake::payload::{self, Submission};
+use crate::intake::payload::{self, Submission, Unreadable};
 use crate::intake::signature::{TOKEN_ONLY, UNSIGNED, VERIFIED};
 
 /// The name used in `connector:`.
@@ -38,7 +42,7 @@ const PLACE: &str = "intake";
 /// The version of the checkpoint's shape, `{"seq": N}`.
 const CHECKPOINT_VERSION: u16 = 1;
 
-/// Deliveries asked of the log at a time: with the default bound on a body, at most 25 MiB.
+/// Deliveries asked of the log at a time, at most; fewer where bodies may be large, so that they hold little more than a page.
 const FETCH_ROWS: usize = 100;
 
 /// Deliveries between two checkpoints.
@@ -78,7 +82,7 @@ impl Connector for IntakeConnector {
         ConnectorSpec {
             name: NAME,
             title: "Web forms",
-            summary: "takes web forms and form tools' webhooks that are posted to `headwater serve`",
+            summary: "takes web forms and the webhooks of form, ad and email tools that are posted to `headwater serve`",
             source_schema: Some(schemars::schema_for!(IntakeConfig).to_value()),
             sink_schema: None,
             readme: include_str!("../README.md"),
@@ -115,35 +119,38 @@ impl Source for IntakeSource {
     /// That the log can be read, and that `serve` will find its secrets.
     async fn check(&self) -> Result<()> {
         Endpoint::new(self.config.clone(), &self.cx)?;
+        Answers::new(&self.config, &self.cx)?;
         self.log.depth().await.map_err(unavailable).map(drop)
     }
 
     async fn streams(&self) -> Result<Vec<StreamSpec>> {
-        let ghost = self.config.format == Format::Ghost;
+        let provider = self.config.provider.provider();
         Ok(vec![StreamSpec {
             name: STREAM.to_owned(),
-            role: Role::Leads,
-            origin: if ghost { Origin::EmailTool } else { Origin::Form },
+            role: provider.map_or(Role::Leads, |provider| provider.role),
+            origin: provider.map_or(Origin::Form, |provider| provider.origin),
             // Not known before they come: a list would make a rule for a field that is not among them look wrong.
             fields: Vec::new(),
-            mapping: mapping::of(self.config.format),
-            vendor: ghost.then(|| "ghost".to_owned()),
+            mapping: mapping::of(self.config.provider),
+            vendor: provider.filter(|provider| provider.person_ids).map(|provider| provider.name.to_owned()),
             notes: Some("the fields are those of each form; `preview` shows the ones that wait".to_owned()),
         }])
     }
 
     async fn read(&self, _: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
         let seq = from.as_ref().map(position).transpose()?.unwrap_or(0);
-        let (log, source, config) = (Arc::clone(&self.log), self.source.clone(), self.config.clone());
+        let (log, source) = (Arc::clone(&self.log), self.source.clone());
+        let reading = Arc::new(Reading { config: self.config.clone(), answers: Answers::new(&self.config, &self.cx)? });
         let steps = stream::try_unfold(seq, move |seq| {
-            let (log, source, config) = (Arc::clone(&log), source.clone(), config.clone());
+            let (log, source, reading) = (Arc::clone(&log), source.clone(), Arc::clone(&reading));
             async move {
-                let deliveries = next_deliveries(log.as_ref(), &source, seq).await?;
+                let fetch_rows = (PAGE_BYTES / reading.config.max_body_bytes()).clamp(1, FETCH_ROWS);
+                let deliveries = next_deliveries(log.as_ref(), &source, seq, fetch_rows).await?;
                 let Some(last) = deliveries.last().map(|delivery| delivery.seq) else {
                     return Ok(None);
                 };
                 let checkpoint = SourceEvent::Checkpoint(Checkpoint::new(CHECKPOINT_VERSION, json!({ "seq": last })));
-                let pages = pages(&deliveries, &config)?.into_iter().map(SourceEvent::Page);
+                let pages = pages(&deliveries, &reading).await?.into_iter().map(SourceEvent::Page);
                 let events: Vec<Result<SourceEvent>> = pages.chain([checkpoint]).map(Ok).collect();
                 Ok::<_, Error>(Some((stream::iter(events), last)))
             }
@@ -177,10 +184,10 @@ fn unavailable(error: LogError) -> Error {
 }
 
 /// The deliveries after `seq`, until there are enough for a page or no more.
-async fn next_deliveries(log: &dyn IntakeLog, source: &str, mut seq: i64) -> Result<Vec<Delivery>> {
+async fn next_deliveries(log: &dyn IntakeLog, source: &str, mut seq: i64, fetch_rows: usize) -> Result<Vec<Delivery>> {
     let (mut all, mut bytes) = (Vec::new(), 0);
     while all.len() < PAGE_ROWS && bytes < PAGE_BYTES {
-        let found = log.after(source, seq, FETCH_ROWS.min(PAGE_ROWS - all.len())).await.map_err(unavailable)?;
+        let found = log.after(source, seq, fetch_rows.min(PAGE_ROWS - all.len())).await.map_err(unavailable)?;
         let Some(last) = found.last() else { break };
         // A log that does not move on would be read for ever.
         if last.seq <= seq {
@@ -193,8 +200,14 @@ async fn next_deliveries(log: &dyn IntakeLog, source: &str, mut seq: i64) -> Res
     Ok(all)
 }
 
+/// What a read of the log needs beside the log.
+struct Reading {
+    config: IntakeConfig,
+    answers: Answers,
+}
+
 /// Pages of deliveries whose signatures were judged alike, in order.
-fn pages(deliveries: &[Delivery], config: &IntakeConfig) -> Result<Vec<Page>> {
+async fn pages(deliveries: &[Delivery], reading: &Reading) -> Result<Vec<Page>> {
     let mut pages = Vec::new();
     let mut building = Building::default();
     for delivery in deliveries {
@@ -207,23 +220,23 @@ fn pages(deliveries: &[Delivery], config: &IntakeConfig) -> Result<Vec<Page>> {
             pages.push(std::mem::take(&mut building).page()?);
         }
         building.status = Some(status);
-        match payload::read(delivery, config.format, config.honeypot.as_deref()) {
+        match payload::read(delivery, reading.config.provider, reading.config.honeypot.as_deref()) {
             Ok(submissions) => {
                 let several = submissions.len() > 1;
+                let submissions = reading.answers.to(submissions, status).await?;
                 for (index, submission) in submissions.into_iter().enumerate() {
-                    if building.columns_with(&submission) > PAGE_COLUMNS {
-                        pages.push(std::mem::replace(&mut building, Building::of(status)).page()?);
+                    match submission {
+                        Ok(submission) => {
+                            if building.columns_with(&submission) > PAGE_COLUMNS {
+                                pages.push(std::mem::replace(&mut building, Building::of(status)).page()?);
+                            }
+                            building.push(delivery, several.then_some(index), submission);
+                        }
+                        Err(refused) => building.refuse(delivery, refused),
                     }
-                    building.push(delivery, several.then_some(index), submission);
                 }
             }
-            Err(unreadable) => building.refused.push(Refused {
-                place: place(delivery.seq),
-                code: unreadable.code,
-                field: unreadable.field,
-                reason: unreadable.reason,
-                raw: cut(&delivery.body),
-            }),
+            Err(unreadable) => building.refuse(delivery, unreadable),
         }
     }
     if building.status.is_some() {
@@ -263,8 +276,13 @@ impl Building {
         self.names.len() + submission.fields.iter().filter(|(name, _)| !self.columns.contains_key(name)).count()
     }
 
+    fn refuse(&mut self, delivery: &Delivery, unreadable: Unreadable) {
+        let Unreadable { code, field, reason } = unreadable;
+        self.refused.push(Refused { place: place(delivery.seq), code, field, reason, raw: cut(&delivery.body) });
+    }
+
     fn push(&mut self, delivery: &Delivery, index: Option<usize>, submission: Submission) {
-        let Submission { fields, raw, id, deleted } = submission;
+        let Submission { fields, raw, id, deleted, fetch: _ } = submission;
         let row = self.raw.len();
         for (name, value) in fields {
             let column = self.columns.entry(name).or_insert_with_key(|name| {

@@ -10,7 +10,7 @@ use crate::intake::{Appended, IntakeRecord};
 
 /// A log in memory that gives at most what it is asked for.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     deliveries: Mutex<Vec<Delivery>>,
 }
 
@@ -30,7 +30,7 @@ impl IntakeLog for Log {
     }
 }
 
-fn delivery(seq: i64, body: &str, status: &str) -> Delivery {
+pub(super) fn delivery(seq: i64, body: &str, status: &str) -> Delivery {
     Delivery {
         seq,
         received_at_us: seq * 1_000,
@@ -58,16 +58,16 @@ fn public(log: &Arc<Log>) -> Box<dyn Source> {
     source_over(log, json!({ "signature": { "type": "none" } }))
 }
 
-fn log_of(deliveries: Vec<Delivery>) -> Arc<Log> {
+pub(super) fn log_of(deliveries: Vec<Delivery>) -> Arc<Log> {
     Arc::new(Log { deliveries: Mutex::new(deliveries) })
 }
 
-async fn events(source: &dyn Source, from: Option<Checkpoint>) -> Vec<SourceEvent> {
+pub(super) async fn events(source: &dyn Source, from: Option<Checkpoint>) -> Vec<SourceEvent> {
     let stream = source.streams().await.unwrap().remove(0);
     source.read(&stream, from).await.unwrap().try_collect().await.unwrap()
 }
 
-fn pages_of(events: &[SourceEvent]) -> Vec<&Page> {
+pub(super) fn pages_of(events: &[SourceEvent]) -> Vec<&Page> {
     let pages = events.iter().filter_map(|event| match event {
         SourceEvent::Page(page) => Some(page),
         SourceEvent::Checkpoint(_) => None,
