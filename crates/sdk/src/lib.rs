@@ -23,5 +23,5 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use rows::{TextRows, json_text};
 pub use secret::{Secret, SecretRef};
 pub use since::SinceCursor;
-pub use sink::{DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, RowOutcome, Sink, SinkCapability, WriteReport};
+pub use sink::{DeliveryRow, Fields, Lookup, MatchKey, Operation, RemoteRecord, RowOutcome, Sink, SinkCapability, WriteReport};
 pub use source::{EventStream, Source, SourceEvent, StreamSpec};
