@@ -3,6 +3,7 @@
 mod bottlecrm;
 mod file;
 mod ghost;
+mod hubspot;
 mod mailchimp;
 mod postgres;
 mod sql;
@@ -14,10 +15,11 @@ use headwater_sdk::{Connector, Registry};
 /// Every connector in this package.
 #[must_use]
 pub fn registry() -> Registry {
-    let all: [Arc<dyn Connector>; 7] = [
+    let all: [Arc<dyn Connector>; 8] = [
         Arc::new(bottlecrm::BottleCrm),
         Arc::new(file::File),
         Arc::new(ghost::Ghost),
+        Arc::new(hubspot::HubSpot),
         Arc::new(mailchimp::Mailchimp),
         Arc::new(postgres::Postgres),
         Arc::new(sql::Mysql),

@@ -24,6 +24,6 @@ pub use rows::{TextRows, json_text};
 pub use secret::{Secret, SecretRef};
 pub use since::SinceCursor;
 pub use sink::{
-    DeliveryRow, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, RowOutcome, Sink, SinkCapability, WriteReport,
+    DeliveryRow, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, RowOutcome, Sink, SinkCapability, WriteReport,
 };
 pub use source::{EventStream, Source, SourceEvent, StreamSpec};

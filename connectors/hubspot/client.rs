@@ -1,0 +1,278 @@
+//! The API: its addresses, its batches, and the reasons it gives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use headwater_sdk::http::header::AUTHORIZATION;
+use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Rate, RequestSpec, base_url};
+use headwater_sdk::{BuildContext, Error, ErrorKind, Fields, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::config::SinkConfig;
+
+/// Rows of one batch request.
+pub(super) const MAX_BATCH: usize = 100;
+/// The window in which requests are counted.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Characters of a reason.
+const MAX_REASON: usize = 300;
+/// A shorter value is found in any message by chance, and tells nobody apart.
+const MIN_HIDDEN: usize = 3;
+
+/// A record as the API gives it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Record {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) properties: Fields,
+    /// Whether an upsert made it.
+    #[serde(default)]
+    pub(super) new: bool,
+    /// The row it answers, where the API tells.
+    #[serde(default, rename = "objectWriteTraceId")]
+    pub(super) trace: Option<String>,
+}
+
+/// One row of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Input {
+    /// The record's id, or its value in the property that the batch goes by.
+    pub(super) id: String,
+    pub(super) fields: Fields,
+}
+
+/// What became of a row of a batch.
+#[derive(Debug, Clone)]
+pub(super) enum Written {
+    Done {
+        remote_id: String,
+        new: bool,
+    },
+    Refused(String),
+    /// The answer says nothing of it.
+    Untold,
+}
+
+/// A property of the account.
+#[derive(Debug, Deserialize)]
+pub(super) struct Property {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) label: String,
+    #[serde(default, rename = "hasUniqueValue")]
+    pub(super) unique: bool,
+    #[serde(default, rename = "modificationMetadata")]
+    modification: Modification,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Modification {
+    #[serde(default, rename = "readOnlyValue")]
+    read_only: bool,
+}
+
+impl Property {
+    pub(super) fn writable(&self) -> bool {
+        !self.modification.read_only
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    results: Vec<Record>,
+    #[serde(default)]
+    errors: Vec<Failure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failure {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    context: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    http: HttpClient,
+    object: &'static str,
+    id_property: String,
+}
+
+impl Client {
+    pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
+        let token = cx.secret(&config.token)?;
+        let bearer = format!("Bearer {}", token.expose_str());
+        let mut settings = HttpSettings::new(base_url(&config.url)?, cx).secret_header(AUTHORIZATION, &bearer)?;
+        settings.budget.rate = Some(Rate { requests: config.requests_per_10s, per: WINDOW });
+        Ok(Self { http: HttpClient::new(settings)?, object: config.object.name(), id_property: config.id_property.clone() })
+    }
+
+    /// The properties of the object.
+    pub(super) async fn properties(&self) -> Result<Vec<Property>> {
+        #[derive(Deserialize)]
+        struct Page {
+            results: Vec<Property>,
+        }
+        let request = RequestSpec::get("/crm/v3/properties/{object}").param("object", self.object);
+        let page: Page = self.http.send(&request).await?.json()?;
+        Ok(page.results)
+    }
+
+    /// Makes the property that keeps our id.
+    pub(super) async fn make_id_property(&self) -> Result<()> {
+        let group = if self.object == "contacts" { "contactinformation" } else { "companyinformation" };
+        let body = json!({ "name": self.id_property, "label": "Headwater id", "type": "string", "fieldType": "text",
+                           "groupName": group, "hasUniqueValue": true });
+        let request = RequestSpec::post("/crm/v3/properties/{object}", body).param("object", self.object);
+        match self.http.send(&request).await {
+            Ok(_) => Ok(()),
+            // Another run was faster.
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The records with these values in a property with unique values, or with these ids where there is none.
+    pub(super) async fn read(&self, property: Option<&str>, values: &[String], fields: &[String]) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for values in values.chunks(MAX_BATCH) {
+            let inputs: Vec<Value> = values.iter().map(|value| json!({ "id": value })).collect();
+            let mut body = json!({ "inputs": inputs, "properties": fields });
+            if let (Some(property), Some(body)) = (property, body.as_object_mut()) {
+                body.insert("idProperty".to_owned(), json!(property));
+            }
+            let path = "/crm/v3/objects/{object}/batch/read";
+            let request = RequestSpec::post(path, body).param("object", self.object).idempotent(true);
+            let answer: Answer = self.http.send(&request).await?.json()?;
+            records.extend(answer.results);
+        }
+        Ok(records)
+    }
+
+    /// The records that hold one of these values in a property whose values need not be unique. What was written in the last
+    /// seconds may be missing.
+    pub(super) async fn search(&self, property: &str, values: &[String], fields: &[String]) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for values in values.chunks(MAX_BATCH) {
+            // The API compares in lower case what it was sent, whatever the case of the value.
+            let values: Vec<String> = values.iter().map(|value| value.to_lowercase()).collect();
+            let filter = json!({ "propertyName": property, "operator": "IN", "values": values });
+            let body = json!({ "filterGroups": [{ "filters": [filter] }], "properties": fields, "limit": 200 });
+            let path = "/crm/v3/objects/{object}/search";
+            let request = RequestSpec::post(path, body).param("object", self.object).idempotent(true);
+            let answer: Answer = self.http.send(&request).await?.json()?;
+            records.extend(answer.results);
+        }
+        Ok(records)
+    }
+
+    /// Makes or changes records by our id.
+    pub(super) async fn upsert(&self, rows: &[Input]) -> Result<Vec<Written>> {
+        self.write("/crm/v3/objects/{object}/batch/upsert", Some(&self.id_property), rows).await
+    }
+
+    /// Changes records by the remote's id.
+    pub(super) async fn update(&self, rows: &[Input]) -> Result<Vec<Written>> {
+        self.write("/crm/v3/objects/{object}/batch/update", None, rows).await
+    }
+
+    /// Sends rows in batches. One that is refused as a whole is halved, so that only the rows at fault stay out; at most
+    /// `2 n` requests, and in the usual case of few such rows about `2 k log n`.
+    async fn write(&self, path: &'static str, property: Option<&str>, rows: &[Input]) -> Result<Vec<Written>> {
+        let mut written = vec![Written::Untold; rows.len()];
+        let mut todo: Vec<(usize, usize)> =
+            (0..rows.len()).step_by(MAX_BATCH).map(|from| (from, rows.len().min(from + MAX_BATCH))).rev().collect();
+        let mut reported = false;
+        while let Some((from, to)) = todo.pop() {
+            let Some(batch) = rows.get(from..to) else { continue };
+            match self.batch(path, property, batch).await {
+                Ok(outcomes) => {
+                    reported = true;
+                    written.splice(from..to, outcomes);
+                }
+                Err(error) => match (refusal(&error), batch) {
+                    (None, _) if reported => break,
+                    (None, _) => return Err(error),
+                    (Some(message), [row]) => {
+                        reported = true;
+                        written.splice(from..to, [Written::Refused(reason(&message, row))]);
+                    }
+                    (Some(_), _) => {
+                        let middle = from + (to - from) / 2;
+                        todo.extend([(middle, to), (from, middle)]);
+                    }
+                },
+            }
+        }
+        Ok(written)
+    }
+
+    async fn batch(&self, path: &'static str, property: Option<&str>, rows: &[Input]) -> Result<Vec<Written>> {
+        let input = |(index, row): (usize, &Input)| {
+            // An empty value clears; the API takes text only.
+            let properties: BTreeMap<&String, &str> =
+                row.fields.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())).collect();
+            let mut input = json!({ "id": row.id, "properties": properties, "objectWriteTraceId": index.to_string() });
+            if let (Some(property), Some(input)) = (property, input.as_object_mut()) {
+                input.insert("idProperty".to_owned(), json!(property));
+            }
+            input
+        };
+        let inputs: Vec<Value> = rows.iter().enumerate().map(input).collect();
+        // Both writes go by an id, so that sending one twice leaves what sending it once does.
+        let request = RequestSpec::post(path, json!({ "inputs": inputs })).param("object", self.object).idempotent(true);
+        let answer: Answer = self.http.send(&request).await?.json()?;
+        Ok(self.outcomes(answer, property, rows))
+    }
+
+    /// Which row each part of an answer is about: by the trace that we sent along, else by the record's id.
+    fn outcomes(&self, answer: Answer, property: Option<&str>, rows: &[Input]) -> Vec<Written> {
+        let mut written = vec![Written::Untold; rows.len()];
+        let position = |trace: &str| trace.parse::<usize>().ok().filter(|index| *index < rows.len());
+        for record in answer.results {
+            let id = match property {
+                Some(property) => record.properties.get(property).cloned().flatten(),
+                None => Some(record.id.clone()),
+            };
+            let traced = record.trace.as_deref().and_then(position);
+            let index = traced.or_else(|| rows.iter().position(|row| Some(&row.id) == id.as_ref()));
+            if let Some(slot) = index.and_then(|index| written.get_mut(index)) {
+                *slot = Written::Done { remote_id: record.id, new: record.new };
+            }
+        }
+        for failure in answer.errors {
+            let traces = failure.context.get("objectWriteTraceId").into_iter().flatten().filter_map(|trace| position(trace));
+            for index in traces {
+                if let (Some(slot), Some(row)) = (written.get_mut(index), rows.get(index)) {
+                    *slot = Written::Refused(reason(&failure.message, row));
+                }
+            }
+        }
+        written
+    }
+}
+
+/// What the API says, if it refused the request for what stands in it.
+fn refusal(error: &Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict) {
+        return None;
+    }
+    let body: Value = serde_json::from_str(HttpError::of(error)?.excerpt()).unwrap_or_default();
+    let message = body.get("message").and_then(Value::as_str).unwrap_or("the batch was refused without a reason");
+    Some(message.to_owned())
+}
+
+/// The API's words without the row's values, which it likes to repeat.
+fn reason(message: &str, row: &Input) -> String {
+    let mut told = message.to_owned();
+    let mut values: Vec<&str> = row.fields.values().flatten().map(String::as_str).collect();
+    values.push(&row.id);
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    for value in values.into_iter().filter(|value| value.len() >= MIN_HIDDEN) {
+        told = told.replace(value, "…");
+    }
+    if told.chars().count() > MAX_REASON { told.chars().take(MAX_REASON).chain(['…']).collect() } else { told }
+}

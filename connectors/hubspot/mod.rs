@@ -1,0 +1,34 @@
+//! HubSpot: contacts or companies, written in batches.
+//!
+//! Our id lives in a property with unique values, so a batch upsert by it is idempotent: the same row twice is one record, also
+//! after an answer that got lost. Invariants: a row counts as written only when the answer names it; a batch that is refused as a
+//! whole is halved until the rows at fault stand alone.
+
+mod client;
+mod config;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink};
+
+/// The connector.
+#[derive(Debug)]
+pub(crate) struct HubSpot;
+
+impl Connector for HubSpot {
+    fn spec(&self) -> ConnectorSpec {
+        ConnectorSpec {
+            name: "hubspot",
+            title: "HubSpot",
+            summary: "writes prospects as contacts or companies of a HubSpot account",
+            source_schema: None,
+            sink_schema: Some(schemars::schema_for!(config::SinkConfig).to_value()),
+            readme: include_str!("README.md"),
+        }
+    }
+
+    fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(sink::HubSpotSink::new(&config.parse()?, cx)?))
+    }
+}

@@ -1,0 +1,297 @@
+//! Rows into HubSpot, one outcome each.
+
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use headwater_sdk::{
+    BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome, Sink,
+    SinkCapability, WriteReport,
+};
+
+use super::client::{Client, Input, MAX_BATCH, Property, Record, Written};
+use super::config::SinkConfig;
+
+/// How a match key names our id.
+const EXTERNAL_ID: &str = "external_id";
+
+/// One object of one account as a sink.
+#[derive(Debug)]
+pub(crate) struct HubSpotSink {
+    client: Client,
+    id_property: String,
+    create_id_property: bool,
+}
+
+impl HubSpotSink {
+    /// # Errors
+    /// `Config` when the address or the token cannot be used.
+    pub(crate) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
+        let client = Client::new(config, cx)?;
+        Ok(Self { client, id_property: config.id_property.clone(), create_id_property: config.create_id_property })
+    }
+
+    /// The account's properties, among them the one that keeps our id.
+    async fn properties(&self) -> Result<Vec<Property>> {
+        let properties = self.client.properties().await?;
+        let own = properties.iter().find(|property| property.name == self.id_property);
+        match own {
+            Some(own) if own.unique => Ok(properties),
+            Some(_) => Err(self.no_place("has no unique values, so that it cannot keep our id")),
+            None if self.create_id_property => {
+                self.client.make_id_property().await?;
+                self.client.properties().await
+            }
+            None => Err(self.no_place("does not exist")),
+        }
+    }
+
+    fn no_place(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Config, format!("the property `{}` {why}", self.id_property)).context("path", "id_property").hint(
+            "set `create_id_property: true`, or make a single-line text property with unique values and name it in `id_property`",
+        )
+    }
+
+    /// The names of the properties to read back.
+    async fn readable(&self) -> Result<(Vec<String>, BTreeSet<String>)> {
+        let properties = self.properties().await?;
+        let unique = properties.iter().filter(|property| property.unique || property.name == "email");
+        let unique = unique.map(|property| property.name.clone()).collect();
+        Ok((properties.into_iter().filter(Property::writable).map(|property| property.name).collect(), unique))
+    }
+
+    /// Refuses fields that the account lacks: HubSpot would refuse every batch that holds one.
+    async fn check_fields(&self, rows: &[DeliveryRow]) -> Result<()> {
+        let properties = self.properties().await?;
+        let known: BTreeSet<&str> =
+            properties.iter().filter(|property| property.writable()).map(|property| property.name.as_str()).collect();
+        let unknown = rows.iter().flat_map(|row| row.fields.keys()).find(|name| !known.contains(name.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some(name) => Err(Error::new(ErrorKind::Config, format!("the account has no property `{name}` that can be written"))
+                .hint("`headwater discover` lists them; make the property in HubSpot or map to another")),
+        }
+    }
+
+    /// The records with these values in a field, each with its value as it is compared.
+    async fn having(&self, field: &str, values: &[String], names: &[String], unique: &BTreeSet<String>) -> Result<Vec<Record>> {
+        let property = if field == EXTERNAL_ID { self.id_property.as_str() } else { field };
+        if unique.contains(property) {
+            self.client.read(Some(property), values, names).await
+        } else {
+            self.client.search(property, values, names).await
+        }
+    }
+
+    /// Whether a record really holds the key's value: a filter might have been ignored.
+    fn holds(&self, record: &Record, key: &MatchKey) -> bool {
+        let property = if key.field == EXTERNAL_ID { self.id_property.as_str() } else { key.field.as_str() };
+        let wanted = fold(&key.value);
+        let held = |name: &str| record.properties.get(name).and_then(Option::as_deref).unwrap_or_default();
+        fold(held(property)) == wanted
+            || property == "email" && held("hs_additional_emails").split(';').any(|address| fold(address) == wanted)
+    }
+
+    fn remote(&self, record: Record, matched_on: &str) -> RemoteRecord {
+        let Record { id, properties, new: _, trace: _ } = record;
+        let set = |(name, value): (String, Option<String>)| Some((name, Some(value.filter(|value| !value.is_empty())?)));
+        RemoteRecord {
+            remote_id: id,
+            fields: properties.into_iter().filter_map(set).collect(),
+            matched_on: matched_on.to_owned(),
+        }
+    }
+
+    /// What of the row the record lacks; our id too, unless another stands there.
+    fn difference(&self, row: &DeliveryRow, record: &Record) -> Fields {
+        let held = |name: &str| record.properties.get(name).and_then(Option::as_deref).filter(|value| !value.is_empty());
+        let mut fields: Fields = row
+            .fields
+            .iter()
+            .filter(|(name, value)| held(name) != value.as_deref().filter(|value| !value.is_empty()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        // Email given by an additional address must not take the place of the primary one.
+        if fields.get("email").is_some_and(|email| {
+            email.as_ref().is_some_and(|email| self.holds(record, &MatchKey { field: "email".to_owned(), value: email.clone() }))
+        }) {
+            fields.remove("email");
+        }
+        if held(&self.id_property).is_none() {
+            fields.insert(self.id_property.clone(), Some(row.prospect_id.clone()));
+        }
+        fields
+    }
+}
+
+#[async_trait]
+impl Sink for HubSpotSink {
+    fn capability(&self) -> SinkCapability {
+        SinkCapability { max_rows: 10 * MAX_BATCH, lookup: true, calls_per_row: 1 }
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.properties().await.map(drop)
+    }
+
+    async fn fields(&self) -> Result<Vec<(String, String)>> {
+        let properties = self.properties().await?;
+        Ok(properties.into_iter().filter(Property::writable).map(|property| (property.name, property.label)).collect())
+    }
+
+    async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
+        let (mut names, unique) = self.readable().await?;
+        names.push("hs_additional_emails".to_owned());
+        let mut answers: Vec<Option<Lookup>> = vec![None; rows.len()];
+        let deepest = rows.iter().map(Vec::len).max().unwrap_or(0);
+        for depth in 0..deepest {
+            // All rows' strongest keys first, in one batch per field; what they do not find, the next key may.
+            let mut wanted: HashMap<&str, Vec<String>> = HashMap::new();
+            let open = |answers: &[Option<Lookup>], index: usize| matches!(answers.get(index), Some(None));
+            for (index, keys) in rows.iter().enumerate().filter(|(index, _)| open(&answers, *index)) {
+                if let Some(key) = keys.get(depth).filter(|key| !key.value.is_empty()) {
+                    wanted.entry(&key.field).or_default().push(key.value.clone());
+                }
+                let _ = index;
+            }
+            let mut found: HashMap<&str, Vec<Record>> = HashMap::new();
+            for (field, values) in wanted {
+                found.insert(field, self.having(field, &values, &names, &unique).await?);
+            }
+            for (index, keys) in rows.iter().enumerate() {
+                let Some(key) = keys.get(depth).filter(|key| !key.value.is_empty()) else { continue };
+                let records = found.get(key.field.as_str()).map_or(&[][..], Vec::as_slice);
+                let mut held: Vec<&Record> = records.iter().filter(|record| self.holds(record, key)).collect();
+                held.dedup_by(|one, other| one.id == other.id);
+                if let Some(slot @ None) = answers.get_mut(index) {
+                    *slot = match held.as_slice() {
+                        [] => None,
+                        [record] => Some(Lookup::Found(self.remote((*record).clone(), &key.field))),
+                        several => Some(Lookup::Ambiguous(several.len())),
+                    };
+                }
+            }
+        }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Lookup::Absent)).collect())
+    }
+
+    async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
+        let (names, _) = self.readable().await?;
+        let records = self.client.read(None, &[remote_id.to_owned()], &names).await?;
+        Ok(records.into_iter().find(|record| record.id == remote_id).map(|record| self.remote(record, "id")))
+    }
+
+    async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
+        if rows.is_empty() {
+            return WriteReport::new(0, Vec::new());
+        }
+        self.check_fields(rows).await?;
+        let mut work = Work { outcomes: vec![None; rows.len()], upserts: Vec::new(), updates: Vec::new() };
+        self.sort(rows, &mut work).await?;
+        let Work { mut outcomes, upserts, updates } = work;
+        for (kind, jobs) in [(Kind::Upsert, upserts), (Kind::Update, updates)] {
+            let (places, inputs): (Vec<usize>, Vec<Input>) = jobs.into_iter().unzip();
+            let written = match kind {
+                _ if inputs.is_empty() => continue,
+                Kind::Upsert => self.client.upsert(&inputs).await,
+                Kind::Update => self.client.update(&inputs).await,
+            };
+            let written = match written {
+                Ok(written) => written,
+                // What the first kind wrote must be reported.
+                Err(error) if kind == Kind::Update && outcomes.iter().any(Option::is_some) => {
+                    drop(error);
+                    vec![Written::Untold; inputs.len()]
+                }
+                Err(error) => return Err(error),
+            };
+            for (place, outcome) in places.into_iter().zip(written) {
+                if let Some(slot) = outcomes.get_mut(place) {
+                    *slot = Some(told(outcome, kind));
+                }
+            }
+        }
+        WriteReport::new(rows.len(), outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(untold)).collect())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Upsert,
+    Update,
+}
+
+/// The rows of one call, sorted by what is to be done.
+struct Work {
+    outcomes: Vec<Option<RowOutcome>>,
+    upserts: Vec<(usize, Input)>,
+    updates: Vec<(usize, Input)>,
+}
+
+impl HubSpotSink {
+    /// Reads what is there of the rows that may be there, and decides for each row.
+    async fn sort(&self, rows: &[DeliveryRow], work: &mut Work) -> Result<()> {
+        let (names, _) = self.readable().await?;
+        let doubtful = rows.iter().filter(|row| row.doubtful && row.operation == Operation::Create);
+        let doubtful: Vec<String> = doubtful.map(|row| row.prospect_id.clone()).collect();
+        let named = rows.iter().filter_map(|row| match &row.operation {
+            Operation::Update { remote_id } => Some(remote_id.clone()),
+            Operation::Create => None,
+        });
+        let named: Vec<String> = named.collect();
+        let mut ours: HashMap<String, Record> = HashMap::new();
+        for record in self.client.read(Some(&self.id_property), &doubtful, &names).await? {
+            if let Some(id) = record.properties.get(&self.id_property).cloned().flatten() {
+                ours.insert(id, record);
+            }
+        }
+        let known = self.client.read(None, &named, &names).await?;
+        let known: HashMap<&str, &Record> = known.iter().map(|record| (record.id.as_str(), record)).collect();
+        for (place, row) in rows.iter().enumerate() {
+            let record = match &row.operation {
+                Operation::Create => ours.get(&row.prospect_id),
+                Operation::Update { remote_id } => known.get(remote_id.as_str()).copied(),
+            };
+            let outcome = match (record, &row.operation) {
+                (Some(record), _) => {
+                    let fields = self.difference(row, record);
+                    if fields.is_empty() {
+                        Some(RowOutcome::Unchanged { remote_id: record.id.clone() })
+                    } else {
+                        work.updates.push((place, Input { id: record.id.clone(), fields }));
+                        None
+                    }
+                }
+                (None, Operation::Create) => {
+                    // There is nothing yet that a null could clear.
+                    let fields = row.fields.iter().filter(|(_, value)| value.is_some());
+                    let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    work.upserts.push((place, Input { id: row.prospect_id.clone(), fields }));
+                    None
+                }
+                (None, Operation::Update { .. }) => Some(RowOutcome::Rejected { reason: "the record is gone".to_owned() }),
+            };
+            if let Some(slot) = work.outcomes.get_mut(place) {
+                *slot = outcome;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told(written: Written, kind: Kind) -> RowOutcome {
+    match written {
+        Written::Done { remote_id, new } if new && kind == Kind::Upsert => RowOutcome::Created { remote_id },
+        Written::Done { remote_id, .. } => RowOutcome::Updated { remote_id },
+        Written::Refused(reason) => RowOutcome::Rejected { reason },
+        Written::Untold => untold(),
+    }
+}
+
+/// Silence is failure: the row is offered again, by our id.
+fn untold() -> RowOutcome {
+    RowOutcome::Retry { reason: "HubSpot's answer says nothing of this row".to_owned(), after: None }
+}
+
+fn fold(value: &str) -> String {
+    value.trim().to_lowercase()
+}

@@ -1,0 +1,202 @@
+//! Against a fake HubSpot: the contract, and what the vendor is known to do to a batch.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+
+use headwater_fakes::hubspot::{HubSpot, TOKEN};
+use headwater_fakes::{Conditions, Rate, Running, serve};
+use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::{
+    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+async fn account(conditions: Conditions) -> Running<HubSpot> {
+    let mut hubspot = HubSpot::default();
+    hubspot.add_property("contacts", "headwater_id", true);
+    serve(hubspot, conditions, 0, || Clock::system().now_us()).await.unwrap()
+}
+
+fn sink_with(fake: &Running<HubSpot>, token: &str, mut config: Value) -> Result<Box<dyn Sink>> {
+    config["url"] = json!(fake.url());
+    config["token"] = json!({ "env": "HUBSPOT_TOKEN" });
+    let Value::Object(values) = config else { unreachable!() };
+    let token = token.to_owned();
+    let cx = BuildContext {
+        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        base_dir: Path::new("/").to_owned(),
+        env: Arc::new(move |_| Some(token.clone())),
+        allow_private_hosts: true,
+    };
+    super::HubSpot.sink(&ConfigDoc { connection: "crm".to_owned(), values }, &cx)
+}
+
+fn sink(fake: &Running<HubSpot>) -> Box<dyn Sink> {
+    sink_with(fake, TOKEN, json!({ "requests_per_10s": 10_000 })).unwrap()
+}
+
+fn person(number: usize, surname: &str) -> DeliveryRow {
+    let fields =
+        [("email", format!("ada{number}@example.com")), ("firstname", "Ada".to_owned()), ("lastname", surname.to_owned())];
+    DeliveryRow {
+        key: format!("p{number}:1"),
+        prospect_id: format!("p{number}"),
+        operation: Operation::Create,
+        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect(),
+        match_keys: Vec::new(),
+        doubtful: false,
+    }
+}
+
+fn people(count: usize) -> Vec<DeliveryRow> {
+    (0..count).map(|number| person(number, "Example")).collect()
+}
+
+async fn write(sink: &dyn Sink, rows: &[DeliveryRow]) -> Vec<RowOutcome> {
+    sink.write(rows).await.unwrap().into_outcomes()
+}
+
+fn contacts(fake: &Running<HubSpot>) -> Vec<BTreeMap<String, String>> {
+    fake.with(|hubspot| hubspot.records("contacts").unwrap().iter().map(|record| record.fields.clone()).collect())
+}
+
+fn add(fake: &Running<HubSpot>, fields: &[(&str, &str)]) -> String {
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    fake.with(|hubspot| hubspot.records("contacts").unwrap().insert(fields, 0))
+}
+
+fn key(field: &str, value: &str) -> Vec<MatchKey> {
+    vec![MatchKey { field: field.to_owned(), value: value.to_owned() }]
+}
+
+#[tokio::test]
+async fn the_contract_of_sinks_is_kept() {
+    let fake = account(Conditions::default()).await;
+    check_sink_contract(|| sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 })), &people(4)).await;
+    assert_eq!(contacts(&fake).len(), 4);
+}
+
+/// Rows with the numbers in `poison` hold a value that the fake refuses.
+async fn only_poison_stays_out(whole_batch_fails: bool, poison: &[usize]) {
+    let refuse = Some("Poison".to_owned());
+    let fake = account(Conditions { refuse, whole_batch_fails, ..Conditions::default() }).await;
+    let rows: Vec<DeliveryRow> =
+        (0..230).map(|number| person(number, if poison.contains(&number) { "Poison" } else { "Example" })).collect();
+    for (number, outcome) in write(&*sink(&fake), &rows).await.into_iter().enumerate() {
+        match outcome {
+            RowOutcome::Rejected { reason } if poison.contains(&number) => {
+                assert!(!reason.contains("Poison"), "a reason repeats a value: {reason}");
+            }
+            RowOutcome::Created { .. } if !poison.contains(&number) => {}
+            other => panic!("row {number} is {other:?}"),
+        }
+    }
+    assert_eq!(contacts(&fake).len(), 230 - poison.len());
+}
+
+#[tokio::test]
+async fn of_a_partly_refused_batch_only_the_refused_rows_stay_out() {
+    only_poison_stays_out(false, &[0, 57, 58, 229]).await;
+}
+
+#[tokio::test]
+async fn of_a_batch_refused_as_a_whole_only_the_rows_at_fault_stay_out() {
+    only_poison_stays_out(true, &[0, 57, 58, 229]).await;
+}
+
+#[tokio::test]
+async fn an_address_that_belongs_to_another_record_rejects_its_row_alone() {
+    let fake = account(Conditions::default()).await;
+    add(&fake, &[("email", "ada1@example.com"), ("lastname", "Other")]);
+    let outcomes = write(&*sink(&fake), &people(3)).await;
+    assert!(
+        matches!(outcomes.as_slice(), [RowOutcome::Created { .. }, RowOutcome::Rejected { .. }, RowOutcome::Created { .. }]),
+        "{outcomes:?}"
+    );
+    assert_eq!(contacts(&fake).len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_gets_lost_doubles_nobody() {
+    let lose_answer_every = NonZeroU64::new(2);
+    let fake = account(Conditions { lose_answer_every, ..Conditions::default() }).await;
+    let rows = people(350);
+    let outcomes = write(&*sink(&fake), &rows).await;
+    let told = |outcome: &RowOutcome| matches!(outcome, RowOutcome::Created { .. } | RowOutcome::Updated { .. });
+    assert!(outcomes.iter().all(told), "{outcomes:?}");
+    assert!(fake.counts().lost > 0, "the fake lost no answer");
+    assert_eq!(contacts(&fake).len(), 350);
+}
+
+#[tokio::test]
+async fn a_record_found_by_a_further_address_keeps_its_first() {
+    let fake = account(Conditions::default()).await;
+    fake.with(|hubspot| hubspot.add_property("contacts", "hs_additional_emails", false));
+    let id = add(&fake, &[("email", "first@example.com"), ("hs_additional_emails", "ada0@example.com")]);
+    let sink = sink(&fake);
+    let found = sink.lookup(&[key("email", "Ada0@Example.com")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Found(record)] if record.remote_id == id), "{found:?}");
+    let row = DeliveryRow { operation: Operation::Update { remote_id: id.clone() }, ..person(0, "Example") };
+    assert_eq!(write(&*sink, &[row]).await, [RowOutcome::Updated { remote_id: id }]);
+    let record = contacts(&fake).pop().unwrap();
+    assert_eq!((record["email"].as_str(), record["lastname"].as_str()), ("first@example.com", "Example"));
+}
+
+#[tokio::test]
+async fn a_key_without_unique_values_is_searched_and_may_be_ambiguous() {
+    let fake = account(Conditions::default()).await;
+    for number in ["1", "2"] {
+        add(&fake, &[("email", &format!("a{number}@example.com")), ("phone", "+15550100")]);
+    }
+    add(&fake, &[("phone", "+15550199")]);
+    let rows = [key("phone", "+15550100"), key("phone", "+15550199"), key("phone", "+15550111")];
+    let found = sink(&fake).lookup(&rows).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Ambiguous(2), Lookup::Found(_), Lookup::Absent]), "{found:?}");
+}
+
+#[tokio::test]
+async fn too_many_requests_are_waited_out() {
+    let fake = account(Conditions { rate: Some(Rate { calls: 3, window_ms: 300 }), ..Conditions::default() }).await;
+    let outcomes = write(&*sink(&fake), &people(150)).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Created { .. })), "{outcomes:?}");
+    assert!(fake.counts().limited > 0, "nothing was limited");
+}
+
+#[tokio::test]
+async fn the_property_for_our_id_is_made_only_on_request() {
+    let fake = serve(HubSpot::default(), Conditions::default(), 0, || 0).await.unwrap();
+    let refused = sink(&fake).check().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config);
+    let sink = sink_with(&fake, TOKEN, json!({ "create_id_property": true, "requests_per_10s": 10_000 })).unwrap();
+    sink.check().await.unwrap();
+    assert!(matches!(write(&*sink, &people(1)).await.as_slice(), [RowOutcome::Created { .. }]));
+}
+
+#[tokio::test]
+async fn a_wrong_token_and_an_unknown_property_are_told_before_anything_is_written() {
+    let fake = account(Conditions::default()).await;
+    let stranger = sink_with(&fake, "pat-wrong", json!({})).unwrap();
+    assert_eq!(stranger.check().await.unwrap_err().kind(), ErrorKind::Auth);
+    let mut row = person(0, "Example");
+    row.fields.insert("no_such_property".to_owned(), Some("x".to_owned()));
+    let refused = sink(&fake).write(&[row]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config);
+    assert!(refused.to_string().contains("no_such_property"));
+    assert_eq!(fake.counts().writes, 0);
+}
+
+#[tokio::test]
+async fn a_cleared_value_clears_and_an_absent_one_stays() {
+    let fake = account(Conditions::default()).await;
+    let sink = sink(&fake);
+    let created = write(&*sink, &people(1)).await;
+    let [RowOutcome::Created { remote_id }] = created.as_slice() else { panic!("{created:?}") };
+    let mut row = DeliveryRow { operation: Operation::Update { remote_id: remote_id.clone() }, ..person(0, "Example") };
+    row.fields = BTreeMap::from([("firstname".to_owned(), None)]);
+    write(&*sink, &[row]).await;
+    let record = contacts(&fake).pop().unwrap();
+    assert_eq!((record.get("firstname"), record.get("lastname").map(String::as_str)), (None, Some("Example")));
+}

@@ -1,0 +1,108 @@
+//! One request and its answer, without the network.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// A request.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path, decoded, in its segments.
+    pub path: Vec<String>,
+    /// The query, decoded.
+    pub query: Vec<(String, String)>,
+    /// The headers, by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// What it carries.
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// The method and the segments, to match on.
+    #[must_use]
+    pub fn route(&self) -> (&str, Vec<&str>) {
+        (&self.method, self.path.iter().map(String::as_str).collect())
+    }
+
+    /// The body as JSON; null when it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The body as form fields.
+    #[must_use]
+    pub fn form(&self) -> BTreeMap<String, String> {
+        url::form_urlencoded::parse(&self.body).into_owned().collect()
+    }
+
+    /// A query parameter.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A header, by its lower-case name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Headers beside the content type.
+    pub headers: Vec<(String, String)>,
+    /// The body; empty text is no body.
+    pub body: String,
+    /// Whether records were written for it.
+    pub wrote: bool,
+}
+
+impl Answer {
+    /// An answer in JSON.
+    #[must_use]
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self { status, headers: Vec::new(), body: body.to_string(), wrote: false }
+    }
+
+    /// An answer without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new(), wrote: false }
+    }
+
+    /// This answer with a header.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// This answer, to a call that wrote.
+    #[must_use]
+    pub fn wrote(mut self) -> Self {
+        self.wrote = true;
+        self
+    }
+}
+
+/// A member as text; empty when it is no text.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A member as a list; empty when it is none.
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A member as an object, if it is one.
+pub(crate) fn object<'a>(value: &'a Value, name: &str) -> Option<&'a Map<String, Value>> {
+    value.get(name).and_then(Value::as_object)
+}

@@ -1,0 +1,19 @@
+//! Stand-ins for CRMs that cannot run here, each made after its vendor's documentation.
+//!
+//! A fake keeps records as the vendor does and answers as the vendor documents: limits, partial failures, search lag, expiring
+//! tokens, conflicts. Tests use it to hold a sink against what a vendor does, and `headwater demo --crm` lets a user try the whole
+//! way. It is not a mock: nothing is scripted per test, and what was written can be read back.
+//!
+//! Invariants: a [`Vendor`] is a pure machine of calls and answers, told the time; [`serve`] is the only network. What goes wrong
+//! is said in [`Conditions`] and is the same in every run.
+
+mod call;
+mod conditions;
+pub mod hubspot;
+mod records;
+mod serve;
+
+pub use call::{Answer, Call};
+pub use conditions::{Conditions, Rate};
+pub use records::{Record, Records};
+pub use serve::{Counts, Running, Vendor, serve};
