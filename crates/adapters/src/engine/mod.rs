@@ -1,1 +1,23 @@
-//! What a declarative connector compiles to, and what runs it.
+//! Runs declarative sources.
+//!
+//! Purpose: one executor under every file format. A front end compiles its format to a [`SourcePlan`](plan::SourcePlan); the executor
+//! makes the requests, follows the pages, keeps the positions, and gives records and states.
+//!
+//! Invariants:
+//! - Nothing here knows a file format, a template syntax or the shape of a stored state: those stand behind trait objects.
+//! - Only hosts that the plan names are called, whatever a remote's answer says.
+//! - A state covers every record that was given before it.
+//! - A number is never changed by reading it, nor the order of an object's members.
+
+mod cursor;
+mod expr;
+pub mod json;
+pub mod plan;
+mod run;
+mod state;
+mod value;
+
+pub use expr::{Constant, Evaluate, Expr, Scope, Slice, constant};
+pub use run::{Event, Executor};
+pub use state::{OpenSlice, PartitionState, StreamState};
+pub use value::{Key, Map, Value};
