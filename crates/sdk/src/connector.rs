@@ -31,6 +31,11 @@ pub trait Connector: Send + Sync + 'static {
     /// What it is.
     fn spec(&self) -> ConnectorSpec;
 
+    /// The name used in `connector:`; a connector whose whole description costs something to make says it at less.
+    fn name(&self) -> &'static str {
+        self.spec().name
+    }
+
     /// Makes a source from its settings.
     ///
     /// # Errors
@@ -140,13 +145,13 @@ pub struct Registry(BTreeMap<&'static str, Arc<dyn Connector>>);
 impl Registry {
     /// A registry of these connectors.
     pub fn new(connectors: impl IntoIterator<Item = Arc<dyn Connector>>) -> Self {
-        Self(connectors.into_iter().map(|connector| (connector.spec().name, connector)).collect())
+        Self(connectors.into_iter().map(|connector| (connector.name(), connector)).collect())
     }
 
     /// This registry with one more connector, in the place of one of the same name.
     #[must_use]
     pub fn with(mut self, connector: Arc<dyn Connector>) -> Self {
-        self.0.insert(connector.spec().name, connector);
+        self.0.insert(connector.name(), connector);
         self
     }
 

@@ -5,27 +5,26 @@
 
 mod error;
 mod file;
-mod positions;
 mod values;
-mod wording;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Registry};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Registry, document};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-pub use error::{ProjectError, nearest};
+pub use error::ProjectError;
 pub use file::{
     AttributionSection, BasisSection, ChannelSection, CostSection, FieldPolicy, IdentitySection, LawfulBasis, MapEntry,
     MeasuresSection, ProjectFile, ScheduleSection, ServeSection, SinkSection, SourceSection, StoreSection,
 };
 
-use wording::complaint;
-pub(crate) use wording::plain;
+use error::complaint;
+pub(crate) use headwater_sdk::document::plain;
+pub use headwater_sdk::document::nearest;
 
 /// The name of the project file.
 pub const FILE_NAME: &str = "headwater.yaml";
@@ -243,7 +242,7 @@ impl Document {
             // Its first line repeats the place, which we show with the line itself.
             let message = message.lines().next().unwrap_or("cannot be read");
             let message = message.rsplit_once(&format!("line {line} column {column}: ")).map_or(message, |(_, rest)| rest);
-            let ((message, hint), at) = wording::of_yaml(message, &text, line);
+            let ((message, hint), at) = document::of_yaml(message, &text, line);
             let complaint = fail(message).at_line(&text, at, if at == line { column } else { 1 });
             match hint {
                 Some(hint) => complaint.help(hint),

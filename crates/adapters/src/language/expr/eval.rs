@@ -175,3 +175,19 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
         _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
     }
 }
+
+/// Text as one part of a path: what would end the part, or the path, is encoded.
+pub(super) fn path_part(text: &str) -> String {
+    // A part of dots alone would be resolved as a step in the path.
+    let dots = text.bytes().all(|byte| byte == b'.');
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && !dots);
+        if plain {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

@@ -22,7 +22,7 @@ use crate::engine::Value;
 
 pub use check::{Known, Names, Type};
 pub use eval::{Found, Scope};
-pub(crate) use times::{instant, parse_duration};
+pub(crate) use times::{formatted, instant, parse_duration};
 
 /// The longest expression: more is a program, and belongs into a native connector.
 pub const MAX_LEN: usize = 4 * 1024;
@@ -211,6 +211,40 @@ impl Expr {
     /// As [`eval`](Self::eval).
     pub fn text(&self, scope: &Scope<'_>) -> Result<Option<String>, EvalError> {
         Ok(eval::eval(&self.node, scope)?.filter(|value| !value.is_null()).map(|value| value.to_plain()))
+    }
+
+    /// Its value as text in which every part that is put in is encoded for a path.
+    ///
+    /// # Errors
+    /// As [`eval`](Self::eval), and when a part has no value.
+    pub fn encoded(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
+        let parts = match &self.node {
+            Node::Text(parts) => parts.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        let mut out = String::new();
+        for part in parts {
+            match part {
+                Node::Literal(value) => out.push_str(&value.to_plain()),
+                part => {
+                    let value = eval::eval(part, scope)?.map(|value| value.to_plain()).filter(|text| !text.is_empty());
+                    let value = value.ok_or_else(|| EvalError("a part of the path has no value".to_owned()))?;
+                    out.push_str(&eval::path_part(&value));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The keys it names, where it is nothing but keys of this variable.
+    #[must_use]
+    pub fn keys_of(&self, variable: Variable) -> Option<Vec<String>> {
+        let Node::Variable(own, steps) = &self.node else { return None };
+        let key = |step: &Step| match step {
+            Step::Key(key) => Some(key.clone()),
+            Step::Index(_) | Step::Each => None,
+        };
+        if *own == variable { steps.iter().map(key).collect() } else { None }
     }
 
     /// Whether it holds; absent and null do not.
