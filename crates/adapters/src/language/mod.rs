@@ -15,6 +15,7 @@ mod cursor;
 mod evaluate;
 pub mod expr;
 mod load;
+pub mod rehearsal;
 mod rows;
 mod source;
 pub mod spec;

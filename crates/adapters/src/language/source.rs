@@ -128,16 +128,9 @@ impl Declarative {
         loaded.as_ref().map_err(Clone::clone)
     }
 
-    /// A source whose requests go to `instead`, at its own pace: for tests. `check` is the stream that shows that it works.
-    pub(super) fn rehearsal(
-        &self,
-        config: Map,
-        instead: String,
-        check: &str,
-        cx: &BuildContext,
-    ) -> Result<DeclarativeSource> {
+    /// A source of a setup for tests, which waits for nothing. `check` is the stream that shows that it works.
+    pub(super) fn rehearsal(&self, setup: Setup, check: &str, cx: &BuildContext) -> Result<DeclarativeSource> {
         let loaded = self.loaded()?;
-        let setup = Setup { config: Value::Map(config), hosts: Vec::new(), allow_private: true, instead: Some(instead) };
         let mut compiled = compile(&loaded.document, &loaded.spec, setup)?;
         compiled.plan.check = vec![check.to_owned()];
         DeclarativeSource::new(compiled, cx, Pause::virtual_time())
@@ -284,7 +277,7 @@ fn settings(spec: &Spec, values: &JsonMap<String, Json>, cx: &BuildContext) -> R
         hosts.extend(host);
         config.insert(key.as_str(), value);
     }
-    Ok(Setup { config: Value::Map(config), hosts, allow_private: cx.allow_private_hosts, instead: None })
+    Ok(Setup { config: Value::Map(config), hosts, allow_private: cx.allow_private_hosts, ..Setup::default() })
 }
 
 /// One setting's value, and the host that it names.

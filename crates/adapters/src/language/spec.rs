@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headwater_model::mapping::{FieldRule, Origin, Role};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 /// A connector that is data.
@@ -753,6 +753,9 @@ pub struct Test {
     /// The connection's settings; a secret stands here as it is. One that is not given is its default, or `test-KEY`.
     #[serde(default)]
     pub connection: BTreeMap<String, Json>,
+    /// How many records a page has in this test, instead of the number in `paging`: so that two pages are short to record.
+    #[serde(default)]
+    pub page_size: Option<u32>,
     /// The exchanges of the first read: each must happen.
     pub exchanges: Vec<Exchange>,
     /// A file of the rows of the first read, below the connector's folder; default `expected/TEST.jsonl`.
@@ -802,11 +805,4 @@ pub struct Exchange {
 
 fn ok() -> u16 {
     200
-}
-
-/// What is written into the catalogue of a connector.
-#[derive(Debug, Clone, Serialize)]
-pub struct Summary {
-    /// The streams a user sees.
-    pub streams: Vec<String>,
 }

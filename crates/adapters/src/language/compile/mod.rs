@@ -23,6 +23,10 @@ type Result<T> = std::result::Result<T, LanguageError>;
 const FORMAT_VERSION: u32 = 1;
 /// How many requests a file may ask to have in flight at once.
 const MAX_CONCURRENT: usize = 64;
+/// The keys that every source of a project has.
+const RESERVED: [&str; 12] = [
+    "basis", "channel", "connector", "cost", "country", "currency", "dates", "map", "origin", "role", "streams", "trust",
+];
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +39,8 @@ pub(super) struct Setup {
     pub(super) allow_private: bool,
     /// In a test run: the origin that stands in for the vendor's.
     pub(super) instead: Option<String>,
+    /// In a test run: how many records a page has.
+    pub(super) page_size: Option<u32>,
 }
 
 /// A connector, ready to be run.
@@ -109,9 +115,7 @@ impl Compiler<'_> {
         for (key, setting) in &self.spec.connection {
             let path = format!("connection.{key}");
             // The project's own keys would hide these.
-            if ["connector", "role", "map", "streams", "channel", "cost", "basis", "country", "currency", "dates"]
-                .contains(&key.as_str())
-            {
+            if RESERVED.contains(&key.as_str()) {
                 return Err(self.error(&path, format!("`{key}` is a key that every source has")).help("choose another name"));
             }
             if setting.kind == SettingKind::Secret && setting.default.is_some() {

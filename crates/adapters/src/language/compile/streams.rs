@@ -196,19 +196,23 @@ impl Compiler<'_> {
             let strategy = PagingPlan::Token { value, stop: None };
             Ok((page, Some(Paginator { strategy, token: Some(Inject::Url), size: None })))
         };
+        let size = |size: u32| self.setup.page_size.unwrap_or(size);
+        let some = |own: &Option<u32>| own.map(size);
         match &stream.paging {
             Paging::None => Ok((PageVariable::None, None)),
-            Paging::Offset { size, last_when } => counted(PageVariable::Offset(*size), last_when),
-            Paging::Page { size, first, last_when } => counted(PageVariable::Number { first: *first, size: *size }, last_when),
+            Paging::Offset { size: own, last_when } => counted(PageVariable::Offset(size(*own)), last_when),
+            Paging::Page { size: own, first, last_when } => {
+                counted(PageVariable::Number { first: *first, size: size(*own) }, last_when)
+            }
             Paging::Token { next, size, last_when } => {
-                let page = PageVariable::Token(*size);
+                let page = PageVariable::Token(some(size));
                 let placed = self.expression(&format!("{path}.next"), next, &answer(&page), page.clone())?;
                 let stop = last(&page, last_when)?.map(|stop| Arc::new(stop) as Expr);
                 let strategy = PagingPlan::Token { value: Arc::new(placed), stop };
                 Ok((page, Some(Paginator { strategy, token: None, size: None })))
             }
-            Paging::NextUrl { next, size } => address(PageVariable::Url(*size), next),
-            Paging::Link { size } => address(PageVariable::Url(*size), "headers.link.next.url"),
+            Paging::NextUrl { next, size } => address(PageVariable::Url(some(size)), next),
+            Paging::Link { size } => address(PageVariable::Url(some(size)), "headers.link.next.url"),
         }
     }
 
