@@ -296,9 +296,39 @@ pub(crate) enum ConnectorsCommand {
     List,
     /// Show one with its settings
     Show {
-        /// Its name
+        /// Its name, or the path of a connector file
         name: String,
     },
+    /// Make a connector that works, to be filled in
+    New {
+        /// Its name: lower-case letters, digits and `_`
+        name: String,
+        /// What it is made of
+        #[arg(long, value_enum, default_value_t = ConnectorKind::Http)]
+        kind: ConnectorKind,
+        /// The folder to make its folder in
+        #[arg(long, value_name = "DIR", default_value = "connectors")]
+        into: PathBuf,
+    },
+    /// Play connectors' recorded exchanges to them, and compare what they ask and give
+    Test {
+        /// Names of folders below `connectors`, or paths of folders or connector files [default: all below `connectors`]
+        which: Vec<String>,
+        /// Write the files of expected rows from what is given, instead of comparing
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+/// What a connector is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConnectorKind {
+    /// A file that describes an HTTP API.
+    Http,
+    /// Rust.
+    Native,
+    /// A Singer or Airbyte program.
+    Subprocess,
 }
 
 /// What to read.

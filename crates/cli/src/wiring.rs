@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use headwater_adapters::language::Declarative;
 use headwater_runtime::project::{Project, Surroundings};
 use headwater_runtime::{Engine, Progress};
 use headwater_sdk::{Clock, Connector, Registry};
@@ -14,10 +15,17 @@ use crate::console::Console;
 use crate::exit_code::Code;
 use crate::failure::Failure;
 
-/// The connectors of this program: those of the package, and the one that is built in.
+/// The connectors of this program: those of the package, native or data, the one that is built in, and the user's own files.
 pub(crate) fn registry() -> Registry {
     let built_in: Arc<dyn Connector> = Arc::new(headwater_runtime::intake::IntakeConnector::default());
-    Registry::new(headwater_connectors::registry().iter().cloned().chain([built_in]))
+    let data = headwater_connectors::DECLARATIVE.iter().map(|(name, text, readme)| {
+        let connector: Arc<dyn Connector> = Arc::new(Declarative::embedded(name, text, readme));
+        connector
+    });
+    Registry::new(data.chain(headwater_connectors::registry().iter().cloned()).chain([built_in])).opening(Arc::new(|path| {
+        let connector: Arc<dyn Connector> = Arc::new(Declarative::open(path)?);
+        Ok(connector)
+    }))
 }
 
 /// A setting given as `--set KEY=VALUE`.

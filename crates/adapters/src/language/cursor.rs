@@ -234,7 +234,12 @@ fn decode(json: &Json) -> Option<StreamState> {
             Some(range) => Some(pair(range)?),
         };
         state.open.push(OpenSlice {
-            slice: Slice { partition: map(&entry, "of")?, interval: map(&entry, "interval")?, range, extra: map(&entry, "extra")? },
+            slice: Slice {
+                partition: map(&entry, "of")?,
+                interval: map(&entry, "interval")?,
+                range,
+                extra: map(&entry, "extra")?,
+            },
             next_page_token: entry.get("next").map(Value::from),
             high: entry.get("high").and_then(Json::as_i64),
         });

@@ -259,14 +259,23 @@ pub(super) struct Address {
     pub(super) instead: Option<String>,
     /// Whether it is a path, of which every value is a part, or a whole address that the settings or the remote say.
     pub(super) encode: bool,
+    /// What an address without a host stands below.
+    pub(super) below: Option<Placed>,
 }
 
 impl Evaluate for Address {
     fn value(&self, scope: &engine::Scope<'_>) -> Result<Value> {
-        let text = self.placed.with(scope, |expr, scope| {
-            if self.encode { expr.encoded(scope).map(Some) } else { expr.text(scope) }
-        })?;
-        let Some(text) = text else { return Ok(Value::Null) };
+        let text =
+            self.placed.with(scope, |expr, scope| if self.encode { expr.encoded(scope).map(Some) } else { expr.text(scope) })?;
+        let Some(mut text) = text.filter(|text| !text.is_empty()) else { return Ok(Value::Null) };
+        if let Some(below) = &self.below
+            && !text.contains("://")
+        {
+            let base = below.with(scope, Expr::text)?.unwrap_or_default();
+            let joined = headwater_sdk::http::Url::parse(&base).and_then(|base| base.join(&text));
+            let wrong = |_| Error::new(ErrorKind::Protocol, "the remote names a next page that is no address");
+            text = joined.map_err(wrong)?.into();
+        }
         Ok(match &self.instead {
             Some(origin) => elsewhere(&text, origin).into(),
             None => text.into(),

@@ -8,7 +8,7 @@ use super::expr::ExprError;
 use super::spec::Spec;
 
 /// The longest connector file that is read: it is written by hand.
-pub const MAX_FILE_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: usize = 1024 * 1024;
 
 /// A connector file that cannot be used as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

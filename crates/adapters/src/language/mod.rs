@@ -20,5 +20,8 @@ mod rows;
 mod source;
 pub mod spec;
 
+#[cfg(test)]
+mod tests;
+
 pub use load::LanguageError;
 pub use source::Declarative;

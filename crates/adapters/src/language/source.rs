@@ -57,12 +57,8 @@ impl Declarative {
     /// When the file cannot be read, or says something that cannot be, with its line.
     pub fn open(path: &Path) -> std::result::Result<Self, LanguageError> {
         let file = path.display().to_string();
-        let fail = |message: String, help: &str| LanguageError {
-            file: file.clone(),
-            line: None,
-            message,
-            help: Some(help.to_owned()),
-        };
+        let fail =
+            |message: String, help: &str| LanguageError { file: file.clone(), line: None, message, help: Some(help.to_owned()) };
         let size = std::fs::metadata(path)
             .map_err(|error| fail(format!("the connector file cannot be read: {error}"), "check the path and its rights"))?
             .len();
@@ -212,9 +208,7 @@ impl Source for DeclarativeSource {
 
 fn step(made: &Made, event: Event) -> Result<SourceEvent> {
     Ok(match event {
-        Event::Records(records) => {
-            SourceEvent::Page(rows::page(&made.spec.name, &made.spec.fields, made.keyed, &records)?)
-        }
+        Event::Records(records) => SourceEvent::Page(rows::page(&made.spec.name, &made.spec.fields, made.keyed, &records)?),
         Event::State(state) => {
             let state = serde_json::from_str(&state.to_json())
                 .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").source(error))?;
@@ -260,7 +254,8 @@ fn settings(spec: &Spec, values: &JsonMap<String, Json>, cx: &BuildContext) -> R
     let wrong = |path: &str, message: String| Error::new(ErrorKind::Config, message).context("path", path);
     if let Some(unknown) = values.keys().find(|key| !spec.connection.contains_key(*key)) {
         let known: Vec<String> = spec.connection.keys().map(|key| format!("`{key}`")).collect();
-        let known = if known.is_empty() { "there are no fields".to_owned() } else { format!("expected one of {}", known.join(", ")) };
+        let known =
+            if known.is_empty() { "there are no fields".to_owned() } else { format!("expected one of {}", known.join(", ")) };
         return Err(wrong(unknown, format!("unknown field `{unknown}`, {known}")));
     }
     let mut config = Map::default();
@@ -296,7 +291,9 @@ fn typed(key: &str, setting: &Setting, value: &Json, cx: &BuildContext) -> Resul
     };
     let text = || value.as_str().ok_or_else(|| kind("a string"));
     if !setting.one_of.is_empty() && !setting.one_of.iter().any(|one| value.as_str() == Some(one)) {
-        return Err(wrong("not one of the values it may have".to_owned()).hint(format!("write one of: {}", setting.one_of.join(", "))));
+        return Err(
+            wrong("not one of the values it may have".to_owned()).hint(format!("write one of: {}", setting.one_of.join(", ")))
+        );
     }
     let plain = match setting.kind {
         SettingKind::Secret => {
@@ -312,7 +309,8 @@ fn typed(key: &str, setting: &Setting, value: &Json, cx: &BuildContext) -> Resul
             Value::List(items.iter().map(item).collect::<Result<_>>()?)
         }
         SettingKind::Day => {
-            let day: jiff::civil::Date = text()?.parse().map_err(|_| wrong("not a day".to_owned()).hint("write it as 2026-01-31"))?;
+            let day: jiff::civil::Date =
+                text()?.parse().map_err(|_| wrong("not a day".to_owned()).hint("write it as 2026-01-31"))?;
             day.to_string().into()
         }
         SettingKind::HostPart => {

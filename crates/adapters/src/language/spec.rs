@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use headwater_model::mapping::{FieldRule, Origin, Role};
 use schemars::JsonSchema;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 
 /// A connector that is data.
@@ -245,7 +245,7 @@ pub enum ClientIn {
 }
 
 /// What the remote allows one credential.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// So many requests …
@@ -263,6 +263,12 @@ pub struct Budget {
     /// The header that says when the count begins anew, in seconds of Unix time.
     #[serde(default)]
     pub reset_header: Option<String>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { requests: None, per: None, concurrent: four(), remaining_header: None, reset_header: None }
+    }
 }
 
 fn four() -> usize {

@@ -24,9 +24,8 @@ const FORMAT_VERSION: u32 = 1;
 /// How many requests a file may ask to have in flight at once.
 const MAX_CONCURRENT: usize = 64;
 /// The keys that every source of a project has.
-const RESERVED: [&str; 12] = [
-    "basis", "channel", "connector", "cost", "country", "currency", "dates", "map", "origin", "role", "streams", "trust",
-];
+const RESERVED: [&str; 12] =
+    ["basis", "channel", "connector", "cost", "country", "currency", "dates", "map", "origin", "role", "streams", "trust"];
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Default)]
@@ -202,7 +201,8 @@ impl Compiler<'_> {
 
     fn span(&self, path: &str, text: &str) -> Result<Duration> {
         let found = expr::parse_duration(text).and_then(|span| Duration::try_from(span).ok()).filter(|span| !span.is_zero());
-        let wrong = || self.error(path, format!("`{text}` is not a time span")).help("write a number and ms, s, m, h, d or w: 30s");
+        let wrong =
+            || self.error(path, format!("`{text}` is not a time span")).help("write a number and ms, s, m, h, d or w: 30s");
         found.ok_or_else(wrong)
     }
 
@@ -213,7 +213,9 @@ impl Compiler<'_> {
                 SettingKind::Integer => Type::Number,
                 SettingKind::Boolean => Type::Bool,
                 SettingKind::List => Type::List,
-                SettingKind::Text | SettingKind::Secret | SettingKind::Day | SettingKind::HostPart | SettingKind::Url => Type::Text,
+                SettingKind::Text | SettingKind::Secret | SettingKind::Day | SettingKind::HostPart | SettingKind::Url => {
+                    Type::Text
+                }
             };
             (key.clone(), ty)
         });

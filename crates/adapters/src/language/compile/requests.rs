@@ -43,7 +43,7 @@ impl Compiler<'_> {
         let whole = request.path.starts_with("http://") || request.path.starts_with("https://");
         let address = |path: String, text: &str, encode: bool| -> Result<Expr> {
             let placed = self.template(&path, text, names, page.clone())?;
-            Ok(Arc::new(Address { placed, instead: self.setup.instead.clone(), encode }))
+            Ok(Arc::new(Address { placed, instead: self.setup.instead.clone(), encode, below: None }))
         };
         let (url, below) = if whole {
             (address(format!("{path}.path"), &request.path, true)?, None)
@@ -143,10 +143,8 @@ impl Compiler<'_> {
 
     /// What answers mean: the stream's rules, those of the API, and the usual.
     fn errors(&self, rules: &[(String, &[ResponseRule])]) -> Result<ErrorRules> {
-        let names = self
-            .names("a rule about answers")
-            .with(Variable::Response, Known::Anything)
-            .with(Variable::Headers, Known::Anything);
+        let names =
+            self.names("a rule about answers").with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything);
         let mut out = Vec::new();
         for (path, rules) in rules {
             for (index, rule) in rules.iter().enumerate() {
@@ -311,7 +309,8 @@ impl Compiler<'_> {
                 password: Arc::new(placed("client_secret", client_secret)?),
             },
         };
-        let url = Address { placed: placed("token_url", token_url)?, instead: self.setup.instead.clone(), encode: false };
+        let url =
+            Address { placed: placed("token_url", token_url)?, instead: self.setup.instead.clone(), encode: false, below: None };
         let requester = Requester {
             name: "POST token".to_owned(),
             url: Arc::new(url),

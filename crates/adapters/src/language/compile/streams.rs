@@ -107,12 +107,12 @@ impl Compiler<'_> {
             let value = self.expression(&path, text, &names, PageVariable::None)?;
             fields.push((field.clone(), FieldPlan { value, words: spec.words.clone(), otherwise: spec.otherwise.clone() }));
         }
-        let deleted = stream.deleted.as_ref().map(|text| {
-            self.condition(&format!("{path}.deleted"), text, &names, PageVariable::None)
-        });
-        let position = stream.cursor.as_ref().map(|cursor| {
-            self.expression(&format!("{path}.cursor.value"), &cursor.value, &names, PageVariable::None)
-        });
+        let deleted =
+            stream.deleted.as_ref().map(|text| self.condition(&format!("{path}.deleted"), text, &names, PageVariable::None));
+        let position = stream
+            .cursor
+            .as_ref()
+            .map(|cursor| self.expression(&format!("{path}.cursor.value"), &cursor.value, &names, PageVariable::None));
         Ok(MakeRow { fields, key: one("key", &stream.key)?, deleted: deleted.transpose()?, position: position.transpose()? })
     }
 
@@ -154,7 +154,8 @@ impl Compiler<'_> {
         let record = names.at("a record's place").with(Variable::Record, Known::Anything);
         let from = self.expression(&format!("{path}.records.from"), &stream.records.from, &body, PageVariable::None)?;
         let each = stream.records.each.as_ref();
-        let each = each.map(|text| self.expression(&format!("{path}.records.each"), text, &record, PageVariable::None)).transpose()?;
+        let each =
+            each.map(|text| self.expression(&format!("{path}.records.each"), text, &record, PageVariable::None)).transpose()?;
         let filter = stream.records.r#where.as_ref();
         let filter = filter.map(|text| self.condition(&format!("{path}.records.where"), text, &record, PageVariable::None));
         let extract = match (from.expr().keys_of(Variable::Response), &each) {
@@ -192,7 +193,9 @@ impl Compiler<'_> {
         };
         let address = |page: PageVariable, next: &str| -> Result<(PageVariable, Option<Paginator>)> {
             let placed = self.expression(&format!("{path}.next"), next, &answer(&page), page.clone())?;
-            let value: Expr = Arc::new(Address { placed, instead: self.setup.instead.clone(), encode: false });
+            let below = self.template("api.url", &self.spec.api.url, &self.names("an address"), PageVariable::None)?;
+            let address = Address { placed, instead: self.setup.instead.clone(), encode: false, below: Some(below) };
+            let value: Expr = Arc::new(address);
             let strategy = PagingPlan::Token { value, stop: None };
             Ok((page, Some(Paginator { strategy, token: Some(Inject::Url), size: None })))
         };

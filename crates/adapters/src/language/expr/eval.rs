@@ -73,7 +73,11 @@ pub(super) fn eval<'a>(node: &'a Node, scope: &'a Scope<'a>) -> Result<Found<'a>
             null => eval(b, scope)?.or(null),
         },
         Node::If(condition, a, b) => {
-            if truth(eval(condition, scope)?.as_deref())? { eval(a, scope)? } else { eval(b, scope)? }
+            if truth(eval(condition, scope)?.as_deref())? {
+                eval(a, scope)?
+            } else {
+                eval(b, scope)?
+            }
         }
     })
 }

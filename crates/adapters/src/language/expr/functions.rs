@@ -63,9 +63,7 @@ static FUNCTIONS: &[Entry] = &[
     entry("url_encode", &[TEXT], Type::Text, |a, _| {
         Ok(Some(url::form_urlencoded::byte_serialize(a.text(0)?.as_bytes()).collect::<String>().replace('+', "%20").into()))
     }),
-    entry("base64", &[TEXT], Type::Text, |a, _| {
-        Ok(Some(base64::engine::general_purpose::STANDARD.encode(a.text(0)?).into()))
-    }),
+    entry("base64", &[TEXT], Type::Text, |a, _| Ok(Some(base64::engine::general_purpose::STANDARD.encode(a.text(0)?).into()))),
     entry("json", &[ANY], Type::Text, |a, _| Ok(Some(a.get(0)?.to_json().into()))),
     entry("parse_json", &[TEXT], Type::Any, |a, _| {
         let wrong = |_| EvalError("`parse_json` was given text that is no JSON".to_owned());

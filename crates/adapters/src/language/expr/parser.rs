@@ -267,9 +267,7 @@ impl Parser {
                 }
                 parsed.kind
             }
-            Token::Number(text) => {
-                Kind::Literal(text.parse().map_or_else(|_| Value::Number(text.as_str().into()), Value::Int))
-            }
+            Token::Number(text) => Kind::Literal(text.parse().map_or_else(|_| Value::Number(text.as_str().into()), Value::Int)),
             Token::Sign("(") => {
                 let inner = self.expression()?;
                 self.expect(")")?;

@@ -50,9 +50,7 @@ fn refused(stream: &StreamSpec, rows: &[&Row], now: Timestamp) -> Result<Vec<Str
     let screen = Screen::new(Hasher::new(b"test"), std::iter::empty().collect());
     let now_us = now.as_microsecond();
     let refused = match stream.role {
-        Role::Leads | Role::Touches => {
-            conformer.leads(&page, &keep, &screen, now_us).map_err(|error| fail(&error))?.refused
-        }
+        Role::Leads | Role::Touches => conformer.leads(&page, &keep, &screen, now_us).map_err(|error| fail(&error))?.refused,
         Role::Engagements | Role::Conversions | Role::Costs => {
             conformer.facts(&page, &keep, &screen, now_us).map_err(|error| fail(&error))?.refused
         }

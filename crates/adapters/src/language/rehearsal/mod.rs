@@ -62,49 +62,32 @@ struct ExpectedRow {
     fields: BTreeMap<String, String>,
 }
 
-/// Where the files of a test stand.
-#[derive(Debug, Clone)]
-pub enum Folder {
-    /// On the disk.
-    Disk(PathBuf),
-    /// In the program.
-    Embedded(&'static [(&'static str, &'static str)]),
-}
+/// The folder of a connector.
+struct Folder<'a>(&'a Path);
 
-impl Folder {
+impl Folder<'_> {
     fn read(&self, name: &str) -> Result<Vec<u8>, String> {
-        match self {
-            Self::Disk(folder) => std::fs::read(folder.join(name)).map_err(|error| format!("{name} cannot be read: {error}")),
-            Self::Embedded(files) => files
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, text)| text.as_bytes().to_vec())
-                .ok_or_else(|| format!("{name} is not there")),
-        }
+        std::fs::read(self.0.join(name)).map_err(|error| format!("{name} cannot be read: {error}"))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), String> {
-        let Self::Disk(folder) = self else { return Err("the files of a built-in connector cannot be written".to_owned()) };
-        let path = folder.join(name);
-        let parent = path.parent().unwrap_or(Path::new("."));
+        let path = self.0.join(name);
+        let parent = path.parent().unwrap_or(self.0);
         std::fs::create_dir_all(parent)
             .and_then(|()| std::fs::write(&path, text))
             .map_err(|error| format!("{name} cannot be written: {error}"))
     }
 }
 
-/// Runs all tests of a connector. A stream that no test reads is a problem of its own.
+/// Runs all tests of a connector. `folder` is the connector's. A stream that no test reads is a problem of its own.
 ///
 /// # Errors
 /// When the file cannot be used at all.
-pub async fn rehearse(
-    connector: &Declarative,
-    folder: &Folder,
-    expected: Expected,
-) -> Result<Vec<Outcome>, super::LanguageError> {
+pub async fn rehearse(connector: &Declarative, folder: &Path, expected: Expected) -> Result<Vec<Outcome>, super::LanguageError> {
     let spec = connector.read_spec()?;
     let mut out = Vec::new();
     for (name, test) in &spec.tests {
+        let folder = Folder(folder);
         let mut stage = Stage { connector, spec, folder, expected, name, test, problems: Vec::new(), requests: 0, rows: 0 };
         if let Err(problem) = Box::pin(stage.run()).await {
             stage.problems.push(problem);
@@ -124,7 +107,7 @@ pub async fn rehearse(
 struct Stage<'a> {
     connector: &'a Declarative,
     spec: &'a Spec,
-    folder: &'a Folder,
+    folder: Folder<'a>,
     expected: Expected,
     name: &'a str,
     test: &'a Test,
