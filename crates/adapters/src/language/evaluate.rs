@@ -70,6 +70,7 @@ pub(super) struct Placed {
     cursor: bool,
     paging: bool,
     headers: bool,
+    last: bool,
 }
 
 /// The variables that are made for one evaluation.
@@ -79,14 +80,16 @@ pub(super) struct Made {
     cursor: Option<Value>,
     page: Option<Value>,
     headers: Option<Value>,
+    last: Option<Value>,
 }
 
 impl Placed {
     pub(super) fn new(expr: Expr, page: PageVariable, path: impl Into<String>) -> Self {
         let constant = expr.as_constant().cloned();
-        let [partition, cursor, paging, headers] =
-            [Variable::Partition, Variable::Cursor, Variable::Page, Variable::Headers].map(|variable| expr.mentions(variable));
-        Self { expr, page, path: path.into(), constant, partition, cursor, paging, headers }
+        let [partition, cursor, paging, headers, last] =
+            [Variable::Partition, Variable::Cursor, Variable::Page, Variable::Headers, Variable::Last]
+                .map(|variable| expr.mentions(variable));
+        Self { expr, page, path: path.into(), constant, partition, cursor, paging, headers, last }
     }
 
     pub(super) fn expr(&self) -> &Expr {
@@ -98,7 +101,8 @@ impl Placed {
         Made {
             partition: self.partition.then(|| partition(scope)),
             cursor: self.cursor.then(|| cursor(scope)),
-            page: self.paging.then(|| self.page.value(scope.next_page_token, scope.last_page_size)),
+            page: self.paging.then(|| self.page.value(token(scope), scope.last_page_size)),
+            last: self.last.then(|| last(scope)),
             headers: self.headers.then(|| headers(scope)),
         }
     }
@@ -131,7 +135,7 @@ impl Placed {
 impl Made {
     /// All variables of a record's place.
     pub(super) fn all(scope: &engine::Scope<'_>) -> Self {
-        Self { partition: Some(partition(scope)), cursor: Some(cursor(scope)), page: None, headers: None }
+        Self { partition: Some(partition(scope)), cursor: Some(cursor(scope)), page: None, headers: None, last: None }
     }
 
     pub(super) fn scope<'a>(&'a self, scope: &engine::Scope<'a>) -> Scope<'a> {
@@ -143,7 +147,7 @@ impl Made {
             (Variable::Partition, self.partition.as_ref()),
             (Variable::Cursor, self.cursor.as_ref()),
             (Variable::Page, self.page.as_ref()),
-            (Variable::Last, scope.last_record),
+            (Variable::Last, self.last.as_ref()),
         ];
         for (variable, value) in given {
             if let Some(value) = value {
@@ -151,6 +155,20 @@ impl Made {
             }
         }
         out
+    }
+}
+
+/// What the page before said about this one; the engine hands it on under a name.
+fn token<'a>(scope: &engine::Scope<'a>) -> Option<&'a Value> {
+    scope.next_page_token?.get("next_page_token")
+}
+
+/// The last record as it arrived: the engine has it as the row that was made of it.
+fn last(scope: &engine::Scope<'_>) -> Value {
+    let Some(record) = scope.last_record else { return Value::Null };
+    match record.get(super::rows::RAW).and_then(Value::as_str) {
+        Some(raw) => engine::json::parse(raw.as_bytes()).unwrap_or_default(),
+        None => record.clone(),
     }
 }
 
@@ -184,6 +202,14 @@ impl Evaluate for Placed {
 
     fn test(&self, scope: &engine::Scope<'_>) -> Result<bool> {
         self.with(scope, Expr::holds)
+    }
+
+    fn uses(&self, name: &str) -> bool {
+        match name {
+            "last_record" => self.last,
+            "last_page_size" => self.paging,
+            _ => true,
+        }
     }
 
     fn constant(&self) -> Option<&Value> {
@@ -281,6 +307,10 @@ impl Evaluate for Address {
             None => text.into(),
         })
     }
+
+    fn uses(&self, name: &str) -> bool {
+        self.placed.uses(name)
+    }
 }
 
 /// The same address on another origin; a path stays as it is.
@@ -299,12 +329,18 @@ fn elsewhere(address: &str, origin: &str) -> String {
 pub(super) struct NextPage {
     pub(super) page: PageVariable,
     pub(super) last_when: Option<Placed>,
+    /// Where the records are, if they are divided further: a page is full by what the remote counts.
+    pub(super) undivided: Option<Placed>,
 }
 
 impl Evaluate for NextPage {
     fn value(&self, scope: &engine::Scope<'_>) -> Result<Value> {
-        let count = i64::try_from(scope.last_page_size.unwrap_or_default()).unwrap_or(i64::MAX);
-        let at = |first: i64| scope.next_page_token.and_then(Value::as_int).unwrap_or(first);
+        let count = match &self.undivided {
+            None => scope.last_page_size.unwrap_or_default(),
+            Some(from) => from.found(scope)?.as_ref().and_then(Value::as_list).map_or(0, <[Value]>::len),
+        };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let at = |first: i64| token(scope).and_then(Value::as_int).unwrap_or(first);
         if count == 0 {
             return Ok(Value::Null);
         }

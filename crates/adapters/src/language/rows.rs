@@ -13,7 +13,8 @@ use crate::engine::{Map, Scope, Value};
 pub(super) const POSITION: &str = "position";
 const ROW: &str = "row";
 const KEY: &str = "key";
-const RAW: &str = "raw";
+/// The record as it arrived, as JSON.
+pub(super) const RAW: &str = "raw";
 const DELETED: &str = "deleted";
 /// The name of one item of a record's list, where `each` divides it.
 const ITEM: &str = "item";
@@ -99,12 +100,19 @@ impl Transform for MakeRow {
 
 /// What a sub-stream sees of its parent's record.
 #[derive(Debug)]
-pub(super) struct Give(pub(super) Vec<(String, Placed)>);
+pub(super) struct Give {
+    pub(super) names: Vec<(String, Placed)>,
+    /// Whether paging looks at the last record as it arrived.
+    pub(super) keep_raw: bool,
+}
 
 impl Transform for Give {
     fn apply(&self, record: &mut Value, scope: &Scope<'_>) -> Result<()> {
         let mut out = Map::default();
-        for (name, placed) in &self.0 {
+        if self.keep_raw {
+            out.insert(RAW, record.to_json().into());
+        }
+        for (name, placed) in &self.names {
             let value = placed.found(&scope.with_record(record))?;
             if let Some(value) = value {
                 out.insert(name.as_str(), value);

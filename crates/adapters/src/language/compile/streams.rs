@@ -187,7 +187,15 @@ impl Compiler<'_> {
             text.as_ref().map(|text| self.condition(&format!("{path}.last_when"), text, &answer(page), page.clone())).transpose()
         };
         let counted = |page: PageVariable, text: &Option<String>| -> Result<(PageVariable, Option<Paginator>)> {
-            let value: Expr = Arc::new(NextPage { page: page.clone(), last_when: last(&page, text)? });
+            let undivided = stream.records.each.as_ref().map(|_| {
+                let names = self.stream_names(stream, "what finds records").with(Variable::Response, Known::Anything);
+                self.expression("records.from", &stream.records.from, &names, PageVariable::None)
+            });
+            let value: Expr = Arc::new(NextPage {
+                page: page.clone(),
+                last_when: last(&page, text)?,
+                undivided: undivided.transpose()?,
+            });
             let strategy = PagingPlan::Token { value, stop: None };
             Ok((page, Some(Paginator { strategy, token: None, size: None })))
         };
@@ -246,7 +254,7 @@ impl Compiler<'_> {
                         let path = format!("{path}.give.{key}");
                         Ok((key.clone(), self.expression(&path, text, &names, PageVariable::None)?))
                     });
-                    let given = Give(given.collect::<Result<_>>()?);
+                    let given = Give { names: given.collect::<Result<_>>()?, keep_raw: looks_at_last(spec) };
                     let plan = self.plan(parent, spec, auth, Arc::new(given), depth + 1)?;
                     // A parent is read from its beginning every time: old forms get new answers.
                     let plan = StreamPlan { cursor: None, ..plan };
@@ -355,6 +363,14 @@ fn page_keys(page: &PageVariable) -> Vec<(String, Type)> {
     };
     let size = page.size().map(|_| ("size", Type::Number));
     own.into_iter().chain(size).map(|(name, ty)| (name.to_owned(), ty)).collect()
+}
+
+/// Whether what follows a page depends on its last record.
+fn looks_at_last(stream: &Stream) -> bool {
+    match &stream.paging {
+        Paging::Token { next, .. } | Paging::NextUrl { next, .. } => next.contains("last"),
+        Paging::None | Paging::Offset { .. } | Paging::Page { .. } | Paging::Link { .. } => false,
+    }
 }
 
 /// Whether the stream's request names the end of what it asks for.
