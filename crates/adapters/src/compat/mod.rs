@@ -1,1 +1,3 @@
-//! Airbyte's declarative manifests.
+//! Airbyte manifests.
+
+mod jinja;

@@ -9,11 +9,20 @@
 //! - A state covers every record that was given before it.
 //! - A number is never changed by reading it, nor the order of an object's members.
 
+mod auth;
+mod budget;
 mod cursor;
+mod decode;
 mod expr;
+mod job;
 pub mod json;
+mod pages;
 pub mod plan;
+mod request;
+mod rules;
 mod run;
+mod select;
+mod slices;
 mod state;
 mod value;
 
