@@ -183,16 +183,36 @@ fn upcoming<'a>(
             yield open.clone();
         }
         let mut partitions = partitions(shared, &stream.partitions, known, learned);
+        let known = &with_resumed(stream, known, &resumed);
         while let Some(partition) = partitions.next().await {
             for slice in intervals(shared, stream, &partition?, known)? {
-                let begun = resumed.iter().any(|open| open.slice.partition == slice.partition && open.slice.interval == slice.interval);
-                if !begun {
+                if !resumed.iter().any(|open| covers(&open.slice, &slice)) {
                     yield OpenSlice { slice, next_page_token: None, high: None };
                 }
             }
         }
     };
     slices.boxed()
+}
+
+/// Where a stream stands once its begun slices are read: what follows them is cut behind their end, not at their last record.
+fn with_resumed(stream: &StreamPlan, known: &StreamState, resumed: &VecDeque<OpenSlice>) -> StreamState {
+    let mut state = known.clone();
+    for open in resumed {
+        if let (Some(cursor), Some(range)) = (&stream.cursor, open.slice.range) {
+            joined(cursor, &mut of(&mut state, &open.slice).done, range);
+        }
+    }
+    state
+}
+
+/// Whether reading the begun slice leaves nothing of the other.
+fn covers(begun: &Slice, slice: &Slice) -> bool {
+    let reaches = match (begun.range, slice.range) {
+        (Some((_, end)), Some((_, high))) => end == i64::MAX || high <= end,
+        _ => begun.interval == slice.interval,
+    };
+    begun.partition == slice.partition && reaches
 }
 
 /// A slice that is being read.

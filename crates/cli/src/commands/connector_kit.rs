@@ -115,7 +115,7 @@ pub(crate) async fn test(base: &Path, which: &[String], write: bool, console: &C
     let code = if problems.is_empty() { Code::Done } else { Code::Refused };
     console.answer(&json!({ "version": 1, "ok": problems.is_empty(), "connectors": answers, "problems": problems }), || {
         let problems: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
-        format!("{}{problems}", rows.render())
+        format!("{}\n{problems}", rows.render())
     })?;
     Ok(code)
 }
