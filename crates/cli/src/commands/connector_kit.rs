@@ -17,6 +17,8 @@ const FILE: &str = "connector.yaml";
 const FOLDER: &str = "connectors";
 /// What stands for the name in the files that a new connector is made of.
 const NAME: &str = "NAME";
+/// The same as a part of a host name, where `_` may not stand.
+const HOST: &str = "HOSTNAME";
 /// The same, as a Rust type's name.
 const TYPE: &str = "TypeName";
 
@@ -62,7 +64,7 @@ pub(crate) fn new(into: &Path, name: &str, kind: ConnectorKind, console: &Consol
     };
     for (file, text) in files {
         let path = folder.join(file);
-        let text = text.replace(NAME, name).replace(TYPE, &type_name(name));
+        let text = text.replace(HOST, &name.replace('_', "-")).replace(NAME, name).replace(TYPE, &type_name(name));
         let parent = path.parent().unwrap_or(&folder);
         std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text)).map_err(|error| {
             Failure::usage(format!("{} cannot be written: {error}", path.display()), "check the folder's rights")
