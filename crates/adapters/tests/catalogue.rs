@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use headwater_adapters::language::rehearsal::{Expected, Outcome, rehearse};
 use headwater_adapters::language::Declarative;
+use headwater_adapters::language::rehearsal::{Expected, Outcome, rehearse};
 
 fn connectors() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors");

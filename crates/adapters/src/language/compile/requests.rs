@@ -35,8 +35,7 @@ impl Compiler<'_> {
         &self,
         path: &str,
         request: &Request,
-        names: &Names,
-        page: &PageVariable,
+        (names, page): (&Names, &PageVariable),
         auth: &AuthPlan,
         rules: &[(String, &[ResponseRule])],
     ) -> Result<Requester> {
@@ -233,7 +232,7 @@ impl Compiler<'_> {
             Auth::Oauth2 { .. } => self.oauth2(&names)?,
             Auth::Session { request, token, lifetime, header, prefix } => {
                 let none = Self::no_auth();
-                let requester = self.requester("api.auth.request", request, &names, &PageVariable::None, &none, &[])?;
+                let requester = self.requester("api.auth.request", request, (&names, &PageVariable::None), &none, &[])?;
                 AuthPlan::Token(Arc::new(TokenPlan {
                     source: TokenSource::Request {
                         requester: Box::new(requester),

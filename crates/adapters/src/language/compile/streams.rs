@@ -132,7 +132,7 @@ impl Compiler<'_> {
             (format!("{path}.on_response"), stream.on_response.as_slice()),
             ("api.on_response".to_owned(), self.spec.api.on_response.as_slice()),
         ];
-        let requester = self.requester(&format!("{path}.request"), &stream.request, &names, &page, auth, &rules)?;
+        let requester = self.requester(&format!("{path}.request"), &stream.request, (&names, &page), auth, &rules)?;
         Ok(StreamPlan {
             name: name.to_owned(),
             primary_key: Vec::new(),
@@ -191,11 +191,8 @@ impl Compiler<'_> {
                 let names = self.stream_names(stream, "what finds records").with(Variable::Response, Known::Anything);
                 self.expression("records.from", &stream.records.from, &names, PageVariable::None)
             });
-            let value: Expr = Arc::new(NextPage {
-                page: page.clone(),
-                last_when: last(&page, text)?,
-                undivided: undivided.transpose()?,
-            });
+            let value: Expr =
+                Arc::new(NextPage { page: page.clone(), last_when: last(&page, text)?, undivided: undivided.transpose()? });
             let strategy = PagingPlan::Token { value, stop: None };
             Ok((page, Some(Paginator { strategy, token: None, size: None })))
         };

@@ -123,17 +123,17 @@ pub struct Expr {
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
     Literal(Value),
-    Text(Vec<Node>),
+    Text(Vec<Self>),
     Variable(Variable, Vec<Step>),
-    Steps(Box<Node>, Vec<Step>),
-    Call(functions::Function, Vec<Node>),
-    List(Vec<Node>),
-    Not(Box<Node>),
-    And(Box<Node>, Box<Node>),
-    Or(Box<Node>, Box<Node>),
-    Compare(Comparison, Box<Node>, Box<Node>),
-    Default(Box<Node>, Box<Node>),
-    If(Box<Node>, Box<Node>, Box<Node>),
+    Steps(Box<Self>, Vec<Step>),
+    Call(functions::Function, Vec<Self>),
+    List(Vec<Self>),
+    Not(Box<Self>),
+    And(Box<Self>, Box<Self>),
+    Or(Box<Self>, Box<Self>),
+    Compare(Comparison, Box<Self>, Box<Self>),
+    Default(Box<Self>, Box<Self>),
+    If(Box<Self>, Box<Self>, Box<Self>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

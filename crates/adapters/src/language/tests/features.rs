@@ -74,7 +74,11 @@ async fn pages_by_number_end_where_the_answer_says() {
 #[tokio::test]
 async fn pages_follow_addresses_in_the_answer_and_in_link_headers() {
     for (paging, headers, one) in [
-        ("{ type: next_url, next: response.next }", "", r#"{"items":[{"id":1,"name":"Ada"}],"next":"https://api.shop.example/p?after=x"}"#),
+        (
+            "{ type: next_url, next: response.next }",
+            "",
+            r#"{"items":[{"id":1,"name":"Ada"}],"next":"https://api.shop.example/p?after=x"}"#,
+        ),
         ("{ type: next_url, next: response.next }", "", r#"{"items":[{"id":1,"name":"Ada"}],"next":"/p?after=x"}"#),
         (
             "{ type: link }",
@@ -85,8 +89,9 @@ async fn pages_follow_addresses_in_the_answer_and_in_link_headers() {
         let streams = format!(
             "  people:\n    request: {{ path: /p, query: {{ size: '5' }} }}\n    paging: {paging}\n    records: {{ from: response.items }}\n"
         );
-        let exchanges =
-            format!("      - {{ request: GET /p?size=5, answer: one{headers} }}\n      - {{ request: GET /p?after=x, answer: two }}\n");
+        let exchanges = format!(
+            "      - {{ request: GET /p?size=5, answer: one{headers} }}\n      - {{ request: GET /p?after=x, answer: two }}\n"
+        );
         check(&Case {
             api: PLAIN_API,
             streams: &streams,
@@ -120,7 +125,8 @@ async fn a_body_carries_the_cursor_and_the_token_and_keeps_numbers_numbers() {
 async fn tokens_are_fetched_before_and_made_anew_when_refused() {
     let oauth = "api:\n  url: https://api.shop.example\n  auth: { type: oauth2, grant: client_credentials, token_url: https://login.shop.example/token, client_id: me, client_secret: '${connection.key}', scopes: [read] }\n";
     let session = "api:\n  url: https://api.shop.example\n  auth:\n    type: session\n    request: { path: /login, method: POST, json: { key: '${connection.key}' } }\n    token: data.token\n    header: X-Session\n";
-    let asked = "{ request: POST /token, form: { grant_type: client_credentials, client_id: me, client_secret: test-key, scope: read }";
+    let asked =
+        "{ request: POST /token, form: { grant_type: client_credentials, client_id: me, client_secret: test-key, scope: read }";
     let login = "{ request: POST /login, json: { key: test-key }";
     let streams = "  people:\n    request: { path: /p }\n    records: { from: response }\n";
     for (api, ask, header) in [(oauth, asked, "authorization: Bearer "), (session, login, "x-session: ")] {

@@ -67,7 +67,7 @@ fn cx() -> BuildContext {
     }
 }
 
-fn connection(values: serde_json::Value) -> ConfigDoc {
+fn connection(values: &serde_json::Value) -> ConfigDoc {
     ConfigDoc { connection: "shop".to_owned(), values: values.as_object().unwrap().clone() }
 }
 
@@ -80,7 +80,7 @@ async fn serve(pages: usize) -> (MockServer, Arc<AtomicUsize>) {
 
 fn source(server: &MockServer) -> Box<dyn Source> {
     let shop = Declarative::parse("shop.yaml", FILE, "").unwrap();
-    shop.source(&connection(json!({ "url": server.uri(), "token": { "env": "TOKEN" } })), &cx()).unwrap()
+    shop.source(&connection(&json!({ "url": server.uri(), "token": { "env": "TOKEN" } })), &cx()).unwrap()
 }
 
 async fn people(source: &dyn Source) -> StreamSpec {
@@ -138,11 +138,11 @@ async fn settings_are_checked_and_a_secret_is_never_shown() {
         (json!({ "url": 7, "token": token }), "url"),
         (json!({ "url": "https://api.shop.example", "token": token, "toekn": token }), "toekn"),
     ] {
-        let error = shop.source(&connection(values.clone()), &cx()).map(drop).unwrap_err();
+        let error = shop.source(&connection(&values), &cx()).map(drop).unwrap_err();
         assert_eq!((error.kind(), error.config_path()), (ErrorKind::Config, Some(path)), "{values}");
         assert!(!format!("{error:?}").contains("hunter2"));
     }
-    let made = shop.source(&connection(json!({ "url": "https://api.shop.example", "token": token })), &cx()).map(drop);
+    let made = shop.source(&connection(&json!({ "url": "https://api.shop.example", "token": token })), &cx()).map(drop);
     assert!(made.is_ok());
 }
 
@@ -155,7 +155,7 @@ async fn a_next_page_on_another_host_is_not_asked_for() {
     let file = file.replace(r#"limit: "${page.size}", offset: "${page.offset}", "#, "");
     let shop = Declarative::parse("shop.yaml", &file, "").unwrap();
     let values = json!({ "url": server.uri(), "token": { "env": "TOKEN" } });
-    let source = shop.source(&connection(values), &cx()).unwrap();
+    let source = shop.source(&connection(&values), &cx()).unwrap();
     let breach = collect(source.as_ref(), &people(source.as_ref()).await, None).await.unwrap_err();
     assert!(breach.to_string().contains("does not declare"), "{breach}");
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
