@@ -104,7 +104,7 @@ fn json(value: &Py<'_>) -> Option<String> {
 }
 
 /// JSON as Python's `json.dumps` spaces it.
-pub(super) fn spaced_json(value: &crate::engine::Value) -> String {
+pub(in crate::compat) fn spaced_json(value: &crate::engine::Value) -> String {
     use crate::engine::Value;
     match value {
         Value::List(items) => format!("[{}]", items.iter().map(spaced_json).collect::<Vec<_>>().join(", ")),
