@@ -20,7 +20,13 @@ async fn main() -> std::process::ExitCode {
     };
     let cx = BuildContext { clock, base_dir: ".".into(), env: std::sync::Arc::new(|_| None), allow_private_hosts: false };
     let around = Surroundings { cx, pause, allow_hosts: vec!["127.0.0.1".to_owned()], sequential: arg(6).is_some() };
-    let tool = Tool { manifest: file(1).unwrap_or_default(), config: file(2).unwrap_or_default(), catalog: file(3), state: file(4), around };
+    let tool = Tool {
+        manifest: file(1).unwrap_or_default(),
+        config: file(2).unwrap_or_default(),
+        catalog: file(3),
+        state: file(4),
+        around,
+    };
     let operation = match arg(5).map(String::as_str) {
         Some("check") => Operation::Check,
         Some("discover") => Operation::Discover,

@@ -113,7 +113,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn steps(&self, node: &Node<'_>, name: &str) -> Result<Vec<Expr>, Problem> {
         let Some(value) = node.get(name) else { return Ok(Vec::new()) };
         let Value::List(items) = value else { return Err(node.problem(name, "a list is expected here")) };
-        let step = |item: &Value| Ok(self.step(item, node, &node.at(name))?);
+        let step = |item: &Value| self.step(item, node, &node.at(name));
         items.iter().map(step).collect()
     }
 

@@ -22,8 +22,8 @@ pub(super) struct Members {
 pub(super) enum Part {
     Fixed(Value),
     Template(Template),
-    List(Vec<Part>),
-    Map(Vec<(Template, Part)>),
+    List(Vec<Self>),
+    Map(Vec<(Template, Self)>),
 }
 
 impl Part {

@@ -24,6 +24,8 @@
 //!   bounded.
 //! - Messages and error texts are ours. A new refresh token is used for the rest of the run; it is not written to the settings.
 
+#[cfg(test)]
+mod cases;
 mod compile;
 mod document;
 mod dynamic;

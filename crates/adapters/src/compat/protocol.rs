@@ -70,13 +70,13 @@ impl Tool {
         let config = if self.config.is_empty() { b"{}".as_slice() } else { &self.config };
         match (operation, Manifest::load(&self.manifest, config, &known, &self.around).await) {
             (Operation::Check, Err(error)) => {
-                say(status(Err(&error)))?;
+                say(status(Some(&error)))?;
                 Ok(false)
             }
             (_, Err(error)) => Err(error),
             (Operation::Check, Ok(manifest)) => {
                 let done = check(&manifest).await;
-                say(status(done.as_ref().map(|()| ())))?;
+                say(status(done.as_ref().err()))?;
                 Ok(done.is_ok())
             }
             (Operation::Discover, Ok(manifest)) => {
@@ -117,7 +117,7 @@ impl Tool {
                     failed.get_or_insert(error);
                 }
                 Ok(plan) => {
-                    let state = states.get(&stream.name).filter(|_| incremental).cloned();
+                    let state = states.get(&stream.name).filter(|_| incremental);
                     reads.push(self.messages(manifest, Arc::clone(plan), state));
                 }
             }
@@ -142,8 +142,8 @@ impl Tool {
     }
 
     /// The messages of a stream.
-    fn messages(&self, manifest: &Manifest, plan: Arc<StreamPlan>, state: Option<Value>) -> BoxStream<'static, Said> {
-        let events = manifest.executor.read(&plan, state.as_ref());
+    fn messages(&self, manifest: &Manifest, plan: Arc<StreamPlan>, state: Option<&Value>) -> BoxStream<'static, Said> {
+        let events = manifest.executor.read(&plan, state);
         let clock = self.around.cx.clock.clone();
         let said = stream! {
             let mut events = events;
@@ -231,10 +231,10 @@ async fn check(manifest: &Manifest) -> Result<()> {
     manifest.executor.check().await
 }
 
-fn status(done: Result<(), &Error>) -> Json {
-    match done {
-        Ok(()) => json!({ "type": "CONNECTION_STATUS", "connectionStatus": { "status": "SUCCEEDED" } }),
-        Err(error) => {
+fn status(failed: Option<&Error>) -> Json {
+    match failed {
+        None => json!({ "type": "CONNECTION_STATUS", "connectionStatus": { "status": "SUCCEEDED" } }),
+        Some(error) => {
             json!({ "type": "CONNECTION_STATUS", "connectionStatus": { "status": "FAILED", "message": error.to_string() } })
         }
     }
@@ -246,18 +246,13 @@ async fn catalog(manifest: &Manifest) -> Result<Json> {
         let Ok(plan) = &stream.plan else { continue };
         let schema = manifest.executor.schema(plan).await.map_err(|error| error.context("stream", stream.name.clone()))?;
         let schema: Json = serde_json::from_str(&schema.to_json()).map_err(|_| bug())?;
-        let mut described = json!({
-            "name": plan.name, "json_schema": schema, "supported_sync_modes": ["full_refresh"], "is_resumable": plan.cursor.is_some(),
-        });
-        if let Some(cursor) = &plan.cursor {
-            described["supported_sync_modes"] = json!(["full_refresh", "incremental"]);
-            described["source_defined_cursor"] = json!(true);
-            described["default_cursor_field"] = json!(cursor.field);
-        }
-        if !plan.primary_key.is_empty() {
-            described["source_defined_primary_key"] = json!(plan.primary_key);
-        }
-        streams.push(described);
+        let incremental = plan.cursor.as_ref();
+        let modes: &[&str] = if incremental.is_some() { &["full_refresh", "incremental"] } else { &["full_refresh"] };
+        streams.push(json!({
+            "name": plan.name, "json_schema": schema, "supported_sync_modes": modes, "is_resumable": incremental.is_some(),
+            "source_defined_cursor": incremental.is_some(), "default_cursor_field": incremental.map(|cursor| &cursor.field),
+            "source_defined_primary_key": plan.primary_key,
+        }));
     }
     Ok(json!({ "type": "CATALOG", "catalog": { "streams": streams } }))
 }

@@ -151,8 +151,7 @@ fn snake(key: &str) -> String {
             let starts = match before {
                 None => false,
                 Some(last) if char::is_alphanumeric(last) => {
-                    (upper && !char::is_uppercase(last))
-                        || (upper && letters.peek().is_some_and(|next| next.is_lowercase()))
+                    (upper && (!char::is_uppercase(last) || letters.peek().is_some_and(|next| next.is_lowercase())))
                         || letter.is_numeric() != char::is_numeric(last)
                 }
                 Some(_) => !out.is_empty() && !out.ends_with('_'),

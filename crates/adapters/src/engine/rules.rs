@@ -142,6 +142,7 @@ pub(super) fn judge(
     Ok((settle(decided, None, scope, (answer, headers.as_ref()), (tried, waited))?, last))
 }
 
+#[derive(Clone, Copy)]
 struct Decided<'r> {
     action: Action,
     rule: Option<&'r Rule>,
