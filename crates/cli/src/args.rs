@@ -335,20 +335,32 @@ pub(crate) enum ConnectorKind {
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
     /// The connector
-    #[arg(long)]
-    pub(crate) connector: String,
-    /// Its settings, as YAML or JSON
-    #[arg(long)]
-    pub(crate) config: PathBuf,
+    #[arg(long, required_unless_present = "manifest", conflicts_with = "manifest")]
+    pub(crate) connector: Option<String>,
+    /// An Airbyte declarative manifest, in place of a connector
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Its settings, as YAML or JSON; a manifest's spec needs none
+    #[arg(long, required_unless_present = "manifest")]
+    pub(crate) config: Option<PathBuf>,
+    /// The configured catalog of a manifest's read [default: every stream that runs]
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub(crate) catalog: Option<PathBuf>,
     /// Only this stream
-    #[arg(long)]
+    #[arg(long, conflicts_with = "manifest")]
     pub(crate) stream: Option<String>,
     /// Where to go on from: a STATE message, or a list of them
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,
-    /// What to do
+    /// What to do: read, spec, check, discover; of a manifest also capabilities, which says which streams run and why others do not
     #[arg(long, default_value = "read")]
     pub(crate) operation: String,
+    /// Start a virtual clock there: waits advance it and do not sleep
+    #[arg(long, hide = true, value_name = "RFC3339", requires = "manifest")]
+    pub(crate) now: Option<jiff::Timestamp>,
+    /// Let a manifest call this host too, wherever it is; may be repeated
+    #[arg(long, hide = true, value_name = "HOST", requires = "manifest")]
+    pub(crate) allow_host: Vec<String>,
 }
 
 /// What to attribute.

@@ -28,5 +28,6 @@ mod value;
 
 pub use expr::{Constant, Evaluate, Expr, Scope, Slice, constant};
 pub use run::{Event, Executor};
+pub(crate) use select::{set, transform};
 pub use state::{OpenSlice, PartitionState, StreamState};
 pub use value::{Key, Map, Value};

@@ -121,8 +121,11 @@ pub(super) fn judge(
 ) -> Result<(Verdict, usize)> {
     let headers = answer.ok().filter(|_| !rules.handlers.is_empty()).map(Answer::headers);
     for (index, handler) in rules.handlers.iter().enumerate() {
+        let last = index + 1 == rules.handlers.len();
         let decided = match answer {
-            Ok(answer) => decide(handler, scope, answer, headers.as_ref())?,
+            // What only the usual rules refuse, a later handler may still allow.
+            Ok(answer) => decide(handler, scope, answer, headers.as_ref())?
+                .filter(|decided| last || decided.rule.is_some() || decided.action != Action::Fail),
             Err(_) => handler.fallback.map(|_| Decided::plain(Action::Retry)),
         };
         if let Some(decided) = decided {
@@ -139,6 +142,7 @@ pub(super) fn judge(
     Ok((settle(decided, None, scope, (answer, headers.as_ref()), (tried, waited))?, last))
 }
 
+#[derive(Clone, Copy)]
 struct Decided<'r> {
     action: Action,
     rule: Option<&'r Rule>,

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use headwater_sdk::http::Pause;
 use headwater_sdk::{BuildContext, Error, ErrorKind, Result};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::expr::Slice;
 use super::pages::{SlicePage, one, pages};
@@ -230,22 +230,18 @@ impl Running {
 
 /// Reads on in a task of its own, a few pages ahead; the task ends when nobody takes them any more.
 fn beside(mut pages: BoxStream<'static, Result<SlicePage>>) -> BoxStream<'static, Result<SlicePage>> {
-    struct Stop(JoinHandle<()>);
-    impl Drop for Stop {
-        fn drop(&mut self) {
-            self.0.abort();
-        }
-    }
     let (send, mut receive) = mpsc::channel(PAGES_AHEAD);
-    let task = Stop(tokio::spawn(async move {
+    // A set ends its tasks when it is dropped.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
         while let Some(page) = pages.next().await {
             if send.send(page).await.is_err() {
                 return;
             }
         }
-    }));
+    });
     let taken = async_stream::stream! {
-        let _task = task;
+        let _tasks = tasks;
         while let Some(page) = receive.recv().await {
             yield page;
         }

@@ -95,7 +95,8 @@ fn each(value: Value, rest: &[String]) -> Vec<Value> {
     }
 }
 
-fn transform(step: &Transformation, record: &mut Value, scope: &Scope<'_>) -> Result<()> {
+/// Takes one step on a record.
+pub(crate) fn transform(step: &Transformation, record: &mut Value, scope: &Scope<'_>) -> Result<()> {
     match step {
         Transformation::Set { path, value, when } => {
             let seen = scope.with_record(record);
