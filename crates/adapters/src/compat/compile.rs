@@ -1,8 +1,7 @@
 //! Streams of a manifest into streams of a plan.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headwater_sdk::http::Url;
@@ -26,12 +25,16 @@ pub(super) struct Compiler<'a> {
     pub(super) config: &'a Value,
     pub(super) now: Timestamp,
     /// The hosts that requesters name.
-    pub(super) hosts: RefCell<BTreeSet<String>>,
+    pub(super) hosts: Mutex<BTreeSet<String>>,
     /// The streams that a state is known of.
     pub(super) with_state: &'a [String],
 }
 
 impl<'a> Compiler<'a> {
+    pub(super) fn hosts(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn scope(&self) -> Scope<'_> {
         Scope::new(self.config, self.now)
     }
@@ -483,7 +486,7 @@ impl<'a> Compiler<'a> {
             && let Some(host) = url.host_str()
         {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            self.hosts.borrow_mut().insert(format!("{host}{port}"));
+            self.hosts().insert(format!("{host}{port}"));
         }
     }
 

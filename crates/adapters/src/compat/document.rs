@@ -26,7 +26,8 @@ pub(crate) fn parse(text: &[u8]) -> Result<Value, Problem> {
     {
         return Ok(value);
     }
-    let Yaml(value) = serde_saphyr::from_str(text).map_err(|error| wrong(format!("the manifest cannot be read: {error}")))?;
+    let Yaml(value) = serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
+        .map_err(|error| wrong(format!("the manifest cannot be read: {error}")))?;
     Ok(value)
 }
 

@@ -90,7 +90,7 @@ impl Manifest {
         }
         let now = around.cx.clock.now();
         let config = migrate(&manifest, config, now).map_err(Error::from)?;
-        let compiler = Compiler { config: &config, now, hosts: std::cell::RefCell::default(), with_state };
+        let compiler = Compiler { config: &config, now, hosts: std::sync::Mutex::default(), with_state };
         let root = Node::new(&manifest, String::new()).map_err(Error::from)?;
         let mut streams = Vec::new();
         for node in root.children("streams").map_err(Error::from)? {
@@ -164,7 +164,7 @@ struct Shape<'a> {
 impl Shape<'_> {
     fn plan(&self, streams: Vec<Arc<StreamPlan>>) -> Result<SourcePlan> {
         let Self { root, compiler, around } = self;
-        let mut allowed: Vec<String> = compiler.hosts.borrow().iter().cloned().collect();
+        let mut allowed: Vec<String> = compiler.hosts().iter().cloned().collect();
         // A host that the user's own settings name may be anywhere, also in the user's own network.
         let said = compiler.config.to_json();
         let own = !allowed.is_empty() && allowed.iter().all(|host| said.contains(host.as_str()));

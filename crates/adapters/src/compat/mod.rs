@@ -22,6 +22,7 @@
 //! - A date that fits none of the formats is read as ISO 8601 before it is refused.
 //! - `generate_uuid`, `stream_state`, regular expressions with look-around are errors: what they give cannot be repeated, or not be
 //!   bounded.
+//! - Of a manifest's plain words only `true` and `false` are truth values: `yes`, `on`, `n` stay text.
 //! - Messages and error texts are ours. A new refresh token is used for the rest of the run; it is not written to the settings.
 
 #[cfg(test)]

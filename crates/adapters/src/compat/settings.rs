@@ -28,7 +28,7 @@ pub(super) fn migrate(manifest: &Value, mut config: Value, now: Timestamp) -> Re
 
 fn changed(node: &Node<'_>, mut config: Value, now: Timestamp) -> Result<Value, Problem> {
     let before = config.clone();
-    let compiler = Compiler { config: &before, now, hosts: std::cell::RefCell::default(), with_state: &[] };
+    let compiler = Compiler { config: &before, now, hosts: std::sync::Mutex::default(), with_state: &[] };
     let failed = |error: headwater_sdk::Error| node.problem("", error.to_string());
     let wanted = match compiler.template(node, "condition")?.filter(|_| node.get("condition").is_some_and(Value::truthy)) {
         Some(condition) => condition.test(&compiler.scope()).map_err(failed)?,
