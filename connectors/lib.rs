@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 use headwater_sdk::{Connector, Registry};
 
-/// Every connector in this package.
+/// The connectors that are data: name, `connector.yaml` and README of every folder that has one. Whoever wires the program makes
+/// connectors of them.
+pub static DECLARATIVE: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/declarative.rs"));
+
+/// Every native connector in this package.
 #[must_use]
 pub fn registry() -> Registry {
     let all: [Arc<dyn Connector>; 8] = [
@@ -26,4 +30,19 @@ pub fn registry() -> Registry {
         Arc::new(sql::Sqlite),
     ];
     Registry::new(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_sources_have_one_name() {
+        let registry = super::registry();
+        let sources = registry.iter().map(|connector| connector.spec()).filter(|spec| spec.source_schema.is_some());
+        let native: BTreeSet<&str> = sources.map(|spec| spec.name).collect();
+        let clash: Vec<&str> = super::DECLARATIVE.iter().map(|(name, ..)| *name).filter(|name| native.contains(name)).collect();
+        assert_eq!(clash, Vec::<&str>::new());
+        assert!(!super::DECLARATIVE.is_empty());
+    }
 }

@@ -48,14 +48,14 @@ fn every_example_is_a_valid_project() -> Fact {
 fn the_schema_is_the_one_the_program_prints() -> Fact {
     let path = folder().join("headwater.schema.json");
     let printed = Project::empty()?.run(&["schema"])?.done()?.stdout;
-    let kept = fs::read_to_string(&path)?;
-    assert!(kept == printed, "{} is not current: `headwater schema > config/headwater.schema.json`", path.display());
+    let [kept, printed] = [fs::read_to_string(&path)?, printed].map(|text| native(&text));
+    assert!(kept? == printed?, "{} is not current: `headwater schema > config/headwater.schema.json`", path.display());
     Ok(())
 }
 
 #[test]
 fn the_full_example_shows_every_key_there_is() -> Fact {
-    let schema: Value = serde_json::from_str(&Project::empty()?.run(&["schema"])?.done()?.stdout)?;
+    let schema = native(&Project::empty()?.run(&["schema"])?.done()?.stdout)?;
     let example = fs::read_to_string(folder().join("full.yaml"))?;
     let mut keys = Vec::new();
     collect(&schema, &mut keys);
@@ -65,6 +65,15 @@ fn the_full_example_shows_every_key_there_is() -> Fact {
     keys.retain(|key| !elsewhere.contains(&key.as_str()) && !example.contains(&format!("{key}:")));
     assert!(keys.is_empty(), "config/full.yaml does not show {keys:?}");
     Ok(())
+}
+
+/// The schema without the connectors that are data: a new one touches its own folder only.
+fn native(schema: &str) -> Result<Value, serde_json::Error> {
+    let mut schema: Value = serde_json::from_str(schema)?;
+    if let Some(Value::Object(connectors)) = schema.pointer_mut("/x-headwater/connectors") {
+        connectors.retain(|name, _| !folder().join("../connectors").join(name).join("connector.yaml").is_file());
+    }
+    Ok(schema)
 }
 
 /// The keys of every object that a schema describes.

@@ -5,6 +5,7 @@
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
 mod config;
+mod connectors;
 mod demo;
 mod failures;
 mod interrupts;
@@ -22,6 +23,7 @@ type Fact = Result<(), Box<dyn Error>>;
 
 /// The exit codes of the public table that these tests meet.
 mod code {
+    pub(crate) const USAGE: i32 = 2;
     pub(crate) const CONFIG: i32 = 3;
     pub(crate) const REFUSED_ROWS: i32 = 4;
     pub(crate) const UNAVAILABLE: i32 = 5;

@@ -319,29 +319,71 @@ pub(crate) enum ConnectorsCommand {
     List,
     /// Show one with its settings
     Show {
-        /// Its name
+        /// Its name, or the path of a connector file
         name: String,
     },
+    /// Make a connector that works, to be filled in
+    New {
+        /// Its name: lower-case letters, digits and `_`
+        name: String,
+        /// What it is made of
+        #[arg(long, value_enum, default_value_t = ConnectorKind::Http)]
+        kind: ConnectorKind,
+        /// The folder to make its folder in
+        #[arg(long, value_name = "DIR", default_value = "connectors")]
+        into: PathBuf,
+    },
+    /// Play connectors' recorded exchanges to them, and compare what they ask and give
+    Test {
+        /// Names of folders below `connectors`, or paths of folders or connector files [default: all below `connectors`]
+        which: Vec<String>,
+        /// Write the files of expected rows from what is given, instead of comparing
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+/// What a connector is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConnectorKind {
+    /// A file that describes an HTTP API.
+    Http,
+    /// Rust.
+    Native,
+    /// A Singer or Airbyte program.
+    Subprocess,
 }
 
 /// What to read.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
     /// The connector
-    #[arg(long)]
-    pub(crate) connector: String,
-    /// Its settings, as YAML or JSON
-    #[arg(long)]
-    pub(crate) config: PathBuf,
+    #[arg(long, required_unless_present = "manifest", conflicts_with = "manifest")]
+    pub(crate) connector: Option<String>,
+    /// An Airbyte declarative manifest, in place of a connector
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Its settings, as YAML or JSON; a manifest's spec needs none
+    #[arg(long, required_unless_present = "manifest")]
+    pub(crate) config: Option<PathBuf>,
+    /// The configured catalog of a manifest's read [default: every stream that runs]
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub(crate) catalog: Option<PathBuf>,
     /// Only this stream
-    #[arg(long)]
+    #[arg(long, conflicts_with = "manifest")]
     pub(crate) stream: Option<String>,
     /// Where to go on from: a STATE message, or a list of them
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,
-    /// What to do
+    /// What to do: read, spec, check, discover; of a manifest also capabilities, which says which streams run and why others do not
     #[arg(long, default_value = "read")]
     pub(crate) operation: String,
+    /// Start a virtual clock there: waits advance it and do not sleep
+    #[arg(long, hide = true, value_name = "RFC3339", requires = "manifest")]
+    pub(crate) now: Option<jiff::Timestamp>,
+    /// Let a manifest call this host too, wherever it is; may be repeated
+    #[arg(long, hide = true, value_name = "HOST", requires = "manifest")]
+    pub(crate) allow_host: Vec<String>,
 }
 
 /// What to attribute.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use headwater_adapters::language::Declarative;
 use headwater_runtime::project::{Project, Surroundings};
 use headwater_runtime::{Engine, Progress};
-use headwater_sdk::{Clock, Connector, Registry};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector, ConnectorSpec, Registry, Sink, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
@@ -14,12 +15,47 @@ use crate::console::Console;
 use crate::exit_code::Code;
 use crate::failure::Failure;
 
-/// The connectors of this program: those of the package, those that run other programs, and the one that is built in.
+/// The connectors of this program: those of the package, native or data, those that run other programs, the one that is built in,
+/// and the user's own files.
 pub(crate) fn registry() -> Registry {
     let built_in: Arc<dyn Connector> = Arc::new(headwater_runtime::intake::IntakeConnector::default());
-    Registry::new(
-        headwater_connectors::registry().iter().cloned().chain(headwater_adapters::process::connectors()).chain([built_in]),
-    )
+    let native = headwater_connectors::registry();
+    let data = headwater_connectors::DECLARATIVE.iter().map(|(name, text, readme)| {
+        let data = Declarative::embedded(name, text, readme);
+        let connector: Arc<dyn Connector> = match native.get(name) {
+            Some(sink) => Arc::new(Halves { source: data, sink: Arc::clone(sink) }),
+            None => Arc::new(data),
+        };
+        connector
+    });
+    let native_only =
+        native.iter().filter(|connector| !headwater_connectors::DECLARATIVE.iter().any(|(name, ..)| *name == connector.name()));
+    let all = data.chain(native_only.cloned()).chain(headwater_adapters::process::connectors()).chain([built_in]);
+    Registry::new(all).opening(Arc::new(|path| {
+        let connector: Arc<dyn Connector> = Arc::new(Declarative::open(path)?);
+        Ok(connector)
+    }))
+}
+
+/// A connector of one name whose source is data and whose sink is code.
+struct Halves {
+    source: Declarative,
+    sink: Arc<dyn Connector>,
+}
+
+impl Connector for Halves {
+    fn spec(&self) -> ConnectorSpec {
+        let ConnectorSpec { summary, sink_schema, readme, .. } = self.sink.spec();
+        ConnectorSpec { summary, sink_schema, readme, ..self.source.spec() }
+    }
+
+    fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> headwater_sdk::Result<Box<dyn Source>> {
+        self.source.source(config, cx)
+    }
+
+    fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> headwater_sdk::Result<Box<dyn Sink>> {
+        self.sink.sink(config, cx)
+    }
 }
 
 /// A setting given as `--set KEY=VALUE`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headwater_model::ids;
 use headwater_model::suppression::{Hasher, Screen};
 use headwater_model::tables;
-use headwater_sdk::{Clock, Registry, Sink, Source};
+use headwater_sdk::{Clock, Connector, Registry, Sink, Source};
 use headwater_store::{Store, StoreConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +102,8 @@ impl Engine {
     /// # Errors
     /// When its settings are wrong or a secret is missing, with file and line.
     pub fn source(&self, entry: &SourceEntry) -> Result<Box<dyn Source>> {
-        let connector = self.registry.get(&entry.section.connector).ok_or_else(|| unknown(&entry.section.connector))?;
+        let connector = self.connector(&entry.section.connector).map_err(|error| Error::from(entry.config_error(&error)))?;
+        let connector = connector.ok_or_else(|| unknown(&entry.section.connector))?;
         let cx = self.surroundings.build_context(&self.project.base_dir);
         connector.source(&entry.config, &cx).map_err(|error| entry.config_error(&error).into())
     }
@@ -112,9 +113,14 @@ impl Engine {
     /// # Errors
     /// When its settings are wrong or a secret is missing, with file and line.
     pub fn sink(&self, entry: &SinkEntry) -> Result<Box<dyn Sink>> {
-        let connector = self.registry.get(&entry.section.connector).ok_or_else(|| unknown(&entry.section.connector))?;
+        let connector = self.connector(&entry.section.connector).map_err(|error| Error::from(entry.config_error(&error)))?;
+        let connector = connector.ok_or_else(|| unknown(&entry.section.connector))?;
         let cx = self.surroundings.build_context(&self.project.base_dir);
         connector.sink(&entry.config, &cx).map_err(|error| entry.config_error(&error).into())
+    }
+
+    fn connector(&self, name: &str) -> headwater_sdk::Result<Option<Arc<dyn Connector>>> {
+        self.registry.find(name, &self.project.base_dir)
     }
 
     /// Who must not be held.

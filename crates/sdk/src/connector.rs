@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -30,6 +30,11 @@ pub struct ConnectorSpec {
 pub trait Connector: Send + Sync + 'static {
     /// What it is.
     fn spec(&self) -> ConnectorSpec;
+
+    /// The name used in `connector:`; a connector whose whole description costs something to make says it at less.
+    fn name(&self) -> &'static str {
+        self.spec().name
+    }
 
     /// Makes a source from its settings.
     ///
@@ -133,42 +138,73 @@ impl std::fmt::Debug for BuildContext {
     }
 }
 
+/// Makes a connector of a user's own file.
+pub type OpenFile = Arc<dyn Fn(&Path) -> Result<Arc<dyn Connector>> + Send + Sync>;
+
 /// The connectors that exist, by name. The runtime is handed one and knows none by name.
 #[derive(Default, Clone)]
-pub struct Registry(BTreeMap<&'static str, Arc<dyn Connector>>);
+pub struct Registry {
+    known: BTreeMap<&'static str, Arc<dyn Connector>>,
+    open: Option<OpenFile>,
+    opened: Arc<Mutex<BTreeMap<PathBuf, Arc<dyn Connector>>>>,
+}
 
 impl Registry {
     /// A registry of these connectors.
     pub fn new(connectors: impl IntoIterator<Item = Arc<dyn Connector>>) -> Self {
-        Self(connectors.into_iter().map(|connector| (connector.spec().name, connector)).collect())
+        let known = connectors.into_iter().map(|connector| (connector.name(), connector)).collect();
+        Self { known, ..Self::default() }
     }
 
     /// This registry with one more connector, in the place of one of the same name.
     #[must_use]
     pub fn with(mut self, connector: Arc<dyn Connector>) -> Self {
-        self.0.insert(connector.spec().name, connector);
+        self.known.insert(connector.name(), connector);
         self
+    }
+
+    /// This registry, which also makes connectors of files.
+    #[must_use]
+    pub fn opening(self, open: OpenFile) -> Self {
+        Self { open: Some(open), ..self }
     }
 
     /// The connector of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Connector>> {
-        self.0.get(name)
+        self.known.get(name)
+    }
+
+    /// The connector that a project's key `connector` names: one of ours, or a file, by a path with a `/` in it from `base`.
+    /// A file is read once.
+    ///
+    /// # Errors
+    /// `Config` when the file is no connector.
+    pub fn find(&self, name: &str, base: &Path) -> Result<Option<Arc<dyn Connector>>> {
+        let (Some(open), true) = (&self.open, name.contains('/')) else { return Ok(self.get(name).cloned()) };
+        let path = base.join(name);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connector) = opened.get(&path) {
+            return Ok(Some(Arc::clone(connector)));
+        }
+        let connector = open(&path)?;
+        opened.insert(path, Arc::clone(&connector));
+        Ok(Some(connector))
     }
 
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+        self.known.keys().copied()
     }
 
     /// All connectors, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
-        self.0.values()
+        self.known.values()
     }
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.known.keys()).finish()
     }
 }

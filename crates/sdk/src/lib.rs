@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod connector;
+pub mod document;
 pub mod error;
 pub mod http;
 pub mod rows;

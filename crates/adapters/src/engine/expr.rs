@@ -37,6 +37,13 @@ pub trait Evaluate: Send + Sync + fmt::Debug {
         Ok(self.value(scope)?.truthy())
     }
 
+    /// Whether the value may depend on a name of the scope. What does not look at `last_record` and `last_page_size` is computed
+    /// before the records are taken out of the answer, which spares a copy of them.
+    fn uses(&self, name: &str) -> bool {
+        let _ = name;
+        true
+    }
+
     /// The value if it depends on nothing; it is then computed once.
     fn constant(&self) -> Option<&Value> {
         None

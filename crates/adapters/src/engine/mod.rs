@@ -9,15 +9,25 @@
 //! - A state covers every record that was given before it.
 //! - A number is never changed by reading it, nor the order of an object's members.
 
+mod auth;
+mod budget;
 mod cursor;
+mod decode;
 mod expr;
+mod job;
 pub mod json;
+mod pages;
 pub mod plan;
+mod request;
+mod rules;
 mod run;
+mod select;
+mod slices;
 mod state;
 mod value;
 
 pub use expr::{Constant, Evaluate, Expr, Scope, Slice, constant};
 pub use run::{Event, Executor};
+pub(crate) use select::{set, transform};
 pub use state::{OpenSlice, PartitionState, StreamState};
 pub use value::{Key, Map, Value};

@@ -25,8 +25,8 @@ pub enum Value {
     Map(Map),
 }
 
-/// The members of an object, in order.
-#[derive(Clone, Default, PartialEq)]
+/// The members of an object, in order. Two are equal when their members are, in whatever order.
+#[derive(Clone, Default)]
 pub struct Map(Vec<(Key, Value)>);
 
 /// The name of a member. Records of one answer share theirs.
@@ -97,6 +97,12 @@ impl Map {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
     }
 }
 

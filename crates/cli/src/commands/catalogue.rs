@@ -4,13 +4,14 @@ use headwater_runtime::Error;
 use headwater_runtime::project::{self, nearest};
 use serde_json::{Value, json};
 
-use crate::args::ConnectorsCommand;
+use super::connector_kit;
+use crate::args::{ConnectorsCommand, Global};
 use crate::console::{Console, Rows};
 use crate::exit_code::Code;
 use crate::failure::Failure;
 use crate::wiring;
 
-pub(crate) fn run(command: &ConnectorsCommand, console: &Console) -> Result<Code, Failure> {
+pub(crate) async fn run(global: &Global, command: &ConnectorsCommand, console: &Console) -> Result<Code, Failure> {
     let registry = wiring::registry();
     match command {
         ConnectorsCommand::List => {
@@ -29,7 +30,8 @@ pub(crate) fn run(command: &ConnectorsCommand, console: &Console) -> Result<Code
             })
         }
         ConnectorsCommand::Show { name } => {
-            let Some(connector) = registry.get(name) else {
+            let fail = |source| Error::Connection { connection: name.clone(), stream: None, source };
+            let Some(connector) = registry.find(name, &wiring::project_dir(global)).map_err(fail)? else {
                 let hint = match nearest(name, registry.names()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("there are: {}", registry.names().collect::<Vec<_>>().join(", ")),
@@ -45,6 +47,12 @@ pub(crate) fn run(command: &ConnectorsCommand, console: &Console) -> Result<Code
                 let settings = halves.map(|(half, schema)| format!("\nsettings as a {half}:\n{}\n", settings(schema)));
                 [format!("{}\n", spec.readme.trim_end())].into_iter().chain(settings).collect::<String>()
             })
+        }
+        ConnectorsCommand::New { name, kind, into } => {
+            connector_kit::new(&wiring::project_dir(global).join(into), name, *kind, console)
+        }
+        ConnectorsCommand::Test { which, write } => {
+            connector_kit::test(&wiring::project_dir(global), which, *write, console).await
         }
     }
 }

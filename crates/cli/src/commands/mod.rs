@@ -3,6 +3,7 @@
 mod attribute;
 mod catalogue;
 mod check;
+mod connector_kit;
 mod drift;
 mod explain;
 mod init;
@@ -51,7 +52,7 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         Command::Quarantine { command } => Box::pin(quarantine::run(global, command, console)).await,
         Command::Suppress(args) => Box::pin(suppress::run(global, args, console)).await,
         Command::Query { sql, limit } => Box::pin(query::run(global, sql, *limit, console)).await,
-        Command::Connectors { command } => catalogue::run(command, console),
+        Command::Connectors { command } => Box::pin(catalogue::run(global, command, console)).await,
         Command::Schema => catalogue::schema(console),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use headwater_sdk::document::{self, Positions};
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
-
-use super::positions::Positions;
 
 /// A project that cannot be used as it is written.
 #[derive(Debug, Error, Diagnostic)]
@@ -69,13 +68,17 @@ impl ProjectError {
     }
 }
 
-/// The known word nearest to a mistyped one, if any is near.
-#[must_use]
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
-        .min()
-        .map(|(_, candidate)| candidate)
+/// Makes a complaint of a parser's message: points at the key, and offers the nearest known one.
+pub(crate) fn complaint(
+    message: &str,
+    path: &str,
+    also_known: &[&str],
+    error: impl FnOnce(&str, String) -> ProjectError,
+) -> ProjectError {
+    let (at, (message, hint)) = document::of_key(message, path, also_known);
+    let complaint = error(&at, message);
+    match hint {
+        Some(hint) => complaint.help(hint),
+        None => complaint,
+    }
 }

@@ -5,28 +5,27 @@
 
 mod error;
 mod file;
-mod positions;
 mod values;
-mod wording;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Registry};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Registry, document};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-pub use error::{ProjectError, nearest};
+pub use error::ProjectError;
 pub use file::{
     AttributionSection, BasisSection, ChannelSection, CostSection, FieldPolicy, IdentitySection, LawfulBasis, MapEntry,
     MeasuresSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection, SourceSection, StoreSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;
-use wording::complaint;
-pub(crate) use wording::plain;
+use error::complaint;
+pub use headwater_sdk::document::nearest;
+pub(crate) use headwater_sdk::document::plain;
 
 /// The name of the project file.
 pub const FILE_NAME: &str = "headwater.yaml";
@@ -185,8 +184,8 @@ impl Project {
         let mut sources = Vec::new();
         let mut sinks = Vec::new();
         for document in &documents {
-            document.sources(registry, &mut sources)?;
-            document.sinks(registry, &mut sinks)?;
+            document.sources(registry, dir, &mut sources)?;
+            document.sinks(registry, dir, &mut sinks)?;
         }
         Ok(Self { base_dir: dir.to_owned(), path, settings, sources, sinks, file })
     }
@@ -250,7 +249,7 @@ impl Document {
             // Its first line repeats the place, which we show with the line itself.
             let message = message.lines().next().unwrap_or("cannot be read");
             let message = message.rsplit_once(&format!("line {line} column {column}: ")).map_or(message, |(_, rest)| rest);
-            let ((message, hint), at) = wording::of_yaml(message, &text, line);
+            let ((message, hint), at) = document::of_yaml(message, &text, line);
             let complaint = fail(message).at_line(&text, at, if at == line { column } else { 1 });
             match hint {
                 Some(hint) => complaint.help(hint),
@@ -292,7 +291,7 @@ impl Document {
         entries.filter_map(|(name, value)| Some((name, value.as_object()?)))
     }
 
-    fn sources(&self, registry: &Registry, out: &mut Vec<SourceEntry>) -> Result<(), ProjectError> {
+    fn sources(&self, registry: &Registry, dir: &Path, out: &mut Vec<SourceEntry>) -> Result<(), ProjectError> {
         for (name, values) in self.entries("sources") {
             let origin = self.location(format!("sources.{name}"));
             check_name(name, &origin)?;
@@ -302,13 +301,13 @@ impl Document {
                     .help("give one of them another name"));
             }
             let (section, config) = split::<SourceSection>(name, values, file::SOURCE_KEYS, &origin)?;
-            check_connector(registry, &section.connector, &origin)?;
+            check_connector(registry, dir, &section.connector, &origin)?;
             out.push(SourceEntry { name: name.clone(), section, config, origin });
         }
         Ok(())
     }
 
-    fn sinks(&self, registry: &Registry, out: &mut Vec<SinkEntry>) -> Result<(), ProjectError> {
+    fn sinks(&self, registry: &Registry, dir: &Path, out: &mut Vec<SinkEntry>) -> Result<(), ProjectError> {
         for (name, values) in self.entries("sinks") {
             let origin = self.location(format!("sinks.{name}"));
             check_name(name, &origin)?;
@@ -318,7 +317,7 @@ impl Document {
                     .help("give one of them another name"));
             }
             let (section, config) = split::<SinkSection>(name, values, file::SINK_KEYS, &origin)?;
-            check_connector(registry, &section.connector, &origin)?;
+            check_connector(registry, dir, &section.connector, &origin)?;
             out.push(SinkEntry { name: name.clone(), section, config, origin });
         }
         Ok(())
@@ -375,9 +374,17 @@ fn check_name(name: &str, origin: &Location) -> Result<(), ProjectError> {
     Ok(())
 }
 
-fn check_connector(registry: &Registry, connector: &str, origin: &Location) -> Result<(), ProjectError> {
-    if registry.get(connector).is_some() {
-        return Ok(());
+fn check_connector(registry: &Registry, dir: &Path, connector: &str, origin: &Location) -> Result<(), ProjectError> {
+    match registry.find(connector, dir) {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => {}
+        Err(error) => {
+            let complaint = origin.error("connector", error.message());
+            return Err(match error.hint_text() {
+                Some(hint) => complaint.help(hint),
+                None => complaint,
+            });
+        }
     }
     let complaint = origin.error("connector", format!("there is no connector `{connector}`"));
     Err(match nearest(connector, registry.names()) {

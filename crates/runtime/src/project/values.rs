@@ -5,9 +5,9 @@ use headwater_model::money::{self, NumberStyle};
 use headwater_model::{country, tables};
 use jiff::tz::TimeZone;
 
-use super::error::{ProjectError, nearest};
+use super::error::ProjectError;
 use super::file::CostSection;
-use super::{Project, SourceEntry, parse_every};
+use super::{Project, SourceEntry, nearest, parse_every};
 
 /// Checks what can be checked without asking anybody.
 pub(super) fn check(project: &Project) -> Result<(), ProjectError> {

@@ -119,13 +119,23 @@ impl HttpClient {
             let Some(wait) = wait else { return Err(failure) };
             tracing::debug!(
                 host = settings.base_url.host_str(),
-                request = request.template,
+                request = &*request.template,
                 wait_ms = wait.as_millis(),
                 error = %failure,
                 "request tried again"
             );
             settings.pause.sleep(wait).await;
         }
+    }
+
+    /// Sends a request once, within the budget, and gives its answer whatever its status: for a caller with rules of its own for
+    /// what an answer means and when to try again.
+    ///
+    /// # Errors
+    /// `Unavailable` when there was no answer, `Protocol` for a body above its bound or a redirect to another host.
+    pub async fn exchange(&self, request: &RequestSpec) -> Result<HttpResponse> {
+        let url = request.url(&self.0.settings.base_url)?;
+        self.attempt(request, url).await
     }
 
     /// Sends a request and reads its answer as JSON.
@@ -158,6 +168,7 @@ impl HttpClient {
             Body::Empty => builder,
             Body::Json(value) => builder.json(value),
             Body::Form(fields) => builder.form(fields),
+            Body::Raw(bytes) => builder.body(bytes.clone()),
         };
         let begun = Instant::now();
         let answer = self.receive(request, builder).await;
@@ -165,7 +176,7 @@ impl HttpClient {
         tracing::trace!(
             host = settings.base_url.host_str(),
             method = request.method.as_str(),
-            request = request.template,
+            request = &*request.template,
             status = answer.as_ref().ok().map(|answer| answer.status.as_u16()),
             ms = begun.elapsed().as_millis(),
             "request"
@@ -209,6 +220,12 @@ impl HttpResponse {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Its body, decompressed, to keep.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
     }
 
     /// Its body as JSON.

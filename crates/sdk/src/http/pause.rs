@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The waiting clock. A test hands in one whose time passes only by waiting on it.
+/// The waiting clock. A test, and a read at a given time, hand in one whose time passes only by waiting on it.
 #[derive(Debug, Clone)]
 pub struct Pause(Inner);
 
 #[derive(Debug, Clone)]
 enum Inner {
     Real(Instant),
-    #[cfg(any(test, feature = "testkit"))]
     Virtual(std::sync::Arc<std::sync::Mutex<Duration>>),
 }
 
@@ -24,7 +23,6 @@ impl Pause {
 
     /// Returns at once from every wait and only notes its length. `tokio::time::pause` is no substitute: it lets request
     /// timeouts fire while the answer is on its way.
-    #[cfg(any(test, feature = "testkit"))]
     #[must_use]
     pub fn virtual_time() -> Self {
         Self(Inner::Virtual(std::sync::Arc::default()))
@@ -35,15 +33,14 @@ impl Pause {
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
             Inner::Real(start) => start.elapsed(),
-            #[cfg(any(test, feature = "testkit"))]
             Inner::Virtual(elapsed) => *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
         }
     }
 
-    pub(super) async fn sleep(&self, wait: Duration) {
+    /// Waits.
+    pub async fn sleep(&self, wait: Duration) {
         match &self.0 {
             Inner::Real(_) => tokio::time::sleep(wait).await,
-            #[cfg(any(test, feature = "testkit"))]
             Inner::Virtual(elapsed) => *elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += wait,
         }
     }

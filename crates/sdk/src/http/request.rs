@@ -1,5 +1,7 @@
 //! One request, described.
 
+use std::borrow::Cow;
+
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -18,6 +20,8 @@ pub enum Body {
     Json(Value),
     /// Form fields, URL-encoded.
     Form(Vec<(String, String)>),
+    /// Bytes as they are. Their type is said by a header.
+    Raw(Vec<u8>),
 }
 
 /// One request. Its path is a template such as `/lists/{list}/members`: logs and errors show the template, and a value put in
@@ -25,7 +29,7 @@ pub enum Body {
 #[derive(Clone)]
 pub struct RequestSpec {
     pub(super) method: Method,
-    pub(super) template: &'static str,
+    pub(super) template: Cow<'static, str>,
     params: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
     target: Option<Url>,
@@ -42,7 +46,7 @@ impl RequestSpec {
         Self {
             idempotent: method.is_idempotent(),
             method,
-            template,
+            template: Cow::Borrowed(template),
             params: Vec::new(),
             query: Vec::new(),
             target: None,
@@ -80,6 +84,12 @@ impl RequestSpec {
     #[must_use]
     pub fn follow(template: &'static str, target: Url) -> Self {
         Self { target: Some(target), ..Self::get(template) }
+    }
+
+    /// A request of a whole URL, which messages call by `name`. The URL must stand on the base URL's host.
+    #[must_use]
+    pub fn to(method: Method, name: impl Into<Cow<'static, str>>, target: Url) -> Self {
+        Self { template: name.into(), target: Some(target), ..Self::new(method, "") }
     }
 
     /// Puts a value in for `{name}` of the template.
@@ -183,6 +193,7 @@ impl std::fmt::Debug for Body {
             Self::Empty => "Empty",
             Self::Json(_) => "Json",
             Self::Form(_) => "Form",
+            Self::Raw(_) => "Raw",
         })
     }
 }

@@ -73,12 +73,10 @@ fn text<'a>(name: &str, of: Py<'a>, args: &Given<'a>) -> Eval<'a> {
         "base64binascii_decode" => STANDARD.encode(plain()),
         "hash" => hash(&args.text(0, "hash_type").unwrap_or_default(), &plain(), args.text(1, "salt").as_deref())?,
         "hmac" => keyed(&args.text(1, "hash_type").unwrap_or_else(|| "sha256".to_owned()), &plain(), &args.text(0, "key"))?,
-        "regex_search" => {
-            match regex(args)?.captures(&plain()).and_then(|found| found.get(1).map(|part| part.as_str().to_owned())) {
-                Some(part) => part,
-                None => String::new(),
-            }
-        }
+        "regex_search" => regex(args)?
+            .captures(&plain())
+            .and_then(|found| found.get(1).map(|part| part.as_str().to_owned()))
+            .unwrap_or_default(),
         "regex_replace" => {
             // Python writes `\1` where we write `${1}`.
             let with = args.text(1, "replacement").unwrap_or_default().replace('$', "$$");
@@ -104,7 +102,7 @@ fn json(value: &Py<'_>) -> Option<String> {
 }
 
 /// JSON as Python's `json.dumps` spaces it.
-pub(super) fn spaced_json(value: &crate::engine::Value) -> String {
+pub(in crate::compat) fn spaced_json(value: &crate::engine::Value) -> String {
     use crate::engine::Value;
     match value {
         Value::List(items) => format!("[{}]", items.iter().map(spaced_json).collect::<Vec<_>>().join(", ")),

@@ -17,6 +17,8 @@ mod py;
 mod tests;
 pub(crate) mod time;
 
+pub(super) use self::filters::spaced_json;
+
 use std::sync::Arc;
 
 use headwater_sdk::{Error, ErrorKind, Result};
@@ -207,6 +209,10 @@ impl Evaluate for Template {
             }
         }
         Ok(truth(&self.value(scope)?))
+    }
+
+    fn uses(&self, name: &str) -> bool {
+        !matches!(self.body, Body::Constant(_)) && self.source.contains(name)
     }
 
     fn constant(&self) -> Option<&Value> {

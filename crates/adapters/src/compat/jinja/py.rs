@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use jiff::Span;
@@ -266,7 +265,7 @@ impl<'a> Py<'a> {
             Self::None => out.push_str("None"),
             Self::Bool(yes) => out.push_str(if *yes { "True" } else { "False" }),
             // Writing into memory does not fail.
-            Self::Int(number) => drop(write!(out, "{number}")),
+            Self::Int(number) => out.push_str(&format!("{number}")),
             Self::Big(digits) => out.push_str(digits),
             Self::Float(number) => out.push_str(&float_text(*number)),
             Self::Str(text) => quote(text, out),

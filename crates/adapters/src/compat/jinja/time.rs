@@ -1,7 +1,6 @@
 //! Instants, dates and durations as Python has them, and its format codes.
 
 use std::cmp::Ordering;
-use std::fmt::Write as _;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, Timestamp};
@@ -23,7 +22,7 @@ impl Moment {
 
     /// Microseconds since 1970; without an offset it counts as UTC.
     pub(crate) fn micros(&self) -> i64 {
-        let days = i64::from(self.civil.date().duration_since(Date::constant(1970, 1, 1)).as_secs() / 86_400);
+        let days = self.civil.date().duration_since(Date::constant(1970, 1, 1)).as_secs() / 86_400;
         let time = self.civil.time().duration_since(Time::midnight()).as_micros();
         let time = i64::try_from(time).unwrap_or_default();
         days * DAY_US + time - i64::from(self.offset_secs.unwrap_or(0)) * 1_000_000
@@ -47,9 +46,9 @@ impl Moment {
     pub(crate) fn to_text(self, between: char) -> String {
         let mut out = format!("{}{between}", self.civil.date());
         let time = self.civil.time();
-        drop(write!(out, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second()));
+        out.push_str(&format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second()));
         if time.subsec_nanosecond() >= 1_000 {
-            drop(write!(out, ".{:06}", time.subsec_nanosecond() / 1_000));
+            out.push_str(&format!(".{:06}", time.subsec_nanosecond() / 1_000));
         }
         if let Some(offset) = self.offset_secs {
             out.push_str(&offset_text(offset, true));
@@ -73,9 +72,9 @@ pub(super) fn delta_text(micros: i64) -> String {
         _ => format!("{days} days, "),
     };
     let seconds = rest / 1_000_000;
-    drop(write!(out, "{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60));
+    out.push_str(&format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60));
     if rest % 1_000_000 > 0 {
-        drop(write!(out, ".{:06}", rest % 1_000_000));
+        out.push_str(&format!(".{:06}", rest % 1_000_000));
     }
     out
 }

@@ -121,7 +121,9 @@ pub async fn read(
     cancel: &CancellationToken,
     emit: &mut Emit<'_>,
 ) -> Result<Summary> {
-    let connector = registry.get(&request.connector).ok_or_else(|| unknown_connector(registry, &request.connector))?;
+    let found =
+        registry.find(&request.connector, base_dir).map_err(|error| Error::connection(&request.connector, None, error))?;
+    let connector = found.ok_or_else(|| unknown_connector(registry, &request.connector))?;
     let mut out = Out { emit, surroundings };
     if request.operation == Operation::Spec {
         let spec = connector.spec();

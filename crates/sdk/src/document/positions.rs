@@ -6,15 +6,18 @@ use granit_parser::{Event, Parser, Span};
 
 /// A place in a text: bytes for a label, the line for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) line: usize,
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// Where it begins, in bytes.
+    pub offset: usize,
+    /// How long it is, in bytes.
+    pub len: usize,
 }
 
 /// The position of every key and list item, by its dotted path: `sources.q4_list.path`, `sinks.crm.match_on[1]`.
 #[derive(Debug, Default)]
-pub(crate) struct Positions(HashMap<String, Position>);
+pub struct Positions(HashMap<String, Position>);
 
 enum Level {
     Map { prefix: String, key: Option<String> },
@@ -23,7 +26,8 @@ enum Level {
 
 impl Positions {
     /// Reads the positions; a text that is not YAML has none.
-    pub(crate) fn of(text: &str) -> Self {
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         let mut found = HashMap::new();
         let mut levels: Vec<Level> = Vec::new();
         for step in Parser::new_from_str(text) {
@@ -56,7 +60,8 @@ impl Positions {
     }
 
     /// The position of a path, or of the nearest thing that contains it.
-    pub(crate) fn get(&self, path: &str) -> Option<Position> {
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Position> {
         let mut path = path;
         loop {
             if let Some(position) = self.0.get(path) {

@@ -1,12 +1,13 @@
 //! The parsers' complaints in words for the person who wrote the file.
 
-use super::error::{ProjectError, nearest};
+use super::nearest;
 
 /// A complaint and what to do about it.
-pub(crate) type Said = (String, Option<String>);
+pub type Said = (String, Option<String>);
 
 /// What the YAML parser says, and the line to point at where it is not the one the parser stopped at.
-pub(super) fn of_yaml(message: &str, text: &str, line: usize) -> (Said, usize) {
+#[must_use]
+pub fn of_yaml(message: &str, text: &str, line: usize) -> (Said, usize) {
     if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
         let key = rest.split_once(", ").map_or(rest, |(key, _)| key);
         return ((format!("the key `{key}` stands twice"), Some("take one of the two out".to_owned())), line);
@@ -27,7 +28,7 @@ pub(super) fn of_yaml(message: &str, text: &str, line: usize) -> (Said, usize) {
 }
 
 /// What the parser of values says, where it stopped at `path`.
-pub(super) fn of_value(message: &str) -> Said {
+pub(crate) fn of_value(message: &str) -> Said {
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         return (format!("the key `{field}` is missing"), None);
     }
@@ -50,7 +51,8 @@ pub(super) fn of_value(message: &str) -> Said {
 }
 
 /// As [`of_value`], and nothing where it has no better words.
-pub(crate) fn plain(message: &str) -> Option<Said> {
+#[must_use]
+pub fn plain(message: &str) -> Option<Said> {
     let said = of_value(message);
     (said.0 != message).then_some(said)
 }
@@ -84,36 +86,26 @@ fn expected_words(expected: &str) -> &str {
     }
 }
 
-/// Makes a complaint of a parser's message: points at the key, and offers the nearest known one.
-pub(crate) fn complaint(
-    message: &str,
-    path: &str,
-    also_known: &[&str],
-    error: impl FnOnce(&str, String) -> ProjectError,
-) -> ProjectError {
+/// What a parser's message says to a person: the key to point at, what is wrong and what to do. `also_known` are keys that may
+/// stand there beside those the parser knows of.
+#[must_use]
+pub fn of_key(message: &str, path: &str, also_known: &[&str]) -> (String, Said) {
     let path = if path == "." { "" } else { path };
-    let Some(rest) = message.strip_prefix("unknown field `") else {
-        let (message, hint) = of_value(message);
-        let complaint = error(path, message);
-        return match hint {
-            Some(hint) => complaint.help(hint),
-            None => complaint,
-        };
-    };
+    let Some(rest) = message.strip_prefix("unknown field `") else { return (path.to_owned(), of_value(message)) };
     let (field, rest) = rest.split_once('`').unwrap_or((rest, ""));
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).chain(also_known.iter().copied()).collect();
     // The parser stops at the unknown key itself, so the path may or may not end with it.
-    let at = if path.ends_with(field) || path.is_empty() && !field.is_empty() {
+    let at = if path.is_empty() || path == field || path.ends_with(&format!(".{field}")) {
         if path.is_empty() { field.to_owned() } else { path.to_owned() }
     } else {
         format!("{path}.{field}")
     };
-    let complaint = error(&at, format!("unknown key `{field}`"));
-    match nearest(field, known.iter().copied()) {
-        Some(near) => complaint.help(format!("did you mean `{near}`?")),
-        None if known.is_empty() => complaint.help("take it out: this section has no keys of its own"),
-        None => complaint.help(format!("known keys here: {}", known.join(", "))),
-    }
+    let hint = match nearest(field, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "take it out: this section has no keys of its own".to_owned(),
+        None => format!("known keys here: {}", known.join(", ")),
+    };
+    (at, (format!("unknown key `{field}`"), Some(hint)))
 }
 
 #[cfg(test)]

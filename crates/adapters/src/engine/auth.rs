@@ -1,0 +1,178 @@
+//! Tokens that last for a while: fetched or signed when needed, shared by all reads of a source.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use headwater_sdk::{Error, ErrorKind, Result};
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use ring::{hmac, rand};
+
+use super::expr::Scope;
+use super::plan::{Jwt, Lifetime, TokenPlan, TokenSource};
+use super::request::{Call, Shared};
+use super::value::{Map, Value};
+
+/// How long before its end a token is taken for ended: a request takes time.
+const EARLY_US: i64 = 5_000_000;
+
+type Slot = Arc<tokio::sync::Mutex<State>>;
+
+/// The tokens of a source.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Mutex<HashMap<usize, Slot>>);
+
+#[derive(Default)]
+struct State {
+    token: Option<(String, Option<i64>)>,
+    refresh_token: Option<String>,
+    begun: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    fn slot(&self, plan: &Arc<TokenPlan>) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A plan lives as long as the source, so its address is its name.
+        Arc::clone(slots.entry(Arc::as_ptr(plan).addr()).or_default())
+    }
+
+    pub(super) async fn forget(&self, plan: &Arc<TokenPlan>) {
+        self.slot(plan).lock().await.token = None;
+    }
+}
+
+impl Shared {
+    /// A token that lasts; whoever comes first fetches it, the others wait.
+    pub(super) async fn token(&self, plan: &Arc<TokenPlan>) -> Result<String> {
+        let slot = self.tokens.slot(plan);
+        let mut state = slot.lock().await;
+        let now = self.clock.now_us();
+        let scope = Scope::new(&self.plan.config, self.clock.now());
+        if !state.begun {
+            state.begun = true;
+            if let Some((token, until)) = &plan.initial {
+                state.token = Some((token.text(&scope)?, Some(*until)));
+            }
+        }
+        if let Some((token, until)) = &state.token
+            && until.is_none_or(|until| until - EARLY_US > now)
+        {
+            return Ok(token.clone());
+        }
+        let (token, until) = match &plan.source {
+            TokenSource::Jwt(jwt) => {
+                let secs = match &plan.lifetime {
+                    Lifetime::Fixed(time) => i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 4_000_000),
+                    Lifetime::Run | Lifetime::Seconds(_) | Lifetime::Until(..) => 1_200,
+                };
+                (sign(jwt, &scope, secs)?, Some(now + secs * 1_000_000))
+            }
+            TokenSource::Request { requester, token, refresh_token } => {
+                let refresh = state.refresh_token.clone().map(Value::text);
+                let more: Vec<(&str, &Value)> = refresh.iter().map(|token| ("refresh_token", token)).collect();
+                let call = Call { slice: None, next_page_token: None, inject: &[], more: &more };
+                let page = Box::pin(self.call(requester, &call)).await?;
+                let found = page.body.at(token).map(Value::to_plain).filter(|token| !token.is_empty());
+                let found = found.ok_or_else(|| {
+                    Error::new(ErrorKind::Auth, "the remote's answer holds no token")
+                        .context("request", requester.name.clone())
+                        .context("member", token.join("."))
+                })?;
+                if let Some(next) = refresh_token.as_ref().and_then(|path| page.body.at(path)).filter(|next| next.truthy()) {
+                    state.refresh_token = Some(next.to_plain());
+                }
+                (found, until(&plan.lifetime, &page.body, now)?)
+            }
+        };
+        state.token = Some((token.clone(), until));
+        Ok(token)
+    }
+}
+
+fn until(lifetime: &Lifetime, body: &Value, now: i64) -> Result<Option<i64>> {
+    Ok(match lifetime {
+        Lifetime::Run => None,
+        Lifetime::Fixed(time) => Some(now.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))),
+        Lifetime::Seconds(path) => {
+            let secs = body.at(path).and_then(|secs| secs.as_f64().or_else(|| secs.as_str()?.trim().parse().ok()));
+            #[expect(clippy::cast_possible_truncation, reason = "a conversion of a float keeps within the type's ends")]
+            secs.map(|secs| now.saturating_add((secs * 1e6) as i64))
+        }
+        Lifetime::Until(path, positions) => body.at(path).map(|at| positions.read(at)).transpose()?.flatten(),
+    })
+}
+
+fn sign(jwt: &Jwt, scope: &Scope<'_>, secs: i64) -> Result<String> {
+    let object = |expr: &Option<super::expr::Expr>| -> Result<Map> {
+        match expr.as_ref().map(|expr| expr.value(scope)).transpose()? {
+            Some(Value::Map(map)) => Ok(map),
+            _ => Ok(Map::default()),
+        }
+    };
+    let mut header: Map = [("alg", Value::text(jwt.algorithm.as_str())), ("typ", Value::text("JWT"))].into_iter().collect();
+    for (key, value) in object(&jwt.headers)? {
+        header.insert(key, value);
+    }
+    let mut claims = object(&jwt.claims)?;
+    let now = scope.now.as_second();
+    for (name, at) in [("iat", now), ("exp", now + secs), ("nbf", now)] {
+        claims.insert(name, Value::Int(at));
+    }
+    let encode = |map: Map| URL_SAFE_NO_PAD.encode(Value::Map(map).to_json());
+    let body = format!("{}.{}", encode(header), encode(claims));
+    let key = jwt.key.text(scope)?;
+    let key = if jwt.base64_key { STANDARD.encode(&key) } else { key };
+    let signature = seal(&jwt.algorithm, &key, body.as_bytes())?;
+    Ok(format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+fn seal(algorithm: &str, key: &str, body: &[u8]) -> Result<Vec<u8>> {
+    let keyed = |kind| Ok(hmac::sign(&hmac::Key::new(kind, key.as_bytes()), body).as_ref().to_vec());
+    let bad = || {
+        Error::new(ErrorKind::Config, "the key of the JWT cannot be used with its algorithm")
+            .hint("give a private key in PEM (PKCS 8)")
+    };
+    let random = rand::SystemRandom::new();
+    let rsa = |kind: &'static dyn signature::RsaEncoding| {
+        let pem = unwrap_pem(key).ok_or_else(bad)?;
+        let pair = RsaKeyPair::from_pkcs8(&pem).or_else(|_| RsaKeyPair::from_der(&pem)).map_err(|_| bad())?;
+        let mut out = vec![0; pair.public().modulus_len()];
+        pair.sign(kind, &random, body, &mut out).map_err(|_| bad())?;
+        Ok(out)
+    };
+    let ecdsa = |kind| {
+        let pair = EcdsaKeyPair::from_pkcs8(kind, &unwrap_pem(key).ok_or_else(bad)?, &random).map_err(|_| bad())?;
+        pair.sign(&random, body).map(|sealed| sealed.as_ref().to_vec()).map_err(|_| bad())
+    };
+    match algorithm {
+        "HS256" => keyed(hmac::HMAC_SHA256),
+        "HS384" => keyed(hmac::HMAC_SHA384),
+        "HS512" => keyed(hmac::HMAC_SHA512),
+        "RS256" => rsa(&signature::RSA_PKCS1_SHA256),
+        "RS384" => rsa(&signature::RSA_PKCS1_SHA384),
+        "RS512" => rsa(&signature::RSA_PKCS1_SHA512),
+        "PS256" => rsa(&signature::RSA_PSS_SHA256),
+        "PS384" => rsa(&signature::RSA_PSS_SHA384),
+        "PS512" => rsa(&signature::RSA_PSS_SHA512),
+        "ES256" => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+        "ES384" => ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        "EdDSA" => {
+            let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&unwrap_pem(key).ok_or_else(bad)?).map_err(|_| bad())?;
+            Ok(pair.sign(body).as_ref().to_vec())
+        }
+        other => Err(Error::new(ErrorKind::Unsupported, format!("JWT algorithm {other} is not supported"))),
+    }
+}
+
+fn unwrap_pem(text: &str) -> Option<Vec<u8>> {
+    let text = text.replace("\\n", "\n");
+    let inner: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    STANDARD.decode(inner).ok()
+}

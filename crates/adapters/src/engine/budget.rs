@@ -1,0 +1,162 @@
+//! What the remote allows: counted over all streams of a source, waited for, and corrected by what the remote says.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use headwater_sdk::http::{HttpResponse, Method, Pause, Url};
+use jiff::Timestamp;
+
+use super::plan::{BudgetMatcher, BudgetPlan, BudgetPolicy};
+
+/// The longest wait that a remote's headers may ask for; beyond it they are taken for a mistake.
+const LONGEST_RESET: Duration = Duration::from_hours(1);
+
+/// A plan's budget at work.
+#[derive(Debug)]
+pub(super) struct Budget {
+    plan: BudgetPlan,
+    spent: Mutex<Vec<Spent>>,
+}
+
+#[derive(Debug, Default)]
+struct Spent {
+    /// When requests were sent, for moving windows.
+    sent: VecDeque<Duration>,
+    /// When the fixed window began, and how many were sent in it.
+    window: Option<(Duration, u32)>,
+    /// Until when the remote wants nothing.
+    closed_until: Duration,
+}
+
+impl Budget {
+    pub(super) fn new(plan: BudgetPlan) -> Self {
+        let spent = plan.policies.iter().map(|_| Spent::default()).collect();
+        Self { plan, spent: Mutex::new(spent) }
+    }
+
+    /// Waits until the request may be sent, and counts it.
+    pub(super) async fn take(&self, request: &Sent<'_>, pause: &Pause) {
+        let Some(index) = self.policy(request) else { return };
+        while let Some(wait) = self.try_take(index, pause.elapsed()) {
+            pause.sleep(wait).await;
+        }
+    }
+
+    fn policy(&self, request: &Sent<'_>) -> Option<usize> {
+        self.plan
+            .policies
+            .iter()
+            .position(|policy| policy.matchers.is_empty() || policy.matchers.iter().any(|rule| fits(rule, request)))
+    }
+
+    /// Counts the request, or says how long to wait.
+    fn try_take(&self, index: usize, now: Duration) -> Option<Duration> {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (policy, spent) = (self.plan.policies.get(index)?, spent.get_mut(index)?);
+        if now < spent.closed_until {
+            return Some(spent.closed_until - now);
+        }
+        let wait = if policy.fixed_window { spent.fixed(policy, now) } else { spent.moving(policy, now) };
+        if wait.is_none() {
+            spent.sent.push_back(now);
+        }
+        wait
+    }
+
+    /// Learns from an answer how much is left.
+    pub(super) fn learn(&self, request: &Sent<'_>, answer: &HttpResponse, now: Timestamp, pause: &Pause) {
+        let Some(index) = self.policy(request) else { return };
+        let header =
+            |name: &Option<String>| -> Option<i64> { answer.headers().get(name.as_deref()?)?.to_str().ok()?.trim().parse().ok() };
+        let exhausted = self.plan.exhausted_statuses.contains(&answer.status().as_u16());
+        if !exhausted && header(&self.plan.remaining_header).is_none_or(|left| left > 0) {
+            return;
+        }
+        let Some(reset) = header(&self.plan.reset_header) else { return };
+        let wait = u64::try_from(reset - now.as_second()).map(Duration::from_secs).unwrap_or_default().min(LONGEST_RESET);
+        if let Some(spent) = self.spent.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+            spent.closed_until = spent.closed_until.max(pause.elapsed() + wait);
+        }
+    }
+}
+
+impl Spent {
+    fn moving(&mut self, policy: &BudgetPolicy, now: Duration) -> Option<Duration> {
+        let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
+        while self.sent.front().is_some_and(|at| *at + longest <= now) {
+            self.sent.pop_front();
+        }
+        let wait = |rate: &super::plan::BudgetRate| {
+            let limit = usize::try_from(rate.limit.max(1)).unwrap_or(usize::MAX);
+            let nth = self.sent.len().checked_sub(limit)?;
+            let free = *self.sent.get(nth)? + rate.interval;
+            (free > now).then(|| free - now)
+        };
+        policy.rates.iter().filter_map(wait).max()
+    }
+
+    fn fixed(&mut self, policy: &BudgetPolicy, now: Duration) -> Option<Duration> {
+        self.sent.clear();
+        let rate = policy.rates.first()?;
+        let (begun, count) = self.window.filter(|(begun, _)| now < *begun + rate.interval).unwrap_or((now, 0));
+        if count >= rate.limit.max(1) {
+            return Some(begun + rate.interval - now);
+        }
+        self.window = Some((begun, count + 1));
+        None
+    }
+}
+
+/// What of a request a matcher sees.
+#[derive(Debug)]
+pub(super) struct Sent<'a> {
+    pub(super) method: &'a Method,
+    pub(super) url: &'a Url,
+    pub(super) headers: &'a [(String, String)],
+}
+
+fn fits(rule: &BudgetMatcher, request: &Sent<'_>) -> bool {
+    let BudgetMatcher { method, url_base, path, query, headers } = rule;
+    method.as_ref().is_none_or(|method| method == request.method)
+        && url_base.as_ref().is_none_or(|base| request.url.as_str().starts_with(base.trim_end_matches('/')))
+        && path.as_ref().is_none_or(|path| path.capture(request.url.path()).is_some())
+        && query.iter().all(|(name, value)| request.url.query_pairs().any(|(key, found)| key == *name && found == *value))
+        && headers
+            .iter()
+            .all(|(name, value)| request.headers.iter().any(|(key, found)| key.eq_ignore_ascii_case(name) && found == value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::plan::BudgetRate;
+
+    fn budget(rates: &[(u32, u64)], fixed_window: bool) -> Budget {
+        let rates =
+            rates.iter().map(|(limit, secs)| BudgetRate { limit: *limit, interval: Duration::from_secs(*secs) }).collect();
+        let policy = BudgetPolicy { matchers: Vec::new(), rates, fixed_window };
+        Budget::new(BudgetPlan { policies: vec![policy], ..BudgetPlan::default() })
+    }
+
+    async fn seconds_of(budget: &Budget, requests: usize) -> Vec<u64> {
+        let (pause, url) = (Pause::virtual_time(), Url::parse("https://api.example.com/a").unwrap());
+        let mut at = Vec::new();
+        for _ in 0..requests {
+            budget.take(&Sent { method: &Method::GET, url: &url, headers: &[] }, &pause).await;
+            at.push(pause.elapsed().as_secs());
+        }
+        at
+    }
+
+    #[tokio::test]
+    async fn no_moving_window_holds_more_than_its_limit() {
+        assert_eq!(seconds_of(&budget(&[(2, 10)], false), 5).await, [0, 0, 10, 10, 20]);
+        assert_eq!(seconds_of(&budget(&[(2, 1), (3, 60)], false), 5).await, [0, 0, 1, 60, 60]);
+    }
+
+    #[tokio::test]
+    async fn fixed_windows_follow_each_other() {
+        assert_eq!(seconds_of(&budget(&[(3, 60)], true), 7).await, [0, 0, 0, 60, 60, 60, 120]);
+    }
+}

@@ -1,0 +1,183 @@
+//! An answer's body into values.
+
+use std::io::Read as _;
+
+use headwater_sdk::{Error, ErrorKind, Result};
+use quick_xml::events::{BytesStart, Event};
+
+use super::json;
+use super::plan::Decoder;
+use super::value::{Map, Value};
+
+/// The largest body after unpacking: a packed one may be a bomb.
+const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
+/// How many files of an archive are read.
+const MAX_FILES: usize = 1_000;
+/// How deep XML may be nested: each level costs stack where the value is used.
+const MAX_XML_DEPTH: usize = 128;
+
+/// Reads a body. What is a sequence of records by its format becomes a list.
+pub(super) fn decode(decoder: &Decoder, body: &[u8]) -> Result<Value> {
+    match decoder {
+        Decoder::Json if body.iter().all(u8::is_ascii_whitespace) => Ok(Value::Map(Map::default())),
+        Decoder::Json => json::parse(body),
+        Decoder::JsonLines => {
+            let mut parser = json::Parser::new(body);
+            let mut rows = Vec::new();
+            while let Some(row) = parser.next() {
+                rows.push(row?);
+            }
+            Ok(Value::List(rows))
+        }
+        Decoder::Lines => {
+            let text = String::from_utf8_lossy(body);
+            let row = |line: &str| Value::Map([("record", Value::text(line))].into_iter().collect());
+            Ok(Value::List(text.lines().map(row).collect()))
+        }
+        Decoder::Csv { delimiter, encoding, nulls } => csv(body, *delimiter, encoding, nulls),
+        Decoder::Xml => xml(body),
+        Decoder::Gzip(inner) => {
+            if !body.starts_with(&[0x1f, 0x8b]) {
+                // The transport has unpacked it already.
+                return decode(inner, body);
+            }
+            decode(inner, &bounded(flate2::read::MultiGzDecoder::new(body))?)
+        }
+        Decoder::Zip(inner) => unzip(inner, body),
+    }
+}
+
+fn wrong(what: &'static str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the remote's answer is not the {what} we expect"))
+}
+
+fn bounded(reader: impl std::io::Read) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    reader.take(MAX_UNPACKED + 1).read_to_end(&mut out).map_err(|_| wrong("compressed file"))?;
+    if u64::try_from(out.len()).unwrap_or(u64::MAX) > MAX_UNPACKED {
+        let error = Error::new(ErrorKind::Protocol, "the remote's answer is larger than we keep in memory");
+        return Err(error.context("limit_bytes", MAX_UNPACKED.to_string()));
+    }
+    Ok(out)
+}
+
+fn unzip(inner: &Decoder, body: &[u8]) -> Result<Value> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(body)).map_err(|_| wrong("zip archive"))?;
+    let mut rows = Vec::new();
+    let mut left = MAX_UNPACKED;
+    for index in 0..archive.len().min(MAX_FILES) {
+        let file = archive.by_index(index).map_err(|_| wrong("zip archive"))?;
+        if file.is_dir() {
+            continue;
+        }
+        let bytes = bounded(file.take(left + 1))?;
+        left = left.checked_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).ok_or_else(|| wrong("zip archive"))?;
+        match decode(inner, &bytes)? {
+            Value::List(more) => rows.extend(more),
+            other => rows.push(other),
+        }
+    }
+    Ok(Value::List(rows))
+}
+
+fn csv(body: &[u8], delimiter: u8, encoding: &str, nulls: &[String]) -> Result<Value> {
+    let encoding = encoding_rs::Encoding::for_label(encoding.as_bytes()).ok_or_else(|| {
+        Error::new(ErrorKind::Config, "the encoding of the CSV is not known").context("encoding", encoding.to_owned())
+    })?;
+    let (text, _, _) = encoding.decode(body);
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
+    let names: Vec<super::value::Key> = reader.headers().map_err(|_| wrong("CSV"))?.iter().map(Into::into).collect();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|_| wrong("CSV"))?;
+        let cell = |text: &str| if nulls.iter().any(|null| null == text) { Value::Null } else { Value::text(text) };
+        let cells = record.iter().map(cell).chain(std::iter::repeat(Value::Null));
+        rows.push(Value::Map(names.iter().cloned().zip(cells).collect()));
+    }
+    Ok(Value::List(rows))
+}
+
+/// XML as nested objects: attributes as `@name`, text beside them as `#text`, repeated elements as a list.
+fn xml(body: &[u8]) -> Result<Value> {
+    let text = String::from_utf8_lossy(body);
+    let mut reader = quick_xml::Reader::from_str(&text);
+    let mut open: Vec<(String, Map, String)> = vec![(String::new(), Map::default(), String::new())];
+    loop {
+        match reader.read_event().map_err(|_| wrong("XML"))? {
+            Event::Start(tag) => {
+                if open.len() > MAX_XML_DEPTH {
+                    return Err(wrong("XML"));
+                }
+                open.push((tag.name().as_ref().to_owned(), attributes(&tag)?, String::new()));
+            }
+            Event::Empty(tag) => add(&mut open, tag.name().as_ref().to_owned(), attributes(&tag)?, ""),
+            Event::End(_) => {
+                let (name, map, text) = open.pop().ok_or_else(|| wrong("XML"))?;
+                add(&mut open, name, map, &text);
+            }
+            Event::Text(text) => {
+                if let Some((_, _, into)) = open.last_mut() {
+                    into.push_str(&text);
+                }
+            }
+            Event::GeneralRef(name) => {
+                let letter = match name.resolve_char_ref().map_err(|_| wrong("XML"))? {
+                    Some(letter) => letter,
+                    // Entities of a document's own are not resolved: they can name files and grow without end.
+                    None => match name.as_ref() {
+                        "lt" => '<',
+                        "gt" => '>',
+                        "amp" => '&',
+                        "quot" => '"',
+                        "apos" => '\'',
+                        _ => return Err(wrong("XML")),
+                    },
+                };
+                if let Some((_, _, into)) = open.last_mut() {
+                    into.push(letter);
+                }
+            }
+            Event::CData(text) => {
+                if let Some((_, _, into)) = open.last_mut() {
+                    into.push_str(&text);
+                }
+            }
+            Event::Eof => break,
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
+        }
+    }
+    match (open.pop(), open.is_empty()) {
+        (Some((_, map, _)), true) => Ok(Value::Map(map)),
+        _ => Err(wrong("XML")),
+    }
+}
+
+fn attributes(tag: &BytesStart<'_>) -> Result<Map> {
+    let mut map = Map::default();
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|_| wrong("XML"))?;
+        let value = quick_xml::escape::unescape(&attribute.value).map_err(|_| wrong("XML"))?.into_owned();
+        map.insert(format!("@{}", attribute.key.as_ref()), Value::text(value));
+    }
+    Ok(map)
+}
+
+fn add(open: &mut [(String, Map, String)], name: String, mut map: Map, text: &str) {
+    let text = text.trim();
+    let value = if map.is_empty() {
+        if text.is_empty() { Value::Null } else { Value::text(text) }
+    } else {
+        if !text.is_empty() {
+            map.insert("#text", Value::text(text));
+        }
+        Value::Map(map)
+    };
+    let Some((_, into, _)) = open.last_mut() else { return };
+    match into.get_mut(&name) {
+        Some(Value::List(items)) => items.push(value),
+        Some(first) => *first = Value::List(vec![std::mem::take(first), value]),
+        None => {
+            into.insert(name, value);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Streams: paging, records, partitions, cursors, fields.
+
+use std::sync::Arc;
+
+use headwater_model::conform;
+use headwater_sdk::StreamSpec;
+use headwater_sdk::document::nearest;
+
+use super::{Compiler, Made, Result, mapping};
+use crate::engine::plan::{
+    Auth as AuthPlan, Cursor, Extractor, Inject, Pages, Paginator, Paging as PagingPlan, Parent, Partitions, Positions,
+    Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform, Transformation,
+};
+use crate::engine::{Expr, Map, Value, constant};
+use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
+use crate::language::evaluate::{Address, NextPage, PageVariable};
+use crate::language::expr::{Known, Names, Type, Variable};
+use crate::language::rows::{FieldPlan, FindRecords, Give, MakeRow, POSITION};
+use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Paging, Stream};
+
+const START: &str = "start";
+const END: &str = "end";
+/// How deep `for_each` may be nested through parents.
+const MAX_PARENTS: usize = 4;
+
+impl Compiler<'_> {
+    /// A stream's plan, and what a user sees of it unless it is a helper.
+    pub(super) fn stream(&self, name: &str, auth: &AuthPlan) -> Result<(StreamPlan, Option<Made>)> {
+        let Some(stream) = self.spec.streams.get(name) else { return Err(self.unknown_stream("streams", name)) };
+        let row = self.row(name, stream)?;
+        let fields: Vec<String> = row.fields.iter().map(|(name, _)| name.clone()).collect();
+        let keyed = row.key.is_some();
+        let plan = self.plan(name, stream, auth, Arc::new(row), 0)?;
+        if stream.helper {
+            return Ok((plan, None));
+        }
+        self.check_mapping(name, stream, &fields)?;
+        let spec = StreamSpec {
+            name: name.to_owned(),
+            role: stream.role,
+            origin: stream.origin,
+            fields,
+            mapping: mapping(stream),
+            vendor: Some(stream.vendor.clone().or_else(|| self.spec.vendor.clone()).unwrap_or_else(|| self.spec.name.clone())),
+            notes: stream.notes.clone(),
+        };
+        Ok((plan, Some(Made { spec, keyed })))
+    }
+
+    fn check_mapping(&self, name: &str, stream: &Stream, fields: &[String]) -> Result<()> {
+        if fields.is_empty() {
+            return Err(self.error(&format!("streams.{name}"), "a stream needs `fields`, unless it is a `helper`"));
+        }
+        let ours = conform::fields_of(stream.role);
+        for (field, rule) in &stream.map {
+            let path = format!("streams.{name}.map.{field}");
+            if !ours.contains(&field.as_str()) {
+                let error = self.error(&path, format!("there is no field `{field}` to map to"));
+                return Err(match nearest(field, ours.iter().copied()) {
+                    Some(near) => error.help(format!("did you mean `{near}`?")),
+                    None => error.help(format!("there are: {}", ours.join(", "))),
+                });
+            }
+            for theirs in &rule.0.from {
+                if !fields.contains(theirs) {
+                    let error = self.error(&path, format!("`{theirs}` is not among the stream's fields"));
+                    return Err(match nearest(theirs, fields.iter().map(String::as_str)) {
+                        Some(near) => error.help(format!("did you mean `{near}`?")),
+                        None => error.help(format!("add it below `streams.{name}.fields`")),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the places of a stream know beside the connection.
+    fn stream_names(&self, stream: &Stream, place: &'static str) -> Names {
+        let mut names = self.names(place);
+        let mut keys = Vec::new();
+        for part in &stream.for_each {
+            match part {
+                ForEach::Parent { give, .. } => keys.extend(give.keys().map(|key| (key.clone(), Type::Any))),
+                ForEach::Values { name, .. } => keys.push((name.clone(), Type::Any)),
+            }
+        }
+        if !keys.is_empty() {
+            names = names.with(Variable::Partition, Known::Keys(keys));
+        }
+        if stream.cursor.is_some() {
+            names = names.with(Variable::Cursor, Known::Keys(vec![(START.to_owned(), Type::Any), (END.to_owned(), Type::Any)]));
+        }
+        names
+    }
+
+    fn row(&self, name: &str, stream: &Stream) -> Result<MakeRow> {
+        let path = format!("streams.{name}");
+        let names = self.stream_names(stream, "a record's place").with(Variable::Record, Known::Anything);
+        let one = |key: &str, text: &Option<String>| {
+            text.as_ref().map(|text| self.expression(&format!("{path}.{key}"), text, &names, PageVariable::None)).transpose()
+        };
+        let mut fields = Vec::new();
+        for (field, spec) in &stream.fields {
+            let path = format!("{path}.fields.{field}");
+            let default = format!("record[\"{field}\"]");
+            let text = spec.value.as_deref().unwrap_or(&default);
+            let value = self.expression(&path, text, &names, PageVariable::None)?;
+            fields.push((field.clone(), FieldPlan { value, words: spec.words.clone(), otherwise: spec.otherwise.clone() }));
+        }
+        let deleted =
+            stream.deleted.as_ref().map(|text| self.condition(&format!("{path}.deleted"), text, &names, PageVariable::None));
+        let position = stream
+            .cursor
+            .as_ref()
+            .map(|cursor| self.expression(&format!("{path}.cursor.value"), &cursor.value, &names, PageVariable::None));
+        Ok(MakeRow { fields, key: one("key", &stream.key)?, deleted: deleted.transpose()?, position: position.transpose()? })
+    }
+
+    /// The plan of a stream of which the last step is `last`: rows for a user, or what a sub-stream sees.
+    fn plan(&self, name: &str, stream: &Stream, auth: &AuthPlan, last: Arc<dyn Transform>, depth: usize) -> Result<StreamPlan> {
+        let path = format!("streams.{name}");
+        if depth > MAX_PARENTS {
+            let message = format!("more than {MAX_PARENTS} streams stand one below the other, or in a circle");
+            return Err(self.error(&format!("{path}.for_each"), message));
+        }
+        let (page, paging) = self.paging(&path, stream)?;
+        let mut names = self.stream_names(stream, "a request");
+        if page != PageVariable::None {
+            names = names.with(Variable::Page, Known::Keys(page_keys(&page)));
+        }
+        let rules = [
+            (format!("{path}.on_response"), stream.on_response.as_slice()),
+            ("api.on_response".to_owned(), self.spec.api.on_response.as_slice()),
+        ];
+        let requester = self.requester(&format!("{path}.request"), &stream.request, (&names, &page), auth, &rules)?;
+        Ok(StreamPlan {
+            name: name.to_owned(),
+            primary_key: Vec::new(),
+            schema: SchemaPlan::Inline(Value::Map(Map::default())),
+            retriever: Retriever::Pages(Box::new(Pages {
+                requester,
+                paginator: paging,
+                selector: self.selector(&path, stream, last)?,
+            })),
+            partitions: self.partitions(&path, stream, auth, depth)?,
+            cursor: stream.cursor.as_ref().map(|cursor| self.cursor(&format!("{path}.cursor"), stream, cursor)).transpose()?,
+            codec: Arc::new(Codec),
+        })
+    }
+
+    fn selector(&self, path: &str, stream: &Stream, last: Arc<dyn Transform>) -> Result<Selector> {
+        let names = self.stream_names(stream, "what finds records");
+        let body = names.clone().with(Variable::Response, Known::Anything);
+        let record = names.at("a record's place").with(Variable::Record, Known::Anything);
+        let from = self.expression(&format!("{path}.records.from"), &stream.records.from, &body, PageVariable::None)?;
+        let each = stream.records.each.as_ref();
+        let each =
+            each.map(|text| self.expression(&format!("{path}.records.each"), text, &record, PageVariable::None)).transpose()?;
+        let filter = stream.records.r#where.as_ref();
+        let filter = filter.map(|text| self.condition(&format!("{path}.records.where"), text, &record, PageVariable::None));
+        let extract = match (from.expr().keys_of(Variable::Response), &each) {
+            // Plain keys are found by the engine itself, which takes the records out instead of copying them.
+            (Some(keys), None) => Extractor::Path(keys.into_iter().map(constant).collect()),
+            (_, _) => Extractor::Custom(Arc::new(FindRecords { from, each })),
+        };
+        Ok(Selector {
+            extract,
+            filter: filter.transpose()?.map(|filter| Arc::new(filter) as Expr),
+            transforms: vec![Transformation::Custom(last)],
+            transform_first: false,
+            normalize: None,
+        })
+    }
+
+    fn paging(&self, path: &str, stream: &Stream) -> Result<(PageVariable, Option<Paginator>)> {
+        let path = format!("{path}.paging");
+        let answer = |page: &PageVariable| {
+            let mut keys = page_keys(page);
+            keys.push(("count".to_owned(), Type::Number));
+            self.stream_names(stream, "what follows a page")
+                .with(Variable::Response, Known::Anything)
+                .with(Variable::Headers, Known::Anything)
+                .with(Variable::Last, Known::Anything)
+                .with(Variable::Page, Known::Keys(keys))
+        };
+        let last = |page: &PageVariable, text: &Option<String>| {
+            text.as_ref().map(|text| self.condition(&format!("{path}.last_when"), text, &answer(page), page.clone())).transpose()
+        };
+        let counted = |page: PageVariable, text: &Option<String>| -> Result<(PageVariable, Option<Paginator>)> {
+            let undivided = stream.records.each.as_ref().map(|_| {
+                let names = self.stream_names(stream, "what finds records").with(Variable::Response, Known::Anything);
+                self.expression("records.from", &stream.records.from, &names, PageVariable::None)
+            });
+            let value: Expr =
+                Arc::new(NextPage { page: page.clone(), last_when: last(&page, text)?, undivided: undivided.transpose()? });
+            let strategy = PagingPlan::Token { value, stop: None };
+            Ok((page, Some(Paginator { strategy, token: None, size: None })))
+        };
+        let address = |page: PageVariable, next: &str| -> Result<(PageVariable, Option<Paginator>)> {
+            let placed = self.expression(&format!("{path}.next"), next, &answer(&page), page.clone())?;
+            let below = self.template("api.url", &self.spec.api.url, &self.names("an address"), PageVariable::None)?;
+            let address = Address { placed, instead: self.setup.instead.clone(), encode: false, below: Some(below) };
+            let value: Expr = Arc::new(address);
+            let strategy = PagingPlan::Token { value, stop: None };
+            Ok((page, Some(Paginator { strategy, token: Some(Inject::Url), size: None })))
+        };
+        let size = |size: u32| self.setup.page_size.unwrap_or(size);
+        let some = |own: &Option<u32>| own.map(size);
+        match &stream.paging {
+            Paging::None => Ok((PageVariable::None, None)),
+            Paging::Offset { size: own, last_when } => counted(PageVariable::Offset(size(*own)), last_when),
+            Paging::Page { size: own, first, last_when } => {
+                counted(PageVariable::Number { first: *first, size: size(*own) }, last_when)
+            }
+            Paging::Token { next, size, last_when } => {
+                let page = PageVariable::Token(some(size));
+                let placed = self.expression(&format!("{path}.next"), next, &answer(&page), page.clone())?;
+                let stop = last(&page, last_when)?.map(|stop| Arc::new(stop) as Expr);
+                let strategy = PagingPlan::Token { value: Arc::new(placed), stop };
+                Ok((page, Some(Paginator { strategy, token: None, size: None })))
+            }
+            Paging::NextUrl { next, size } => address(PageVariable::Url(some(size)), next),
+            Paging::Link { size } => address(PageVariable::Url(some(size)), "headers.link.next.url"),
+        }
+    }
+
+    fn partitions(&self, path: &str, stream: &Stream, auth: &AuthPlan, depth: usize) -> Result<Partitions> {
+        let mut parts = Vec::new();
+        for (index, part) in stream.for_each.iter().enumerate() {
+            let path = format!("{path}.for_each[{index}]");
+            parts.push(match part {
+                ForEach::Values { values, name } => {
+                    let names = self.names("a list of values");
+                    let placed = self.expression(&format!("{path}.values"), values, &names, PageVariable::None)?;
+                    if !placed.expr().ty().fits(Type::List) {
+                        let message = format!("`values` is a list, not {}", placed.expr().ty().name());
+                        return Err(self.error(&format!("{path}.values"), message));
+                    }
+                    Partitions::List { values: Arc::new(placed), name: name.clone(), inject: None }
+                }
+                ForEach::Parent { stream: parent, give, id } => {
+                    let Some(spec) = self.spec.streams.get(parent) else {
+                        return Err(self.unknown_stream(&format!("{path}.stream"), parent));
+                    };
+                    if !give.contains_key(id) {
+                        let error = self.error(&format!("{path}.id"), format!("`{id}` is not among what `give` gives"));
+                        return Err(error.help(format!("there are: {}", give.keys().cloned().collect::<Vec<_>>().join(", "))));
+                    }
+                    let names = self.stream_names(spec, "a parent's record").with(Variable::Record, Known::Anything);
+                    let given = give.iter().map(|(key, text)| {
+                        let path = format!("{path}.give.{key}");
+                        Ok((key.clone(), self.expression(&path, text, &names, PageVariable::None)?))
+                    });
+                    let given = Give { names: given.collect::<Result<_>>()?, keep_raw: looks_at_last(spec) };
+                    let plan = self.plan(parent, spec, auth, Arc::new(given), depth + 1)?;
+                    // A parent is read from its beginning every time: old forms get new answers.
+                    let plan = StreamPlan { cursor: None, ..plan };
+                    Partitions::Parents(vec![Parent {
+                        stream: Arc::new(plan),
+                        key: vec![id.clone()],
+                        name: id.clone(),
+                        inject: None,
+                        extra: give.keys().filter(|key| *key != id).map(|key| vec![key.clone()]).collect(),
+                        incremental: false,
+                    }])
+                }
+            });
+        }
+        Ok(match parts.len() {
+            0 => Partitions::One,
+            1 => parts.swap_remove(0),
+            _ => Partitions::Product(parts),
+        })
+    }
+
+    fn cursor(&self, path: &str, stream: &Stream, cursor: &CursorSpec) -> Result<Cursor> {
+        let form = |key: &str, text: &Option<String>| match text {
+            None => Ok(Form::Rfc3339),
+            Some(text) => Form::named(text).ok_or_else(|| {
+                let error = self.error(&format!("{path}.{key}"), format!("`{text}` is no way to write a time"));
+                error.help("write rfc3339, unix, unix_ms or a strftime format such as %Y-%m-%d")
+            }),
+        };
+        let integer = cursor.kind == CursorKind::Integer;
+        if integer && (cursor.written.is_some() || cursor.read.is_some() || cursor.slices.is_some()) {
+            return Err(self.error(path, "`written`, `read` and `slices` are for `type: time`"));
+        }
+        let positions: Arc<dyn Positions> = if integer {
+            Arc::new(Integers)
+        } else {
+            let (written, read) = (form("written", &cursor.written)?, form("read", &cursor.read)?);
+            Arc::new(Times { written, read, precision: cursor.precision })
+        };
+        let names = self.names("the beginning of a stream");
+        let start = cursor.start.as_ref();
+        let start = start.map(|text| self.template(&format!("{path}.start"), text, &names, PageVariable::None)).transpose()?;
+        let sliced = cursor.slices.is_some();
+        if sliced && start.is_none() {
+            return Err(self.error(path, "`slices` need a `start`").help("write `start: ${connection.start}` or a day"));
+        }
+        let ends = sliced || mentions_end(stream);
+        Ok(Cursor {
+            field: vec![POSITION.to_owned()],
+            positions: Arc::clone(&positions),
+            start: Arc::new(Start { at: start, positions, integer }),
+            end: (ends && !integer).then(|| Arc::new(Now) as _),
+            step: match &cursor.slices {
+                None => None,
+                Some(text) => Some(micros(self.span(&format!("{path}.slices"), text)?)),
+            },
+            gap: None,
+            lookback: self.lookback(path, cursor)?,
+            names: (START.to_owned(), END.to_owned()),
+            inject_start: None,
+            inject_end: None,
+            filter: cursor.filter,
+            newest_first: cursor.newest_first,
+            global: false,
+        })
+    }
+
+    /// How far back a later read begins: the overlap, and one step more where the remote leaves out its bound.
+    fn lookback(&self, path: &str, cursor: &CursorSpec) -> Result<Option<Step>> {
+        let further = match (cursor.bound, cursor.kind) {
+            (BoundKind::Inclusive, _) => 0,
+            (BoundKind::Exclusive, CursorKind::Time) => unit(cursor.precision),
+            (BoundKind::Exclusive, CursorKind::Integer) => 1,
+        };
+        let overlap = match (&cursor.overlap, cursor.kind) {
+            (None, _) => 0,
+            (Some(text), CursorKind::Time) => {
+                i64::try_from(self.span(&format!("{path}.overlap"), text)?.as_micros()).unwrap_or(i64::MAX)
+            }
+            (Some(text), CursorKind::Integer) => text
+                .parse::<i64>()
+                .ok()
+                .filter(|overlap| *overlap >= 0)
+                .ok_or_else(|| self.error(&format!("{path}.overlap"), "the overlap of an integer is a whole number"))?,
+        };
+        let back = further.saturating_add(overlap);
+        Ok(match cursor.kind {
+            _ if back == 0 => None,
+            CursorKind::Time => Some(Step::Span(jiff::Span::new().microseconds(back))),
+            CursorKind::Integer => Some(Step::Count(back)),
+        })
+    }
+}
+
+fn micros(span: std::time::Duration) -> Step {
+    let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    Step::Span(jiff::Span::new().microseconds(micros))
+}
+
+fn page_keys(page: &PageVariable) -> Vec<(String, Type)> {
+    let own = match page {
+        PageVariable::None | PageVariable::Url(_) => None,
+        PageVariable::Offset(_) => Some(("offset", Type::Number)),
+        PageVariable::Number { .. } => Some(("number", Type::Number)),
+        PageVariable::Token(_) => Some(("token", Type::Any)),
+    };
+    let size = page.size().map(|_| ("size", Type::Number));
+    own.into_iter().chain(size).map(|(name, ty)| (name.to_owned(), ty)).collect()
+}
+
+/// Whether what follows a page depends on its last record.
+fn looks_at_last(stream: &Stream) -> bool {
+    match &stream.paging {
+        Paging::Token { next, .. } | Paging::NextUrl { next, .. } => next.contains("last"),
+        Paging::None | Paging::Offset { .. } | Paging::Page { .. } | Paging::Link { .. } => false,
+    }
+}
+
+/// Whether the stream's request names the end of what it asks for.
+fn mentions_end(stream: &Stream) -> bool {
+    let request = &stream.request;
+    let texts = request.query.values().chain(request.headers.values()).chain(request.form.values()).chain([&request.path]);
+    let in_json = request.json.as_ref().map(ToString::to_string);
+    texts.chain(in_json.as_ref()).any(|text| text.contains("cursor.end"))
+}

@@ -1,0 +1,303 @@
+//! The functions: a closed set. A function that is given nothing gives nothing, and null gives null, unless it says otherwise.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use jiff::Timestamp;
+
+use super::check::Type;
+use super::eval::{Found, Scope, same};
+use super::{EvalError, ExprError, times};
+use crate::engine::{Map, Value, json};
+
+/// The largest number of decimal places that a number is moved by.
+const MAX_SCALE: i64 = 18;
+
+type Body = fn(&Arguments<'_>, &Scope<'_>) -> Result<Option<Value>, EvalError>;
+
+/// One function.
+#[derive(Clone, Copy)]
+pub(super) struct Function(&'static Entry);
+
+struct Entry {
+    name: &'static str,
+    parameters: &'static [&'static [Type]],
+    required: usize,
+    gives: Type,
+    /// Whether it wants to see an absent or null first argument.
+    takes_nothing: bool,
+    body: Body,
+}
+
+const ANY: &[Type] = &[Type::Any];
+const TEXT: &[Type] = &[Type::Text];
+const LIST: &[Type] = &[Type::List];
+const MAP: &[Type] = &[Type::Map];
+const NUMBER: &[Type] = &[Type::Number];
+const TEXT_OR_NUMBER: &[Type] = &[Type::Text, Type::Number];
+const TEXT_OR_LIST: &[Type] = &[Type::Text, Type::List];
+
+const fn entry(name: &'static str, parameters: &'static [&'static [Type]], gives: Type, body: Body) -> Entry {
+    Entry { name, parameters, required: parameters.len(), gives, takes_nothing: false, body }
+}
+
+static FUNCTIONS: &[Entry] = &[
+    // Text.
+    entry("lower", &[TEXT], Type::Text, |a, _| Ok(Some(a.text(0)?.to_lowercase().into()))),
+    entry("upper", &[TEXT], Type::Text, |a, _| Ok(Some(a.text(0)?.to_uppercase().into()))),
+    entry("trim", &[TEXT], Type::Text, |a, _| Ok(Some(a.text(0)?.trim().into()))),
+    entry("replace", &[TEXT, TEXT, TEXT], Type::Text, |a, _| Ok(Some(a.text(0)?.replace(a.text(1)?, a.text(2)?).into()))),
+    entry("split", &[TEXT, TEXT], Type::List, |a, _| {
+        Ok(Some(Value::List(a.text(0)?.split(a.text(1)?).map(Value::from).collect())))
+    }),
+    entry("before", &[TEXT, TEXT], Type::Text, |a, _| {
+        let text = a.text(0)?;
+        Ok(Some(text.split_once(a.text(1)?).map_or(text, |(before, _)| before).into()))
+    }),
+    entry("after", &[TEXT, TEXT], Type::Text, |a, _| Ok(a.text(0)?.split_once(a.text(1)?).map(|(_, after)| after.into()))),
+    entry("starts_with", &[TEXT, TEXT], Type::Bool, |a, _| Ok(Some(a.text(0)?.starts_with(a.text(1)?).into()))),
+    entry("ends_with", &[TEXT, TEXT], Type::Bool, |a, _| Ok(Some(a.text(0)?.ends_with(a.text(1)?).into()))),
+    entry("text", &[ANY], Type::Text, |a, _| Ok(Some(a.get(0)?.to_plain().into()))),
+    entry("filled", &[ANY], Type::Any, |a, _| Ok(Some(a.get(0)?).filter(|value| !is_empty(value)).cloned())),
+    entry("url_param", &[TEXT, TEXT], Type::Text, |a, _| Ok(url_param(a.text(0)?, a.text(1)?))),
+    entry("url_encode", &[TEXT], Type::Text, |a, _| {
+        Ok(Some(url::form_urlencoded::byte_serialize(a.text(0)?.as_bytes()).collect::<String>().replace('+', "%20").into()))
+    }),
+    entry("base64", &[TEXT], Type::Text, |a, _| Ok(Some(base64::engine::general_purpose::STANDARD.encode(a.text(0)?).into()))),
+    entry("json", &[ANY], Type::Text, |a, _| Ok(Some(a.get(0)?.to_json().into()))),
+    entry("parse_json", &[TEXT], Type::Any, |a, _| {
+        let wrong = |_| EvalError("`parse_json` was given text that is no JSON".to_owned());
+        json::parse(a.text(0)?.as_bytes()).map(Some).map_err(wrong)
+    }),
+    // Lists, and keys with values.
+    entry("join", &[LIST, TEXT], Type::Text, |a, _| {
+        let items: Vec<String> = a.list(0)?.iter().filter(|item| !is_empty(item)).map(Value::to_plain).collect();
+        Ok(Some(items.join(a.text(1)?).into()))
+    }),
+    entry("first", &[LIST], Type::Any, |a, _| Ok(a.list(0)?.first().cloned())),
+    entry("last", &[LIST], Type::Any, |a, _| Ok(a.list(0)?.last().cloned())),
+    Entry {
+        takes_nothing: true,
+        ..entry("count", &[LIST], Type::Number, |a, _| {
+            let count = if a.is_nothing(0) { 0 } else { a.list(0)?.len() };
+            Ok(i64::try_from(count).ok().map(Value::Int))
+        })
+    },
+    Entry {
+        takes_nothing: true,
+        ..entry("contains", &[TEXT_OR_LIST, ANY], Type::Bool, |a, _| {
+            Ok(Some(Value::Bool(match a.found(0) {
+                None | Some(Value::Null) => false,
+                Some(Value::List(items)) => items.iter().any(|item| a.found(1).is_some_and(|wanted| same(item, wanted))),
+                Some(_) => a.text(0)?.contains(a.text(1)?),
+            })))
+        })
+    },
+    entry("find", &[LIST, TEXT, ANY], Type::Any, |a, _| {
+        let (path, wanted) = (path(a.text(1)?), a.found(2));
+        Ok(a.list(0)?.iter().find(|item| matches(item, &path, wanted)).cloned())
+    }),
+    entry("where", &[LIST, TEXT, ANY], Type::List, |a, _| {
+        let (path, wanted) = (path(a.text(1)?), a.found(2));
+        Ok(Some(Value::List(a.list(0)?.iter().filter(|item| matches(item, &path, wanted)).cloned().collect())))
+    }),
+    entry("values", &[MAP], Type::List, |a, _| Ok(Some(Value::List(a.map(0)?.iter().map(|(_, value)| value.clone()).collect())))),
+    entry("entries", &[MAP], Type::List, |a, _| {
+        let pair = |(key, value): (&str, &Value)| {
+            Value::Map([("key", Value::from(key)), ("value", value.clone())].into_iter().collect::<Map>())
+        };
+        Ok(Some(Value::List(a.map(0)?.iter().map(pair).collect())))
+    }),
+    entry("get", &[MAP, TEXT], Type::Any, |a, _| if a.is_nothing(1) { Ok(None) } else { Ok(a.map(0)?.get(a.text(1)?).cloned()) }),
+    Entry { takes_nothing: true, ..entry("has", &[ANY], Type::Bool, |a, _| Ok(Some(a.found(0).is_some().into()))) },
+    // Numbers.
+    entry("scale", &[TEXT_OR_NUMBER, NUMBER], Type::Number, |a, _| {
+        let places = a.get(1)?.as_int().filter(|places| places.abs() <= MAX_SCALE);
+        let places = places.ok_or_else(|| EvalError(format!("`scale` moves by at most {MAX_SCALE} places")))?;
+        let wrong = || EvalError("`scale` was given something that is no plain decimal number".to_owned());
+        scale(&a.get(0)?.to_plain(), places).map(Some).ok_or_else(wrong)
+    }),
+    // Times.
+    Entry {
+        required: 1,
+        ..entry("time", &[TEXT, TEXT], Type::Text, |a, _| {
+            let text = a.text(0)?;
+            let at = if a.is_nothing(1) { times::instant(text) } else { times::formatted(text, a.text(1)?) };
+            shown(at, "time")
+        })
+    },
+    entry("from_unix", &[TEXT_OR_NUMBER], Type::Text, |a, _| shown(Timestamp::from_second(a.integer(0)?).ok(), "from_unix")),
+    entry("from_unix_ms", &[TEXT_OR_NUMBER], Type::Text, |a, _| {
+        shown(Timestamp::from_millisecond(a.integer(0)?).ok(), "from_unix_ms")
+    }),
+    entry("unix", &[TEXT], Type::Number, |a, _| Ok(Some(Value::Int(a.instant(0)?.as_second())))),
+    entry("unix_ms", &[TEXT], Type::Number, |a, _| Ok(Some(Value::Int(a.instant(0)?.as_millisecond())))),
+    entry("format_time", &[TEXT, TEXT], Type::Text, |a, _| {
+        let wrong = |_| EvalError("`format_time` was given a format that cannot be written".to_owned());
+        jiff::fmt::strtime::format(a.text(1)?, a.instant(0)?).map(|text| Some(text.into())).map_err(wrong)
+    }),
+    entry("date", &[TEXT], Type::Text, |a, _| Ok(Some(a.instant(0)?.strftime("%Y-%m-%d").to_string().into()))),
+    entry("shift", &[TEXT, TEXT], Type::Text, |a, _| {
+        let wrong = || EvalError("`shift` takes a span such as '-90d'".to_owned());
+        let by = times::parse_duration(a.text(1)?).ok_or_else(wrong)?;
+        shown(a.instant(0)?.checked_add(by).ok(), "shift")
+    }),
+    Entry { takes_nothing: true, ..entry("now", &[], Type::Text, |_, scope| Ok(Some(scope.now().to_string().into()))) },
+];
+
+impl Function {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        FUNCTIONS.iter().find(|entry| entry.name == name).map(Self)
+    }
+
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        FUNCTIONS.iter().map(|entry| entry.name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    pub(super) fn parameters(self) -> impl Iterator<Item = &'static [Type]> {
+        self.0.parameters.iter().copied()
+    }
+
+    pub(super) fn gives(self) -> Type {
+        self.0.gives
+    }
+
+    pub(super) fn arity(self, at: usize, given: usize) -> Result<(), ExprError> {
+        let Entry { name, parameters, required, .. } = self.0;
+        if (*required..=parameters.len()).contains(&given) {
+            return Ok(());
+        }
+        let most = parameters.len();
+        let wanted = if *required == most { most.to_string() } else { format!("{required} to {most}") };
+        Err(ExprError::new(at, format!("`{name}` takes {wanted} values, not {given}")))
+    }
+
+    pub(super) fn call(self, arguments: &[Found<'_>], scope: &Scope<'_>) -> Result<Option<Value>, EvalError> {
+        if !self.0.takes_nothing {
+            match arguments.first().and_then(Option::as_deref) {
+                None => return Ok(None),
+                Some(Value::Null) => return Ok(Some(Value::Null)),
+                Some(_) => {}
+            }
+        }
+        (self.0.body)(&Arguments { name: self.0.name, values: arguments }, scope)
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+struct Arguments<'a> {
+    name: &'static str,
+    values: &'a [Found<'a>],
+}
+
+impl Arguments<'_> {
+    fn found(&self, index: usize) -> Option<&Value> {
+        self.values.get(index).and_then(|value| value.as_ref()).map(Cow::as_ref)
+    }
+
+    fn is_nothing(&self, index: usize) -> bool {
+        self.found(index).is_none_or(Value::is_null)
+    }
+
+    fn get(&self, index: usize) -> Result<&Value, EvalError> {
+        self.found(index).ok_or_else(|| self.wrong(index, "something"))
+    }
+
+    fn wrong(&self, index: usize, wanted: &str) -> EvalError {
+        EvalError(format!("`{}` needs {wanted} as its value {}", self.name, index + 1))
+    }
+
+    fn text(&self, index: usize) -> Result<&str, EvalError> {
+        self.found(index).and_then(Value::as_str).ok_or_else(|| self.wrong(index, "text"))
+    }
+
+    fn list(&self, index: usize) -> Result<&[Value], EvalError> {
+        self.found(index).and_then(Value::as_list).ok_or_else(|| self.wrong(index, "a list"))
+    }
+
+    fn map(&self, index: usize) -> Result<&Map, EvalError> {
+        self.found(index).and_then(Value::as_map).ok_or_else(|| self.wrong(index, "keys and values"))
+    }
+
+    fn instant(&self, index: usize) -> Result<Timestamp, EvalError> {
+        times::instant(self.text(index)?).ok_or_else(|| self.wrong(index, "a time"))
+    }
+
+    fn integer(&self, index: usize) -> Result<i64, EvalError> {
+        let text = self.get(index)?.to_plain();
+        // A fraction of the unit is dropped: nothing below it is asked for.
+        let whole = text.split_once('.').map_or(text.as_str(), |(whole, _)| whole);
+        whole.parse().map_err(|_| self.wrong(index, "a whole number"))
+    }
+}
+
+fn shown(at: Option<Timestamp>, name: &str) -> Result<Option<Value>, EvalError> {
+    let at = at.ok_or_else(|| EvalError(format!("`{name}` was given something that is no time")))?;
+    Ok(Some(at.to_string().into()))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(text) => text.trim().is_empty(),
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        Value::Bool(_) | Value::Int(_) | Value::Number(_) => false,
+    }
+}
+
+fn path(text: &str) -> Vec<&str> {
+    text.split('.').collect()
+}
+
+fn matches(item: &Value, path: &[&str], wanted: Option<&Value>) -> bool {
+    match (item.at(path), wanted) {
+        (Some(found), Some(wanted)) => same(found, wanted),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+fn url_param(text: &str, name: &str) -> Option<Value> {
+    let query = text.split_once('?')?.1;
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned().into())
+}
+
+/// The number with its decimal point moved: exact, whatever its length.
+fn scale(text: &str, places: i64) -> Option<Value> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !plain(whole) || !plain(fraction) || (digits.ends_with('.')) {
+        return None;
+    }
+    let room = "0".repeat(usize::try_from(MAX_SCALE).ok()?);
+    let all = format!("{room}{whole}{fraction}{room}");
+    let point = i64::try_from(room.len() + whole.len()).ok()?.checked_add(places)?;
+    let (whole, fraction) = all.split_at_checked(usize::try_from(point).ok()?)?;
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let fraction = fraction.trim_end_matches('0');
+    let sign = if whole == "0" && fraction.is_empty() { "" } else { sign };
+    let text = if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
+    Some(text.parse().map_or_else(|_| Value::Number(text.as_str().into()), Value::Int))
+}

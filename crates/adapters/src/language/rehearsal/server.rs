@@ -1,0 +1,239 @@
+//! The server that stands in for the vendor's: it knows the recorded exchanges and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use serde_json::Value as Json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The largest request that is read: ours are small.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+/// The answer to a request that no exchange is for.
+const UNEXPECTED: u16 = 418;
+
+/// An exchange, ready to be played.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub(super) shown: String,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) json: Option<Json>,
+    pub(super) form: Vec<(String, String)>,
+    pub(super) status: u16,
+    pub(super) answer_headers: BTreeMap<String, String>,
+    pub(super) answer: Vec<u8>,
+}
+
+/// Whether exchanges are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Each happens once: what a read asks for is what is recorded.
+    Once,
+    /// The last that fits answers, as often as it is asked: the remote does not change.
+    Always,
+}
+
+#[derive(Debug, Default)]
+struct Play {
+    exchanges: Vec<Prepared>,
+    used: Vec<usize>,
+    unexpected: Vec<String>,
+    mode: Option<Mode>,
+}
+
+/// The server.
+#[derive(Debug)]
+pub(super) struct Server {
+    listener: TcpListener,
+    play: Mutex<Play>,
+}
+
+/// What was asked.
+struct Asked {
+    method: String,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Server {
+    pub(super) async fn start() -> std::io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(("127.0.0.1", 0)).await?, play: Mutex::default() })
+    }
+
+    pub(super) fn origin(&self) -> std::io::Result<String> {
+        Ok(format!("http://{}", self.listener.local_addr()?))
+    }
+
+    /// Plays these exchanges from now on.
+    pub(super) fn play(&self, exchanges: Vec<Prepared>, mode: Mode) {
+        let used = vec![0; exchanges.len()];
+        *self.lock() = Play { exchanges, used, unexpected: Vec::new(), mode: Some(mode) };
+    }
+
+    /// What went otherwise than recorded.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let play = self.lock();
+        let mut out = play.unexpected.clone();
+        if play.mode == Some(Mode::Once) {
+            let unused = play.exchanges.iter().zip(&play.used).filter(|(_, used)| **used == 0);
+            out.extend(unused.map(|(exchange, _)| format!("never asked: {}", exchange.shown)));
+        }
+        out
+    }
+
+    /// How many requests were answered.
+    pub(super) fn answered(&self) -> usize {
+        self.lock().used.iter().sum()
+    }
+
+    /// Serves until the work is done.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let serve = async {
+            let mut connections = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    accepted = self.listener.accept() => if let Ok((stream, _)) = accepted {
+                        connections.push(self.connection(stream));
+                    },
+                    Some(()) = connections.next(), if !connections.is_empty() => {}
+                }
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = serve => unreachable!("the server serves until it is dropped"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Play> {
+        self.play.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request and its answer. What is broken about a connection, its other end sees.
+    async fn connection(&self, mut stream: TcpStream) {
+        let Some(asked) = read(&mut stream).await else { return };
+        let (status, headers, body) = self.answer(&asked);
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", if status < 400 { "OK" } else { "Refused" });
+        for (name, value) in &headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+            head.push_str("content-type: application/json\r\n");
+        }
+        head.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()));
+        if stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(&body).await.is_ok() {
+            drop(stream.shutdown().await);
+        }
+    }
+
+    fn answer(&self, asked: &Asked) -> (u16, BTreeMap<String, String>, Vec<u8>) {
+        let mut play = self.lock();
+        let fitting: Vec<usize> =
+            play.exchanges.iter().enumerate().filter(|(_, exchange)| exchange.fits(asked)).map(|(index, _)| index).collect();
+        let chosen = match play.mode {
+            Some(Mode::Always) => fitting.last().copied(),
+            _ => fitting.iter().copied().find(|index| play.used.get(*index) == Some(&0)),
+        };
+        let found = chosen.and_then(|index| {
+            if let Some(used) = play.used.get_mut(index) {
+                *used += 1;
+            }
+            play.exchanges.get(index).cloned()
+        });
+        match found {
+            Some(exchange) => (exchange.status, exchange.answer_headers, exchange.answer),
+            None => {
+                let again = if fitting.is_empty() { "asked, but not recorded" } else { "asked more often than recorded" };
+                let near = play.exchanges.iter().find(|exchange| exchange.path == asked.path && fitting.is_empty());
+                let why = near.map(|near| format!("; {}", near.difference(asked))).unwrap_or_default();
+                let shown = asked.shown();
+                play.unexpected.push(format!("{again}: {shown}{why}"));
+                (UNEXPECTED, BTreeMap::new(), b"{}".to_vec())
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn shown(&self) -> String {
+        let query: Vec<String> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        format!("{} {}{query}", self.method, self.path)
+    }
+
+    fn form(&self) -> Vec<(String, String)> {
+        sorted(url::form_urlencoded::parse(&self.body).into_owned())
+    }
+}
+
+impl Prepared {
+    fn fits(&self, asked: &Asked) -> bool {
+        self.method == asked.method
+            && self.path == asked.path
+            && self.query == asked.query
+            && self.headers.iter().all(|(name, value)| asked.headers.get(&name.to_ascii_lowercase()) == Some(value))
+            && self.json.as_ref().is_none_or(|json| serde_json::from_slice::<Json>(&asked.body).ok().as_ref() == Some(json))
+            && (self.form.is_empty() || self.form == asked.form())
+    }
+
+    /// What tells a request from this exchange, for a message.
+    fn difference(&self, asked: &Asked) -> String {
+        if self.method != asked.method || self.query != asked.query {
+            return format!("recorded is {}", self.shown);
+        }
+        if let Some((name, value)) =
+            self.headers.iter().find(|(name, value)| asked.headers.get(&name.to_ascii_lowercase()) != Some(*value))
+        {
+            let found = asked.headers.get(&name.to_ascii_lowercase()).map_or("absent", String::as_str);
+            return format!("the header {name} is `{found}`, recorded is `{value}`");
+        }
+        format!("its body is `{}`", String::from_utf8_lossy(&asked.body))
+    }
+}
+
+/// A request line's target as path and parameters.
+pub(super) fn target(text: &str) -> (String, Vec<(String, String)>) {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    (path.to_owned(), sorted(url::form_urlencoded::parse(query.as_bytes()).into_owned()))
+}
+
+pub(super) fn sorted(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut pairs: Vec<_> = pairs.collect();
+    pairs.sort();
+    pairs
+}
+
+async fn read(stream: &mut TcpStream) -> Option<Asked> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 8 * 1024];
+    let (head, begin) = loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break (String::from_utf8_lossy(bytes.get(..end)?).into_owned(), end + 4);
+        }
+        let read = stream.read(&mut chunk).await.ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(chunk.get(..read)?);
+        if bytes.len() > MAX_REQUEST_BYTES {
+            return None;
+        }
+    };
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next()?.split(' ');
+    let (method, (path, query)) = (first.next()?.to_owned(), target(first.next()?));
+    let headers: BTreeMap<String, String> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length: usize = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    while bytes.len() < begin + length.min(MAX_REQUEST_BYTES) {
+        let read = stream.read(&mut chunk).await.ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(chunk.get(..read)?);
+    }
+    Some(Asked { method, path, query, headers, body: bytes.get(begin..)?.to_vec() })
+}

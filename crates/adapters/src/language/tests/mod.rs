@@ -1,0 +1,5 @@
+//! The format from outside: what a file may say, and what it is told when it says something else.
+
+mod complaints;
+mod features;
+mod resuming;
