@@ -143,6 +143,23 @@ async fn outcome_is_final_and_a_conflict_changes_no_other_push() {
 }
 
 #[tokio::test]
+async fn a_push_that_was_undone_is_known_and_not_queued_again() {
+    let (_folder, store) = fresh().await;
+    let ids = enqueue(&store, &["a", "b"]).await;
+    store.outbox_mark_sent(&ids[..1], NOW).await.unwrap();
+    store.outbox_settle(&[settled(ids[0], Outcome::Written)], NOW).await.unwrap();
+    let mut commit = store.commit("run_1", NOW);
+    for key in ["a", "b"] {
+        commit.ledger(LedgerOp::Undone { sink: "crm".to_owned(), delivery_key: push(key).delivery_key });
+    }
+    commit.execute().await.unwrap();
+    let undone = store.outbox_keys("crm", OutboxState::Undone).await.unwrap();
+    assert_eq!(undone.into_iter().collect::<Vec<_>>(), [push("a").delivery_key], "what was never written cannot be undone");
+    enqueue(&store, &["a"]).await;
+    assert_eq!(store.outbox_rows(&ids[..1]).await.unwrap()[0].state, OutboxState::Undone);
+}
+
+#[tokio::test]
 async fn doubtful_push_can_be_queued_again() {
     let (_folder, store) = fresh().await;
     let ids = enqueue(&store, &["a"]).await;
