@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Fact;
 
 /// Values of the right form for the secrets that the examples name.
-const SECRETS: [(&str, &str); 8] = [
+const SECRETS: [(&str, &str); 9] = [
     ("BOTTLECRM_TOKEN", "bcrm_pat_example"),
     ("GHOST_ADMIN_KEY", "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
     ("GHOST_WEBHOOK_SECRET", "example"),

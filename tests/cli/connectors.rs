@@ -2,7 +2,7 @@
 
 use headwater_tests::project::Project;
 
-use crate::{Fact, code, expect_error};
+use super::{Fact, code, expect_error};
 
 const PROJECT: &str =
     "version: 1\nsources:\n  tool:\n    connector: ./connectors/my_tool/connector.yaml\n    token: { env: TOOL_TOKEN }\n";
