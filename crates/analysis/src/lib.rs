@@ -4,4 +4,5 @@ pub mod attribution;
 pub mod channel;
 pub mod identity;
 pub mod lifecycle;
+pub mod logistic;
 pub mod quality;

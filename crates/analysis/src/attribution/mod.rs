@@ -1,24 +1,31 @@
 //! Which touch earned which share of a conversion: exact, deterministic models.
 //!
-//! [`shares`] is the core: the share of each touch of one conversion. [`journeys`] applies it to touches and conversions as rows,
+//! [`shares`] is the core: the share of each touch of one conversion. Models that need all journeys at once (`whole`) give every channel
+//! its total instead, which is then spread over the conversions it touched. [`journeys`] applies it to touches and conversions as rows,
 //! [`paths`] to paths that somebody has already counted. A conversion with no touch inside the window is *unattributed*: it is
 //! counted apart and never handed to a channel.
 //!
 //! Invariants: the shares of a conversion add up to one; the order of the input rows changes no result, not even in the last bit.
 
+mod chain;
 mod channels;
+mod coalition;
 pub mod journeys;
 mod model;
+mod outcome;
 pub mod paths;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod total;
+mod whole;
 
 use std::ops::Range;
 
 use hashbrown::HashSet;
 use thiserror::Error;
 
+pub use chain::Removal;
 pub use model::{AVAILABLE, Model};
 pub use total::apportion;
 
@@ -31,12 +38,25 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// The model is known and not built yet.
-    #[error("the attribution model `{name}` is not available yet; choose one of {AVAILABLE}")]
-    Unsupported {
+    /// There are two games of that name, with different answers.
+    #[error(
+        "there are two Shapley games: `shapley_sum`, where a coalition is worth its conversions (it equals linear_unique), and \
+         `shapley_rate`, where it is worth its conversion rate; name one"
+    )]
+    WhichShapley,
+    /// The model's work grows too fast for so many channels.
+    #[error("`{name}` can divide among at most {most} channels and there are {channels}; group them, or choose another model")]
+    TooManyChannels {
         /// The model's name.
         name: &'static str,
+        /// How many there are.
+        channels: usize,
+        /// How many there may be.
+        most: usize,
     },
+    /// The numbers do not lead to an answer.
+    #[error("the journeys do not lead to a stable answer under this model; try a lower order or fewer channels")]
+    Unsettled,
     /// The model needs to know when each touch happened, and a path does not tell.
     #[error("`{name}` needs the time of each touch; give touches and conversions, not paths")]
     NeedsTimes {
@@ -137,7 +157,8 @@ pub fn eligible(touches: &[TouchPoint], converted_at_us: i64, lookback: Lookback
     touches.partition_point(is_too_old)..end
 }
 
-/// The share of each touch, in the order of the touches; they add up to one, and without a touch there is nothing.
+/// The share of each touch, in the order of the touches; they add up to one, and without a touch there is nothing. Under a model
+/// that [needs all](Model::needs_all) journeys there is nothing either.
 ///
 /// The touches must stand in the order in which they happened, all of them [`eligible`]. `direct` is the channel that
 /// [`Model::LastNonDirect`] passes over.
@@ -173,6 +194,12 @@ pub fn shares_into(model: Model, touches: &[TouchPoint], converted_at_us: i64, d
         Model::InverseJ => ends(touches.len(), 0.6, 0.2, out),
         Model::W => milestones(touches.len(), &[0, last / 2, last], 0.30, out),
         Model::FullPath => milestones(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out),
+        Model::PositionalDecay => {
+            // A step of two thousand is worth nothing already; the exponent must not wrap.
+            out.extend((0..touches.len()).map(|at| (-(count(last - at))).exp2()));
+            normalise(out);
+        }
+        Model::ShapleyRate | Model::Markov { order: _ } | Model::Counterfactual => {}
         Model::TimeDecay { half_life_days } => decay(touches, converted_at_us, f64::from(half_life_days.get()), out),
     }
 }
@@ -181,10 +208,18 @@ fn single(touches: usize, winner: usize, out: &mut Vec<f64>) {
     out.extend((0..touches).map(|at| if at == winner { 1.0 } else { 0.0 }));
 }
 
+/// Up to so many touches, looking back through them is faster than a set.
+const FEW: usize = 24;
+
 /// Each channel gets the same, at its first touch.
 fn once_per_channel(touches: &[TouchPoint], out: &mut Vec<f64>) {
-    let mut seen = HashSet::with_capacity(touches.len());
-    out.extend(touches.iter().map(|touch| if seen.insert(touch.channel) { 1.0 } else { 0.0 }));
+    if touches.len() <= FEW {
+        let is_first = |at: usize, channel| !touches.iter().take(at).any(|before| before.channel == channel);
+        out.extend(touches.iter().enumerate().map(|(at, touch)| if is_first(at, touch.channel) { 1.0 } else { 0.0 }));
+    } else {
+        let mut seen = HashSet::with_capacity(touches.len());
+        out.extend(touches.iter().map(|touch| if seen.insert(touch.channel) { 1.0 } else { 0.0 }));
+    }
     normalise(out);
 }
 
