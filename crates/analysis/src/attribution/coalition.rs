@@ -22,7 +22,7 @@ impl Game {
     pub(super) fn of(paths: &PathTable, ranks: &[u32]) -> Result<Self, Error> {
         let channels = ranks.len();
         if channels > MAX_CHANNELS {
-            return Err(Error::TooManyChannels { name: "shapley", channels, most: MAX_CHANNELS });
+            return Err(Error::TooManyChannels { name: "shapley_rate", channels, most: MAX_CHANNELS });
         }
         let mut sums = vec![[Sum::default(); 3]; 1 << channels];
         for (steps, row) in paths.rows() {

@@ -38,12 +38,6 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// There are two games of that name, with different answers.
-    #[error(
-        "there are two Shapley games: `shapley_sum`, where a coalition is worth its conversions (it equals linear_unique), and \
-         `shapley_rate`, where it is worth its conversion rate; name one"
-    )]
-    WhichShapley,
     /// The model's work grows too fast for so many channels.
     #[error("`{name}` can divide among at most {most} channels and there are {channels}; group them, or choose another model")]
     TooManyChannels {

@@ -136,12 +136,12 @@ impl FromStr for Model {
             "full_path" => Self::FullPath,
             "time_decay" => Self::TimeDecay { half_life_days: DEFAULT_HALF_LIFE_DAYS },
             "shapley_sum" => Self::ShapleySum,
-            "shapley_rate" => Self::ShapleyRate,
+            // Two games go by the bare name; the one that differs from linear shares is meant.
+            "shapley_rate" | "shapley" => Self::ShapleyRate,
             "markov" => Self::Markov { order: NonZeroU32::MIN },
             "markov2" => Self::Markov { order: TWO },
             "markov3" => Self::Markov { order: TWO.saturating_add(1) },
             "counterfactual" => Self::Counterfactual,
-            "shapley" => return Err(Error::WhichShapley),
             other => return Err(Error::UnknownModel { name: other.to_owned() }),
         })
     }

@@ -256,7 +256,7 @@ fn names_are_read_back_and_others_are_refused() {
     }
     assert_eq!("time_decay".parse(), Ok(decay(7)));
     assert_ne!(decay(7).version(), decay(30).version());
-    assert_eq!("shapley".parse::<Model>(), Err(Error::WhichShapley));
+    assert_eq!("shapley".parse(), Ok(Model::ShapleyRate));
     assert_eq!(
         "lineal".parse::<Model>().unwrap_err().to_string(),
         "no attribution model is called `lineal`; choose one of first, last, last_non_direct, linear, linear_unique, position, \

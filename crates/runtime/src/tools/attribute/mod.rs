@@ -23,6 +23,9 @@ use headwater_model::instant::{self, DateStyle};
 use crate::error::{Error, Result};
 use table::{Row, Table};
 
+/// The longest memory of a chain. Beyond it nearly every journey is a state of its own, and the chain repeats the data.
+const MAX_ORDER: NonZeroU32 = NonZeroU32::new(8).unwrap();
+
 /// Where the journeys stand.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
@@ -105,16 +108,16 @@ pub fn write_csv(attribution: &Attribution, out: impl Write) -> std::io::Result<
 fn chosen(name: &str, options: Options) -> Result<Model> {
     let Options { order, lookback_days, half_life_days } = options;
     let model = Model::from_str(name).map_err(|error| Error::Usage(error.to_string()))?;
-    if order.is_some() {
-        return Err(Error::Usage(format!("`{name}` has no order; leave `--order` out")));
-    }
     if lookback_days.is_some_and(|days| !days.is_finite() || days < 0.0) {
         return Err(Error::Usage("the lookback must be a number of days, zero or more".to_owned()));
     }
-    match (model, half_life_days) {
-        (Model::TimeDecay { half_life_days: _ }, Some(half_life_days)) => Ok(Model::TimeDecay { half_life_days }),
-        (other, None) => Ok(other),
-        (_, Some(_)) => Err(Error::Usage(format!("`{name}` has no half-life; only `time_decay` has one"))),
+    match (model, half_life_days, order) {
+        (Model::TimeDecay { half_life_days: _ }, Some(half_life_days), None) => Ok(Model::TimeDecay { half_life_days }),
+        (Model::Markov { order: _ }, None, Some(order)) if order <= MAX_ORDER => Ok(Model::Markov { order }),
+        (Model::Markov { order: _ }, None, Some(_)) => Err(Error::Usage(format!("the order of a chain is at most {MAX_ORDER}"))),
+        (other, None, None) => Ok(other),
+        (_, _, Some(_)) => Err(Error::Usage(format!("`{name}` has no order; leave `--order` out"))),
+        (_, Some(_), None) => Err(Error::Usage(format!("`{name}` has no half-life; only `time_decay` has one"))),
     }
 }
 
