@@ -6,3 +6,4 @@ pub mod identity;
 pub mod lifecycle;
 pub mod logistic;
 pub mod quality;
+mod simplex;

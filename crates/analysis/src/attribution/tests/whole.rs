@@ -187,7 +187,10 @@ fn shapley_refuses_more_channels_than_it_can_combine() {
     let mut table = PathTable::default();
     table.push(&(0..21).map(|at| format!("c{at}")).collect::<Vec<_>>().join(" > "), 1.0, 1.0, 1.0).unwrap();
     let refused = table.credit(Model::ShapleyRate).unwrap_err().to_string();
-    assert_eq!(refused, "`shapley_rate` can divide among at most 20 channels and there are 21; group them, or choose another model");
+    assert_eq!(
+        refused,
+        "`shapley_rate` can divide among at most 20 channels and there are 21; group them, or choose another model"
+    );
     assert!(table.credit(markov(1)).is_ok());
 }
 
