@@ -88,6 +88,15 @@ impl Design {
     ///
     /// If there are too many features, all outcomes are alike, or numbers are not finite.
     pub fn fit(&self, ridge: f64) -> Result<Fit, Error> {
+        self.fit_to(ridge, TOLERANCE)
+    }
+
+    /// As [`Design::fit`], to a tolerance of one's own: for comparisons that need no more than a few digits.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Design::fit`].
+    pub(crate) fn fit_to(&self, ridge: f64, tolerance: f64) -> Result<Fit, Error> {
         if self.features > MAX_FEATURES {
             return Err(Error::TooWide { features: self.features });
         }
@@ -119,7 +128,7 @@ impl Design {
             }
             (fit, loss) = (tried, tried_loss);
             let largest = fit.weights.iter().fold(1.0 + fit.intercept.abs(), |most, weight| most.max(weight.abs()));
-            if size < TOLERANCE * largest {
+            if size < tolerance * largest {
                 return Ok(fit);
             }
         }
@@ -157,7 +166,8 @@ impl Design {
                 *gradient.get_mut(*feature as usize)? += error * value;
                 let line = hessian.row_mut(*feature as usize)?;
                 let scaled = curvature * value;
-                for (other, value) in &extended {
+                // The matrix is symmetric, and only its lower half is read.
+                for (other, value) in extended.iter().filter(|(other, _)| other <= feature) {
                     *line.get_mut(*other as usize)? += scaled * value;
                 }
             }
