@@ -106,6 +106,6 @@ impl Texts {
     }
 
     fn get(&self, (start, end): (usize, usize)) -> &str {
-        &self.all[start..end]
+        self.all.get(start..end).unwrap()
     }
 }

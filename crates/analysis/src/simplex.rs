@@ -44,7 +44,7 @@ fn run<const N: usize>(start: [f64; N], f: &mut impl FnMut(&[f64; N]) -> f64) ->
             break;
         }
         let next_to_worst = corners.iter().rev().nth(1).map_or(high, |corner| corner.1);
-        let centre = combine(&corners[..N], |_| 1.0 / N as f64);
+        let centre = centre(corners.get(..N).unwrap_or(&corners));
         let mut tried = |along: f64| {
             let place = std::array::from_fn(|axis| at(&centre, axis) + along * (at(&worst, axis) - at(&centre, axis)));
             (place, finite(f(&place)))
@@ -73,8 +73,8 @@ fn run<const N: usize>(start: [f64; N], f: &mut impl FnMut(&[f64; N]) -> f64) ->
     corners.first().copied().unwrap_or((start, f64::INFINITY))
 }
 
-fn combine<const N: usize>(corners: &[([f64; N], f64)], weight: impl Fn(usize) -> f64) -> [f64; N] {
-    std::array::from_fn(|axis| corners.iter().enumerate().map(|(place, (corner, _))| weight(place) * at(corner, axis)).sum())
+fn centre<const N: usize>(corners: &[([f64; N], f64)]) -> [f64; N] {
+    std::array::from_fn(|axis| corners.iter().map(|(corner, _)| at(corner, axis)).sum::<f64>() / corners.len() as f64)
 }
 
 fn at<const N: usize>(place: &[f64; N], axis: usize) -> f64 {

@@ -29,7 +29,7 @@ fn cdnow() -> Vec<Purchases> {
             let number = |column: &str| row[column].parse::<f64>().unwrap();
             Purchases {
                 customer: row["ID"].clone(),
-                history: History { repeats: number("x") as u32, last: number("t_x"), age: number("T") },
+                history: History { repeats: row["x"].parse().unwrap(), last: number("t_x"), age: number("T") },
                 repeat_mean: number("zbar"),
                 spent: number("zbar") * number("x"),
             }

@@ -4,12 +4,16 @@
 //! currencies are never added; a figure that was not measured is absent or says so in its state.
 
 mod channels;
+mod customers;
 mod figure;
 mod funnel;
+mod html;
+mod propensity;
 mod sources;
 mod spend;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 use std::collections::BTreeMap;
 
@@ -20,10 +24,14 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
 pub use channels::{ChannelRow, ChannelsReport, channels};
+pub use customers::{CurrencyCustomers, CustomersReport, OriginRow, customers};
 pub use figure::money_text;
-pub use funnel::{FunnelReport, SourceFunnel, StageCount, Step, funnel};
+pub use funnel::{Cohort, FunnelReport, SourceFunnel, StageCount, Step, funnel};
+pub use html::html;
+pub use propensity::{Likely, NeedGroup, PropensityReport, propensity};
 pub use sources::{Metric, SourceCard, SourcesReport, sources};
 pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};
+pub use what_if::{WhatIf, what_if};
 
 use crate::cells::{Row, each, instant};
 use crate::engine::Engine;
@@ -112,6 +120,11 @@ impl Measured {
         );
         Err(Error::NotFound { what: format!("the model `{model}` was not computed"), hint })
     }
+}
+
+/// An instant to the minute, in UTC.
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// A number of credited conversions without the dust that adding shares leaves.

@@ -38,8 +38,8 @@ fn slow_conversions_are_not_told_from_none() {
 
 #[test]
 fn median_is_not_reached_while_most_have_not_converted() {
-    let leads = |converted: usize, others: usize| -> Vec<FollowUp> {
-        let converted = (0..converted).map(|at| FollowUp { days: 10 + at as u32, converted: true });
+    let leads = |converted: u32, others: usize| -> Vec<FollowUp> {
+        let converted = (0..converted).map(|at| FollowUp { days: 10 + at, converted: true });
         converted.chain(std::iter::repeat_n(FollowUp { days: 100, converted: false }, others)).collect()
     };
     assert_eq!(median(&leads(10, 90)).days, None);
