@@ -36,8 +36,9 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
     let engine = wiring::engine(&global, console).await?;
     let synced = sync(&engine, &SyncOptions::default()).await?;
     console.line(&sync_command::human(&synced, false))?;
+    let options = report::Options { model: "last_non_direct", all: false, html: None, what_if: None };
     for what in [ReportName::Sources, ReportName::Channels, ReportName::Funnel] {
-        Box::pin(report::run(&global, what, "last_non_direct", false, console)).await?;
+        Box::pin(report::run(&global, what, options, console)).await?;
         console.line("")?;
     }
     console.line(&next_steps(&place.to_string()))?;

@@ -11,6 +11,7 @@ mod quarantine;
 mod query;
 mod read;
 mod report;
+mod report_people;
 mod serve;
 mod status;
 mod suppress;
