@@ -118,7 +118,7 @@ fn outcome_is_what_followed_within_the_horizon() {
     let people = [person(0, &[], Some(95)), Person { id: "q".to_owned(), ..person(0, &[], Some(65)) }];
     let cases = past_cases(&people, &Shape::of(&people), 100 * DAY_US, 30);
     let of = |id: &str| cases.rows.iter().filter(|case| case.person == id).map(|case| case.converted).collect::<Vec<_>>();
-    // As of day 70, 40 and 10; the fourth look is before anyone was known.
+    // As of day 70, 40 and 10; the looks before that are at nobody.
     assert_eq!(of("p"), [true, false, false]);
     assert_eq!(of("q"), [true, false]);
 }

@@ -12,6 +12,8 @@ use crate::logistic::{Design, logistic};
 
 /// The penalties that are tried. They are those of standardised features, so that one unit means the same everywhere.
 const RIDGES: [f64; 4] = [3.0, 30.0, 100.0, 400.0];
+/// Conversions below which trees are not tried: a leaf would rest on a handful of them.
+const MIN_FOR_TREES: usize = 200;
 /// Digits enough to compare penalties by.
 const ROUGH: f64 = 1e-4;
 const FINE: f64 = 1e-9;
@@ -82,7 +84,7 @@ pub fn train(cases: &Cases, settings: Settings) -> Result<Trained, Refusal> {
     }
     let Some((_, ridge, linear)) = best else { return Err(Refusal::NoFeatures) };
     let mut chosen = (Kind::Linear(Linear::train(&rows, ridge, FINE)?), linear);
-    if settings.boosting {
+    if settings.boosting && converted >= MIN_FOR_TREES {
         let boosted = unseen(&rows, &folds, |seen| Ok(Kind::Boosted(Boosted::train(seen))))?;
         if is_clearly_better(&losses(&rows, &boosted), &losses(&rows, &chosen.1)) {
             chosen = (Kind::Boosted(Boosted::train(&rows)), boosted);
@@ -130,8 +132,7 @@ fn is_clearly_better(new: &[f64], old: &[f64]) -> bool {
 /// Slope and shift that make the scores of unseen cases as large as what happened (Platt 1999).
 fn calibrate(rows: &[&Case], Unseen(odds): &Unseen, takes: impl Fn(usize) -> bool) -> Result<(f64, f64), Refusal> {
     let mut design = Design::new(1);
-    for (at, (odds, case)) in odds.iter().zip(rows).enumerate().filter(|(at, _)| takes(*at)) {
-        let _ = at;
+    for (_, (odds, case)) in odds.iter().zip(rows).enumerate().filter(|(at, _)| takes(*at)) {
         design.push([(0, *odds)], 1.0, f64::from(u8::from(case.converted)));
     }
     let fit = design.fit(1e-6)?;

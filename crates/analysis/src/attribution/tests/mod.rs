@@ -1,6 +1,7 @@
 //! Equality with an independent program, and what must hold for every model.
 
 mod whole;
+mod worlds;
 
 use std::{collections::BTreeMap, fs, num::NonZeroU32};
 

@@ -50,7 +50,7 @@ fn check_conversions(totals: &Totals, reference: &Value, name: &str) {
 }
 
 /// The part of the credit that goes to channels which did not cause it: half the distance between shares and true shares.
-fn misallocated(totals: &Totals, truth: &BTreeMap<String, f64>) -> f64 {
+pub(super) fn misallocated(totals: &Totals, truth: &BTreeMap<String, f64>) -> f64 {
     let earned: f64 = totals.channels.iter().map(|channel| channel.conversions.max(0.0)).sum();
     let caused: f64 = truth.values().map(|lost| lost.max(0.0)).sum();
     let distance: f64 = totals
