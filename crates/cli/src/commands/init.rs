@@ -41,6 +41,8 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
         Box::pin(report::run(&global, what, options, console)).await?;
         console.line("")?;
     }
+    let page = dir.join("report.html");
+    Box::pin(report::run(&global, ReportName::Sources, report::Options { html: Some(&page), ..options }, console)).await?;
     console.line(&next_steps(&place.to_string()))?;
     match sync_command::conclude(&global, synced, console) {
         // The demo's data hold refused rows on purpose.
@@ -53,6 +55,7 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
 fn next_steps(place: &str) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
     let steps = [
+        (format!("{place}/report.html"), "all reports on one page, with charts"),
         (format!("{place}/headwater.yaml"), "the project: sources, rules, sinks"),
         (format!("{place}/out/customers.csv"), "what was pushed"),
         (format!("{program} -C {place} explain EMAIL"), "where everything about a person came from; take one of customers.csv"),
