@@ -3,11 +3,11 @@
 use hashbrown::HashMap;
 
 use super::{
-    ChannelId, Error, Lookback, Model, Totals, TouchPoint,
+    ChannelId, Error, Lookback, Milestones, Model, Totals, TouchPoint,
     channels::Channels,
     eligible,
     paths::PathTable,
-    shares_into,
+    shares_at_milestones_into, shares_into,
     spread::Incidence,
     total::{Tally, checked_value},
     whole,
@@ -69,6 +69,7 @@ pub struct Journeys<'a> {
     /// For each of `touches` its place in the rows that were given.
     rows: Vec<u32>,
     people: HashMap<&'a str, std::ops::Range<usize>>,
+    milestones: HashMap<&'a str, Milestones>,
 }
 
 /// One conversion with what its touches earned.
@@ -93,6 +94,7 @@ impl<'a> Journeys<'a> {
             touches: Vec::with_capacity(touches.len()),
             rows: grouped.rows,
             people: HashMap::with_capacity(grouped.people.len()),
+            milestones: HashMap::new(),
         };
         let mut start = 0;
         for (person, end) in grouped.people {
@@ -107,6 +109,12 @@ impl<'a> Journeys<'a> {
             start = end;
         }
         Ok(journeys)
+    }
+
+    /// The same journeys, with the stages of those people of whom they are known.
+    #[must_use]
+    pub fn with_milestones(self, milestones: HashMap<&'a str, Milestones>) -> Self {
+        Self { milestones, ..self }
     }
 
     /// The share of every touch in every conversion.
@@ -226,7 +234,10 @@ impl<'a> Journeys<'a> {
         let mut shares = Vec::new();
         for (conversion, row) in conversions.iter().enumerate() {
             let (rows, touches) = self.eligible_of(row, lookback);
-            shares_into(model, touches, row.at_us, direct, &mut shares);
+            match self.milestones.get(row.person) {
+                Some(met) => shares_at_milestones_into(model, touches, (row.at_us, *met), direct, &mut shares),
+                None => shares_into(model, touches, row.at_us, direct, &mut shares),
+            }
             each(Credited { conversion, rows, touches, shares: &shares });
         }
     }

@@ -170,6 +170,42 @@ pub fn shares(model: Model, touches: &[TouchPoint], converted_at_us: i64, direct
     out
 }
 
+/// When a person came to the stages that [`Model::W`] and [`Model::FullPath`] pay for beside the ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Milestones {
+    /// When they became a prospect: microseconds since 1970 in UTC.
+    pub lead_us: Option<i64>,
+    /// When they began to compare, as an opportunity does.
+    pub opportunity_us: Option<i64>,
+}
+
+/// As [`shares_into`], where the stages of the person are known: a milestone is met by the last touch up to its instant, and by its place
+/// in the middle only where nobody knows when it was. Other models are as without.
+pub fn shares_at_milestones_into(
+    model: Model,
+    touches: &[TouchPoint],
+    (converted_at_us, milestones): (i64, Milestones),
+    direct: Option<ChannelId>,
+    out: &mut Vec<f64>,
+) {
+    let met = |instant: Option<i64>, default: usize| {
+        instant.map_or(default, |instant| touches.partition_point(|touch| touch.at_us <= instant).saturating_sub(1))
+    };
+    let Milestones { lead_us, opportunity_us } = milestones;
+    let last = touches.len().saturating_sub(1);
+    match model {
+        Model::W if !touches.is_empty() => {
+            out.clear();
+            milestones_at(touches.len(), &[0, met(lead_us, last / 2), met(opportunity_us, last)], 0.30, out);
+        }
+        Model::FullPath if !touches.is_empty() => {
+            out.clear();
+            milestones_at(touches.len(), &[0, met(lead_us, last / 3), met(opportunity_us, 2 * last / 3), last], 0.225, out);
+        }
+        other => shares_into(other, touches, converted_at_us, direct, out),
+    }
+}
+
 /// As [`shares`], into a vector that is cleared first: for loops over many conversions.
 pub fn shares_into(model: Model, touches: &[TouchPoint], converted_at_us: i64, direct: Option<ChannelId>, out: &mut Vec<f64>) {
     out.clear();
@@ -186,8 +222,8 @@ pub fn shares_into(model: Model, touches: &[TouchPoint], converted_at_us: i64, d
         Model::Position => ends(touches.len(), 0.4, 0.4, out),
         Model::J => ends(touches.len(), 0.2, 0.6, out),
         Model::InverseJ => ends(touches.len(), 0.6, 0.2, out),
-        Model::W => milestones(touches.len(), &[0, last / 2, last], 0.30, out),
-        Model::FullPath => milestones(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out),
+        Model::W => milestones_at(touches.len(), &[0, last / 2, last], 0.30, out),
+        Model::FullPath => milestones_at(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out),
         Model::PositionalDecay => {
             // A step of two thousand is worth nothing already; the exponent must not wrap.
             out.extend((0..touches.len()).map(|at| (-(count(last - at))).exp2()));
@@ -231,7 +267,7 @@ fn ends(touches: usize, first: f64, last: f64, out: &mut Vec<f64>) {
 }
 
 /// A fixed part for each milestone, the rest to the other touches in equal parts. Milestones on one touch add up.
-fn milestones(touches: usize, at: &[usize], part: f64, out: &mut Vec<f64>) {
+fn milestones_at(touches: usize, at: &[usize], part: f64, out: &mut Vec<f64>) {
     let others = (0..touches).filter(|touch| !at.contains(touch)).count();
     let rest = if others == 0 { 0.0 } else { (1.0 - part * count(at.len())) / count(others) };
     out.extend((0..touches).map(|touch| match at.iter().filter(|milestone| **milestone == touch).count() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Decimal128Builder, Float64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use hashbrown::HashMap;
 use headwater_analysis::attribution::journeys::{ConversionRow, Journeys, TouchRow};
-use headwater_analysis::attribution::{AVAILABLE, Lookback, Model, apportion};
+use headwater_analysis::attribution::{AVAILABLE, Lookback, Milestones, Model, apportion};
+use headwater_analysis::lifecycle::{BuyingStage, Stage};
 use headwater_model::tables;
 use headwater_store::{Snapshot, StagedFiles, TableWriter};
 
@@ -80,7 +81,9 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     let wanted_people = (!models.iter().any(|model| model.needs_all())).then_some(&converted);
     let touches = touches(&touch_batches, &people(&links, wanted_people)?)?;
     let rows: Vec<TouchRow<'_>> = touches.iter().map(|touch| touch.row).collect();
-    let journeys = Journeys::new(&rows).map_err(|error| Error::Internal(error.to_string()))?;
+    let stages = load(snapshot, &tables::LIFECYCLE_TRANSITION, &["prospect_id", "to_stage", "at"])?;
+    let journeys =
+        Journeys::new(&rows).map_err(|error| Error::Internal(error.to_string()))?.with_milestones(milestones(&stages)?);
     let wanted: Vec<ConversionRow<'_>> = conversions
         .iter()
         // A conversion of nobody we know has no touches: a person of no name explains nothing.
@@ -91,7 +94,7 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     let mut builder = Builder::default();
     let (mut unattributed, mut written) = (0, 0);
     for model in models {
-        let named = Named { name: model.name(), version: model.version() };
+        let named = Named { name: model.name(), version: version(*model) };
         let credits = journeys
             .credits(*model, lookback, &wanted)
             .map_err(|error| engine.project.error("attribution.models", error.to_string()).help("leave the model out"))?;
@@ -131,6 +134,32 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     }
     written += builder.flush(&mut writer, 0)?;
     Ok(Credited { files: writer.finish()?, conversions: conversions.len() as u64, unattributed, rows: written })
+}
+
+/// The version of a model as it is applied here: those that pay for milestones take them from the lifecycle.
+fn version(model: Model) -> String {
+    match model {
+        Model::W | Model::FullPath => format!("{} milestones=lifecycle", model.version()),
+        other => other.version(),
+    }
+}
+
+/// When each person became a prospect and began to compare, as far as that is known.
+fn milestones(stages: &[RecordBatch]) -> Result<HashMap<&str, Milestones>> {
+    let mut met: HashMap<&str, Milestones> = HashMap::new();
+    for batch in stages {
+        let (person, stage, when) = (text(batch, "prospect_id")?, text(batch, "to_stage")?, instants(batch, "at")?);
+        for row in 0..batch.num_rows() {
+            let is = |wanted: &str| stage.value(row) == wanted;
+            if !is(Stage::Prospect.as_str()) && !is(BuyingStage::EvaluationOfAlternatives.as_str()) {
+                continue;
+            }
+            let own = met.entry(person.value(row)).or_default();
+            let milestone = if is(Stage::Prospect.as_str()) { &mut own.lead_us } else { &mut own.opportunity_us };
+            *milestone = Some(milestone.map_or(when.value(row), |first| first.min(when.value(row))));
+        }
+    }
+    Ok(met)
 }
 
 fn owners(facts: &[RecordBatch]) -> Result<HashMap<&str, &str>> {

@@ -111,3 +111,68 @@ fn report_json(report: &Report) -> Value {
         "calibration_error": report.calibration_error, "by_source": by_source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::tables::{PROSPECT, TOUCH};
+
+    use super::*;
+    use crate::world::{DAY, World};
+
+    /// People first seen over half a year; of those of the good source one in four buys twenty days later.
+    async fn world(people: usize) -> World {
+        let world = World::of("").await;
+        let now = world.engine.clock().now_us();
+        let cells: Vec<[(&str, String); 4]> = (0..people)
+            .map(|at| {
+                let first = now - (5 + i64::try_from(at % 180).unwrap()) * DAY;
+                let (good, buys) = (at % 2 == 0, at % 8 == 0);
+                let bought = first + 20 * DAY;
+                let bought = if buys && bought < now { bought.to_string() } else { String::new() };
+                [
+                    ("prospect_id", format!("prs_{at:04}")),
+                    ("first_source", if good { "good" } else { "poor" }.to_owned()),
+                    ("first_seen_at", first.to_string()),
+                    ("became_customer_at", bought),
+                ]
+            })
+            .collect();
+        let rows: Vec<Vec<(&str, &str)>> = cells
+            .iter()
+            .map(|row| row.iter().filter(|(_, cell)| !cell.is_empty()).map(|(name, cell)| (*name, cell.as_str())).collect())
+            .collect();
+        let rows: Vec<&[(&str, &str)]> = rows.iter().map(Vec::as_slice).collect();
+        world.put(&PROSPECT, &rows).await;
+        world.put(&TOUCH, &[&[("touch_id", "t1"), ("lead_id", "nobodys")]]).await;
+        world
+    }
+
+    #[tokio::test]
+    async fn everybody_who_is_no_customer_has_a_score_and_the_model_stands_beside() {
+        let world = world(1200).await;
+        let snapshot = world.engine.store.snapshot().await.unwrap();
+        let now = world.engine.clock().now_us();
+        let scores = write(&world.engine, &snapshot, now).unwrap();
+        let customers = (0..1200).filter(|at| at % 8 == 0 && 5 + at % 180 > 20).count();
+        assert_eq!(scores.rows, 1200 - customers as u64);
+        let mut commit = world.engine.store.commit("run_1", now);
+        commit.replace(&snapshot, &tables::PROPENSITY, vec![scores.files]);
+        commit.replace(&snapshot, &tables::PROPENSITY_MODEL, vec![scores.model]);
+        commit.execute().await.unwrap();
+        world.measured(&[]).await;
+        let report = crate::report::propensity(&world.engine).await.unwrap();
+        assert_eq!((report.refusal.as_deref(), report.scored), (None, scores.rows));
+        assert!(report.model_version.as_deref().unwrap().starts_with("propensity-1-"));
+        let auc = report.quality.as_ref().unwrap().pointer("/all/auc").unwrap().as_f64().unwrap();
+        assert!(auc > 0.7, "{auc}");
+        assert!(report.people.is_empty(), "nobody may be contacted");
+    }
+
+    #[tokio::test]
+    async fn few_people_have_no_scores_and_the_report_says_why() {
+        let world = world(40).await;
+        let snapshot = world.engine.store.snapshot().await.unwrap();
+        let scores = write(&world.engine, &snapshot, world.engine.clock().now_us()).unwrap();
+        assert_eq!(scores.rows, 0);
+    }
+}

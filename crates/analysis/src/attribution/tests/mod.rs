@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    ChannelId, Error, Lookback, Model, Totals, TouchPoint, apportion, eligible,
+    ChannelId, Error, Lookback, Milestones, Model, Totals, TouchPoint, apportion, eligible,
     journeys::{ConversionRow, Journeys, TouchRow},
     paths::PathTable,
     shares,
@@ -238,6 +238,29 @@ fn value_that_is_no_number_is_refused() {
     let conversions = [ConversionRow { person: "a", at_us: 0, value: f64::NAN }];
     let refused = journeys.totals(Model::Linear, Lookback::UNLIMITED, &conversions).unwrap_err();
     assert_eq!(refused.to_string(), "`value` must be a number from -1e15 to 1e15");
+}
+
+#[test]
+fn milestones_are_met_by_the_touch_before_them() {
+    let touch = |channel, at_us| TouchRow { person: "a", channel, at_us, seq: 0, id: "" };
+    let touches = [touch("ad", 0), touch("form", 10), touch("mail", 20), touch("demo", 30), touch("mail", 40)];
+    let conversions = [ConversionRow { person: "a", at_us: 50, value: 1.0 }];
+    let shares = |met: Option<Milestones>, model| -> Vec<f64> {
+        let journeys = Journeys::new(&touches).unwrap();
+        let journeys = match met {
+            Some(met) => journeys.with_milestones([("a", met)].into()),
+            None => journeys,
+        };
+        let credits = journeys.credits(model, Lookback::UNLIMITED, &conversions).unwrap();
+        credits.shares.iter().map(|share| share.share).collect()
+    };
+    let met = Some(Milestones { lead_us: Some(15), opportunity_us: Some(30) });
+    assert!(is_close(&shares(met, Model::W), &[0.3, 0.3, 0.05, 0.3, 0.05]));
+    assert!(is_close(&shares(met, Model::FullPath), &[0.225, 0.225, 0.1, 0.225, 0.225]));
+    assert_eq!(shares(met, Model::Linear), [0.2; 5]);
+    assert_eq!(shares(Some(Milestones::default()), Model::FullPath), shares(None, Model::FullPath));
+    let early = Some(Milestones { lead_us: Some(-5), opportunity_us: Some(99) });
+    assert!(is_close(&shares(early, Model::W), &[0.6, 0.1 / 3.0, 0.1 / 3.0, 0.1 / 3.0, 0.3]));
 }
 
 #[test]
