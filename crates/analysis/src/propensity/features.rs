@@ -10,8 +10,8 @@ use super::{Case, Cases};
 const DAY_US: i64 = 86_400_000_000;
 /// Sources with a feature of their own: those with most people. The others share none.
 const SOURCES: usize = 12;
-/// Horizons that are looked back over: half a year of months. What people did before that says less about those of today.
-const LOOKS_BACK: i64 = 6;
+/// Horizons that are looked back over: a year of months. What people did before that says less about those of today.
+const LOOKS_BACK: i64 = 12;
 
 /// What somebody did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

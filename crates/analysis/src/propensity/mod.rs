@@ -26,7 +26,7 @@ pub use train::{Settings, Trained, train};
 pub const METHOD: &str = "propensity-1";
 
 /// Fewer cases that converted, or that did not, than this teach nothing that holds for others.
-pub const MIN_OF_EACH: usize = 40;
+pub const MIN_OF_EACH: usize = 30;
 
 /// Why no model was made.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

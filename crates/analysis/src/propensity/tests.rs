@@ -69,7 +69,7 @@ fn order_of_cases_changes_no_model_and_a_seed_decides_the_folds() {
 #[test]
 fn too_few_cases_are_refused_with_their_number() {
     let refused = train(&cases(100, |_, _| -4.0), Settings::default()).unwrap_err().to_string();
-    assert!(refused.starts_with("too few to learn from:") && refused.ends_with("40 of each are needed"), "{refused}");
+    assert!(refused.starts_with("too few to learn from:") && refused.ends_with("30 of each are needed"), "{refused}");
     let mut same = cases(500, |_, _| 0.0);
     same.rows.iter_mut().for_each(|case| case.features = vec![1.0, 1.0, 1.0]);
     assert_eq!(train(&same, Settings::default()), Err(Refusal::NoFeatures));

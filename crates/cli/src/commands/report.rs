@@ -264,7 +264,11 @@ fn channels(report: &ChannelsReport) -> String {
         minute(Some(report.as_of))
     );
     let none = if rows.is_empty() { "There are no conversions and no costs yet.".to_owned() } else { rows.render() };
-    let note = if report.unattributed > 0.0 { "\nUnattributed: no touch of a known person explains them." } else { "" };
+    let note = match report.model.as_str() {
+        _ if report.unattributed <= 0.0 => "",
+        "counterfactual" => "\nUnattributed: would have come anyway, belong to no single channel, or have no touch.",
+        _ => "\nUnattributed: no touch of a known person explains them.",
+    };
     format!("{title}\n\n{none}{note}")
 }
 

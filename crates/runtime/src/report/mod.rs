@@ -17,6 +17,7 @@ mod what_if;
 
 use std::collections::BTreeMap;
 
+use headwater_analysis::attribution::Model;
 use headwater_model::{money, tables};
 use headwater_store::Snapshot;
 use jiff::Timestamp;
@@ -104,15 +105,16 @@ impl Measured {
             snapshot: engine.store.snapshot().await?,
             at: instant(cursor.updated_at).unwrap_or_default(),
             at_us: cursor.updated_at,
-            models: models.filter_map(Value::as_str).map(str::to_owned).collect(),
+            models: models.filter_map(Value::as_str).map(canonical).collect(),
             window_days: cursor.value.get("lookback_days").and_then(Value::as_u64).unwrap_or_default(),
         })
     }
 
-    /// Checks that the credits of a model are there.
-    fn check_model(&self, model: &str) -> Result<()> {
-        if self.models.iter().any(|computed| computed == model) {
-            return Ok(());
+    /// The name under which the credits of a model stand, if they are there.
+    fn check_model(&self, model: &str) -> Result<String> {
+        let name = canonical(model);
+        if self.models.contains(&name) {
+            return Ok(name);
         }
         let hint = format!(
             "computed are: {}; name it under `attribution: models:` and run `headwater sync` for more",
@@ -120,6 +122,11 @@ impl Measured {
         );
         Err(Error::NotFound { what: format!("the model `{model}` was not computed"), hint })
     }
+}
+
+/// The one name of a model that has several.
+fn canonical(model: &str) -> String {
+    model.parse::<Model>().map_or_else(|_| model.to_owned(), |model| model.name().to_owned())
 }
 
 /// An instant to the minute, in UTC.

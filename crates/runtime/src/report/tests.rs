@@ -93,6 +93,15 @@ async fn a_model_that_was_not_computed_is_refused_with_those_that_were() {
 }
 
 #[tokio::test]
+async fn a_model_is_found_by_each_of_its_names() {
+    let world = World::of("").await;
+    world.measured(&["shapley"]).await;
+    for name in ["shapley", "shapley_rate"] {
+        assert_eq!(channels(&world.engine, name).await.unwrap().model, "shapley_rate");
+    }
+}
+
+#[tokio::test]
 async fn channels_hold_one_models_credits_with_currencies_apart() {
     let world = spent_and_earned().await;
     let report = channels(&world.engine, "last").await.unwrap();
