@@ -10,7 +10,7 @@ const TOP: f64 = 12.0;
 /// Colours told apart; more series begin again.
 const COLOURS: usize = 6;
 /// Rows of one chart; the table beside it has all.
-const MAX_ROWS: usize = 40;
+const MAX_ROWS: usize = 120;
 /// Letters of a label; the table beside it has all.
 const MAX_LETTERS: usize = 26;
 

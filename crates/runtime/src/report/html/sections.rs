@@ -45,7 +45,7 @@ pub(super) fn answers(reports: &Reports) -> String {
     format!(
         "<ul class=\"answers\"><li><strong>Which origin brings better records?</strong> {}.</li><li><strong>Who is likely to convert \
          soon?</strong> {}</li><li><strong>Is the money well spent?</strong> {}</li></ul>",
-        escape(&capital(&reports.sources.verdict)),
+        escape(&reports.sources.verdict),
         escape(&likely),
         escape(&spend)
     )
@@ -213,6 +213,7 @@ pub(super) fn spend(report: &SpendReport) -> String {
         let pairs: Vec<Bar> = report
             .channels
             .iter()
+            .filter(|row| amount(&row.cost) != 0.0 || amount(&row.value) != 0.0)
             .flat_map(|row| {
                 let bar = |of: &crate::report::MoneyText, what: &str, series| Bar {
                     label: row.channel.clone(),
@@ -380,9 +381,4 @@ fn percent(share: f64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "counts of people fit 53 bits")]
 fn whole(count: u64) -> f64 {
     count as f64
-}
-
-fn capital(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
