@@ -119,6 +119,18 @@ fn the_answer_is_csv_with_a_row_per_channel() {
     assert_eq!((got.conversions, got.unattributed, got.unattributed_value), (3.0, 1.0, 3.0));
 }
 
+#[test]
+fn an_order_exported_twice_counts_once_and_one_before_every_touch_for_nobody() {
+    let touches = file("prospect_id,occurred_at,channel\na,2026-01-02,mail\nb,2026-01-09,mail\n");
+    let conversions = file(
+        "prospect_id,order_id,occurred_at,value\na,7,2026-01-03,10\na,7,2026-01-03,10\nb,8,2026-01-03,5\na,,2026-01-04,-4\n",
+    );
+    let input = Input::Journeys { touches: touches.path(), conversions: conversions.path() };
+    let got = attribute(input, "last", Options::default()).unwrap();
+    assert_eq!((got.conversions, got.repeated, got.unattributed, got.unattributed_value), (3.0, 1, 1.0, 5.0));
+    assert_eq!((got.channels[0].conversions, got.channels[0].value), (2.0, 6.0));
+}
+
 #[track_caller]
 fn check_refused(text: &str, expected: &str) {
     let file = file(text);
