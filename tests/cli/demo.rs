@@ -272,7 +272,7 @@ fn source_report_gives_each_figure_with_its_cases_and_interval() -> Fact {
         assert!(metrics.len() > 5, "{source}");
         for (name, metric) in metrics {
             let state = metric["state"].as_str().ok_or("no state")?;
-            assert!(["ok", "immature", "not_rankable", "unchecked"].contains(&state), "{name}: {metric}");
+            assert!(["ok", "immature", "not_rankable", "not_reached", "unchecked"].contains(&state), "{name}: {metric}");
             let [low, value, high] = ["low", "value", "high"].map(|key| metric[key].as_f64());
             if let (Some(low), Some(value), Some(high)) = (low, value, high) {
                 assert!(low <= value && value <= high, "{name}: {metric}");
@@ -280,6 +280,29 @@ fn source_report_gives_each_figure_with_its_cases_and_interval() -> Fact {
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn people_are_reported_and_one_page_shows_everything_without_a_network() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    let likely = project.run(&["report", "propensity", "--format", "json"])?.done()?.json()?;
+    let people = likely["people"].as_array().ok_or("no people")?;
+    assert!(likely["refusal"].is_string() || !people.is_empty(), "{likely}");
+    let chances: Vec<f64> = people.iter().filter_map(|person| person["probability"].as_f64()).collect();
+    assert!(chances.is_sorted_by(|a, b| a >= b) && chances.iter().all(|chance| (0.0..=1.0).contains(chance)), "{chances:?}");
+    let customers = project.run(&["report", "customers", "--format", "json"])?.done()?.json()?;
+    assert!(customers["currencies"].as_array().is_some_and(|currencies| !currencies.is_empty()), "{customers}");
+    let moved =
+        project.run(&["report", "spend", "--what-if", "zoominfo_q3:apollo_trial:100", "--format", "json"])?.done()?.json()?;
+    assert!(
+        moved["low"].as_f64() <= moved["customers"].as_f64() && moved["customers"].as_f64() <= moved["high"].as_f64(),
+        "{moved}"
+    );
+    project.run(&["report", "sources", "--html", "page.html"])?.done()?;
+    let page = project.read("page.html")?;
+    assert!(page.contains("<svg role=\"img\"") && !page.contains("http") && !page.contains("<script"));
     Ok(())
 }
 

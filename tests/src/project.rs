@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The tables of the lake.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 19] = [
     "source_record",
     "lead",
     "touch",
@@ -26,6 +26,8 @@ pub const TABLES: [&str; 17] = [
     "lifecycle_transition",
     "credit",
     "scorecard",
+    "propensity",
+    "propensity_model",
     "delivery",
 ];
 

@@ -2,6 +2,10 @@
 
 pub mod attribution;
 pub mod channel;
+pub mod customer;
 pub mod identity;
 pub mod lifecycle;
+pub mod logistic;
+pub mod propensity;
 pub mod quality;
+mod simplex;

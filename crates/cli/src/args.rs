@@ -161,6 +161,12 @@ pub(crate) enum Command {
         /// Show every metric, not only the main ones
         #[arg(long)]
         all: bool,
+        /// Write all reports as one page with charts into this file; it needs no network
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// What moving budget between two sources would change, for spend: `FROM:TO:AMOUNT`
+        #[arg(long, value_name = "FROM:TO:AMOUNT")]
+        what_if: Option<String>,
     },
     /// Show where every field of a person came from, why these records are one person, which credits, what was pushed when
     Explain {
@@ -256,6 +262,10 @@ pub(crate) enum ReportName {
     Funnel,
     /// What was spent where, and what came of it.
     Spend,
+    /// Who is likely to convert soon, and why.
+    Propensity,
+    /// Who buys again, who is leaving, what customers are worth.
+    Customers,
 }
 
 /// What to do with refused rows.

@@ -402,6 +402,25 @@ tables! {
         unit: Text,
         as_of: Instant required,
     }
+    /// Who is likely to convert soon, and why? One row per person who is no customer yet; rewritten by measure.
+    PROPENSITY = "propensity" {
+        prospect_id: Text required,
+        probability: Float required,
+        reasons: Text required,
+        horizon_days: Int required,
+        model_version: Text required,
+        as_of: Instant required,
+    }
+    /// What were those scores made by, and what are they worth? The model with its report, or why there is none.
+    PROPENSITY_MODEL = "propensity_model" {
+        model_version: Text,
+        method: Text,
+        horizon_days: Int required,
+        parameters: Text,
+        report: Text,
+        refusal: Text,
+        as_of: Instant required,
+    }
     /// What was pushed where, and what did the remote say? Append-only.
     DELIVERY = "delivery" {
         run_id: Text required,

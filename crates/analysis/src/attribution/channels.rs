@@ -8,7 +8,7 @@ use super::{ChannelId, Error};
 pub(super) const DIRECT: &str = "direct";
 
 /// Every channel met so far, in the order of the first meeting.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Channels {
     ids: HashMap<String, ChannelId>,
     names: Vec<String>,
@@ -31,6 +31,19 @@ impl Channels {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+
+    /// For each channel its place among the names in order: what does not depend on who was met first.
+    pub(super) fn ranks(&self) -> Vec<u32> {
+        let mut sorted: Vec<(u32, &str)> = (0..).zip(self.names()).collect();
+        sorted.sort_unstable_by_key(|(_, name)| *name);
+        let mut ranks = vec![0; self.names.len()];
+        for (rank, (id, _)) in (0..).zip(sorted) {
+            if let Some(place) = ranks.get_mut(id as usize) {
+                *place = rank;
+            }
+        }
+        ranks
     }
 
     pub(super) fn len(&self) -> usize {

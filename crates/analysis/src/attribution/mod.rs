@@ -1,24 +1,31 @@
 //! Which touch earned which share of a conversion: exact, deterministic models.
 //!
-//! [`shares`] is the core: the share of each touch of one conversion. [`journeys`] applies it to touches and conversions as rows,
+//! [`shares`] is the core: the share of each touch of one conversion. Models that need all journeys at once (`whole`) give every channel
+//! its total instead, which is then spread over the conversions it touched. [`journeys`] applies it to touches and conversions as rows,
 //! [`paths`] to paths that somebody has already counted. A conversion with no touch inside the window is *unattributed*: it is
 //! counted apart and never handed to a channel.
 //!
 //! Invariants: the shares of a conversion add up to one; the order of the input rows changes no result, not even in the last bit.
 
+mod chain;
 mod channels;
+mod coalition;
 pub mod journeys;
 mod model;
+mod outcome;
 pub mod paths;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod total;
+mod whole;
 
 use std::ops::Range;
 
 use hashbrown::HashSet;
 use thiserror::Error;
 
+pub use chain::Removal;
 pub use model::{AVAILABLE, Model};
 pub use total::apportion;
 
@@ -31,12 +38,19 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// The model is known and not built yet.
-    #[error("the attribution model `{name}` is not available yet; choose one of {AVAILABLE}")]
-    Unsupported {
+    /// The model's work grows too fast for so many channels.
+    #[error("`{name}` can divide among at most {most} channels and there are {channels}; group them, or choose another model")]
+    TooManyChannels {
         /// The model's name.
         name: &'static str,
+        /// How many there are.
+        channels: usize,
+        /// How many there may be.
+        most: usize,
     },
+    /// The numbers do not lead to an answer.
+    #[error("the journeys do not lead to a stable answer under this model; try a lower order or fewer channels")]
+    Unsettled,
     /// The model needs to know when each touch happened, and a path does not tell.
     #[error("`{name}` needs the time of each touch; give touches and conversions, not paths")]
     NeedsTimes {
@@ -137,7 +151,8 @@ pub fn eligible(touches: &[TouchPoint], converted_at_us: i64, lookback: Lookback
     touches.partition_point(is_too_old)..end
 }
 
-/// The share of each touch, in the order of the touches; they add up to one, and without a touch there is nothing.
+/// The share of each touch, in the order of the touches; they add up to one, and without a touch there is nothing. Under a model
+/// that [needs all](Model::needs_all) journeys there is nothing either.
 ///
 /// The touches must stand in the order in which they happened, all of them [`eligible`]. `direct` is the channel that
 /// [`Model::LastNonDirect`] passes over.
@@ -153,6 +168,42 @@ pub fn shares(model: Model, touches: &[TouchPoint], converted_at_us: i64, direct
     let mut out = Vec::with_capacity(touches.len());
     shares_into(model, touches, converted_at_us, direct, &mut out);
     out
+}
+
+/// When a person came to the stages that [`Model::W`] and [`Model::FullPath`] pay for beside the ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Milestones {
+    /// When they became a prospect: microseconds since 1970 in UTC.
+    pub lead_us: Option<i64>,
+    /// When they began to compare, as an opportunity does.
+    pub opportunity_us: Option<i64>,
+}
+
+/// As [`shares_into`], where the stages of the person are known: a milestone is met by the last touch up to its instant, and by its place
+/// in the middle only where nobody knows when it was. Other models are as without.
+pub fn shares_at_milestones_into(
+    model: Model,
+    touches: &[TouchPoint],
+    (converted_at_us, milestones): (i64, Milestones),
+    direct: Option<ChannelId>,
+    out: &mut Vec<f64>,
+) {
+    let met = |instant: Option<i64>, default: usize| {
+        instant.map_or(default, |instant| touches.partition_point(|touch| touch.at_us <= instant).saturating_sub(1))
+    };
+    let Milestones { lead_us, opportunity_us } = milestones;
+    let last = touches.len().saturating_sub(1);
+    match model {
+        Model::W if !touches.is_empty() => {
+            out.clear();
+            milestones_at(touches.len(), &[0, met(lead_us, last / 2), met(opportunity_us, last)], 0.30, out);
+        }
+        Model::FullPath if !touches.is_empty() => {
+            out.clear();
+            milestones_at(touches.len(), &[0, met(lead_us, last / 3), met(opportunity_us, 2 * last / 3), last], 0.225, out);
+        }
+        other => shares_into(other, touches, converted_at_us, direct, out),
+    }
 }
 
 /// As [`shares`], into a vector that is cleared first: for loops over many conversions.
@@ -171,8 +222,14 @@ pub fn shares_into(model: Model, touches: &[TouchPoint], converted_at_us: i64, d
         Model::Position => ends(touches.len(), 0.4, 0.4, out),
         Model::J => ends(touches.len(), 0.2, 0.6, out),
         Model::InverseJ => ends(touches.len(), 0.6, 0.2, out),
-        Model::W => milestones(touches.len(), &[0, last / 2, last], 0.30, out),
-        Model::FullPath => milestones(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out),
+        Model::W => milestones_at(touches.len(), &[0, last / 2, last], 0.30, out),
+        Model::FullPath => milestones_at(touches.len(), &[0, last / 3, 2 * last / 3, last], 0.225, out),
+        Model::PositionalDecay => {
+            // A step of two thousand is worth nothing already; the exponent must not wrap.
+            out.extend((0..touches.len()).map(|at| (-(count(last - at))).exp2()));
+            normalise(out);
+        }
+        Model::ShapleyRate | Model::Markov { order: _ } | Model::Counterfactual => {}
         Model::TimeDecay { half_life_days } => decay(touches, converted_at_us, f64::from(half_life_days.get()), out),
     }
 }
@@ -181,10 +238,18 @@ fn single(touches: usize, winner: usize, out: &mut Vec<f64>) {
     out.extend((0..touches).map(|at| if at == winner { 1.0 } else { 0.0 }));
 }
 
+/// Up to so many touches, looking back through them is faster than a set.
+const FEW: usize = 24;
+
 /// Each channel gets the same, at its first touch.
 fn once_per_channel(touches: &[TouchPoint], out: &mut Vec<f64>) {
-    let mut seen = HashSet::with_capacity(touches.len());
-    out.extend(touches.iter().map(|touch| if seen.insert(touch.channel) { 1.0 } else { 0.0 }));
+    if touches.len() <= FEW {
+        let is_first = |at: usize, channel| !touches.iter().take(at).any(|before| before.channel == channel);
+        out.extend(touches.iter().enumerate().map(|(at, touch)| if is_first(at, touch.channel) { 1.0 } else { 0.0 }));
+    } else {
+        let mut seen = HashSet::with_capacity(touches.len());
+        out.extend(touches.iter().map(|touch| if seen.insert(touch.channel) { 1.0 } else { 0.0 }));
+    }
     normalise(out);
 }
 
@@ -202,7 +267,7 @@ fn ends(touches: usize, first: f64, last: f64, out: &mut Vec<f64>) {
 }
 
 /// A fixed part for each milestone, the rest to the other touches in equal parts. Milestones on one touch add up.
-fn milestones(touches: usize, at: &[usize], part: f64, out: &mut Vec<f64>) {
+fn milestones_at(touches: usize, at: &[usize], part: f64, out: &mut Vec<f64>) {
     let others = (0..touches).filter(|touch| !at.contains(touch)).count();
     let rest = if others == 0 { 0.0 } else { (1.0 - part * count(at.len())) / count(others) };
     out.extend((0..touches).map(|touch| match at.iter().filter(|milestone| **milestone == touch).count() {

@@ -7,7 +7,7 @@ const MAX_AMOUNT: f64 = 1e15;
 
 /// A sum in fixed point: integer addition has one result in whatever order, float addition has not.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sum(i128);
+pub(super) struct Sum(i128);
 
 /// What each channel has earned so far.
 #[derive(Debug)]
@@ -54,13 +54,13 @@ pub fn apportion(amount: i64, shares: &[f64]) -> Vec<i64> {
 impl Sum {
     const UNITS_PER_ONE: f64 = (1_u64 << 44) as f64;
 
-    fn add(&mut self, amount: f64) {
+    pub(super) fn add(&mut self, amount: f64) {
         #[expect(clippy::cast_possible_truncation, reason = "amounts are checked against MAX_AMOUNT before")]
         let units = (amount * Self::UNITS_PER_ONE).round() as i128;
         self.0 += units;
     }
 
-    fn get(self) -> f64 {
+    pub(super) fn get(self) -> f64 {
         self.0 as f64 / Self::UNITS_PER_ONE
     }
 }

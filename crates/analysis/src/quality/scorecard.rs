@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use super::{
-    Z_95,
+    Z_95, cure,
     interval::{Interval, wilson},
     shrink::{self, Prior},
-    survival::{AGES_DAYS, FollowUp, kaplan_meier},
+    survival::{AGES_DAYS, FollowUp, Median, kaplan_meier, median},
 };
 
 /// Exact amounts by currency code.
@@ -78,6 +78,29 @@ pub struct SourceCounts {
     pub median_age_days: Option<f64>,
     /// How long each person was watched; empty where that was not worked out.
     pub follow_up: Vec<FollowUp>,
+    /// What the conversions were worth, by currency and the days from the person's arrival.
+    pub revenue_by_age: BTreeMap<String, BTreeMap<u32, Decimal>>,
+    /// How old the data were on arrival, in days: the median; nothing where the source does not date its records.
+    pub data_age_days: Option<f64>,
+    /// How long each address was watched, and whether it then went bad; empty where nobody wrote to them.
+    pub decay: Vec<FollowUp>,
+    /// What became of mail; nothing where nobody wrote.
+    pub mail: Option<Mail>,
+}
+
+/// What became of the first mail to each person of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// People who were written to.
+    pub sent: u64,
+    /// Of them, those whose mail came back for good.
+    pub bounced: u64,
+    /// Of those it reached, those who called it spam.
+    pub complained: u64,
+    /// Of those it reached, those who wanted no more.
+    pub unsubscribed: u64,
+    /// Of those it reached, those who answered or clicked within 14 days; machines do not count.
+    pub engaged: u64,
 }
 
 /// What the verdicts depend on.
@@ -96,6 +119,8 @@ pub enum State {
     Immature,
     /// It cannot be told from the rate of all sources together.
     NotRankable,
+    /// What it waits for has not happened, to nobody's fault: a median that half of the people have not come to.
+    NotReached,
     /// It was not measured.
     Unchecked,
 }
@@ -117,7 +142,7 @@ pub struct Metric {
     pub high: Option<f64>,
     /// Whether it can be relied on.
     pub state: State,
-    /// `records`, `persons`, `share`, `ratio`, or a currency code.
+    /// `records`, `persons`, `share`, `ratio`, `days`, or a currency code.
     pub unit: String,
 }
 
@@ -157,6 +182,10 @@ pub fn scorecards(sources: &[SourceCounts], settings: Settings) -> Vec<Scorecard
     let all = All {
         prospect_rate: rate_of(|counts| counts.prospects),
         conversion_rate: rate_of(|counts| counts.customers),
+        mail: MAIL.map(|(_, bad, of)| {
+            let cases: Vec<_> = sources.iter().filter_map(|counts| counts.mail).map(|mail| (bad(&mail), of(&mail))).collect();
+            shrink::fit(&cases)
+        }),
         prior: shrink::fit(&sources.iter().map(|counts| (counts.customers, counts.distinct_persons)).collect::<Vec<_>>()),
         currencies: sources.iter().flat_map(|counts| counts.revenue.keys().map(String::as_str)).collect(),
         settings,
@@ -178,6 +207,7 @@ impl State {
             Self::Ok => "ok",
             Self::Immature => "immature",
             Self::NotRankable => "not_rankable",
+            Self::NotReached => "not_reached",
             Self::Unchecked => "unchecked",
         }
     }
@@ -194,6 +224,8 @@ struct All<'a> {
     prospect_rate: Option<f64>,
     conversion_rate: Option<f64>,
     prior: Option<Prior>,
+    /// The distributions of bounces, complaints and withdrawals over the sources.
+    mail: [Option<Prior>; 3],
     /// Every currency in which anything was earned: a source without sales earned zero of it.
     currencies: BTreeSet<&'a str>,
     settings: Settings,
@@ -203,6 +235,7 @@ impl All<'_> {
     fn scorecard(&self, counts: &SourceCounts) -> Scorecard {
         let mut metrics = volume(counts);
         metrics.extend(records(counts));
+        metrics.extend(self.mail(counts));
         metrics.extend(self.outcomes(counts));
         metrics.extend(self.money(counts));
         Scorecard { source: counts.source.clone(), channel: counts.channel.clone(), metrics }
@@ -231,6 +264,36 @@ impl All<'_> {
                 state: if by.at_risk == 0 { State::Immature } else { State::Ok },
                 ..estimate(&format!("conversion_by_{}d", by.days), by.share, by.interval, counts.follow_up.len() as u64)
             }));
+            metrics.push(ultimate(counts));
+            metrics.push(velocity(counts));
+        }
+        metrics
+    }
+
+    /// Rates of rare events: drawn towards all sources, since one complaint among thirty is no rate of three per cent.
+    fn mail(&self, counts: &SourceCounts) -> Vec<Metric> {
+        let Some(mail) = counts.mail else { return Vec::new() };
+        let mut metrics: Vec<Metric> = MAIL
+            .iter()
+            .zip(self.mail)
+            .map(|((name, bad, of), prior)| {
+                let (bad, of) = (bad(&mail), of(&mail));
+                match prior.filter(|_| of > 0) {
+                    Some(prior) => {
+                        let shrunk = prior.shrink(bad, of);
+                        Metric { numerator: Some(bad as f64), ..estimate(name, shrunk.rate, shrunk.interval, of) }
+                    }
+                    None => proportion(name, Some(bad), of),
+                }
+            })
+            .collect();
+        metrics.push(proportion("engagement", Some(mail.engaged), reached(&mail)));
+        if !counts.decay.is_empty() {
+            let watched = counts.decay.len() as u64;
+            metrics.extend(kaplan_meier(&counts.decay, &DECAY_DAYS).into_iter().map(|by| Metric {
+                state: if by.at_risk == 0 { State::Immature } else { State::Ok },
+                ..estimate(&format!("decay_by_{}d", by.days), by.share, by.interval, watched)
+            }));
         }
         metrics
     }
@@ -256,6 +319,7 @@ impl All<'_> {
         if counts.cost.is_empty() {
             metrics.extend([unmeasured("cost_per_lead", ""), unmeasured("cac", ""), unmeasured("roas", "ratio")]);
         }
+        metrics.push(payback(counts));
         metrics
     }
 
@@ -289,6 +353,63 @@ impl All<'_> {
     }
 }
 
+/// The names of mail's rates, what counts and of whom.
+type MailRate = (&'static str, fn(&Mail) -> u64, fn(&Mail) -> u64);
+const MAIL: [MailRate; 3] = [
+    ("bounce", |mail| mail.bounced, |mail| mail.sent),
+    ("complaint", |mail| mail.complained, reached),
+    ("unsubscribe", |mail| mail.unsubscribed, reached),
+];
+
+/// The ages at which the decay of addresses is read.
+const DECAY_DAYS: [u32; 2] = [90, 365];
+
+fn reached(mail: &Mail) -> u64 {
+    mail.sent.saturating_sub(mail.bounced)
+}
+
+/// The share that will ever convert, where that can be told.
+fn ultimate(counts: &SourceCounts) -> Metric {
+    let n = counts.follow_up.len() as u64;
+    match cure::fit(&counts.follow_up) {
+        Some(cure) => estimate("conversion_ultimate", cure.ultimate, cure.interval, n),
+        None => Metric { n, state: State::Immature, ..unmeasured("conversion_ultimate", "share") },
+    }
+}
+
+fn velocity(counts: &SourceCounts) -> Metric {
+    let Median { days, low, high } = median(&counts.follow_up);
+    Metric {
+        value: days.map(f64::from),
+        n: counts.follow_up.len() as u64,
+        low: low.map(f64::from),
+        high: high.map(f64::from),
+        state: if days.is_some() { State::Ok } else { State::NotReached },
+        ..unmeasured("velocity_median_days", "days")
+    }
+}
+
+/// The days until what its people paid had made up for what the source cost. It compares turnover with cost; who knows a margin
+/// multiplies.
+fn payback(counts: &SourceCounts) -> Metric {
+    let unknown = unmeasured("payback_days", "days");
+    let mut costs = counts.cost.iter().filter(|(_, cost)| **cost > Decimal::ZERO);
+    let (Some((currency, cost)), None) = (costs.next(), costs.next()) else { return unknown };
+    if counts.revenue_by_age.is_empty() && !counts.revenue.is_empty()
+        || counts.revenue_by_age.keys().any(|earned_in| earned_in != currency)
+    {
+        return unknown;
+    }
+    let mut earned = Decimal::ZERO;
+    let ages = counts.revenue_by_age.get(currency).into_iter().flatten();
+    let reached = ages.into_iter().find_map(|(age, amount)| {
+        earned += *amount;
+        (earned >= *cost).then_some(*age)
+    });
+    let state = if reached.is_some() { State::Ok } else { State::NotReached };
+    Metric { value: reached.map(f64::from), n: counts.conversions, state, ..unknown }
+}
+
 fn volume(counts: &SourceCounts) -> Vec<Metric> {
     let count = |name: &str, value: u64, n: u64, unit: &str| Metric {
         value: Some(value as f64),
@@ -303,6 +424,12 @@ fn volume(counts: &SourceCounts) -> Vec<Metric> {
         proportion("quarantined", Some(counts.quarantined), counts.received),
         proportion("suppressed", Some(counts.suppressed), counts.received),
         count("distinct_persons", counts.distinct_persons, counts.accepted, "persons"),
+        Metric {
+            value: counts.data_age_days,
+            n: counts.accepted,
+            state: if counts.data_age_days.is_some() { State::Ok } else { State::Unchecked },
+            ..unmeasured("freshness_days", "days")
+        },
     ]
 }
 

@@ -156,7 +156,7 @@ fn ln_beta(a: f64, b: f64) -> f64 {
 }
 
 /// Stirling's series, with the argument first lifted to where five terms give all digits.
-fn ln_gamma(x: f64) -> f64 {
+pub(crate) fn ln_gamma(x: f64) -> f64 {
     let mut lifted = x;
     let mut product = 1.0;
     while lifted < 10.0 {

@@ -47,6 +47,45 @@ pub fn kaplan_meier(leads: &[FollowUp], ages: &[u32]) -> Vec<Estimate> {
     ages.iter().map(|age| estimate(&sorted, *age)).collect()
 }
 
+/// The age by which half of all leads have converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Median {
+    /// The age in days; nothing where the curve has not come to a half: not reached.
+    pub days: Option<u32>,
+    /// From when on the curve's 95 % band holds a half.
+    pub low: Option<u32>,
+    /// Until when it does.
+    pub high: Option<u32>,
+}
+
+/// The median age of conversion among all leads, those that have not converted included (Brookmeyer and Crowley 1982). The mean age
+/// of those who have is no answer: the slow ones are still to come.
+#[must_use]
+pub fn median(leads: &[FollowUp]) -> Median {
+    let mut sorted = leads.to_vec();
+    sorted.sort_unstable_by_key(|lead| lead.days);
+    let (mut unconverted, mut variance, mut watched) = (1.0, 0.0, sorted.len());
+    let mut median = Median { days: None, low: None, high: None };
+    for day in sorted.chunk_by(|a, b| a.days == b.days) {
+        let converted = day.iter().filter(|lead| lead.converted).count() as f64;
+        let at_risk = watched as f64;
+        watched -= day.len();
+        if converted == 0.0 {
+            continue;
+        }
+        unconverted *= 1.0 - converted / at_risk;
+        variance += converted / (at_risk * (at_risk - converted));
+        let band = log_log(unconverted, variance);
+        let here = day.first().map(|lead| lead.days);
+        // Rounding of the product must not miss a curve that stands at a half.
+        let share = 1.0 - unconverted + 1e-12;
+        median.low = median.low.or(here.filter(|_| band.map_or(share, |band| band.high) >= 0.5));
+        median.days = median.days.or(here.filter(|_| share >= 0.5));
+        median.high = median.high.or(here.filter(|_| band.map_or(share, |band| band.low) >= 0.5));
+    }
+    median
+}
+
 /// The ages at which a scorecard reads the curve.
 pub const AGES_DAYS: [u32; 4] = [30, 60, 90, 180];
 

@@ -33,17 +33,22 @@ pub(crate) fn run(args: &AttributeArgs, console: &Console) -> Result<Code, Failu
             let whole = json!({
                 "version": 1, "model": answer.model, "model_version": answer.model_version, "channels": channels,
                 "conversions": answer.conversions, "value": answer.value,
-                "unattributed": answer.unattributed, "unattributed_value": answer.unattributed_value,
+                "unattributed": answer.unattributed, "unattributed_value": answer.unattributed_value, "repeated": answer.repeated,
             });
             console.line(&whole.to_string())?;
         }
         None => console.write(&String::from_utf8_lossy(&csv))?,
     }
+    if answer.repeated > 0 {
+        console.note(&format!("{} repeated conversions were passed over: an earlier row has the same id", answer.repeated));
+    }
     if answer.unattributed > 0.0 {
-        console.note(&format!(
-            "{} of {} conversions have no touch in the window and belong to no channel",
-            answer.unattributed, answer.conversions
-        ));
+        let why = if answer.model == "counterfactual" {
+            "would have come anyway, belong to no single channel, or have no touch in the window"
+        } else {
+            "have no touch in the window and belong to no channel"
+        };
+        console.note(&format!("{} of {} conversions {why}", answer.unattributed, answer.conversions));
     }
     Ok(Code::Done)
 }

@@ -36,10 +36,13 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
     let engine = wiring::engine(&global, console).await?;
     let synced = sync(&engine, &SyncOptions::default()).await?;
     console.line(&sync_command::human(&synced, false))?;
+    let options = report::Options { model: "last_non_direct", all: false, html: None, what_if: None };
     for what in [ReportName::Sources, ReportName::Channels, ReportName::Funnel] {
-        Box::pin(report::run(&global, what, "last_non_direct", false, console)).await?;
+        Box::pin(report::run(&global, what, options, console)).await?;
         console.line("")?;
     }
+    let page = dir.join("report.html");
+    Box::pin(report::run(&global, ReportName::Sources, report::Options { html: Some(&page), ..options }, console)).await?;
     console.line(&next_steps(&place.to_string()))?;
     match sync_command::conclude(&global, synced, console) {
         // The demo's data hold refused rows on purpose.
@@ -52,6 +55,7 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
 fn next_steps(place: &str) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "headwater".to_owned());
     let steps = [
+        (format!("{place}/report.html"), "all reports on one page, with charts"),
         (format!("{place}/headwater.yaml"), "the project: sources, rules, sinks"),
         (format!("{place}/out/customers.csv"), "what was pushed"),
         (format!("{program} -C {place} explain EMAIL"), "where everything about a person came from; take one of customers.csv"),

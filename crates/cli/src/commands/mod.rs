@@ -13,6 +13,7 @@ mod quarantine;
 mod query;
 mod read;
 mod report;
+mod report_people;
 mod serve;
 mod status;
 mod suppress;
@@ -47,7 +48,10 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         Command::Serve { listen } => Box::pin(serve::run(global, listen.as_deref(), console)).await,
         Command::Status => Box::pin(status::run(global, console)).await,
         Command::Runs { command, limit } => Box::pin(status::runs(global, command.as_ref(), *limit, console)).await,
-        Command::Report { what, model, all } => Box::pin(report::run(global, *what, model, *all, console)).await,
+        Command::Report { what, model, all, html, what_if } => {
+            let options = report::Options { model, all: *all, html: html.as_deref(), what_if: what_if.as_deref() };
+            Box::pin(report::run(global, *what, options, console)).await
+        }
         Command::Explain { who } => Box::pin(explain::run(global, who, console)).await,
         Command::Quarantine { command } => Box::pin(quarantine::run(global, command, console)).await,
         Command::Suppress(args) => Box::pin(suppress::run(global, args, console)).await,

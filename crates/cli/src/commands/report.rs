@@ -1,15 +1,19 @@
 //! `report`: the measures.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use headwater_runtime::Error;
 use headwater_runtime::report::{
-    self, ChannelsReport, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount, money_text,
+    self, ChannelsReport, Cohort, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount, WhatIf,
+    money_text,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::query::csv_line;
+use super::report_people as people;
 use crate::args::{Format, Global, ReportName};
 use crate::console::{Console, Rows};
 use crate::exit_code::Code;
@@ -29,8 +33,37 @@ const MAIN: [(&str, &str); 7] = [
 /// The metric whose state is told.
 const OUTCOME: &str = "conversion_rate";
 
-pub(crate) async fn run(global: &Global, what: ReportName, model: &str, all: bool, console: &Console) -> Result<Code, Failure> {
+/// How a report is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options<'a> {
+    /// The attribution model.
+    pub(crate) model: &'a str,
+    /// Whether every figure is shown.
+    pub(crate) all: bool,
+    /// Where the page with all reports goes.
+    pub(crate) html: Option<&'a Path>,
+    /// The budget to move: `FROM:TO:AMOUNT`.
+    pub(crate) what_if: Option<&'a str>,
+}
+
+pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>, console: &Console) -> Result<Code, Failure> {
+    let Options { model, all, html, what_if } = options;
     let engine = wiring::quiet_engine(global).await?;
+    if let Some(file) = html {
+        let page = report::html(&engine, model).await?;
+        std::fs::write(file, page).map_err(|source| Error::File {
+            path: file.display().to_string(),
+            doing: "written",
+            source,
+        })?;
+        console.note(&format!("wrote {}", file.display()));
+        return Ok(Code::Done);
+    }
+    if let Some(asked) = what_if {
+        let (from, to, amount) = moved(what, asked)?;
+        let answer = report::what_if(&engine, from, to, amount).await?;
+        return give(console, &answer, || what_if_csv(&answer), || what_if_text(&answer));
+    }
     match what {
         ReportName::Sources => {
             let report = report::sources(&engine).await?;
@@ -48,7 +81,61 @@ pub(crate) async fn run(global: &Global, what: ReportName, model: &str, all: boo
             let report = report::spend(&engine, model).await?;
             give(console, &report, || spend_csv(&report), || spend(&report))
         }
+        ReportName::Propensity => {
+            let report = report::propensity(&engine).await?;
+            give(console, &report, || people::propensity_csv(&report), || people::propensity(&report))
+        }
+        ReportName::Customers => {
+            let report = report::customers(&engine).await?;
+            give(console, &report, || people::customers_csv(&report), || people::customers(&report))
+        }
     }
+}
+
+/// The parts of `FROM:TO:AMOUNT`.
+fn moved(what: ReportName, asked: &str) -> Result<(&str, &str, f64), Failure> {
+    if what != ReportName::Spend {
+        return Err(Error::Usage("`--what-if` belongs to `report spend`".to_owned()).into());
+    }
+    let parts = asked.split(':').collect::<Vec<_>>();
+    match parts.as_slice() {
+        [from, to, amount] if !from.is_empty() && !to.is_empty() => {
+            let amount = amount.parse().map_err(|_| Error::Usage(format!("`{amount}` is not an amount")))?;
+            Ok((from, to, amount))
+        }
+        _ => Err(Error::Usage("write what to move as `FROM:TO:AMOUNT`".to_owned()).into()),
+    }
+}
+
+fn what_if_text(answer: &WhatIf) -> String {
+    let WhatIf { version: _, from, to, amount, currency, people, customers, low, high, gain } = answer;
+    format!(
+        "If {amount:.2} {currency} moved from {from} to {to}: {people:+.1} new people, {customers:+.2} customers (95 % between {low:+.2} \
+         and {high:+.2}); more customers with a probability of {}.\nAt the costs and rates so far: more money is taken to buy more of the \
+         same people at the same price.",
+        percent(*gain)
+    )
+}
+
+fn what_if_csv(answer: &WhatIf) -> Vec<Vec<String>> {
+    let WhatIf { version: _, from, to, amount, currency, people, customers, low, high, gain } = answer;
+    let numbers = [people, customers, low, high, gain].map(ToString::to_string);
+    let row = [from.clone(), to.clone(), amount.to_string(), currency.clone()].into_iter().chain(numbers).collect();
+    vec![header(&["from", "to", "amount", "currency", "people", "customers", "low", "high", "gain"]), row]
+}
+
+/// A share as a person reads it.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// A row of eighths for a row of numbers, the largest full.
+fn sparkline(values: impl IntoIterator<Item = u64>) -> String {
+    const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let values: Vec<u64> = values.into_iter().collect();
+    let most = values.iter().copied().max().unwrap_or(0).max(1);
+    let eighth = |value: u64| usize::try_from(value.saturating_mul(7).div_ceil(most)).unwrap_or(7);
+    values.into_iter().filter_map(|value| EIGHTHS.get(eighth(value))).collect()
 }
 
 fn give(
@@ -145,7 +232,7 @@ fn sources_csv(report: &SourcesReport) -> Vec<Vec<String>> {
     rows
 }
 
-fn header(names: &[&str]) -> Vec<String> {
+pub(super) fn header(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -177,7 +264,11 @@ fn channels(report: &ChannelsReport) -> String {
         minute(Some(report.as_of))
     );
     let none = if rows.is_empty() { "There are no conversions and no costs yet.".to_owned() } else { rows.render() };
-    let note = if report.unattributed > 0.0 { "\nUnattributed: no touch of a known person explains them." } else { "" };
+    let note = match report.model.as_str() {
+        _ if report.unattributed <= 0.0 => "",
+        "counterfactual" => "\nUnattributed: would have come anyway, belong to no single channel, or have no touch.",
+        _ => "\nUnattributed: no touch of a known person explains them.",
+    };
     format!("{title}\n\n{none}{note}")
 }
 
@@ -210,12 +301,29 @@ fn channels_csv(report: &ChannelsReport) -> Vec<Vec<String>> {
 
 fn funnel(report: &FunnelReport) -> String {
     format!(
-        "How far {} people are (measured {} UTC)\n\n{}\n\nHow long those who went on took\n\n{}\n\nBy the source that brought them first\n\n{}",
+        "How far {} people are (measured {} UTC)\n\n{}\n\nHow long those who went on took\n\n{}\n\nBy the source that brought them first\n\n{}\n\n{}",
         report.people,
         minute(Some(report.as_of)),
         stages(report).render(),
         steps(report).render(),
-        first_sources(report).render()
+        first_sources(report).render(),
+        months(report)
+    )
+}
+
+/// The months in which people were first seen, drawn.
+fn months(report: &FunnelReport) -> String {
+    let (Some(first), Some(last)) = (report.cohorts.first(), report.cohorts.last()) else { return String::new() };
+    let line = |name: &str, of: fn(&Cohort) -> u64| {
+        format!("{name:<16} {}  {}", sparkline(report.cohorts.iter().map(of)), report.cohorts.iter().map(of).sum::<u64>())
+    };
+    format!(
+        "By the month in which they were first seen, {} to {}\n\n{}\n{}\n{}",
+        first.month,
+        last.month,
+        line("people", |cohort| cohort.people),
+        line("became prospects", |cohort| cohort.prospects),
+        line("became customers", |cohort| cohort.customers)
     )
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Decimal128Builder, Float64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use hashbrown::HashMap;
 use headwater_analysis::attribution::journeys::{ConversionRow, Journeys, TouchRow};
-use headwater_analysis::attribution::{AVAILABLE, Lookback, Model, apportion};
+use headwater_analysis::attribution::{AVAILABLE, Lookback, Milestones, Model, apportion};
+use headwater_analysis::lifecycle::{BuyingStage, Stage};
 use headwater_model::tables;
 use headwater_store::{Snapshot, StagedFiles, TableWriter};
 
@@ -77,9 +78,13 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     let links = load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
     let columns = ["touch_id", "lead_id", "source", "channel", "campaign", "occurred_at"];
     let touch_batches = latest(load(snapshot, &tables::TOUCH, &columns)?, "touch_id")?;
-    let touches = touches(&touch_batches, &people(&links, &converted)?)?;
+    // Models of all journeys learn from people who did not convert as well.
+    let wanted_people = (!models.iter().any(|model| model.needs_all())).then_some(&converted);
+    let touches = touches(&touch_batches, &people(&links, wanted_people)?)?;
     let rows: Vec<TouchRow<'_>> = touches.iter().map(|touch| touch.row).collect();
-    let journeys = Journeys::new(&rows).map_err(|error| Error::Internal(error.to_string()))?;
+    let stages = load(snapshot, &tables::LIFECYCLE_TRANSITION, &["prospect_id", "to_stage", "at"])?;
+    let journeys =
+        Journeys::new(&rows).map_err(|error| Error::Internal(error.to_string()))?.with_milestones(milestones(&stages)?);
     let wanted: Vec<ConversionRow<'_>> = conversions
         .iter()
         // A conversion of nobody we know has no touches: a person of no name explains nothing.
@@ -90,22 +95,36 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     let mut builder = Builder::default();
     let (mut unattributed, mut written) = (0, 0);
     for model in models {
-        let named = Named { name: model.name(), version: model.version() };
-        let credits = journeys.credits(*model, lookback, &wanted);
+        let named = Named { name: model.name(), version: version(*model) };
+        let credits = journeys
+            .credits(*model, lookback, &wanted)
+            .map_err(|error| engine.project.error("attribution.models", error.to_string()).help("leave the model out"))?;
         unattributed = credits.unattributed.len() as u64;
+        let mut left_over: HashMap<usize, f64> = credits.left_over.into_iter().collect();
         let mut shares = credits.shares.as_slice();
         while let Some(first) = shares.first() {
             let (of_one, rest) = shares.split_at(shares.iter().take_while(|share| share.conversion == first.conversion).count());
             shares = rest;
             let Some(conversion) = conversions.get(first.conversion) else { continue };
+            let left = left_over.remove(&first.conversion);
             let parts = conversion.amount.map(|amount| {
                 let amount = i64::try_from(amount).unwrap_or(i64::MAX);
-                apportion(amount, &of_one.iter().map(|share| share.share).collect::<Vec<_>>())
+                apportion(amount, &of_one.iter().map(|share| share.share).chain(left).collect::<Vec<_>>())
             });
+            let part = |place: usize| parts.as_ref().and_then(|parts| parts.get(place)).map(|part| i128::from(*part));
             for (place, share) in of_one.iter().enumerate() {
-                let value = parts.as_ref().and_then(|parts| parts.get(place)).map(|part| i128::from(*part));
-                builder.push(&named, conversion, touches.get(share.touch), share.share, value);
+                builder.push(&named, conversion, touches.get(share.touch), share.share, part(place));
             }
+            if let Some(left) = left {
+                builder.push(&named, conversion, None, left, part(of_one.len()));
+            }
+            written += builder.flush(&mut writer, ROWS_AT_ONCE)?;
+        }
+        // A conversion of which no touch earned anything.
+        let mut nobodys: Vec<usize> = left_over.into_keys().collect();
+        nobodys.sort_unstable();
+        for conversion in nobodys.into_iter().filter_map(|place| conversions.get(place)) {
+            builder.push(&named, conversion, None, 1.0, conversion.amount);
             written += builder.flush(&mut writer, ROWS_AT_ONCE)?;
         }
         for place in credits.unattributed {
@@ -116,6 +135,32 @@ pub(super) fn write(engine: &Engine, snapshot: &Snapshot, models: &[Model]) -> R
     }
     written += builder.flush(&mut writer, 0)?;
     Ok(Credited { files: writer.finish()?, conversions: conversions.len() as u64, unattributed, rows: written })
+}
+
+/// The version of a model as it is applied here: those that pay for milestones take them from the lifecycle.
+fn version(model: Model) -> String {
+    match model {
+        Model::W | Model::FullPath => format!("{} milestones=lifecycle", model.version()),
+        other => other.version(),
+    }
+}
+
+/// When each person became a prospect and began to compare, as far as that is known.
+fn milestones(stages: &[RecordBatch]) -> Result<HashMap<&str, Milestones>> {
+    let mut met: HashMap<&str, Milestones> = HashMap::new();
+    for batch in stages {
+        let (person, stage, when) = (text(batch, "prospect_id")?, text(batch, "to_stage")?, instants(batch, "at")?);
+        for row in 0..batch.num_rows() {
+            let is = |wanted: &str| stage.value(row) == wanted;
+            if !is(Stage::Prospect.as_str()) && !is(BuyingStage::EvaluationOfAlternatives.as_str()) {
+                continue;
+            }
+            let own = met.entry(person.value(row)).or_default();
+            let milestone = if is(Stage::Prospect.as_str()) { &mut own.lead_us } else { &mut own.opportunity_us };
+            *milestone = Some(milestone.map_or(when.value(row), |first| first.min(when.value(row))));
+        }
+    }
+    Ok(met)
 }
 
 fn owners(facts: &[RecordBatch]) -> Result<HashMap<&str, &str>> {
@@ -148,13 +193,13 @@ pub(super) fn signed(kind: &str, amount: i128) -> i128 {
     if kind == "refund" { -amount.abs() } else { amount }
 }
 
-/// The prospect of each lead, for the prospects that converted: nobody else's touches earn credit.
-fn people<'a>(links: &'a [RecordBatch], converted: &hashbrown::HashSet<&str>) -> Result<HashMap<&'a str, &'a str>> {
+/// The prospect of each lead, where only some are wanted for those alone.
+fn people<'a>(links: &'a [RecordBatch], wanted: Option<&hashbrown::HashSet<&str>>) -> Result<HashMap<&'a str, &'a str>> {
     let mut people = HashMap::new();
     for batch in links {
         let (lead, prospect) = (text(batch, "lead_id")?, text(batch, "prospect_id")?);
         let pairs = (0..batch.num_rows()).map(|row| (lead.value(row), prospect.value(row)));
-        people.extend(pairs.filter(|(_, prospect)| converted.contains(prospect)));
+        people.extend(pairs.filter(|(_, prospect)| wanted.is_none_or(|wanted| wanted.contains(prospect))));
     }
     Ok(people)
 }

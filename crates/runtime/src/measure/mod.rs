@@ -1,9 +1,11 @@
-//! Measure: which touch earned which conversion, and what each source is worth.
+//! Measure: which touch earned which conversion, what each source is worth, and who is likely to convert.
 //!
-//! Both answers are computed anew from one snapshot and replace what stood there, with the cursor in the same transaction. A
+//! All answers are computed anew from one snapshot and replace what stood there, with the cursor in the same transaction. A
 //! credit names its model's version; nothing new in the lake is nothing to do.
 
 mod credits;
+mod people;
+mod propensity;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 use tracing::info;
 
 pub(crate) use credits::models;
+pub(crate) use people::{Known, known};
+pub(crate) use propensity::HORIZON_DAYS;
 pub(crate) use sources::{counts as source_counts, settings as source_settings};
 
 use crate::engine::Engine;
@@ -24,7 +28,8 @@ use crate::ingest::Buckets;
 /// The cursor of this stage.
 const CURSOR: &str = "measure";
 /// What measure reads; a change of any makes it run again.
-const INPUTS: [&Table; 7] = [
+const INPUTS: [&Table; 8] = [
+    &tables::ENGAGEMENT,
     &tables::LEAD,
     &tables::TOUCH,
     &tables::CONVERSION,
@@ -45,6 +50,8 @@ pub struct MeasureCounts {
     pub credits: u64,
     /// Sources with a scorecard.
     pub sources: u64,
+    /// People with a score of how likely they are to convert; none where there is too little to learn from.
+    pub scored: u64,
     /// Whether there was anything to do.
     pub worked: bool,
 }
@@ -74,9 +81,13 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
     }
     let (cards, count) = sources::write(engine, &snapshot, &runs, now)?;
     engine.stop_if_told()?;
+    let scores = propensity::write(engine, &snapshot, now)?;
+    engine.stop_if_told()?;
     let mut commit = engine.store.commit(run_id, now);
     commit.replace(&snapshot, &tables::CREDIT, vec![credited.files]);
     commit.replace(&snapshot, &tables::SCORECARD, vec![cards]);
+    commit.replace(&snapshot, &tables::PROPENSITY, vec![scores.files]);
+    commit.replace(&snapshot, &tables::PROPENSITY_MODEL, vec![scores.model]);
     commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
     commit.execute().await?;
     info!(conversions = credited.conversions, credits = credited.rows, sources = count, "measured");
@@ -85,6 +96,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
         unattributed: credited.unattributed,
         credits: credited.rows,
         sources: count,
+        scored: scores.rows,
         worked: true,
     })
 }

@@ -185,9 +185,11 @@ fn count_people(counts: &mut SourceCounts, persons: &HashMap<&str, Appearance>, 
         counts.prospects += u64::from(person.became_prospect_at.is_some());
         counts.customers += u64::from(customer);
         counts.net_new_valid_customers += u64::from(customer && net_new && seen.valid_email);
-        for (_, amount, currency) in person.conversions.iter().filter(|(when, _, _)| *when >= seen.first_at) {
+        for (when, amount, currency) in person.conversions.iter().filter(|(when, _, _)| *when >= seen.first_at) {
             counts.conversions += 1;
             *counts.revenue.entry(currency.clone()).or_default() += decimal(*amount);
+            let age = u32::try_from((when - seen.first_at) / DAY_US).unwrap_or(u32::MAX);
+            *counts.revenue_by_age.entry(currency.clone()).or_default().entry(age).or_default() += decimal(*amount);
         }
         let until = if customer { person.became_customer_at.unwrap_or(now_us) } else { now_us };
         let days = u32::try_from((until - seen.first_at).max(0) / DAY_US).unwrap_or(u32::MAX);

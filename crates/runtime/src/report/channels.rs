@@ -73,8 +73,8 @@ pub(super) struct Tallies {
 /// [`crate::Error::NotFound`] when nothing was measured yet, or that model was not.
 pub async fn channels(engine: &Engine, model: &str) -> Result<ChannelsReport> {
     let measured = Measured::load(engine).await?;
-    measured.check_model(model)?;
-    let Tallies { channels, unattributed, unallocated } = tally(&measured, model)?;
+    let model = measured.check_model(model)?;
+    let Tallies { channels, unattributed, unallocated } = tally(&measured, &model)?;
     let row = |(channel, tally): (String, Tally)| ChannelRow {
         channel,
         conversions: tidy(tally.conversions),
@@ -86,7 +86,7 @@ pub async fn channels(engine: &Engine, model: &str) -> Result<ChannelsReport> {
     Ok(ChannelsReport {
         version: VERSION,
         as_of: measured.at,
-        model: model.to_owned(),
+        model,
         window_days: measured.window_days,
         channels,
         unattributed: tidy(unattributed.conversions),

@@ -45,6 +45,21 @@ pub struct FunnelReport {
     pub sources: Vec<SourceFunnel>,
     /// How long the steps took.
     pub steps: Vec<Step>,
+    /// By the month in which people were first seen.
+    pub cohorts: Vec<Cohort>,
+}
+
+/// The people first seen in one month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cohort {
+    /// The month in UTC, as in `2026-03`.
+    pub month: String,
+    /// People.
+    pub people: u64,
+    /// Of them, those who became prospects or more.
+    pub prospects: u64,
+    /// Of them, those who became customers.
+    pub customers: u64,
 }
 
 /// How many people are at a stage.
@@ -111,7 +126,8 @@ pub async fn funnel(engine: &Engine) -> Result<FunnelReport> {
         Some(waits.step(names.get(from)?, names.get(to)?, maturity))
     });
     let steps = steps.collect();
-    Ok(FunnelReport { version: VERSION, as_of: measured.at, people, lifecycle, buying_stage, sources, steps })
+    let cohorts = cohorts(&measured)?;
+    Ok(FunnelReport { version: VERSION, as_of: measured.at, people, lifecycle, buying_stage, sources, steps, cohorts })
 }
 
 fn names() -> [&'static str; STAGES] {
@@ -143,6 +159,24 @@ fn standing(measured: &Measured) -> Result<Standing> {
     }
     let sources = sources.into_iter().map(|(name, funnel)| SourceFunnel { source: name.to_owned(), ..funnel });
     Ok((people, now, sources.collect()))
+}
+
+fn cohorts(measured: &Measured) -> Result<Vec<Cohort>> {
+    let columns = ["merged_into", "first_seen_at", "became_prospect_at", "became_customer_at"];
+    let mut cohorts: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    for row in each(&load(&measured.snapshot, &tables::PROSPECT, &columns)?) {
+        if row.text("merged_into")?.is_some() {
+            continue;
+        }
+        let month = row.instant("first_seen_at")?.map(|at| at.strftime("%Y-%m").to_string()).unwrap_or_default();
+        let (people, prospects, customers) = cohorts.entry(month).or_default();
+        let customer = row.micros("became_customer_at")?.is_some();
+        *people += 1;
+        *prospects += u64::from(customer || row.micros("became_prospect_at")?.is_some());
+        *customers += u64::from(customer);
+    }
+    let cohorts = cohorts.into_iter();
+    Ok(cohorts.map(|(month, (people, prospects, customers))| Cohort { month, people, prospects, customers }).collect())
 }
 
 /// When each person first came to each stage.

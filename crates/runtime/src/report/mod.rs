@@ -4,15 +4,20 @@
 //! currencies are never added; a figure that was not measured is absent or says so in its state.
 
 mod channels;
+mod customers;
 mod figure;
 mod funnel;
+mod html;
+mod propensity;
 mod sources;
 mod spend;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 use std::collections::BTreeMap;
 
+use headwater_analysis::attribution::Model;
 use headwater_model::{money, tables};
 use headwater_store::Snapshot;
 use jiff::Timestamp;
@@ -20,10 +25,14 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
 pub use channels::{ChannelRow, ChannelsReport, channels};
+pub use customers::{CurrencyCustomers, CustomersReport, OriginRow, customers};
 pub use figure::money_text;
-pub use funnel::{FunnelReport, SourceFunnel, StageCount, Step, funnel};
+pub use funnel::{Cohort, FunnelReport, SourceFunnel, StageCount, Step, funnel};
+pub use html::html;
+pub use propensity::{Likely, NeedGroup, PropensityReport, propensity};
 pub use sources::{Metric, SourceCard, SourcesReport, sources};
 pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};
+pub use what_if::{WhatIf, what_if};
 
 use crate::cells::{Row, each, instant};
 use crate::engine::Engine;
@@ -96,15 +105,16 @@ impl Measured {
             snapshot: engine.store.snapshot().await?,
             at: instant(cursor.updated_at).unwrap_or_default(),
             at_us: cursor.updated_at,
-            models: models.filter_map(Value::as_str).map(str::to_owned).collect(),
+            models: models.filter_map(Value::as_str).map(canonical).collect(),
             window_days: cursor.value.get("lookback_days").and_then(Value::as_u64).unwrap_or_default(),
         })
     }
 
-    /// Checks that the credits of a model are there.
-    fn check_model(&self, model: &str) -> Result<()> {
-        if self.models.iter().any(|computed| computed == model) {
-            return Ok(());
+    /// The name under which the credits of a model stand, if they are there.
+    fn check_model(&self, model: &str) -> Result<String> {
+        let name = canonical(model);
+        if self.models.contains(&name) {
+            return Ok(name);
         }
         let hint = format!(
             "computed are: {}; name it under `attribution: models:` and run `headwater sync` for more",
@@ -112,6 +122,16 @@ impl Measured {
         );
         Err(Error::NotFound { what: format!("the model `{model}` was not computed"), hint })
     }
+}
+
+/// The one name of a model that has several.
+fn canonical(model: &str) -> String {
+    model.parse::<Model>().map_or_else(|_| model.to_owned(), |model| model.name().to_owned())
+}
+
+/// An instant to the minute, in UTC.
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// A number of credited conversions without the dust that adding shares leaves.

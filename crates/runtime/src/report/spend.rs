@@ -71,8 +71,8 @@ pub struct SourceSpend {
 /// [`crate::Error::NotFound`] when nothing was measured yet, or that model was not.
 pub async fn spend(engine: &Engine, model: &str) -> Result<SpendReport> {
     let measured = Measured::load(engine).await?;
-    measured.check_model(model)?;
-    let Tallies { channels, unattributed: _, unallocated } = tally(&measured, model)?;
+    let model = measured.check_model(model)?;
+    let Tallies { channels, unattributed: _, unallocated } = tally(&measured, &model)?;
     let spent = channels.into_iter().filter(|(_, tally)| tally.cost != Amounts::default() || tally.clicks.is_some());
     let channels = spent.map(|(channel, tally)| ChannelSpend {
         channel,
@@ -87,7 +87,7 @@ pub async fn spend(engine: &Engine, model: &str) -> Result<SpendReport> {
     Ok(SpendReport {
         version: VERSION,
         as_of: measured.at,
-        model: model.to_owned(),
+        model,
         channels: channels.collect(),
         sources: of_sources(&measured)?,
         unallocated_cost: unallocated.text(),

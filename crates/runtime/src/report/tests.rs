@@ -93,6 +93,15 @@ async fn a_model_that_was_not_computed_is_refused_with_those_that_were() {
 }
 
 #[tokio::test]
+async fn a_model_is_found_by_each_of_its_names() {
+    let world = World::of("").await;
+    world.measured(&["shapley"]).await;
+    for name in ["shapley", "shapley_rate"] {
+        assert_eq!(channels(&world.engine, name).await.unwrap().model, "shapley_rate");
+    }
+}
+
+#[tokio::test]
 async fn channels_hold_one_models_credits_with_currencies_apart() {
     let world = spent_and_earned().await;
     let report = channels(&world.engine, "last").await.unwrap();
@@ -195,4 +204,76 @@ async fn the_funnel_counts_living_people_and_each_of_them_once() {
             .filter(|step| step.to != "customer")
             .all(|step| step.state == "not_reached" && step.median_days.is_none())
     );
+}
+
+#[tokio::test]
+async fn the_likeliest_who_may_be_contacted_come_first_with_reasons_and_needs() {
+    let world = World::of("").await;
+    world.measured(&[]).await;
+    let person = |id, need, may| [("prospect_id", id), ("need", need), ("may_contact", may), ("first_source", "web")];
+    world
+        .put(
+            &tables::PROSPECT,
+            &[&person("prs_1", "heating", "true"), &person("prs_2", "roof", "true"), &person("prs_3", "roof", "false")],
+        )
+        .await;
+    let score = |id, probability| {
+        let reasons = r#"[{"feature":"replies","value":1.0,"weight":0.8},{"feature":"clicks","value":0.0,"weight":-0.3}]"#;
+        [("prospect_id", id), ("probability", probability), ("reasons", reasons)]
+    };
+    world.put(&tables::PROPENSITY, &[&score("prs_1", "0.2"), &score("prs_2", "0.5"), &score("prs_3", "0.9")]).await;
+    let report = propensity(&world.engine).await.unwrap();
+    let ids: Vec<&str> = report.people.iter().map(|person| person.prospect_id.as_str()).collect();
+    assert_eq!(ids, ["prs_2", "prs_1"]);
+    assert_eq!(report.people[0].why(), "+ replies, − clicks");
+    assert!((report.expected - 1.6).abs() < 1e-12);
+    let needs: Vec<_> = report.needs.iter().map(|group| (group.need.as_deref(), group.people)).collect();
+    assert_eq!(needs, [(Some("roof"), 1), (Some("heating"), 1)]);
+}
+
+#[tokio::test]
+async fn customers_are_counted_by_currency_and_origin() {
+    let world = World::of("").await;
+    world.measured(&[]).await;
+    let person = |id, source| [("prospect_id", id), ("first_source", source), ("first_channel", "list")];
+    world.put(&tables::PROSPECT, &[&person("prs_1", "a"), &person("prs_2", "b")]).await;
+    let link = |fact, owner| [("fact_id", fact), ("kind", "conversion"), ("prospect_id", owner)];
+    world
+        .put(&tables::FACT_LINK, &[&link("c1", "prs_1"), &link("c2", "prs_1"), &link("c3", "prs_2"), &link("c4", "prs_2")])
+        .await;
+    let day = |days: i64| (days * DAY).to_string();
+    let (one, nine) = (day(1), day(9));
+    let order = |id, kind, value, currency, at| {
+        [("conversion_id", id), ("kind", kind), ("value", value), ("currency", currency), ("occurred_at", at)]
+    };
+    world
+        .put(
+            &tables::CONVERSION,
+            &[
+                &order("c1", "order", "10", "EUR", one.as_str()),
+                &order("c2", "order", "30", "EUR", nine.as_str()),
+                &order("c3", "order", "50", "EUR", one.as_str()),
+                &order("c4", "refund", "20", "EUR", nine.as_str()),
+            ],
+        )
+        .await;
+    let report = customers(&world.engine).await.unwrap();
+    let [euros] = report.currencies.as_slice() else { panic!("one currency") };
+    let rows: Vec<_> =
+        euros.sources.iter().map(|row| (row.origin.as_str(), row.customers, row.repeaters, row.mean_spent)).collect();
+    assert_eq!(rows, [("a", 1, 1, 40.0), ("b", 1, 0, 30.0)]);
+    assert_eq!((euros.channels.len(), euros.channels[0].customers), (1, 2));
+    assert!(euros.refusal.as_deref().unwrap().contains("too few"));
+}
+
+#[tokio::test]
+async fn budget_moves_only_between_sources_with_a_price() {
+    let world = World::of("").await;
+    world.measured(&[]).await;
+    for (from, to, amount, expected) in
+        [("a", "b", 10.0, "no source `a`"), ("a", "b", -1.0, "more than zero"), ("a", "b", f64::NAN, "more than zero")]
+    {
+        let error = what_if(&world.engine, from, to, amount).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }

@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::str::FromStr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use headwater_analysis::attribution::journeys::{ConversionRow, Journeys, TouchRow};
 use headwater_analysis::attribution::paths::PathTable;
 pub use headwater_analysis::attribution::{AVAILABLE as MODELS, ChannelCredit};
@@ -22,6 +22,9 @@ use headwater_model::instant::{self, DateStyle};
 
 use crate::error::{Error, Result};
 use table::{Row, Table};
+
+/// The longest memory of a chain. Beyond it nearly every journey is a state of its own, and the chain repeats the data.
+const MAX_ORDER: NonZeroU32 = NonZeroU32::new(8).unwrap();
 
 /// Where the journeys stand.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +35,8 @@ pub enum Input<'a> {
     Journeys {
         /// One row per touch: `journey_id` (or `prospect_id`), `ts`, `channel`, and `seq` where there is one.
         touches: &'a Path,
-        /// One row per conversion: `journey_id` (or `prospect_id`), `conv_ts`, `value`. Rows whose `converted` is 0 are passed over.
+        /// One row per conversion: `journey_id` (or `prospect_id`), `conv_ts`, `value`. Rows whose `converted` is 0 are passed over, and
+        /// rows whose `conversion_id` (or `order_id`) was there before.
         conversions: &'a Path,
     },
 }
@@ -65,6 +69,8 @@ pub struct Attribution {
     pub unattributed: f64,
     /// Their value.
     pub unattributed_value: f64,
+    /// Rows of conversions passed over because an earlier row has the same id.
+    pub repeated: u64,
 }
 
 /// Shares the conversions of a file out among its channels.
@@ -73,7 +79,7 @@ pub struct Attribution {
 /// When the model is not known or does not fit the input, or a row cannot be read: with its file and line.
 pub fn attribute(input: Input<'_>, model: &str, options: Options) -> Result<Attribution> {
     let model = chosen(model, options)?;
-    let (totals, conversions, value) = match input {
+    let (totals, conversions, value, repeated) = match input {
         Input::Paths(file) => from_paths(file, model, options)?,
         Input::Journeys { touches, conversions } => from_journeys(touches, conversions, model, options)?,
     };
@@ -86,6 +92,7 @@ pub fn attribute(input: Input<'_>, model: &str, options: Options) -> Result<Attr
         value,
         unattributed,
         unattributed_value,
+        repeated,
     })
 }
 
@@ -105,20 +112,20 @@ pub fn write_csv(attribution: &Attribution, out: impl Write) -> std::io::Result<
 fn chosen(name: &str, options: Options) -> Result<Model> {
     let Options { order, lookback_days, half_life_days } = options;
     let model = Model::from_str(name).map_err(|error| Error::Usage(error.to_string()))?;
-    if order.is_some() {
-        return Err(Error::Usage(format!("`{name}` has no order; leave `--order` out")));
-    }
     if lookback_days.is_some_and(|days| !days.is_finite() || days < 0.0) {
         return Err(Error::Usage("the lookback must be a number of days, zero or more".to_owned()));
     }
-    match (model, half_life_days) {
-        (Model::TimeDecay { half_life_days: _ }, Some(half_life_days)) => Ok(Model::TimeDecay { half_life_days }),
-        (other, None) => Ok(other),
-        (_, Some(_)) => Err(Error::Usage(format!("`{name}` has no half-life; only `time_decay` has one"))),
+    match (model, half_life_days, order) {
+        (Model::TimeDecay { half_life_days: _ }, Some(half_life_days), None) => Ok(Model::TimeDecay { half_life_days }),
+        (Model::Markov { order: _ }, None, Some(order)) if order <= MAX_ORDER => Ok(Model::Markov { order }),
+        (Model::Markov { order: _ }, None, Some(_)) => Err(Error::Usage(format!("the order of a chain is at most {MAX_ORDER}"))),
+        (other, None, None) => Ok(other),
+        (_, _, Some(_)) => Err(Error::Usage(format!("`{name}` has no order; leave `--order` out"))),
+        (_, Some(_), None) => Err(Error::Usage(format!("`{name}` has no half-life; only `time_decay` has one"))),
     }
 }
 
-fn from_paths(file: &Path, model: Model, options: Options) -> Result<(Totals, f64, f64)> {
+fn from_paths(file: &Path, model: Model, options: Options) -> Result<(Totals, f64, f64, u64)> {
     if options.lookback_days.is_some() {
         return Err(Error::Usage(
             "paths do not tell when a touch happened; give touches and conversions, or no lookback".to_owned(),
@@ -142,7 +149,7 @@ fn from_paths(file: &Path, model: Model, options: Options) -> Result<(Totals, f6
         worth += valued;
         Ok(())
     })?;
-    Ok((table.credit(model).map_err(|error| Error::Usage(error.to_string()))?, all, worth))
+    Ok((table.credit(model).map_err(|error| Error::Usage(error.to_string()))?, all, worth, 0))
 }
 
 /// Texts that occur again and again, kept once.
@@ -177,10 +184,10 @@ struct Dated<T> {
 /// The columns that tell who a row is about, the first that is there.
 const PERSON: &[&str] = &["journey_id", "prospect_id", "person_id", "person"];
 
-fn from_journeys(touches: &Path, conversions: &Path, model: Model, options: Options) -> Result<(Totals, f64, f64)> {
+fn from_journeys(touches: &Path, conversions: &Path, model: Model, options: Options) -> Result<(Totals, f64, f64, u64)> {
     let (mut people, mut channels) = (Names::default(), Names::default());
     let touches = read_touches(touches, &mut people, &mut channels)?;
-    let conversions = read_conversions(conversions, &mut people)?;
+    let (conversions, repeated) = read_conversions(conversions, &mut people)?;
     let touches: Vec<TouchRow<'_>> = touches
         .iter()
         .map(|Dated { person, at_us, what: (channel, seq) }| TouchRow {
@@ -198,7 +205,7 @@ fn from_journeys(touches: &Path, conversions: &Path, model: Model, options: Opti
     let lookback = options.lookback_days.map_or(Lookback::UNLIMITED, Lookback::days);
     let fail = |error: headwater_analysis::attribution::Error| Error::Usage(error.to_string());
     let totals = Journeys::new(&touches).map_err(fail)?.totals(model, lookback, &conversions).map_err(fail)?;
-    Ok((totals, conversions.len() as f64, conversions.iter().map(|row| row.value).sum()))
+    Ok((totals, conversions.len() as f64, conversions.iter().map(|row| row.value).sum(), repeated))
 }
 
 fn read_touches(file: &Path, people: &mut Names, channels: &mut Names) -> Result<Vec<Dated<(usize, i64)>>> {
@@ -221,22 +228,29 @@ fn read_touches(file: &Path, people: &mut Names, channels: &mut Names) -> Result
     Ok(rows)
 }
 
-fn read_conversions(file: &Path, people: &mut Names) -> Result<Vec<Dated<f64>>> {
+fn read_conversions(file: &Path, people: &mut Names) -> Result<(Vec<Dated<f64>>, u64)> {
     let mut input = Table::open(file)?;
     let person = input.column(PERSON)?;
     let at = input.column(&["conv_ts", "converted_at", "ts", "occurred_at", "timestamp"])?;
     let value = input.optional(&["value", "conversion_value"]);
     let converted = input.optional(&["converted"]);
+    let id = input.optional(&["conversion_id", "order_id"]);
+    let (mut seen, mut repeated): (HashSet<String>, u64) = (HashSet::new(), 0);
     let mut rows = Vec::new();
     input.each(|row| {
         if converted.is_some_and(|converted| matches!(row.text(converted), "" | "0" | "false")) {
+            return Ok(());
+        }
+        // An order that was exported twice is one order.
+        if id.map(|id| row.text(id)).is_some_and(|id| !id.is_empty() && !seen.insert(id.to_owned())) {
+            repeated += 1;
             return Ok(());
         }
         let value = value.map_or(Ok(None), |value| row.number(value))?.unwrap_or(0.0);
         rows.push(Dated { person: who(row, person, people)?, at_us: moment(row, at)?, what: value });
         Ok(())
     })?;
-    Ok(rows)
+    Ok((rows, repeated))
 }
 
 fn who(row: &Row<'_>, column: usize, people: &mut Names) -> Result<usize> {

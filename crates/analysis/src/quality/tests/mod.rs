@@ -1,5 +1,7 @@
 //! Equality with independent programs, and what must hold for every source.
 
+mod estimators;
+
 use std::{collections::BTreeMap, fs};
 
 use proptest::prelude::*;
@@ -210,6 +212,10 @@ fn every_figure_has_its_own_cases_and_unit() {
         cost: money("EUR", 400),
         median_age_days: Some(60.0),
         follow_up: Vec::new(),
+        revenue_by_age: [("EUR".to_owned(), [(3, Decimal::from(300)), (7, Decimal::from(1600))].into())].into(),
+        data_age_days: Some(4.5),
+        decay: Vec::new(),
+        mail: Some(super::Mail { sent: 50, bounced: 10, complained: 2, unsubscribed: 4, engaged: 8 }),
     };
     let cards = scorecards(&[source], Settings::default());
     let rows: Vec<(&str, Option<f64>, u64, &str)> =
@@ -222,6 +228,7 @@ fn every_figure_has_its_own_cases_and_unit() {
             ("quarantined", Some(0.125), 120, "share"),
             ("suppressed", Some(5.0 / 120.0), 120, "share"),
             ("distinct_persons", Some(95.0), 100, "persons"),
+            ("freshness_days", Some(4.5), 100, "days"),
             ("validity", Some(80.0 / 90.0), 90, "share"),
             ("deliverable", None, 80, "share"),
             ("disposable", Some(0.05), 80, "share"),
@@ -234,12 +241,17 @@ fn every_figure_has_its_own_cases_and_unit() {
             ("net_new", Some(0.8), 100, "share"),
             ("basis_coverage", Some(0.5), 100, "share"),
             ("consent_coverage", Some(0.1), 100, "share"),
+            ("bounce", Some(0.2), 50, "share"),
+            ("complaint", Some(0.05), 40, "share"),
+            ("unsubscribe", Some(0.1), 40, "share"),
+            ("engagement", Some(0.2), 40, "share"),
             ("prospect_rate", Some(0.4), 95, "share"),
             ("conversion_rate", Some(0.2), 95, "share"),
             ("revenue_per_lead", Some(20.0), 95, "EUR"),
             ("cost_per_lead", Some(5.0), 80, "EUR"),
             ("cac", Some(400.0 / 19.0), 19, "EUR"),
             ("roas", Some(4.75), 25, "ratio"),
+            ("payback_days", Some(7.0), 25, "days"),
         ]
     );
 }

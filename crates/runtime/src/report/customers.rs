@@ -1,0 +1,164 @@
+//! Which origin brings good customers: who buys again, who is leaving, what they will be worth.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use headwater_analysis::customer::orders::{Order, Purchases, purchases};
+use headwater_analysis::customer::origin::{Models, Origin, origins};
+use headwater_analysis::customer::segment::{Activity, scores};
+use headwater_analysis::customer::spending::Horizon;
+use headwater_model::tables;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Measured, VERSION};
+use crate::cells::each;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::measure::known;
+use crate::rows::{latest, load};
+
+/// Twelve months, each taken off one per cent.
+const HORIZON: Horizon = Horizon { periods: 12, length: 365.25 / 12.0, discount: 0.01 };
+
+/// The customers, by currency: amounts of two are never one.
+#[derive(Debug, Serialize)]
+pub struct CustomersReport {
+    /// The version of this shape.
+    pub version: u32,
+    /// When it was measured.
+    pub as_of: Timestamp,
+    /// The months over which value is expected.
+    pub horizon_months: u32,
+    /// Every currency in which somebody bought.
+    pub currencies: Vec<CurrencyCustomers>,
+}
+
+/// The customers who buy in one currency.
+#[derive(Debug, Serialize)]
+pub struct CurrencyCustomers {
+    /// The currency.
+    pub currency: String,
+    /// Customers.
+    pub customers: u64,
+    /// Why no value and no risk is expected, where none is.
+    pub refusal: Option<String>,
+    /// By the source that brought them first.
+    pub sources: Vec<OriginRow>,
+    /// By the channel they came through first.
+    pub channels: Vec<OriginRow>,
+    /// How many are of which segment.
+    pub segments: BTreeMap<&'static str, u64>,
+}
+
+/// The customers of one origin.
+#[derive(Debug, Serialize)]
+pub struct OriginRow {
+    /// The source or channel.
+    pub origin: String,
+    /// Customers.
+    pub customers: u64,
+    /// Of them, those who bought on more than one day.
+    pub repeaters: u64,
+    /// The one by the other.
+    pub repeat_rate: f64,
+    /// The lower end of its 95 % interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// What a customer has spent so far, on average.
+    pub mean_spent: f64,
+    /// The part that is expected not to come back.
+    pub churn_risk: Option<f64>,
+    /// What a customer is expected to spend within the horizon, on average.
+    pub expected_value: Option<f64>,
+}
+
+/// Orders of one currency: person, instant, amount.
+type Orders = Vec<(String, i64, f64)>;
+
+/// The customers by origin.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] when nothing was measured yet.
+pub async fn customers(engine: &Engine) -> Result<CustomersReport> {
+    let measured = Measured::load(engine).await?;
+    let people: HashMap<String, (String, String)> =
+        known(&measured.snapshot)?.into_iter().map(|known| (known.person.id, (known.person.source, known.channel))).collect();
+    let mut currencies = Vec::new();
+    for (currency, orders) in orders(&measured, &people)? {
+        let rows: Vec<Order<'_>> =
+            orders.iter().map(|(customer, at_us, amount)| Order { customer, at_us: *at_us, amount: *amount }).collect();
+        let bought = purchases(&rows, measured.at_us);
+        if !bought.is_empty() {
+            currencies.push(of_currency(currency, &bought, &people));
+        }
+    }
+    Ok(CustomersReport { version: VERSION, as_of: measured.at, horizon_months: HORIZON.periods, currencies })
+}
+
+fn of_currency(currency: String, bought: &[Purchases], people: &HashMap<String, (String, String)>) -> CurrencyCustomers {
+    let models = Models::fit(bought);
+    let refusal = models.buying.err().or(models.spending.err()).map(|refusal| refusal.to_string());
+    let by = |of: fn(&(String, String)) -> &str| {
+        let named = bought.iter().filter_map(|customer| Some((of(people.get(&customer.customer)?), customer)));
+        origins(named, &models, HORIZON).into_iter().map(row).collect()
+    };
+    let activities: Vec<Activity> = bought
+        .iter()
+        .map(|customer| Activity {
+            idle_days: customer.history.age - customer.history.last,
+            purchases: f64::from(customer.history.repeats) + 1.0,
+            spent: customer.spent,
+        })
+        .collect();
+    let mut segments = BTreeMap::new();
+    for scores in scores(&activities) {
+        *segments.entry(scores.segment.as_str()).or_default() += 1;
+    }
+    CurrencyCustomers {
+        currency,
+        customers: bought.len() as u64,
+        refusal,
+        sources: by(|(source, _)| source),
+        channels: by(|(_, channel)| channel),
+        segments,
+    }
+}
+
+fn row(origin: Origin) -> OriginRow {
+    let Origin { name, customers, repeaters, repeat_rate, interval, mean_spent, churn_risk, mean_value } = origin;
+    OriginRow {
+        origin: name,
+        customers,
+        repeaters,
+        repeat_rate,
+        low: interval.low,
+        high: interval.high,
+        mean_spent,
+        churn_risk,
+        expected_value: mean_value,
+    }
+}
+
+/// What people bought, by currency. A refund takes away, whatever its sign in the source.
+fn orders(measured: &Measured, people: &HashMap<String, (String, String)>) -> Result<BTreeMap<String, Orders>> {
+    let mut owners: HashMap<String, String> = HashMap::new();
+    for row in each(&load(&measured.snapshot, &tables::FACT_LINK, &["fact_id", "kind", "prospect_id"])?) {
+        let owner = row.word("prospect_id")?;
+        if row.text("kind")? == Some("conversion") && people.contains_key(&owner) {
+            owners.insert(row.word("fact_id")?, owner);
+        }
+    }
+    let columns = ["conversion_id", "kind", "value", "currency", "occurred_at"];
+    let mut orders: BTreeMap<String, Orders> = BTreeMap::new();
+    for row in each(&latest(load(&measured.snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?) {
+        let owner = row.text("conversion_id")?.and_then(|id| owners.get(id));
+        let (Some(owner), Some(amount), Some(at)) = (owner, row.amount("value")?, row.micros("occurred_at")?) else { continue };
+        let amount = if row.text("kind")? == Some("refund") { -amount.abs() } else { amount };
+        #[expect(clippy::cast_precision_loss, reason = "millionths of any order fit 53 bits")]
+        let amount = amount as f64 / 1e6;
+        orders.entry(row.word("currency")?).or_default().push((owner.clone(), at, amount));
+    }
+    Ok(orders)
+}
