@@ -10,6 +10,7 @@ mod assign;
 mod batches;
 mod cluster;
 mod directory;
+pub mod engine;
 mod error;
 mod golden;
 mod keys;

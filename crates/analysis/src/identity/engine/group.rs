@@ -1,0 +1,156 @@
+//! From scored pairs to persons: average link inside every connected component.
+//!
+//! Two groups join when the mean chance over *all* pairs between them reaches the threshold, so one weak edge cannot join two
+//! people who otherwise have nothing in common. Pairs that shared no block are scored when a component needs them.
+
+#![expect(clippy::indexing_slicing, reason = "members are numbered within their component")]
+#![expect(clippy::cast_possible_truncation, reason = "records are fewer than 2^31")]
+#![expect(clippy::cast_precision_loss, reason = "sizes of groups as weights of means")]
+
+use hashbrown::HashMap;
+
+/// A scored pair; `one` is below `two`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pair {
+    pub(super) one: u32,
+    pub(super) two: u32,
+    pub(super) chance: f32,
+}
+
+/// Components up to this size are judged by all their pairs; larger ones are first taken apart at a higher chance.
+const WHOLE: usize = 48;
+/// The chances at which a component that is too large falls apart.
+const CUTS: [f32; 6] = [0.5, 0.8, 0.95, 0.99, 0.999, 0.9999];
+
+/// Union-find over records.
+#[derive(Debug)]
+pub(super) struct Forest(Vec<u32>);
+
+impl Forest {
+    pub(super) fn new(records: usize) -> Self {
+        Self((0..records as u32).collect())
+    }
+
+    pub(super) fn root(&mut self, mut row: u32) -> u32 {
+        while self.0[row as usize] != row {
+            let above = self.0[self.0[row as usize] as usize];
+            self.0[row as usize] = above;
+            row = above;
+        }
+        row
+    }
+
+    pub(super) fn union(&mut self, one: u32, two: u32) {
+        let (one, two) = (self.root(one), self.root(two));
+        self.0[one.max(two) as usize] = one.min(two);
+    }
+}
+
+/// The groups of one component, each sorted. `order` gives records an order that no input order can change.
+pub(super) fn divide(
+    members: &[u32],
+    pairs: &[Pair],
+    threshold: f32,
+    order: &dyn Fn(u32) -> u64,
+    score: &mut dyn FnMut(u32, u32) -> f32,
+) -> Vec<Vec<u32>> {
+    let mut out = Vec::new();
+    part(members, pairs, threshold, 0, order, score, &mut out);
+    out.iter_mut().for_each(|group| group.sort_unstable());
+    out
+}
+
+fn part(
+    members: &[u32],
+    pairs: &[Pair],
+    threshold: f32,
+    cut: usize,
+    order: &dyn Fn(u32) -> u64,
+    score: &mut dyn FnMut(u32, u32) -> f32,
+    out: &mut Vec<Vec<u32>>,
+) {
+    if members.len() <= WHOLE || cut == CUTS.len() {
+        let mut sorted = members.to_vec();
+        sorted.sort_unstable_by_key(|row| (order(*row), *row));
+        out.extend(linked(&sorted, pairs, threshold, members.len() <= WHOLE, score));
+        return;
+    }
+    let number: HashMap<u32, u32> = members.iter().copied().zip(0..).collect();
+    let mut forest = Forest::new(members.len());
+    let strong: Vec<Pair> = pairs.iter().copied().filter(|pair| pair.chance >= CUTS[cut]).collect();
+    for pair in &strong {
+        forest.union(number[&pair.one], number[&pair.two]);
+    }
+    let mut parts: HashMap<u32, (Vec<u32>, Vec<Pair>)> = HashMap::new();
+    for (at, row) in (0..).zip(members) {
+        parts.entry(forest.root(at)).or_default().0.push(*row);
+    }
+    for pair in strong {
+        parts.entry(forest.root(number[&pair.one])).or_default().1.push(pair);
+    }
+    let mut parts: Vec<(Vec<u32>, Vec<Pair>)> = parts.into_values().collect();
+    parts.sort_unstable_by(|one, two| one.0.cmp(&two.0));
+    for (members, pairs) in parts {
+        part(&members, &pairs, threshold, cut + 1, order, score, out);
+    }
+}
+
+/// Average link. `is_whole` says that pairs without a score are worth one.
+fn linked(
+    members: &[u32],
+    pairs: &[Pair],
+    threshold: f32,
+    is_whole: bool,
+    score: &mut dyn FnMut(u32, u32) -> f32,
+) -> Vec<Vec<u32>> {
+    let size = members.len();
+    if size == 1 {
+        return vec![members.to_vec()];
+    }
+    let number: HashMap<u32, usize> = members.iter().copied().zip(0..).collect();
+    let mut sums = vec![f32::NAN; size * size];
+    for pair in pairs {
+        let (one, two) = (number[&pair.one], number[&pair.two]);
+        sums[one * size + two] = pair.chance;
+        sums[two * size + one] = pair.chance;
+    }
+    for one in 0..size {
+        for two in one + 1..size {
+            if sums[one * size + two].is_nan() {
+                let chance = if is_whole { score(members[one].min(members[two]), members[one].max(members[two])) } else { 0.0 };
+                sums[one * size + two] = chance;
+                sums[two * size + one] = chance;
+            }
+        }
+    }
+    let mut groups: Vec<Vec<u32>> = members.iter().map(|row| vec![*row]).collect();
+    loop {
+        let mut best: Option<(f32, usize, usize)> = None;
+        for one in 0..size {
+            if groups[one].is_empty() {
+                continue;
+            }
+            for two in one + 1..size {
+                if groups[two].is_empty() {
+                    continue;
+                }
+                let mean = sums[one * size + two] / (groups[one].len() * groups[two].len()) as f32;
+                if mean >= threshold && best.is_none_or(|(most, ..)| mean > most) {
+                    best = Some((mean, one, two));
+                }
+            }
+        }
+        let Some((_, one, two)) = best else { break };
+        let moved = std::mem::take(&mut groups[two]);
+        groups[one].extend(moved);
+        for other in 0..size {
+            if other != one && !groups[other].is_empty() {
+                let sum = sums[one * size + other] + sums[two * size + other];
+                sums[one * size + other] = sum;
+                sums[other * size + one] = sum;
+            }
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}
