@@ -311,11 +311,16 @@ impl Comparer<'_> {
         let is_same_local = a.local == b.local || (x.letters == y.letters && !x.has_digits && !y.has_digits);
         let has_digits = x.has_digits && y.has_digits;
         let local = self.rates.local[a.local as usize].max(self.rates.local[b.local as usize]);
-        // A namesake's address is made the same way; a number in it is not.
-        let moved = |named: f32| match (is_named, has_digits) {
-            (true, false) => named,
-            (true, true) => -5.0,
-            (false, _) => local,
+        // A namesake's address is made the same way, and so is that of anybody with the surname and the initial, whatever the
+        // given name; a number in it is chance.
+        let initial = |form: u32| self.roster.name_facts[form as usize].initial;
+        let is_one_initial = a.first == 0 || b.first == 0 || initial(a.first) == initial(b.first);
+        let moved = |named: f32| match (names_agree(out.level[FIRST]), names_agree(out.level[LAST])) {
+            _ if has_digits => if is_named { -5.0 } else { local },
+            (true, true) => named,
+            (false, true) if is_one_initial => named - 0.5,
+            (false, true) | (true, false) => local.max(-3.0),
+            (false, false) => local,
         };
         let slipped = || within_one(self.roster.locals.get(a.local).as_bytes(), self.roster.locals.get(b.local).as_bytes());
         let is_same_domain = a.domain == b.domain;

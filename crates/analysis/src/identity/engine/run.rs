@@ -61,6 +61,7 @@ pub fn resolve_roster(roster: &Roster, options: &Options) -> Resolution {
     let city_of_org = city_of_org(roster);
     let comparer = Comparer { roster, rates: &rates, counts: &counts, city_of_org };
     let weights = learn(&comparer, &blocks, options.threads);
+    if std::env::var_os("HW_DEBUG").is_some() { weights.show(); }
     let (pairs, compared) = score(&comparer, &blocks, &weights, options.threads);
     let (person, confidence) = group(&comparer, &weights, &pairs, options);
     Resolution { person, confidence, compared, largest_blocks: blocks.largest }

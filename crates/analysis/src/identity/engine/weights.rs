@@ -169,6 +169,16 @@ impl Weights {
         self.namesake.table = namesake;
     }
 
+    pub(super) fn show(&self) {
+        for (class, label) in [(&self.person, "person"), (&self.kin, "kin"), (&self.namesake, "namesake")] {
+            eprintln!("{label} prior {:.3}", class.prior);
+        }
+        for (field, levels) in groups() {
+            let text: Vec<String> = levels.iter().map(|level| format!("{level}:{:.4}", self.person.table[field][*level as usize].exp())).collect();
+            eprintln!("  {field} {}", text.join(" "));
+        }
+    }
+
     /// The natural logarithms of the odds of each class against strangers.
     pub(super) fn odds(&self, comparison: &Comparison) -> [f32; 3] {
         [&self.person, &self.kin, &self.namesake].map(|class| {
