@@ -8,7 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
 #![expect(clippy::cast_precision_loss, reason = "counts of records as chances")]
 
-use super::edit::{within_one, within_two};
+use super::edit::{may_be_within, within_one, within_two};
 use super::lists::are_forms;
 use super::rates::{Counts, Rates, initial_bucket};
 use super::roster::{PLAIN, Record, Roster};
@@ -130,6 +130,37 @@ impl Comparer<'_> {
         out
     }
 
+    /// Whether two records contradict each other in both names and share neither mailbox nor number: no other field can make
+    /// them one person. Plain attributes can, so records that have them are always compared.
+    pub(super) fn is_hopeless(&self, one: u32, two: u32) -> bool {
+        if !self.roster.plain.is_empty() {
+            return false;
+        }
+        let (a, b) = (&self.roster.records[one as usize], &self.roster.records[two as usize]);
+        if a.first == 0 || b.first == 0 || a.last == 0 || b.last == 0 || a.first == b.first || a.last == b.last {
+            return false;
+        }
+        let shares = |x: u32, y: u32| x != 0 && x == y;
+        if shares(a.email, b.email) || shares(a.phone, b.phone) || shares(a.phone, b.mobile) || shares(a.mobile, b.phone) {
+            return false;
+        }
+        let fact = |form: u32| &self.roster.name_facts[form as usize];
+        let roots = [fact(a.first).root, fact(a.last).root];
+        if roots.contains(&fact(b.first).root) || roots.contains(&fact(b.last).root) {
+            return false;
+        }
+        let names = &self.roster.names;
+        let differ = |x: u32, y: u32| {
+            let (one, two) = (fact(x), fact(y));
+            !(one.is_initial || two.is_initial || (one.is_form && two.is_form))
+                && one.initial != two.initial
+                && one.parts[0] == 0
+                && two.parts[0] == 0
+                && !may_be_within(2, names.sketch(x), names.sketch(y))
+        };
+        differ(a.first, b.first) && differ(a.last, b.last) && differ(a.first, b.last) && differ(a.last, b.first)
+    }
+
     fn names(&self, a: &Record, b: &Record, out: &mut Comparison) {
         if a.first != 0 && b.first != 0 {
             (out.level[FIRST], out.rate[FIRST]) = self.given(a.first, b.first);
@@ -166,8 +197,14 @@ impl Comparer<'_> {
         if x == y {
             return (name::SAME, self.rates.first[x as usize]);
         }
-        let (left, right) = (self.roster.names.get(x), self.roster.names.get(y));
-        if one.root == two.root || are_forms(left, right) {
+        let names = &self.roster.names;
+        let is_near = may_be_within(2, names.sketch(x), names.sketch(y));
+        let can_be_form = one.is_form && two.is_form;
+        if !is_near && !can_be_form && one.root != two.root && one.initial != two.initial {
+            return (name::OTHER, 0.0);
+        }
+        let (left, right) = (names.get(x), names.get(y));
+        if one.root == two.root || (can_be_form && are_forms(left, right)) {
             return (name::FORM, self.rates.root[one.root as usize].max(self.rates.root[two.root as usize]));
         }
         let rarer = self.rates.first[x as usize].min(self.rates.first[y as usize]);
@@ -197,8 +234,11 @@ impl Comparer<'_> {
         if two.parts.into_iter().any(|part| is_part(part, x, [0; 2])) {
             return (name::FORM, self.rates.last[x as usize]);
         }
-        let (left, right) = (self.roster.names.get(x), self.roster.names.get(y));
-        if let Some(level) = near(left, right) {
+        let names = &self.roster.names;
+        if !may_be_within(2, names.sketch(x), names.sketch(y)) {
+            return (name::OTHER, 0.0);
+        }
+        if let Some(level) = near(names.get(x), names.get(y)) {
             let rarer = self.rates.last[x as usize].min(self.rates.last[y as usize]);
             return (level, (rarer + if level == name::SLIP { SLIPS_LN } else { ALIKES_LN }).min(-1.5));
         }
@@ -271,8 +311,9 @@ impl Comparer<'_> {
         if a.company != 0 && b.company != 0 {
             let (left, right) = (&self.roster.company_stems[a.company as usize], &self.roster.company_stems[b.company as usize]);
             let rarer = self.rates.company[a.company as usize].min(self.rates.company[b.company as usize]);
+            let is_near = may_be_within(2, self.roster.company_sketches[a.company as usize], self.roster.company_sketches[b.company as usize]);
             let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
-            if near(left, right).is_some() || (short.len() >= 4 && long.starts_with(short.as_str())) {
+            if (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short.as_str())) {
                 (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
                 return (count(0, a.company).max(count(0, b.company)), true);
             }
@@ -322,7 +363,11 @@ impl Comparer<'_> {
             (false, true) | (true, false) => local.max(-3.0),
             (false, false) => local,
         };
-        let slipped = || within_one(self.roster.locals.get(a.local).as_bytes(), self.roster.locals.get(b.local).as_bytes());
+        let locals = &self.roster.locals;
+        let slipped = || {
+            may_be_within(1, locals.sketch(a.local), locals.sketch(b.local))
+                && within_one(locals.get(a.local).as_bytes(), locals.get(b.local).as_bytes())
+        };
         let is_same_domain = a.domain == b.domain;
         let (level, rate) = match (a.is_work, b.is_work) {
             (true, true) if a.email == b.email => (mail::WORK_SAME, self.rates.email[a.email as usize]),
@@ -357,8 +402,10 @@ impl Comparer<'_> {
             (out.level[PHONE], out.rate[PHONE]) = (plain::SAME, if is_same_org { rate.max(given_org) } else { rate });
             return;
         }
-        let (left, right) = (self.roster.phones.get(a.phone), self.roster.phones.get(b.phone));
-        (out.level[PHONE], out.rate[PHONE]) = if within_one(left.as_bytes(), right.as_bytes()) {
+        let phones = &self.roster.phones;
+        let is_slip = may_be_within(1, phones.sketch(a.phone), phones.sketch(b.phone))
+            && within_one(phones.get(a.phone).as_bytes(), phones.get(b.phone).as_bytes());
+        (out.level[PHONE], out.rate[PHONE]) = if is_slip {
             (plain::SLIP, if is_same_org { -4.0 } else { -11.0 })
         } else {
             (plain::OTHER, 0.0)

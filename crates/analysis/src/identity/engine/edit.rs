@@ -2,6 +2,25 @@
 
 #![expect(clippy::indexing_slicing, reason = "every index is bounded by the lengths taken from the same slices")]
 
+/// Which letters a text has and how long it is, in one number: enough to tell most texts apart without reading them.
+pub(super) fn sketch(text: &str) -> u32 {
+    let letters = text.bytes().fold(0_u32, |letters, byte| letters | 1 << (byte.wrapping_sub(b'a') % LETTERS));
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX).min(LONGEST);
+    letters | length << LETTERS
+}
+
+/// Bits of a sketch that say which letters there are; the rest is the length.
+const LETTERS: u8 = 26;
+/// The greatest length that a sketch can say.
+const LONGEST: u32 = 63;
+
+/// Whether texts of these sketches can be so few strokes apart. A stroke changes the length by one, and two letters at most.
+pub(super) fn may_be_within(strokes: u32, one: u32, two: u32) -> bool {
+    let apart = (one >> LETTERS).abs_diff(two >> LETTERS);
+    let letters = (one ^ two) & ((1 << LETTERS) - 1);
+    apart <= strokes && letters.count_ones() <= 2 * strokes
+}
+
 /// Whether two different texts are one insertion, deletion, replacement or swap of neighbours apart.
 pub(super) fn within_one(one: &[u8], two: &[u8]) -> bool {
     let (one, two) = trimmed(one, two);

@@ -60,19 +60,26 @@ pub(super) fn root_of(name: &str) -> Option<&'static str> {
     ROOTS.get(name).copied()
 }
 
+/// The entries of the list in which each name stands.
+static ENTRIES: LazyLock<HashMap<&'static str, Vec<u16>>> = LazyLock::new(|| {
+    let mut entries: HashMap<&'static str, Vec<u16>> = HashMap::new();
+    for (number, entry) in (0_u16..).zip(NICKNAMES.split(';')) {
+        for word in entry.split_ascii_whitespace() {
+            entries.entry(word).or_default().push(number);
+        }
+    }
+    entries
+});
+
+/// Whether the list speaks of a name at all.
+pub(super) fn is_known(name: &str) -> bool {
+    ENTRIES.contains_key(name)
+}
+
 /// Whether one name is written for the other at home: both are forms of one name, or one is a form of the other.
 pub(super) fn are_forms(one: &str, two: &str) -> bool {
-    static GROUPS: LazyLock<HashMap<&'static str, Vec<u16>>> = LazyLock::new(|| {
-        let mut groups: HashMap<&'static str, Vec<u16>> = HashMap::new();
-        for (number, entry) in (0_u16..).zip(NICKNAMES.split(';')) {
-            for word in entry.split_ascii_whitespace() {
-                groups.entry(word).or_default().push(number);
-            }
-        }
-        groups
-    });
-    match (GROUPS.get(one), GROUPS.get(two)) {
-        (Some(one), Some(two)) => one.iter().any(|group| two.contains(group)),
+    match (ENTRIES.get(one), ENTRIES.get(two)) {
+        (Some(one), Some(two)) => one.iter().any(|entry| two.contains(entry)),
         _ => false,
     }
 }

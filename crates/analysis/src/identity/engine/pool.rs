@@ -6,17 +6,20 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::edit::sketch;
+
 /// Distinct texts, numbered in the order they came; 0 is the empty text and stands for "nothing known".
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     table: HashTable<(u32, u32)>,
     bytes: String,
     ends: Vec<usize>,
+    sketches: Vec<u32>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { table: HashTable::new(), bytes: String::new(), ends: vec![0] }
+        Self { table: HashTable::new(), bytes: String::new(), ends: vec![0], sketches: vec![0] }
     }
 }
 
@@ -33,7 +36,7 @@ impl Pool {
         }
         let hash = xxh3_64(text.as_bytes());
         let tag = (hash >> 32) as u32;
-        let Self { table, bytes, ends } = self;
+        let Self { table, bytes, ends, sketches } = self;
         let found = table.find(hash, |(known, id)| *known == tag && slice(bytes, ends, *id) == text);
         if let Some((_, id)) = found {
             return (*id, false);
@@ -41,6 +44,7 @@ impl Pool {
         let id = ends.len() as u32;
         bytes.push_str(text);
         ends.push(bytes.len());
+        sketches.push(sketch(text));
         table.insert_unique(hash, (tag, id), |(_, id)| xxh3_64(slice(bytes, ends, *id).as_bytes()));
         (id, true)
     }
@@ -50,6 +54,11 @@ impl Pool {
         let hash = xxh3_64(text.as_bytes());
         let tag = (hash >> 32) as u32;
         self.table.find(hash, |(known, id)| *known == tag && self.get(*id) == text).map(|(_, id)| *id)
+    }
+
+    /// The sketch of a text, for telling it from others without reading it.
+    pub(super) fn sketch(&self, id: u32) -> u32 {
+        self.sketches[id as usize]
     }
 
     pub(super) fn get(&self, id: u32) -> &str {

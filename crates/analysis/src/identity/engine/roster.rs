@@ -6,6 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::edit::sketch;
 use super::form::{self, Mailbox};
 use super::pool::Pool;
 use super::{Problem, lists};
@@ -111,6 +112,8 @@ pub(super) struct Name {
     pub(super) initial: u32,
     /// Whether it is that letter alone.
     pub(super) is_initial: bool,
+    /// Whether the list of familiar forms knows it.
+    pub(super) is_form: bool,
     /// First and last part of a double name.
     pub(super) parts: [u32; 2],
 }
@@ -150,6 +153,7 @@ pub struct Roster {
     /// The letters of each domain's label and each company's name, for comparing one with the other.
     pub(super) domain_stems: Vec<String>,
     pub(super) company_stems: Vec<String>,
+    pub(super) company_sketches: Vec<u32>,
 }
 
 /// The forms of the raw values of each column, by the number of the raw value.
@@ -181,6 +185,7 @@ impl Roster {
         roster.local_facts.push(Local::default());
         roster.domain_stems.push(String::new());
         roster.company_stems.push(String::new());
+        roster.company_sketches.push(0);
         roster
     }
 
@@ -325,7 +330,9 @@ impl Roster {
                 let name = form::company(text);
                 let (id, is_new) = self.companies.intern(&name);
                 if is_new {
-                    self.company_stems.push(name.chars().filter(|letter| letter.is_alphabetic()).collect());
+                    let stem: String = name.chars().filter(|letter| letter.is_alphabetic()).collect();
+                    self.company_sketches.push(sketch(&stem));
+                    self.company_stems.push(stem);
                 }
                 id
             }
@@ -361,7 +368,7 @@ impl Roster {
             };
             let initial = joined.chars().next().map_or(0, u32::from);
             let is_initial = joined.chars().nth(1).is_none();
-            self.name_facts[at] = Name { root, initial, is_initial, parts };
+            self.name_facts[at] = Name { root, initial, is_initial, is_form: lists::is_known(&joined), parts };
         }
         id
     }
