@@ -56,10 +56,10 @@ impl Rule {
         match self {
             Self::Email | Self::Phone => 20_000,
             Self::Names => 3_000,
-            Self::Letters => 2_000,
-            Self::OrgName => 3_000,
+            Self::Letters => 1_000,
+            Self::OrgName => 2_000,
             Self::Org => 100,
-            Self::CityName => 800,
+            Self::CityName => 300,
             Self::Slip => 500,
             Self::Attribute => 2_000,
         }
@@ -279,7 +279,7 @@ struct NameHash {
 }
 
 /// So many first letters of a company's name or of a domain stand for the organisation.
-const STEM_LETTERS: usize = 6;
+const STEM_LETTERS: usize = 8;
 
 impl<'a> Keys<'a> {
     fn of(roster: &'a Roster, counts: &'a Counts) -> Self {

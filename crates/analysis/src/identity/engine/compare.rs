@@ -8,7 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
 #![expect(clippy::cast_precision_loss, reason = "counts of records as chances")]
 
-use super::edit::{may_be_within, within_one, within_two};
+use super::edit::{may_be_within, room, within_one, within_two};
 use super::lists::are_forms;
 use super::rates::{Counts, Rates, initial_bucket};
 use super::roster::{PLAIN, Record, Roster};
@@ -156,7 +156,7 @@ impl Comparer<'_> {
                 && one.initial != two.initial
                 && one.parts[0] == 0
                 && two.parts[0] == 0
-                && !may_be_within(2, names.sketch(x), names.sketch(y))
+                && !may_be_one_name(names.sketch(x), names.sketch(y))
         };
         differ(a.first, b.first) && differ(a.last, b.last) && differ(a.first, b.last) && differ(a.last, b.first)
     }
@@ -198,7 +198,7 @@ impl Comparer<'_> {
             return (name::SAME, self.rates.first[x as usize]);
         }
         let names = &self.roster.names;
-        let is_near = may_be_within(2, names.sketch(x), names.sketch(y));
+        let is_near = may_be_one_name(names.sketch(x), names.sketch(y));
         let can_be_form = one.is_form && two.is_form;
         if !is_near && !can_be_form && one.root != two.root && one.initial != two.initial {
             return (name::OTHER, 0.0);
@@ -235,7 +235,7 @@ impl Comparer<'_> {
             return (name::FORM, self.rates.last[x as usize]);
         }
         let names = &self.roster.names;
-        if !may_be_within(2, names.sketch(x), names.sketch(y)) {
+        if !may_be_one_name(names.sketch(x), names.sketch(y)) {
             return (name::OTHER, 0.0);
         }
         if let Some(level) = near(names.get(x), names.get(y)) {
@@ -475,6 +475,10 @@ impl Comparer<'_> {
             (out.level[PLAINS + field], out.rate[PLAINS + field]) = (level, rate);
         }
     }
+}
+
+fn may_be_one_name(one: u32, two: u32) -> bool {
+    may_be_within(room(one, two), one, two)
 }
 
 fn shares_word(left: &str, right: &str) -> bool {

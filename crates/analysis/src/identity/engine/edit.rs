@@ -21,6 +21,11 @@ pub(super) fn may_be_within(strokes: u32, one: u32, two: u32) -> bool {
     apart <= strokes && letters.count_ones() <= 2 * strokes
 }
 
+/// The most strokes apart that two names of these sketches may be and still be one name: short names leave room for one.
+pub(super) fn room(one: u32, two: u32) -> u32 {
+    if (one >> LETTERS).min(two >> LETTERS) >= 5 { 2 } else { 1 }
+}
+
 /// Whether two different texts are one insertion, deletion, replacement or swap of neighbours apart.
 pub(super) fn within_one(one: &[u8], two: &[u8]) -> bool {
     let (one, two) = trimmed(one, two);

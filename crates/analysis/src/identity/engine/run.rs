@@ -50,7 +50,7 @@ const CONNECTED: f32 = 0.2;
 /// Records in a unit of work.
 const UNIT: usize = 4096;
 /// About so many records train the model.
-const SAMPLE: u64 = 40_000;
+const SAMPLE: u64 = 25_000;
 
 /// Resolves a roster.
 #[must_use]
