@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 
-use headwater_analysis::identity::engine::{Attribute, Options, Roster, quality, resolve_roster};
+use headwater_analysis::identity::engine::{Attribute, Decisions, Options, Roster, quality, resolve_roster};
 
 type Fact<T> = Result<T, Box<dyn Error>>;
 
@@ -25,7 +25,9 @@ struct Arguments {
 fn arguments() -> Fact<Arguments> {
     let mut given = std::env::args().skip(1);
     let mut out = Arguments {
-        file: given.next().ok_or("usage: resolve_file FILE [--out OUT] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]")?,
+        file: given
+            .next()
+            .ok_or("usage: resolve_file FILE [--out OUT] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]")?,
         out: None,
         id: "id".to_owned(),
         truth: None,
@@ -76,8 +78,7 @@ fn main() -> Fact<()> {
             true_person.push(*truths.entry(record.get(truth).unwrap_or_default().to_owned()).or_insert(next));
         }
     }
-    if std::env::var_os("HW_DEBUG").is_some() { println!("read {:?}", std::fs::read_to_string("/proc/self/stat")?.split(' ').nth(13)); }
-    let resolution = resolve_roster(&roster, &arguments.options);
+    let (resolution, _) = resolve_roster(&roster, &Decisions::default(), &arguments.options)?;
     if let Some(out) = arguments.out {
         let mut writer = BufWriter::new(File::create(out)?);
         writeln!(writer, "id,prospect_id,confidence")?;
@@ -88,14 +89,27 @@ fn main() -> Fact<()> {
     }
     println!("records {} compared {}", roster.len(), resolution.compared);
     for block in &resolution.largest_blocks {
-        println!("  block {} records {} pairs {}{}", block.rule.as_str(), block.records, block.pairs, if block.is_left_out { " left out" } else { "" });
+        println!(
+            "  block {} records {} pairs {}{}",
+            block.rule.as_str(),
+            block.records,
+            block.pairs,
+            if block.is_left_out { " left out" } else { "" }
+        );
     }
     if truth.is_some() {
         let measured = quality(&resolution.person, &true_person);
         let (pairs, records) = (measured.pairs, measured.records);
         println!(
             "pairs P {:.4} R {:.4} F1 {:.4}  B-cubed P {:.4} R {:.4} F1 {:.4}  largest {} (true {})",
-            pairs.precision, pairs.recall, pairs.f1, records.precision, records.recall, records.f1, measured.largest, measured.largest_true
+            pairs.precision,
+            pairs.recall,
+            pairs.f1,
+            records.precision,
+            records.recall,
+            records.f1,
+            measured.largest,
+            measured.largest_true
         );
     }
     Ok(())

@@ -52,7 +52,7 @@ impl Rule {
     ];
 
     /// The most pairs that a block of this rule may bring.
-    fn most_pairs(self) -> u64 {
+    pub(super) fn most_pairs(self) -> u64 {
         match self {
             Self::Email | Self::Phone => 20_000,
             Self::Names => 3_000,
@@ -96,7 +96,7 @@ pub struct Block {
 }
 
 /// A record's place in a block. The key's low four bits are the rule; the record's lowest bit says whether it is weak.
-type Entry = (u64, u32);
+pub(super) type Entry = (u64, u32);
 
 /// The blocks of a roster.
 #[derive(Debug, Default)]
@@ -107,28 +107,22 @@ pub(super) struct Blocks {
     places: Vec<u32>,
     /// The largest blocks, used or not.
     pub(super) largest: Vec<Block>,
-    pub(super) left_out: usize,
+    /// The keys of blocks that were left out, in order: a model freezes them.
+    pub(super) left_out: Vec<u64>,
 }
 
+/// A block that a frozen model uses is left out nevertheless when it outgrows its bound so many times: then the model is stale.
+pub(super) const GROWN: u64 = 20;
 /// How many of the largest blocks are told.
 const TOLD: usize = 10;
 
 impl Blocks {
-    pub(super) fn of(roster: &Roster, counts: &Counts) -> Self {
-        let keys = Keys::of(roster, counts);
-        let mut entries: Vec<Entry> = Vec::with_capacity(roster.len() * 8);
-        let mut own = Vec::with_capacity(32);
-        for row in 0..roster.len() as u32 {
-            own.clear();
-            keys.of_record(row, &mut own);
-            tidy(&mut own);
-            entries.extend(own.iter().map(|(key, is_weak)| (*key, row << 1 | u32::from(*is_weak))));
-        }
-        let entries = sorted(entries);
-        Self::build(entries, roster.len())
+    /// The blocks of a roster. Which are left out is decided by their size, or by the keys that a model froze.
+    pub(super) fn of(roster: &Roster, counts: &Counts, frozen: Option<&[u64]>) -> Self {
+        Self::build(entries(roster, counts), roster.len(), frozen)
     }
 
-    fn build(mut entries: Vec<Entry>, records: usize) -> Self {
+    pub(super) fn build(mut entries: Vec<Entry>, records: usize, frozen: Option<&[u64]>) -> Self {
         let mut blocks = Self::default();
         let mut kept = 0;
         let mut at = 0;
@@ -138,7 +132,7 @@ impl Blocks {
             while end < entries.len() && entries[end].0 == key {
                 end += 1;
             }
-            if blocks.keeps(&entries[at..end]) {
+            if blocks.keeps(&entries[at..end], frozen) {
                 entries.copy_within(at..end, kept);
                 kept += end - at;
             }
@@ -166,15 +160,20 @@ impl Blocks {
     }
 
     /// Whether a block is worth its pairs; notes the largest.
-    fn keeps(&mut self, block: &[Entry]) -> bool {
+    fn keeps(&mut self, block: &[Entry], frozen: Option<&[u64]>) -> bool {
         if block.len() < 2 {
             return false;
         }
         let weak = block.iter().filter(|(_, row)| row & 1 == 1).count() as u64;
         let rule = rule_of(block[0].0);
         let pairs = weak * (block.len() as u64 - weak) + weak * weak.saturating_sub(1) / 2;
-        let is_left_out = pairs > rule.most_pairs();
-        self.left_out += usize::from(is_left_out);
+        let is_left_out = match frozen {
+            None => pairs > rule.most_pairs(),
+            Some(keys) => keys.binary_search(&block[0].0).is_ok() || pairs > GROWN * rule.most_pairs(),
+        };
+        if is_left_out {
+            self.left_out.push(block[0].0);
+        }
         if self.largest.len() < TOLD || self.largest.last().is_some_and(|least| least.pairs < pairs) {
             self.largest.push(Block { rule, records: block.len(), pairs, is_left_out });
             self.largest.sort_unstable_by_key(|block| (std::cmp::Reverse(block.pairs), block.rule));
@@ -224,6 +223,25 @@ impl Blocks {
     }
 }
 
+/// Every key of every record, in order.
+pub(super) fn entries(roster: &Roster, counts: &Counts) -> Vec<Entry> {
+    let mut out: Vec<Entry> = Vec::with_capacity(roster.len() * 11);
+    keys_of(roster, counts, 0..roster.len() as u32, &mut out);
+    sorted(out)
+}
+
+/// Adds the keys of some records.
+pub(super) fn keys_of(roster: &Roster, counts: &Counts, rows: std::ops::Range<u32>, out: &mut Vec<Entry>) {
+    let keys = Keys::of(roster, counts);
+    let mut own = Vec::with_capacity(32);
+    for row in rows {
+        own.clear();
+        keys.of_record(row, &mut own);
+        tidy(&mut own);
+        out.extend(own.iter().map(|(key, is_weak)| (*key, row << 1 | u32::from(*is_weak))));
+    }
+}
+
 /// Sorts by key, then record: first into 256 parts by the key's top bits, which the processor's cache holds one at a time.
 fn sorted(entries: Vec<Entry>) -> Vec<Entry> {
     let mut starts = [0_usize; 257];
@@ -246,7 +264,7 @@ fn sorted(entries: Vec<Entry>) -> Vec<Entry> {
     out
 }
 
-fn rule_of(key: u64) -> Rule {
+pub(super) fn rule_of(key: u64) -> Rule {
     Rule::ALL.get((key & 15) as usize).copied().unwrap_or(Rule::Attribute)
 }
 
@@ -260,13 +278,6 @@ fn tidy(keys: &mut Vec<(u64, bool)>) {
 struct Keys<'a> {
     roster: &'a Roster,
     counts: &'a Counts,
-    names: Vec<NameHash>,
-    emails: Vec<u64>,
-    phones: Vec<u64>,
-    cities: Vec<u64>,
-    domains: Vec<u64>,
-    companies: Vec<u64>,
-    plains: [Vec<u64>; PLAIN.len()],
 }
 
 /// Hashes of the pieces of a name.
@@ -283,20 +294,20 @@ const STEM_LETTERS: usize = 8;
 
 impl<'a> Keys<'a> {
     fn of(roster: &'a Roster, counts: &'a Counts) -> Self {
-        let texts = |pool: &Pool| (0..pool.len() as u32).map(|id| xxh3_64(pool.get(id).as_bytes())).collect::<Vec<u64>>();
-        let names = (0..roster.names.len() as u32).map(|id| NameHash::of(roster.names.get(id))).collect();
-        let stems = |stems: &[String]| stems.iter().map(|stem| if stem.len() < 3 { 0 } else { hash(head(stem, STEM_LETTERS)) }).collect();
-        Self {
-            roster,
-            counts,
-            names,
-            emails: texts(&roster.emails),
-            phones: texts(&roster.phones),
-            cities: texts(&roster.cities),
-            domains: stems(&roster.domain_stems),
-            companies: stems(&roster.company_stems),
-            plains: std::array::from_fn(|at| texts(&roster.plains[at])),
-        }
+        Self { roster, counts }
+    }
+
+    fn name(&self, form: u32) -> NameHash {
+        NameHash::of(self.roster.names.get(form))
+    }
+
+    fn text(pool: &Pool, form: u32) -> u64 {
+        hash(pool.get(form))
+    }
+
+    fn stem(stems: &[String], form: u32) -> u64 {
+        let stem = &stems[form as usize];
+        if stem.len() < 3 { 0 } else { hash(head(stem, STEM_LETTERS)) }
     }
 
     fn of_record(&self, row: u32, out: &mut Vec<(u64, bool)>) {
@@ -305,17 +316,17 @@ impl<'a> Keys<'a> {
         // In rules without weak records everybody meets everybody: all are weak there.
         let mut all = |rule: Rule, one: u64, two: u64| weak(out, rule, one, two);
         if record.email != 0 {
-            all(Rule::Email, self.emails[record.email as usize], 0);
+            all(Rule::Email, Self::text(&self.roster.emails, record.email), 0);
         }
         for phone in [record.phone, record.mobile] {
             if phone != 0 {
-                all(Rule::Phone, self.phones[phone as usize], 0);
+                all(Rule::Phone, Self::text(&self.roster.phones, phone), 0);
             }
         }
         self.names(record, out);
         self.organisations(record, out);
         if record.city != 0 && record.last != 0 {
-            out.push((key(Rule::CityName, self.cities[record.city as usize], self.names[record.last as usize].whole), false));
+            out.push((key(Rule::CityName, Self::text(&self.roster.cities, record.city), self.name(record.last).whole), false));
         }
         if let Some(plain) = self.roster.plain.get(row as usize) {
             self.attributes(record, plain, out);
@@ -333,7 +344,7 @@ impl<'a> Keys<'a> {
         let (first, last) = (record.first as usize, record.last as usize);
         if first != 0 && last != 0 {
             let (given, family) = (self.roster.name_facts[first], self.roster.name_facts[last]);
-            let root = |form: u32| self.names[self.roster.name_facts[form as usize].root as usize].whole;
+            let root = |form: u32| self.name(self.roster.name_facts[form as usize].root).whole;
             if !given.is_initial && !family.is_initial {
                 out.push((key(Rule::Names, root(record.first).wrapping_add(root(record.last)), 0), true));
                 for part in family.parts.into_iter().filter(|part| *part != 0) {
@@ -357,7 +368,7 @@ impl<'a> Keys<'a> {
                     letters([other, family_text], false);
                 }
                 let hash_of = |piece: u64| key(Rule::Slip, root(record.first), piece);
-                let family = self.names[last];
+                let family = self.name(record.last);
                 out.push((hash_of(family.head3), rare_family));
                 out.push((hash_of(family.tail3.rotate_left(7)), rare_family));
             }
@@ -373,9 +384,9 @@ impl<'a> Keys<'a> {
 
     fn organisations(&self, record: &Record, out: &mut Vec<(u64, bool)>) {
         let mut organisations = [
-            self.domains[record.domain as usize],
-            self.domains[record.web as usize],
-            self.companies[record.company as usize],
+            Self::stem(&self.roster.domain_stems, record.domain),
+            Self::stem(&self.roster.domain_stems, record.web),
+            Self::stem(&self.roster.company_stems, record.company),
         ];
         organisations.sort_unstable();
         let mut before = 0;
@@ -387,11 +398,11 @@ impl<'a> Keys<'a> {
             out.push((key(Rule::Org, organisation, 0), true));
             let mut add = |piece: u64| out.push((key(Rule::OrgName, organisation, piece), true));
             if record.last != 0 {
-                add(self.names[record.last as usize].head4);
+                add(self.name(record.last).head4);
             }
             if record.first != 0 && !self.roster.name_facts[record.first as usize].is_initial {
-                add(self.names[record.first as usize].head4);
-                add(self.names[self.roster.name_facts[record.first as usize].root as usize].head4);
+                add(self.name(record.first).head4);
+                add(self.name(self.roster.name_facts[record.first as usize].root).head4);
             }
             if record.first != 0 && record.last != 0 {
                 let mut joined: String = self.roster.names.get(record.first).chars().take(1).collect();
@@ -407,8 +418,8 @@ impl<'a> Keys<'a> {
 
     fn attributes(&self, record: &Record, plain: &[u32; PLAIN.len()], out: &mut Vec<(u64, bool)>) {
         let [birth, person, street, number, postcode, region] =
-            std::array::from_fn(|at| if plain[at] == 0 { 0 } else { self.plains[at][plain[at] as usize] });
-        let (first, last) = (self.names[record.first as usize], self.names[record.last as usize]);
+            std::array::from_fn(|at| if plain[at] == 0 { 0 } else { Self::text(&self.roster.plains[at], plain[at]) });
+        let (first, last) = (self.name(record.first), self.name(record.last));
         let mut pair = |salt: u64, one: u64, two: u64| {
             if one != 0 && two != 0 {
                 out.push((key(Rule::Attribute, one.wrapping_add(salt), two), true));
@@ -441,7 +452,7 @@ impl<'a> Keys<'a> {
             pair(12, hash(day), last.head3);
             pair(13, hash(year), first.head3.rotate_left(9) ^ postcode);
         }
-        let city = if record.city == 0 { 0 } else { self.cities[record.city as usize] };
+        let city = if record.city == 0 { 0 } else { Self::text(&self.roster.cities, record.city) };
         pair(14, city, number);
         pair(15, city, first.whole);
     }
@@ -474,7 +485,8 @@ fn head(text: &str, letters: usize) -> &str {
 
 /// Mixes the parts into a key whose low bits are the rule.
 fn key(rule: Rule, one: u64, two: u64) -> u64 {
-    let mixed = (one ^ two.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (rule as u64) << 5).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mixed =
+        (one ^ two.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (rule as u64) << 5).wrapping_mul(0xd6e8_feb8_6659_fd93);
     let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
     (mixed ^ mixed >> 29) & !15 | rule as u64
 }

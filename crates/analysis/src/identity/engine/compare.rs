@@ -94,6 +94,8 @@ pub(super) mod city {
 const SLIPS_LN: f32 = 4.1;
 /// The same for what is alike in a looser way.
 const ALIKES_LN: f32 = 6.2;
+/// The chance that two strangers of one organisation are in one city.
+const CITY_OF_ORG: f32 = 0.75;
 /// No level is less likely among strangers than this.
 const MIXED_FLOOR: f32 = -16.0;
 
@@ -110,8 +112,6 @@ pub(super) struct Comparer<'a> {
     pub(super) roster: &'a Roster,
     pub(super) rates: &'a Rates,
     pub(super) counts: &'a Counts,
-    /// The chance that two strangers of one organisation are in one city.
-    pub(super) city_of_org: f32,
 }
 
 impl Comparer<'_> {
@@ -257,11 +257,8 @@ impl Comparer<'_> {
         let holds = |text: &str| text.len() >= 3 && (letters.starts_with(text) || letters.ends_with(text));
         if a.last == 0 && b.last != 0 && out.level[LAST] == 0 {
             let family = self.roster.names.get(b.last);
-            (out.level[LAST], out.rate[LAST]) = if holds(family) {
-                (name::IN_MAILBOX, self.rates.last[b.last as usize])
-            } else {
-                (name::NOT_IN_MAILBOX, 0.0)
-            };
+            (out.level[LAST], out.rate[LAST]) =
+                if holds(family) { (name::IN_MAILBOX, self.rates.last[b.last as usize]) } else { (name::NOT_IN_MAILBOX, 0.0) };
         }
         if a.first == 0 && b.first != 0 && out.level[FIRST] == 0 {
             let given = self.roster.names.get(b.first);
@@ -285,7 +282,13 @@ impl Comparer<'_> {
             return (0.0, false);
         }
         let shared = |x: u32| x != 0 && (x == b.domain || x == b.web);
-        let domain = if shared(a.domain) { a.domain } else if shared(a.web) { a.web } else { 0 };
+        let domain = if shared(a.domain) {
+            a.domain
+        } else if shared(a.web) {
+            a.web
+        } else {
+            0
+        };
         let count = |domain: u32, company: u32| {
             (self.counts.domain.of[domain as usize].max(self.counts.company.of[company as usize])) as f32
         };
@@ -311,7 +314,11 @@ impl Comparer<'_> {
         if a.company != 0 && b.company != 0 {
             let (left, right) = (&self.roster.company_stems[a.company as usize], &self.roster.company_stems[b.company as usize]);
             let rarer = self.rates.company[a.company as usize].min(self.rates.company[b.company as usize]);
-            let is_near = may_be_within(2, self.roster.company_sketches[a.company as usize], self.roster.company_sketches[b.company as usize]);
+            let is_near = may_be_within(
+                2,
+                self.roster.company_sketches[a.company as usize],
+                self.roster.company_sketches[b.company as usize],
+            );
             let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
             if (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short.as_str())) {
                 (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
@@ -321,7 +328,8 @@ impl Comparer<'_> {
         for (company, other) in [(a.company, b), (b.company, a)] {
             for domain in [other.domain, other.web] {
                 if company != 0 && domain != 0 {
-                    let (left, right) = (&self.roster.company_stems[company as usize], &self.roster.domain_stems[domain as usize]);
+                    let (left, right) =
+                        (&self.roster.company_stems[company as usize], &self.roster.domain_stems[domain as usize]);
                     let left = left.get(..right.len()).unwrap_or(left);
                     if right.len() >= 5 && near(left, right).is_some() {
                         let rate = self.rates.domain[domain as usize];
@@ -357,7 +365,13 @@ impl Comparer<'_> {
         let initial = |form: u32| self.roster.name_facts[form as usize].initial;
         let is_one_initial = a.first == 0 || b.first == 0 || initial(a.first) == initial(b.first);
         let moved = |named: f32| match (names_agree(out.level[FIRST]), names_agree(out.level[LAST])) {
-            _ if has_digits => if is_named { -5.0 } else { local },
+            _ if has_digits => {
+                if is_named {
+                    -5.0
+                } else {
+                    local
+                }
+            }
             (true, true) => named,
             (false, true) if is_one_initial => named - 0.5,
             (false, true) | (true, false) => local.max(-3.0),
@@ -393,7 +407,13 @@ impl Comparer<'_> {
             return;
         }
         let shared = |x: u32| x != 0 && (x == b.phone || x == b.mobile);
-        let phone = if shared(a.phone) { a.phone } else if shared(a.mobile) { a.mobile } else { 0 };
+        let phone = if shared(a.phone) {
+            a.phone
+        } else if shared(a.mobile) {
+            a.mobile
+        } else {
+            0
+        };
         if phone != 0 {
             let rate = self.rates.phone[phone as usize];
             // Within one organisation a number is as telling as few of its records have it.
@@ -405,19 +425,16 @@ impl Comparer<'_> {
         let phones = &self.roster.phones;
         let is_slip = may_be_within(1, phones.sketch(a.phone), phones.sketch(b.phone))
             && within_one(phones.get(a.phone).as_bytes(), phones.get(b.phone).as_bytes());
-        (out.level[PHONE], out.rate[PHONE]) = if is_slip {
-            (plain::SLIP, if is_same_org { -4.0 } else { -11.0 })
-        } else {
-            (plain::OTHER, 0.0)
-        };
+        (out.level[PHONE], out.rate[PHONE]) =
+            if is_slip { (plain::SLIP, if is_same_org { -4.0 } else { -11.0 }) } else { (plain::OTHER, 0.0) };
     }
 
     fn city(&self, a: &Record, b: &Record, is_same_org: bool, out: &mut Comparison) {
         if a.city != 0 && b.city != 0 {
             let is_same = a.city == b.city;
             (out.level[CITY], out.rate[CITY]) = match (is_same_org, is_same) {
-                (true, true) => (city::SAME_ORG_SAME, self.city_of_org.ln()),
-                (true, false) => (city::SAME_ORG_OTHER, (1.0 - self.city_of_org).ln()),
+                (true, true) => (city::SAME_ORG_SAME, CITY_OF_ORG.ln()),
+                (true, false) => (city::SAME_ORG_OTHER, (1.0 - CITY_OF_ORG).ln()),
                 (false, true) => (city::SAME, self.rates.city[a.city as usize]),
                 (false, false) if self.is_slip_of_city(a.city, b.city) => (city::SAME, self.rates.city[a.city as usize]),
                 (false, false) => (city::OTHER, 0.0),

@@ -98,10 +98,11 @@ pub(super) fn mail(text: &str) -> Option<Mail> {
 
 /// A domain with the slips undone that are common enough to be known.
 fn mended(domain: String) -> String {
-    let domain = match domain.strip_suffix(".con").or_else(|| domain.strip_suffix(".cmo")).or_else(|| domain.strip_suffix(".comm")) {
-        Some(stem) => format!("{stem}.com"),
-        None => domain,
-    };
+    let domain =
+        match domain.strip_suffix(".con").or_else(|| domain.strip_suffix(".cmo")).or_else(|| domain.strip_suffix(".comm")) {
+            Some(stem) => format!("{stem}.com"),
+            None => domain,
+        };
     if domain == "googlemail.com" {
         return "gmail.com".to_owned();
     }

@@ -19,6 +19,9 @@ pub(super) struct Pair {
 
 /// Components up to this size are judged by all their pairs; larger ones are first taken apart at a higher chance.
 const WHOLE: usize = 48;
+/// The largest rest of a component that is divided by its scored pairs alone; a larger one is left in pieces, for nothing in it
+/// tells one person from another.
+const MOST_LINKED: usize = 400;
 /// The chances at which a component that is too large falls apart.
 const CUTS: [f32; 6] = [0.5, 0.8, 0.95, 0.99, 0.999, 0.9999];
 
@@ -46,33 +49,39 @@ impl Forest {
     }
 }
 
-/// The groups of one component, each sorted. `order` gives records an order that no input order can change.
-pub(super) fn divide(
-    members: &[u32],
-    pairs: &[Pair],
-    threshold: f32,
-    order: &dyn Fn(u32) -> u64,
-    score: &mut dyn FnMut(u32, u32) -> f32,
-) -> Vec<Vec<u32>> {
+/// What decides how a component is divided.
+pub(super) trait Judge {
+    /// Groups join at this mean chance.
+    fn threshold(&self) -> f32;
+    /// An order of records that no input order can change.
+    fn order(&self, row: u32) -> u64;
+    /// The chance that two records are one person; `one` is below `two`.
+    fn score(&self, one: u32, two: u32) -> f32;
+    /// Records that someone said are one person have one number.
+    fn tied(&self, row: u32) -> u32;
+    /// Whether someone said that two records are two persons.
+    fn are_apart(&self, one: u32, two: u32) -> bool;
+    /// Whether anybody said such a thing of any two.
+    fn has_apart(&self) -> bool;
+}
+
+/// The groups of one component, each sorted.
+pub(super) fn divide(members: &[u32], pairs: &[Pair], judge: &impl Judge) -> Vec<Vec<u32>> {
     let mut out = Vec::new();
-    part(members, pairs, threshold, 0, order, score, &mut out);
+    part(members, pairs, 0, judge, &mut out);
     out.iter_mut().for_each(|group| group.sort_unstable());
     out
 }
 
-fn part(
-    members: &[u32],
-    pairs: &[Pair],
-    threshold: f32,
-    cut: usize,
-    order: &dyn Fn(u32) -> u64,
-    score: &mut dyn FnMut(u32, u32) -> f32,
-    out: &mut Vec<Vec<u32>>,
-) {
-    if members.len() <= WHOLE || cut == CUTS.len() {
+fn part(members: &[u32], pairs: &[Pair], cut: usize, judge: &impl Judge, out: &mut Vec<Vec<u32>>) {
+    if members.len() <= WHOLE || (cut == CUTS.len() && members.len() <= MOST_LINKED) {
         let mut sorted = members.to_vec();
-        sorted.sort_unstable_by_key(|row| (order(*row), *row));
-        out.extend(linked(&sorted, pairs, threshold, members.len() <= WHOLE, score));
+        sorted.sort_unstable_by_key(|row| (judge.order(*row), *row));
+        out.extend(linked(&sorted, pairs, judge));
+        return;
+    }
+    if cut == CUTS.len() {
+        out.extend(tied_only(members, judge));
         return;
     }
     let number: HashMap<u32, u32> = members.iter().copied().zip(0..).collect();
@@ -91,18 +100,19 @@ fn part(
     let mut parts: Vec<(Vec<u32>, Vec<Pair>)> = parts.into_values().collect();
     parts.sort_unstable_by(|one, two| one.0.cmp(&two.0));
     for (members, pairs) in parts {
-        part(&members, &pairs, threshold, cut + 1, order, score, out);
+        part(&members, &pairs, cut + 1, judge, out);
     }
 }
 
-/// Average link. `is_whole` says that pairs without a score are worth one.
-fn linked(
-    members: &[u32],
-    pairs: &[Pair],
-    threshold: f32,
-    is_whole: bool,
-    score: &mut dyn FnMut(u32, u32) -> f32,
-) -> Vec<Vec<u32>> {
+/// What someone said is together; nothing else of a component that even the surest pairs do not take apart.
+fn tied_only(members: &[u32], judge: &impl Judge) -> Vec<Vec<u32>> {
+    let mut sorted: Vec<(u32, u32)> = members.iter().map(|row| (judge.tied(*row), *row)).collect();
+    sorted.sort_unstable();
+    sorted.chunk_by(|one, two| one.0 == two.0).map(|group| group.iter().map(|(_, row)| *row).collect()).collect()
+}
+
+/// Average link. In a small component pairs without a score are worth one; in a large one they count as strangers.
+fn linked(members: &[u32], pairs: &[Pair], judge: &impl Judge) -> Vec<Vec<u32>> {
     let size = members.len();
     if size == 1 {
         return vec![members.to_vec()];
@@ -117,40 +127,67 @@ fn linked(
     for one in 0..size {
         for two in one + 1..size {
             if sums[one * size + two].is_nan() {
-                let chance = if is_whole { score(members[one].min(members[two]), members[one].max(members[two])) } else { 0.0 };
+                let (least, most) = (members[one].min(members[two]), members[one].max(members[two]));
+                let chance = if size <= WHOLE { judge.score(least, most) } else { 0.0 };
                 sums[one * size + two] = chance;
                 sums[two * size + one] = chance;
             }
         }
     }
+    agglomerate(members, sums, judge)
+}
+
+fn agglomerate(members: &[u32], mut sums: Vec<f32>, judge: &impl Judge) -> Vec<Vec<u32>> {
+    let size = members.len();
     let mut groups: Vec<Vec<u32>> = members.iter().map(|row| vec![*row]).collect();
-    loop {
-        let mut best: Option<(f32, usize, usize)> = None;
-        for one in 0..size {
-            if groups[one].is_empty() {
-                continue;
-            }
-            for two in one + 1..size {
-                if groups[two].is_empty() {
-                    continue;
-                }
-                let mean = sums[one * size + two] / (groups[one].len() * groups[two].len()) as f32;
-                if mean >= threshold && best.is_none_or(|(most, ..)| mean > most) {
-                    best = Some((mean, one, two));
-                }
-            }
+    for two in 1..size {
+        let tie = judge.tied(members[two]);
+        if let Some(one) = (0..two).find(|one| judge.tied(members[*one]) == tie && !groups[*one].is_empty()) {
+            join(&mut groups, &mut sums, one, two);
         }
-        let Some((_, one, two)) = best else { break };
-        let moved = std::mem::take(&mut groups[two]);
-        groups[one].extend(moved);
-        for other in 0..size {
-            if other != one && !groups[other].is_empty() {
-                let sum = sums[one * size + other] + sums[two * size + other];
-                sums[one * size + other] = sum;
-                sums[other * size + one] = sum;
-            }
-        }
+    }
+    while let Some((one, two)) = best(&groups, &sums, judge) {
+        join(&mut groups, &mut sums, one, two);
     }
     groups.retain(|group| !group.is_empty());
     groups
+}
+
+/// Moves the second group into the first.
+fn join(groups: &mut [Vec<u32>], sums: &mut [f32], one: usize, two: usize) {
+    let size = groups.len();
+    let moved = std::mem::take(&mut groups[two]);
+    groups[one].extend(moved);
+    for other in 0..size {
+        if other != one && !groups[other].is_empty() {
+            let sum = sums[one * size + other] + sums[two * size + other];
+            sums[one * size + other] = sum;
+            sums[other * size + one] = sum;
+        }
+    }
+}
+
+/// The two groups that are closest, if they are close enough and nobody said they are two persons.
+fn best(groups: &[Vec<u32>], sums: &[f32], judge: &impl Judge) -> Option<(usize, usize)> {
+    let size = groups.len();
+    let mut best: Option<(f32, usize, usize)> = None;
+    for one in 0..size {
+        for two in one + 1..size {
+            if groups[one].is_empty() || groups[two].is_empty() {
+                continue;
+            }
+            let mean = sums[one * size + two] / (groups[one].len() * groups[two].len()) as f32;
+            if mean >= judge.threshold()
+                && best.is_none_or(|(most, ..)| mean > most)
+                && !are_apart(&groups[one], &groups[two], judge)
+            {
+                best = Some((mean, one, two));
+            }
+        }
+    }
+    best.map(|(_, one, two)| (one, two))
+}
+
+fn are_apart(one: &[u32], two: &[u32], judge: &impl Judge) -> bool {
+    judge.has_apart() && one.iter().any(|a| two.iter().any(|b| judge.are_apart(*a, *b)))
 }

@@ -4,24 +4,34 @@
 //! (`compare`), learn what that means (`train`), and group (`group`). Pure, and the same for any order of the records and any
 //! number of threads: every choice is made by values and hashed ids, every sum in an order that they decide.
 
+mod accounts;
 mod block;
 mod compare;
 mod edit;
+mod explain;
 mod form;
 mod group;
+mod index;
 mod lists;
 mod measure;
+mod model;
 mod pool;
 mod rates;
 mod roster;
 mod run;
+#[cfg(test)]
+mod tests;
 mod train;
 mod weights;
 
+pub use accounts::accounts;
 pub use block::{Block, Rule as BlockRule};
+pub use explain::{Explainer, Explanation, Weight};
+pub use index::Index;
 pub use measure::{Quality, Score, quality};
+pub use model::{Model, NotAModel};
 pub use roster::{Attribute, Roster};
-pub use run::{Options, Resolution, resolve_roster};
+pub use run::{Decisions, Doubt, Gates, MOST_DOUBTS, Options, Resolution, Wild, resolve_by, resolve_roster};
 
 /// Why records could not be taken in. Messages never hold a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,4 +51,13 @@ pub enum Problem {
     /// There are more records than one run can number.
     #[error("more records than one run can number (2147483647); resolve them in parts")]
     TooManyRecords,
+    /// Decisions speak of records that are not there.
+    #[error("a decision names a record that is not there; drop decisions about deleted records")]
+    ForeignRecord,
+    /// Records that were said to be one person were also said to be two.
+    #[error("{pairs} pairs of records are decided to be one person and two persons at once; take one of the decisions back")]
+    Contradiction {
+        /// How many pairs.
+        pairs: usize,
+    },
 }

@@ -3,7 +3,6 @@
 #![expect(clippy::indexing_slicing, reason = "forms are looked up by numbers that the pool of the same column gave")]
 #![expect(clippy::cast_possible_truncation, reason = "`push` refuses more than 2^31 records, and each brings few forms")]
 
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::edit::sketch;
@@ -73,6 +72,8 @@ attributes! {
     Postcode "postcode"
     /// State, county, region.
     Region "region"
+    /// The company's number in a public register, or its tax number. Speaks of accounts, not of persons.
+    Registration "registration_number"
 }
 
 /// The plain attributes: compared as texts, each on its own.
@@ -150,6 +151,8 @@ pub struct Roster {
     pub(super) titles: Pool,
     pub(super) countries: Pool,
     pub(super) plains: [Pool; PLAIN.len()],
+    pub(super) registrations: Vec<u32>,
+    pub(super) registration_pool: Pool,
     /// The letters of each domain's label and each company's name, for comparing one with the other.
     pub(super) domain_stems: Vec<String>,
     pub(super) company_stems: Vec<String>,
@@ -231,7 +234,7 @@ impl Roster {
         self.id_hashes.push(xxh3_64(id.as_bytes()));
         let mut record = Record::default();
         let mut plain = [0; PLAIN.len()];
-        let mut full = (0, 0);
+        let (mut full, mut registration) = ((0, 0), 0);
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
             let (raw, is_new) = self.raw[column].intern(form::cut(cell.trim()));
             if raw == 0 {
@@ -261,12 +264,16 @@ impl Roster {
                         self.known.singles[column].push(form);
                     }
                     let form = self.known.singles[column][raw as usize];
-                    *slot(&mut record, &mut plain, other) = form;
+                    match slot(&mut record, &mut plain, other) {
+                        Some(slot) => *slot = form,
+                        None => registration = form,
+                    }
                 }
             }
         }
         if record.first == 0 || record.last == 0 {
-            (record.first, record.last) = if full.1 != 0 || (record.first == 0 && record.last == 0) { full } else { (record.first, record.last) };
+            (record.first, record.last) =
+                if full.1 != 0 || (record.first == 0 && record.last == 0) { full } else { (record.first, record.last) };
         }
         if record.mobile == record.phone {
             record.mobile = 0;
@@ -281,16 +288,10 @@ impl Roster {
         if PLAIN.iter().any(|attribute| self.columns.contains(attribute)) {
             self.plain.push(plain);
         }
+        if self.columns.contains(&Attribute::Registration) {
+            self.registrations.push(registration);
+        }
         Ok(())
-    }
-
-    /// Frees what only `push` needs. Records that are pushed later are normalised anew.
-    pub(super) fn forget_raw(&mut self) {
-        self.raw = self.columns.iter().map(|_| Pool::default()).collect();
-        self.known = Known::default();
-        self.known.singles = self.columns.iter().map(|_| vec![0]).collect();
-        self.known.mails.push(MailForm::default());
-        self.known.full.push((0, 0));
     }
 
     fn mail_form(&mut self, raw: u32, column: usize) -> MailForm {
@@ -348,6 +349,7 @@ impl Roster {
                 let at = PLAIN.iter().position(|plain| *plain == attribute).unwrap_or_default();
                 self.plains[at].intern(&form::code(text)).0
             }
+            Attribute::Registration => self.registration_pool.intern(&form::code(text)).0,
             Attribute::FullName | Attribute::Email => 0,
         }
     }
@@ -395,8 +397,9 @@ impl Roster {
     }
 }
 
-fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute: Attribute) -> &'a mut u32 {
-    match attribute {
+fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute: Attribute) -> Option<&'a mut u32> {
+    Some(match attribute {
+        Attribute::Registration | Attribute::FullName | Attribute::Email => return None,
         Attribute::FirstName => &mut record.first,
         Attribute::LastName => &mut record.last,
         Attribute::Phone => &mut record.phone,
@@ -405,12 +408,12 @@ fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute
         Attribute::Title => &mut record.title,
         Attribute::City => &mut record.city,
         Attribute::Country => &mut record.country,
-        Attribute::Website | Attribute::FullName | Attribute::Email => &mut record.web,
+        Attribute::Website => &mut record.web,
         Attribute::BirthDate => &mut plain[0],
         Attribute::PersonalId => &mut plain[1],
         Attribute::Street => &mut plain[2],
         Attribute::StreetNumber => &mut plain[3],
         Attribute::Postcode => &mut plain[4],
         Attribute::Region => &mut plain[5],
-    }
+    })
 }

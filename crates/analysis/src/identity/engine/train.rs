@@ -77,7 +77,9 @@ pub(super) fn train(patterns: &Patterns, mut weights: Weights, records: usize, a
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a number of records as a share")]
-        let per_record = |share: f64, low: f64, high: f64| ((share / all_pairs * records as f64).clamp(low, high) / records as f64).ln() as f32;
+        let per_record = |share: f64, low: f64, high: f64| {
+            ((share / all_pairs * records as f64).clamp(low, high) / records as f64).ln() as f32
+        };
         weights.person.prior = per_record(classes[0], 0.05, 5.0);
         weights.kin.prior = per_record(classes[1], 0.01, 1.0);
         weights.namesake.prior = per_record(classes[2], 0.02, 0.5);

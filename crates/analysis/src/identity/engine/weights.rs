@@ -82,10 +82,7 @@ const START: &[(usize, &[(u8, f32)])] = &[
     (LAST, &[(name::SAME, 0.92), (name::FORM, 0.01), (name::SLIP, 0.05), (name::OTHER, 0.012), (name::ALIKE, 0.008)]),
     (LAST, &[(name::INITIAL, 0.96), (name::OTHER_INITIAL, 0.04)]),
     (LAST, &[(name::IN_MAILBOX, 0.85), (name::NOT_IN_MAILBOX, 0.15)]),
-    (
-        MAIL,
-        &[(mail::WORK_SAME, 0.88), (mail::WORK_SLIP, 0.07), (mail::WORK_ALIAS, 0.04), (mail::WORK_COLLEAGUE, 0.01)],
-    ),
+    (MAIL, &[(mail::WORK_SAME, 0.88), (mail::WORK_SLIP, 0.07), (mail::WORK_ALIAS, 0.04), (mail::WORK_COLLEAGUE, 0.01)]),
     (MAIL, &[(mail::WORK_MOVED, 0.5), (mail::WORK_OTHER, 0.5)]),
     (MAIL, &[(mail::FREE_SAME, 0.8), (mail::FREE_SLIP, 0.07), (mail::FREE_MOVED, 0.05), (mail::FREE_OTHER, 0.08)]),
     (MAIL, &[(mail::MIXED_TELLING, 0.02), (mail::MIXED_SAME, 0.3), (mail::MIXED_OTHER, 0.68)]),
@@ -167,16 +164,6 @@ impl Weights {
         namesake[FIRST] = person[FIRST];
         namesake[LAST] = person[LAST];
         self.namesake.table = namesake;
-    }
-
-    pub(super) fn show(&self) {
-        for (class, label) in [(&self.person, "person"), (&self.kin, "kin"), (&self.namesake, "namesake")] {
-            eprintln!("{label} prior {:.3}", class.prior);
-        }
-        for (field, levels) in groups() {
-            let text: Vec<String> = levels.iter().map(|level| format!("{level}:{:.4}", self.person.table[field][*level as usize].exp())).collect();
-            eprintln!("  {field} {}", text.join(" "));
-        }
     }
 
     /// The natural logarithms of the odds of each class against strangers.
