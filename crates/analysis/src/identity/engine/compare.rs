@@ -115,9 +115,12 @@ pub(super) struct Comparer<'a> {
 }
 
 impl Comparer<'_> {
+    /// The levels of two records, whichever is named first.
     pub(super) fn compare(&self, one: u32, two: u32) -> Comparison {
         let mut out = Comparison { level: [0; FIELDS], rate: [0.0; FIELDS] };
         let (a, b) = (&self.roster.records[one as usize], &self.roster.records[two as usize]);
+        // Some rules take the first of several equal reasons: which record is first must not depend on the input's order.
+        let (a, b) = if a.order <= b.order { (a, b) } else { (b, a) };
         self.names(a, b, &mut out);
         let (org_count, is_same_org) = self.org(a, b, &mut out);
         self.mail(a, b, &mut out);

@@ -137,55 +137,65 @@ fn linked(members: &[u32], pairs: &[Pair], judge: &impl Judge) -> Vec<Vec<u32>> 
     agglomerate(members, sums, judge)
 }
 
-fn agglomerate(members: &[u32], mut sums: Vec<f32>, judge: &impl Judge) -> Vec<Vec<u32>> {
-    let size = members.len();
-    let mut groups: Vec<Vec<u32>> = members.iter().map(|row| vec![*row]).collect();
-    for two in 1..size {
+fn agglomerate(members: &[u32], sums: Vec<f32>, judge: &impl Judge) -> Vec<Vec<u32>> {
+    let groups: Vec<Vec<u32>> = members.iter().map(|row| vec![*row]).collect();
+    let mut bundle = Bundle { weights: vec![1; members.len()], groups, sums };
+    // Records that were said to be one person speak with one voice: the best that any of them says.
+    for two in 1..members.len() {
         let tie = judge.tied(members[two]);
-        if let Some(one) = (0..two).find(|one| judge.tied(members[*one]) == tie && !groups[*one].is_empty()) {
-            join(&mut groups, &mut sums, one, two);
+        if let Some(one) = (0..two).find(|one| judge.tied(members[*one]) == tie && !bundle.groups[*one].is_empty()) {
+            bundle.join(one, two, f32::max);
         }
     }
-    while let Some((one, two)) = best(&groups, &sums, judge) {
-        join(&mut groups, &mut sums, one, two);
+    while let Some((one, two)) = bundle.closest(judge) {
+        bundle.weights[one] += bundle.weights[two];
+        bundle.join(one, two, |x, y| x + y);
     }
-    groups.retain(|group| !group.is_empty());
-    groups
+    bundle.groups.retain(|group| !group.is_empty());
+    bundle.groups
 }
 
-/// Moves the second group into the first.
-fn join(groups: &mut [Vec<u32>], sums: &mut [f32], one: usize, two: usize) {
-    let size = groups.len();
-    let moved = std::mem::take(&mut groups[two]);
-    groups[one].extend(moved);
-    for other in 0..size {
-        if other != one && !groups[other].is_empty() {
-            let sum = sums[one * size + other] + sums[two * size + other];
-            sums[one * size + other] = sum;
-            sums[other * size + one] = sum;
-        }
-    }
+/// Groups of one component and the sums of the chances between them.
+struct Bundle {
+    groups: Vec<Vec<u32>>,
+    weights: Vec<u32>,
+    sums: Vec<f32>,
 }
 
-/// The two groups that are closest, if they are close enough and nobody said they are two persons.
-fn best(groups: &[Vec<u32>], sums: &[f32], judge: &impl Judge) -> Option<(usize, usize)> {
-    let size = groups.len();
-    let mut best: Option<(f32, usize, usize)> = None;
-    for one in 0..size {
-        for two in one + 1..size {
-            if groups[one].is_empty() || groups[two].is_empty() {
-                continue;
-            }
-            let mean = sums[one * size + two] / (groups[one].len() * groups[two].len()) as f32;
-            if mean >= judge.threshold()
-                && best.is_none_or(|(most, ..)| mean > most)
-                && !are_apart(&groups[one], &groups[two], judge)
-            {
-                best = Some((mean, one, two));
+impl Bundle {
+    /// Moves the second group into the first.
+    fn join(&mut self, one: usize, two: usize, both: impl Fn(f32, f32) -> f32) {
+        let size = self.groups.len();
+        let moved = std::mem::take(&mut self.groups[two]);
+        self.groups[one].extend(moved);
+        for other in 0..size {
+            if other != one && !self.groups[other].is_empty() {
+                let sum = both(self.sums[one * size + other], self.sums[two * size + other]);
+                self.sums[one * size + other] = sum;
+                self.sums[other * size + one] = sum;
             }
         }
     }
-    best.map(|(_, one, two)| (one, two))
+
+    /// The two groups that are closest, if they are close enough and nobody said they are two persons.
+    fn closest(&self, judge: &impl Judge) -> Option<(usize, usize)> {
+        let Self { groups, weights, sums } = self;
+        let size = groups.len();
+        let mut best: Option<(f32, usize, usize)> = None;
+        for one in 0..size {
+            for two in one + 1..size {
+                if groups[one].is_empty() || groups[two].is_empty() {
+                    continue;
+                }
+                let mean = sums[one * size + two] / (weights[one] * weights[two]) as f32;
+                let is_better = mean >= judge.threshold() && best.is_none_or(|(most, ..)| mean > most);
+                if is_better && !are_apart(&groups[one], &groups[two], judge) {
+                    best = Some((mean, one, two));
+                }
+            }
+        }
+        best.map(|(_, one, two)| (one, two))
+    }
 }
 
 fn are_apart(one: &[u32], two: &[u32], judge: &impl Judge) -> bool {

@@ -35,10 +35,6 @@ impl Counted {
         let others = f64::from(self.of[form].saturating_sub(2)) + UNSEEN;
         (others / f64::from(self.total.max(1))).min(1.0).ln() as f32
     }
-
-    fn rates(&self) -> Vec<f32> {
-        (0..self.of.len()).map(|form| self.rate(form)).collect()
-    }
 }
 
 /// What a value that nobody else has still counts for: names are seldom unique.

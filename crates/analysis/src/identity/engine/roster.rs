@@ -102,6 +102,8 @@ pub(super) struct Record {
     pub(super) title: u32,
     pub(super) country: u32,
     pub(super) is_work: bool,
+    /// A hash of the id: an order of records that does not depend on theirs in the input.
+    pub(super) order: u64,
 }
 
 /// What is known of a name besides its text.
@@ -136,7 +138,6 @@ pub struct Roster {
     known: Known,
     ids: Pool,
 
-    pub(super) id_hashes: Vec<u64>,
     pub(super) records: Vec<Record>,
     pub(super) plain: Vec<[u32; PLAIN.len()]>,
     pub(super) names: Pool,
@@ -231,8 +232,7 @@ impl Roster {
         if !is_new {
             return Err(Problem::RepeatedId { record: self.len() + 1 });
         }
-        self.id_hashes.push(xxh3_64(id.as_bytes()));
-        let mut record = Record::default();
+        let mut record = Record { order: xxh3_64(id.as_bytes()), ..Record::default() };
         let mut plain = [0; PLAIN.len()];
         let (mut full, mut registration) = ((0, 0), 0);
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {

@@ -210,7 +210,7 @@ fn apply(
     bench.said.impose(&mut pairs);
     let person = bench.group(&pairs, records);
     let confidence = confidence(&person, &pairs);
-    let (doubts, doubtful) = doubts(&person, &pairs, options.review_at);
+    let (doubts, doubtful) = doubts(comparer.roster, &person, &pairs, options.review_at);
     let joins = bench.joins(&person, &pairs);
     Ok((Resolution { person, confidence, joins, doubts, doubtful, compared, largest_blocks, pairs }, left_out))
 }
@@ -248,7 +248,7 @@ fn learn(comparer: &Comparer<'_>, blocks: &Blocks, threads: usize) -> Weights {
     let start = Weights::start(records);
     let bar = if (records as u64) <= SAMPLE { u64::MAX } else { u64::MAX / records as u64 * SAMPLE };
     let sampled: Vec<u32> =
-        (0_u32..).zip(&comparer.roster.id_hashes).filter(|(_, hash)| **hash <= bar).map(|(row, _)| row).collect();
+        (0_u32..).zip(&comparer.roster.records).filter(|(_, record)| record.order <= bar).map(|(row, _)| row).collect();
     let parts = in_units(sampled.len().div_ceil(UNIT), threads, |unit| {
         let mut patterns = Patterns::default();
         let mut around = Vec::new();
@@ -355,7 +355,7 @@ impl Judge for Bench<'_> {
     }
 
     fn order(&self, row: u32) -> u64 {
-        self.comparer.roster.id_hashes[row as usize]
+        self.comparer.roster.records[row as usize].order
     }
 
     fn score(&self, one: u32, two: u32) -> f32 {
@@ -458,13 +458,17 @@ fn confidence(person: &[u32], pairs: &[Pair]) -> Vec<f32> {
 /// Chances are summed in these parts of one.
 const PARTS: f32 = 1_000_000.0;
 
-fn doubts(person: &[u32], pairs: &[Pair], review_at: f32) -> (Vec<Doubt>, usize) {
+fn doubts(roster: &Roster, person: &[u32], pairs: &[Pair], review_at: f32) -> (Vec<Doubt>, usize) {
     let is_doubtful = |pair: &&Pair| pair.chance >= review_at && person[pair.one as usize] != person[pair.two as usize];
     let mut doubts: Vec<Doubt> =
         pairs.iter().filter(is_doubtful).map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance }).collect();
     let all = doubts.len();
     let doubt = |pair: &Doubt| (pair.chance - 0.5).abs();
-    doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| (x.one, x.two).cmp(&(y.one, y.two))));
+    let order = |pair: &Doubt| {
+        let (one, two) = (roster.records[pair.one as usize].order, roster.records[pair.two as usize].order);
+        (one.min(two), one.max(two))
+    };
+    doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| order(x).cmp(&order(y))));
     doubts.truncate(MOST_DOUBTS);
     (doubts, all)
 }
