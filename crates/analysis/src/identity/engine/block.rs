@@ -347,7 +347,7 @@ impl<'a> Keys<'a> {
             let root = |form: u32| self.name(self.roster.name_facts[form as usize].root).whole;
             if !given.is_initial && !family.is_initial {
                 out.push((key(Rule::Names, root(record.first).wrapping_add(root(record.last)), 0), true));
-                for part in family.parts.into_iter().filter(|part| *part != 0) {
+                for part in self.roster.double_parts[record.double as usize].into_iter().filter(|part| *part != 0) {
                     out.push((key(Rule::Names, root(record.first).wrapping_add(root(part)), 0), true));
                 }
             }

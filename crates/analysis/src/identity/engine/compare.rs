@@ -144,7 +144,13 @@ impl Comparer<'_> {
             return false;
         }
         let shares = |x: u32, y: u32| x != 0 && x == y;
-        if shares(a.email, b.email) || shares(a.phone, b.phone) || shares(a.phone, b.mobile) || shares(a.mobile, b.phone) {
+        if a.double != 0
+            || b.double != 0
+            || shares(a.email, b.email)
+            || shares(a.phone, b.phone)
+            || shares(a.phone, b.mobile)
+            || shares(a.mobile, b.phone)
+        {
             return false;
         }
         let fact = |form: u32| &self.roster.name_facts[form as usize];
@@ -157,8 +163,6 @@ impl Comparer<'_> {
             let (one, two) = (fact(x), fact(y));
             !(one.is_initial || two.is_initial || (one.is_form && two.is_form))
                 && one.initial != two.initial
-                && one.parts[0] == 0
-                && two.parts[0] == 0
                 && !may_be_one_name(names.sketch(x), names.sketch(y))
         };
         differ(a.first, b.first) && differ(a.last, b.last) && differ(a.first, b.last) && differ(a.last, b.first)
@@ -169,7 +173,7 @@ impl Comparer<'_> {
             (out.level[FIRST], out.rate[FIRST]) = self.given(a.first, b.first);
         }
         if a.last != 0 && b.last != 0 {
-            (out.level[LAST], out.rate[LAST]) = self.family(a.last, b.last);
+            (out.level[LAST], out.rate[LAST]) = self.family((a.last, a.double), (b.last, b.double));
         }
         let (first, last) = (out.level[FIRST], out.level[LAST]);
         let is_open = |level| matches!(level, name::OTHER | name::OTHER_INITIAL);
@@ -221,7 +225,8 @@ impl Comparer<'_> {
         (name::OTHER, 0.0)
     }
 
-    fn family(&self, x: u32, y: u32) -> (u8, f32) {
+    /// The level of two surnames, both known, each with its parts.
+    fn family(&self, (x, double): (u32, u32), (y, other): (u32, u32)) -> (u8, f32) {
         if x == y {
             return (name::SAME, self.rates.last[x as usize]);
         }
@@ -230,12 +235,13 @@ impl Comparer<'_> {
             let rate = self.rates.initial[initial_bucket(one.initial) as usize];
             return if one.initial == two.initial { (name::INITIAL, rate) } else { (name::OTHER_INITIAL, 0.0) };
         }
-        let is_part = |part: u32, of: u32, parts: [u32; 2]| part != 0 && (part == of || parts.contains(&part));
-        if let Some(part) = one.parts.into_iter().find(|part| is_part(*part, y, two.parts)) {
-            return (name::FORM, self.rates.last[part as usize]);
-        }
-        if two.parts.into_iter().any(|part| is_part(part, x, [0; 2])) {
-            return (name::FORM, self.rates.last[x as usize]);
+        if double != 0 || other != 0 {
+            let (ours, theirs) = (self.roster.double_parts[double as usize], self.roster.double_parts[other as usize]);
+            let shared = ours.into_iter().filter(|part| *part != 0 && (*part == y || theirs.contains(part)));
+            let shared = shared.chain(theirs.into_iter().filter(|part| *part != 0 && *part == x));
+            if let Some(rate) = shared.map(|part| self.rates.last[part as usize]).reduce(f32::min) {
+                return (name::FORM, rate);
+            }
         }
         let names = &self.roster.names;
         if !may_be_one_name(names.sketch(x), names.sketch(y)) {
@@ -297,13 +303,13 @@ impl Comparer<'_> {
         };
         if domain != 0 {
             (out.level[ORG], out.rate[ORG]) = (org::DOMAIN, self.rates.domain[domain as usize]);
-            return (count(domain, a.company), true);
+            return (count(domain, a.company).max(count(domain, b.company)), true);
         }
         if a.company != 0 && a.company == b.company {
             let has_domains = (a.domain != 0 || a.web != 0) && (b.domain != 0 || b.web != 0);
             out.level[ORG] = if has_domains { org::COMPANY_OTHER_DOMAIN } else { org::COMPANY };
             out.rate[ORG] = self.rates.company[a.company as usize];
-            return (count(a.domain.max(b.domain), a.company), true);
+            return (count(a.domain, a.company).max(count(b.domain, b.company)), true);
         }
         for (company, other) in [(a.company, b), (b.company, a)] {
             for domain in [other.domain, other.web] {

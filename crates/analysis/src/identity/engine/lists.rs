@@ -109,13 +109,13 @@ pub(super) fn title_word(word: &str) -> &str {
 }
 
 /// What is typed into a field that must not stay empty.
-const NOTHING: &str = "na n a none null nil unknown unbekannt inconnu test tester testing asdf asd qwerty qwertz xxx xx abc aaa anonymous anon noname no name nobody \
+const NOTHING: &str = "na none null nil unknown unbekannt inconnu test tester testing asdf asd qwerty qwertz xxx xx abc aaa anonymous anon noname no name nobody \
 noemail nomail placeholder example sample demo dummy tbd todo missing undefined first last firstname lastname name vorname nachname prenom nom";
 
 /// Whether a folded text is no value.
 pub(super) fn is_nothing(text: &str) -> bool {
     static SET: LazyLock<HashSet<&str>> = LazyLock::new(|| NOTHING.split_ascii_whitespace().collect());
-    SET.contains(text)
+    text == "n a" || SET.contains(text)
 }
 
 /// The providers whose addresses are mistyped often enough to be worth mending.

@@ -102,6 +102,8 @@ pub(super) struct Record {
     pub(super) title: u32,
     pub(super) country: u32,
     pub(super) is_work: bool,
+    /// Where a double surname is taken apart.
+    pub(super) double: u32,
     /// A hash of the id: an order of records that does not depend on theirs in the input.
     pub(super) order: u64,
 }
@@ -117,8 +119,6 @@ pub(super) struct Name {
     pub(super) is_initial: bool,
     /// Whether the list of familiar forms knows it.
     pub(super) is_form: bool,
-    /// First and last part of a double name.
-    pub(super) parts: [u32; 2],
 }
 
 /// What is known of the part of an address before the `@`.
@@ -145,6 +145,9 @@ pub struct Roster {
     pub(super) emails: Pool,
     pub(super) locals: Pool,
     pub(super) local_facts: Vec<Local>,
+    pub(super) doubles: Pool,
+    /// First and last part of each double surname.
+    pub(super) double_parts: Vec<[u32; 2]>,
     pub(super) domains: Pool,
     pub(super) companies: Pool,
     pub(super) phones: Pool,
@@ -165,7 +168,8 @@ pub struct Roster {
 struct Known {
     singles: Vec<Vec<u32>>,
     mails: Vec<MailForm>,
-    full: Vec<(u32, u32)>,
+    full: Vec<[u32; 3]>,
+    doubles: Vec<Vec<u32>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -184,7 +188,9 @@ impl Roster {
         roster.raw = columns.iter().map(|_| Pool::default()).collect();
         roster.known.singles = columns.iter().map(|_| vec![0]).collect();
         roster.known.mails.push(MailForm::default());
-        roster.known.full.push((0, 0));
+        roster.known.full.push([0; 3]);
+        roster.known.doubles = columns.iter().map(|_| vec![0]).collect();
+        roster.double_parts.push([0; 2]);
         roster.name_facts.push(Name::default());
         roster.local_facts.push(Local::default());
         roster.domain_stems.push(String::new());
@@ -234,7 +240,7 @@ impl Roster {
         }
         let mut record = Record { order: xxh3_64(id.as_bytes()), ..Record::default() };
         let mut plain = [0; PLAIN.len()];
-        let (mut full, mut registration) = ((0, 0), 0);
+        let (mut full, mut registration) = ([0; 3], 0);
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
             let (raw, is_new) = self.raw[column].intern(form::cut(cell.trim()));
             if raw == 0 {
@@ -264,6 +270,9 @@ impl Roster {
                         self.known.singles[column].push(form);
                     }
                     let form = self.known.singles[column][raw as usize];
+                    if other == Attribute::LastName {
+                        record.double = self.known.doubles[column][raw as usize];
+                    }
                     match slot(&mut record, &mut plain, other) {
                         Some(slot) => *slot = form,
                         None => registration = form,
@@ -271,9 +280,9 @@ impl Roster {
                 }
             }
         }
-        if record.first == 0 || record.last == 0 {
-            (record.first, record.last) =
-                if full.1 != 0 || (record.first == 0 && record.last == 0) { full } else { (record.first, record.last) };
+        let is_better = (record.first == 0 || record.last == 0) && (full[1] != 0 || (record.first == 0 && record.last == 0));
+        if is_better {
+            [record.first, record.last, record.double] = full;
         }
         if record.mobile == record.phone {
             record.mobile = 0;
@@ -306,7 +315,7 @@ impl Roster {
         MailForm { email, local: self.local(&mail.local), domain, is_work }
     }
 
-    fn full_form(&mut self, raw: u32, column: usize) -> (u32, u32) {
+    fn full_form(&mut self, raw: u32, column: usize) -> [u32; 3] {
         let text = self.raw[column].get(raw);
         let (given, family) = match text.split_once(',') {
             Some((family, given)) => (form::name_words(given), form::name_words(family)),
@@ -316,7 +325,7 @@ impl Roster {
                 (words, family)
             }
         };
-        (self.name(&given), self.name(&family))
+        [self.name(&given), self.name(&family), self.double(&family)]
     }
 
     fn single_form(&mut self, attribute: Attribute, raw: u32, column: usize) -> u32 {
@@ -324,6 +333,10 @@ impl Roster {
         match attribute {
             Attribute::FirstName | Attribute::LastName => {
                 let words = form::name_words(text);
+                if attribute == Attribute::LastName {
+                    let double = self.double(&words);
+                    self.known.doubles[column].push(double);
+                }
                 self.name(&words)
             }
             Attribute::Phone | Attribute::Mobile => self.phones.intern(&form::phone(text)).0,
@@ -364,13 +377,19 @@ impl Roster {
                 Some(root) => self.name(&[root.to_owned()]),
                 None => id,
             };
-            let parts = match words {
-                [one, .., two] => [self.name(std::slice::from_ref(one)), self.name(std::slice::from_ref(two))],
-                _ => [0; 2],
-            };
             let initial = joined.chars().next().map_or(0, u32::from);
             let is_initial = joined.chars().nth(1).is_none();
-            self.name_facts[at] = Name { root, initial, is_initial, is_form: lists::is_known(&joined), parts };
+            self.name_facts[at] = Name { root, initial, is_initial, is_form: lists::is_known(&joined) };
+        }
+        id
+    }
+
+    fn double(&mut self, words: &[String]) -> u32 {
+        let [one, .., two] = words else { return 0 };
+        let (id, is_new) = self.doubles.intern(&words.join(" "));
+        if is_new {
+            let parts = [self.name(std::slice::from_ref(one)), self.name(std::slice::from_ref(two))];
+            self.double_parts.push(parts);
         }
         id
     }

@@ -77,10 +77,10 @@ const START: &[(usize, &[(u8, f32)])] = &[
             (name::ALIKE, 0.008),
         ],
     ),
-    (FIRST, &[(name::INITIAL, 0.96), (name::OTHER_INITIAL, 0.04)]),
+    (FIRST, &[(name::INITIAL, 0.985), (name::OTHER_INITIAL, 0.015)]),
     (FIRST, &[(name::IN_MAILBOX, 0.6), (name::INITIAL_IN_MAILBOX, 0.25), (name::NOT_IN_MAILBOX, 0.15)]),
     (LAST, &[(name::SAME, 0.92), (name::FORM, 0.01), (name::SLIP, 0.05), (name::OTHER, 0.012), (name::ALIKE, 0.008)]),
-    (LAST, &[(name::INITIAL, 0.96), (name::OTHER_INITIAL, 0.04)]),
+    (LAST, &[(name::INITIAL, 0.97), (name::OTHER_INITIAL, 0.03)]),
     (LAST, &[(name::IN_MAILBOX, 0.85), (name::NOT_IN_MAILBOX, 0.15)]),
     (MAIL, &[(mail::WORK_SAME, 0.88), (mail::WORK_SLIP, 0.07), (mail::WORK_ALIAS, 0.04), (mail::WORK_COLLEAGUE, 0.01)]),
     (MAIL, &[(mail::WORK_MOVED, 0.5), (mail::WORK_OTHER, 0.5)]),
@@ -128,7 +128,7 @@ const KIN: &[(usize, u8, f32)] = &[
 ];
 
 /// How many persons, kin and namesakes a record has at the start of training, among all records.
-const START_PARTNERS: [f32; 3] = [0.8, 0.05, 0.08];
+const START_PARTNERS: [f32; 3] = [0.8, 0.08, 0.08];
 
 impl Weights {
     /// The weights before training, for this many records.

@@ -96,7 +96,7 @@ fn a_wild_run_is_stopped() {
     let roster = people();
     let (resolution, _) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
     assert!(resolution.check(&Gates::default()).is_ok());
-    assert!(resolution.check(&Gates { largest: 2, ..Gates::default() }).is_err());
+    assert!(resolution.check(&Gates { largest: 1, ..Gates::default() }).is_err());
     assert!(resolution.check(&Gates { precision: 1.1, ..Gates::default() }).is_err());
 }
 
