@@ -1,7 +1,7 @@
 //! Resolves a CSV file: `resolve_file FILE [--out OUT] [--id COLUMN] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]…`.
 //!
 //! OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--add MORE` then adds the
-//! records of another file of the same columns one by one to an index of the first, and prints what each step cost.
+//! records of another file of the same columns to an index of the first, and prints what each step cost.
 
 #![expect(clippy::print_stdout, reason = "an example program speaks to its caller")]
 
@@ -122,16 +122,15 @@ fn main() -> Fact<()> {
     Ok(())
 }
 
-/// Adds the records of another file to an index, one by one.
+/// Adds the records of another file to an index.
 fn add(file: &str, id: usize, columns: &[(usize, Attribute)], mut index: Index) -> Fact<()> {
     let known = index.roster().len();
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(File::open(file)?));
     let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
     let before = cpu_seconds();
-    for record in &records {
-        let id = format!("new-{}", record.get(id).unwrap_or_default());
-        index.add([(id.as_str(), columns.iter().map(|(at, _)| record.get(*at).unwrap_or_default()))])?;
-    }
+    let ids: Vec<String> = records.iter().map(|record| format!("new-{}", record.get(id).unwrap_or_default())).collect();
+    let cells = records.iter().map(|record| columns.iter().map(|(at, _)| record.get(*at).unwrap_or_default()));
+    index.add(ids.iter().map(String::as_str).zip(cells))?;
     let spent = cpu_seconds() - before;
     let found = (known..).zip(index.person().iter().skip(known)).filter(|(_, person)| (**person as usize) < known).count();
     println!("added {} to {known}: {spent:.3} CPU-seconds after {before:.3}; {found} joined a known person", records.len());

@@ -18,6 +18,21 @@ use super::rates::{Counts, Rates};
 use super::roster::Roster;
 use super::run::{Bench, CONNECTED, Decisions, KEPT, Options, Said};
 
+/// The top 20 bits of a key lead to a dozen keys at a million records.
+const TOP_BITS: u32 = 20;
+const TOP_SHIFT: u32 = 64 - TOP_BITS;
+
+fn tops(entries: &[Entry]) -> Vec<u32> {
+    let mut tops = vec![0_u32; (1 << TOP_BITS) + 1];
+    for (key, _) in entries {
+        tops[(key >> TOP_SHIFT) as usize + 1] += 1;
+    }
+    for top in 1..tops.len() {
+        tops[top] += tops[top - 1];
+    }
+    tops
+}
+
 /// The known records with their keys, pairs and persons.
 #[derive(Debug)]
 pub struct Index {
@@ -27,6 +42,9 @@ pub struct Index {
     counts: Counts,
     rates: Rates,
     entries: Vec<Entry>,
+    /// Where the keys with each value of the top bits begin in `entries`.
+    tops: Vec<u32>,
+    left_out: HashSet<u64>,
     fresh: HashMap<u64, Vec<u32>>,
     pairs: HashMap<u32, Vec<Pair>>,
     person: Vec<u32>,
@@ -44,6 +62,7 @@ impl Index {
         counts.thaw(&model.counts, &roster);
         let rates = Rates::of(&counts);
         let entries = entries(&roster, &counts);
+        let left_out = model.left_out.iter().copied().collect();
         let mut pairs: HashMap<u32, Vec<Pair>> = HashMap::new();
         for pair in &resolution.pairs {
             pairs.entry(pair.one).or_default().push(*pair);
@@ -55,7 +74,9 @@ impl Index {
             options,
             counts,
             rates,
+            tops: tops(&entries),
             entries,
+            left_out,
             fresh: HashMap::new(),
             pairs,
             person: resolution.person,
@@ -115,11 +136,13 @@ impl Index {
             let row = own[0].1 >> 1;
             met.clear();
             for (key, me) in own {
-                if self.model.left_out.binary_search(key).is_ok() {
+                if self.left_out.contains(key) {
                     continue;
                 }
-                let from = self.entries.partition_point(|(known, _)| known < key);
-                let old = self.entries[from..].iter().take_while(|(known, _)| known == key).map(|(_, row)| *row);
+                let top = (key >> TOP_SHIFT) as usize;
+                let near = &self.entries[self.tops[top] as usize..self.tops[top + 1] as usize];
+                let from = near.partition_point(|(known, _)| known < key);
+                let old = near[from..].iter().take_while(|(known, _)| known == key).map(|(_, row)| *row);
                 let fresh = self.fresh.entry(*key).or_default();
                 let before = met.len();
                 met.extend(old.chain(fresh.iter().copied()).filter(|you| (me | you) & 1 == 1).map(|you| you >> 1));

@@ -60,7 +60,11 @@ pub fn quality(found: &[u32], truth: &[u32]) -> Quality {
     Quality {
         pairs: Score::of(share(right, joined), share(right, due)),
         records: Score::of(precision / records, recall / records),
-        largest: found_sizes.values().copied().max().unwrap_or(0) as usize,
-        largest_true: true_sizes.values().copied().max().unwrap_or(0) as usize,
+        largest: size(found_sizes.values().copied().max()),
+        largest_true: size(true_sizes.values().copied().max()),
     }
+}
+
+fn size(most: Option<u64>) -> usize {
+    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(0)
 }

@@ -1,7 +1,6 @@
 //! The records to be resolved, every distinct value normalised once and kept under a number.
 
 #![expect(clippy::indexing_slicing, reason = "forms are looked up by numbers that the pool of the same column gave")]
-#![expect(clippy::cast_possible_truncation, reason = "`push` refuses more than 2^31 records, and each brings few forms")]
 
 use xxhash_rust::xxh3::xxh3_64;
 
