@@ -94,6 +94,8 @@ pub(super) mod city {
 const SLIPS_LN: f32 = 4.1;
 /// The same for what is alike in a looser way.
 const ALIKES_LN: f32 = 6.2;
+/// The plain attributes from this one on are parts of a postal address.
+const POSTAL: usize = 2;
 /// The chance that two strangers of one organisation are in one city.
 const CITY_OF_ORG: f32 = 0.75;
 /// No level is less likely among strangers than this.
@@ -128,15 +130,16 @@ impl Comparer<'_> {
         self.city(a, b, is_same_org, &mut out);
         self.title(a, b, &mut out);
         if !self.roster.plain.is_empty() {
-            self.plain(one, two, &mut out);
+            self.plain(one, two, is_same_org, &mut out);
         }
         out
     }
 
     /// Whether two records contradict each other in both names and share neither mailbox nor number: no other field can make
-    /// them one person. Plain attributes can, so records that have them are always compared.
+    /// them one person. A birth date or a personal number can, so records that have one are always compared.
     pub(super) fn is_hopeless(&self, one: u32, two: u32) -> bool {
-        if !self.roster.plain.is_empty() {
+        let says_who = |row: u32| self.roster.plain.get(row as usize).is_some_and(|plain| plain[0] != 0 || plain[1] != 0);
+        if says_who(one) && says_who(two) {
             return false;
         }
         let (a, b) = (&self.roster.records[one as usize], &self.roster.records[two as usize]);
@@ -476,11 +479,13 @@ impl Comparer<'_> {
         };
     }
 
-    fn plain(&self, one: u32, two: u32, out: &mut Comparison) {
+    fn plain(&self, one: u32, two: u32, is_same_org: bool, out: &mut Comparison) {
         let (a, b) = (&self.roster.plain[one as usize], &self.roster.plain[two as usize]);
         for field in 0..PLAIN.len() {
             let (x, y) = (a[field], b[field]);
-            if x == 0 || y == 0 {
+            // Colleagues share the postal address of their firm: it says no more than the firm does.
+            let is_explained = is_same_org && field >= POSTAL;
+            if x == 0 || y == 0 || is_explained {
                 continue;
             }
             let rates = &self.rates.plain[field];
