@@ -1,6 +1,6 @@
 //! Resolves a CSV file: `resolve_file FILE [--out OUT] [--id COLUMN] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]…`.
 //!
-//! OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--add MORE` then adds the
+//! With `--recall`, the share of true pairs that are compared is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--add MORE` then adds the
 //! records of another file of the same columns to an index of the first, and prints what each step cost.
 
 #![expect(clippy::print_stdout, reason = "an example program speaks to its caller")]
@@ -10,7 +10,9 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 
-use headwater_analysis::identity::engine::{Attribute, Decisions, Index, Options, Roster, quality, resolve_roster};
+use headwater_analysis::identity::engine::{
+    Attribute, Decisions, Index, Options, Roster, blocking_recall, quality, resolve_roster,
+};
 
 type Fact<T> = Result<T, Box<dyn Error>>;
 
@@ -20,6 +22,7 @@ struct Arguments {
     id: String,
     truth: Option<String>,
     add: Option<String>,
+    recall: bool,
     map: HashMap<String, String>,
     options: Options,
 }
@@ -34,10 +37,15 @@ fn arguments() -> Fact<Arguments> {
         id: "id".to_owned(),
         truth: None,
         add: None,
+        recall: false,
         map: HashMap::new(),
         options: Options::default(),
     };
     while let Some(flag) = given.next() {
+        if flag == "--recall" {
+            out.recall = true;
+            continue;
+        }
         let value = given.next().ok_or("a flag lacks its value")?;
         match flag.as_str() {
             "--out" => out.out = Some(value),
@@ -115,6 +123,9 @@ fn main() -> Fact<()> {
             measured.largest,
             measured.largest_true
         );
+    }
+    if arguments.recall && truth.is_some() {
+        println!("blocking recall {:.4}", blocking_recall(&roster, &true_person));
     }
     if let Some(more) = arguments.add {
         add(&more, id, &columns, Index::new(roster, model, arguments.options)?)?;

@@ -94,6 +94,11 @@ pub(super) mod city {
 const SLIPS_LN: f32 = 4.1;
 /// The same for what is alike in a looser way.
 const ALIKES_LN: f32 = 6.2;
+/// The places of street and house number among the plain attributes.
+const STREET: usize = 2;
+const HOUSE: usize = 3;
+/// The chance that strangers of one street share the house, as a logarithm: a tenth.
+const HOUSE_OF_STREET: f32 = -2.3;
 /// The plain attributes from this one on are parts of a postal address.
 const POSTAL: usize = 2;
 /// The chance that two strangers of one organisation are in one city.
@@ -503,6 +508,9 @@ impl Comparer<'_> {
                     (plain::OTHER, 0.0)
                 }
             };
+            // Who shares the street by chance often shares the house: one household, one block of flats.
+            let is_house = field == HOUSE && matches!(out.level[PLAINS + STREET], plain::SAME | plain::SLIP);
+            let rate = if is_house { rate.max(HOUSE_OF_STREET) } else { rate };
             (out.level[PLAINS + field], out.rate[PLAINS + field]) = (level, rate);
         }
     }

@@ -31,7 +31,7 @@ pub use index::Index;
 pub use measure::{Quality, Score, quality};
 pub use model::{Model, NotAModel};
 pub use roster::{Attribute, Roster};
-pub use run::{Decisions, Doubt, Gates, MOST_DOUBTS, Options, Resolution, Wild, resolve_by, resolve_roster};
+pub use run::{Decisions, Doubt, Gates, MOST_DOUBTS, Options, Resolution, Wild, blocking_recall, resolve_by, resolve_roster};
 
 /// Why records could not be taken in. Messages never hold a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

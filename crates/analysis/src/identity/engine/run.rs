@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::Problem;
 use super::block::{Block, Blocks};
@@ -193,6 +193,25 @@ pub fn resolve_by(roster: &Roster, model: &Model, decisions: &Decisions, options
     let blocks = Blocks::of(roster, &counts, Some(&model.left_out));
     let comparer = Comparer { roster, rates: &rates, counts: &counts };
     Ok(apply(&comparer, blocks, &model.weights, decisions, options)?.0)
+}
+
+/// The share of the true pairs that are compared at all; `truth` gives every record the number of its person.
+#[must_use]
+pub fn blocking_recall(roster: &Roster, truth: &[u32]) -> f64 {
+    let counts = Counts::of(roster);
+    let rates = Rates::of(&counts);
+    let blocks = Blocks::of(roster, &counts, None);
+    let comparer = Comparer { roster, rates: &rates, counts: &counts };
+    let is_one = |one: u32, two: u32| truth.get(one as usize) == truth.get(two as usize);
+    let (mut met, mut after) = (0_u64, Vec::new());
+    for one in 0..roster.len() as u32 {
+        blocks.after(one, &mut after);
+        met += after.iter().filter(|two| is_one(one, **two) && !comparer.is_hopeless(one, **two)).count() as u64;
+    }
+    let mut sizes: HashMap<u32, u64> = HashMap::new();
+    truth.iter().for_each(|person| *sizes.entry(*person).or_insert(0) += 1);
+    let due: u64 = sizes.values().map(|size| size * (size - 1) / 2).sum();
+    if due == 0 { 1.0 } else { met as f64 / due as f64 }
 }
 
 fn apply(
