@@ -158,7 +158,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         measure = lambda *files: json.loads(subprocess.run([python, "-c", MEASURE, given.file, *files], check=True, capture_output=True).stdout)
         ours, theirs = f"{folder}/ours.csv", f"{folder}/splink.csv"
-        cost = run([str(binary), given.file, "--out", ours, "--truth", "entity", "--threads", given.threads])
+        cost = run([str(binary), given.file, "--out", ours, "--threads", given.threads])
         rows["headwater"] = (measure(ours), cost)
         if not given.no_splink:
             cost = run([python, "-c", SPLINK, given.file, theirs, given.u, given.threads])

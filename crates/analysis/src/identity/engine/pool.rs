@@ -15,15 +15,21 @@ pub(super) struct Pool {
     bytes: String,
     ends: Vec<usize>,
     sketches: Vec<u32>,
+    is_sketched: bool,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { table: HashTable::new(), bytes: String::new(), ends: vec![0], sketches: vec![0] }
+        Self { table: HashTable::new(), bytes: String::new(), ends: vec![0], sketches: vec![0], is_sketched: true }
     }
 }
 
 impl Pool {
+    /// A pool whose texts are never compared with each other.
+    pub(super) fn unsketched() -> Self {
+        Self { is_sketched: false, ..Self::default() }
+    }
+
     /// How many numbers are in use, with that of the empty text.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
@@ -36,7 +42,7 @@ impl Pool {
         }
         let hash = xxh3_64(text.as_bytes());
         let tag = (hash >> 32) as u32;
-        let Self { table, bytes, ends, sketches } = self;
+        let Self { table, bytes, ends, sketches, is_sketched } = self;
         let found = table.find(hash, |(known, id)| *known == tag && slice(bytes, ends, *id) == text);
         if let Some((_, id)) = found {
             return (*id, false);
@@ -44,7 +50,9 @@ impl Pool {
         let id = ends.len() as u32;
         bytes.push_str(text);
         ends.push(bytes.len());
-        sketches.push(sketch(text));
+        if *is_sketched {
+            sketches.push(sketch(text));
+        }
         table.insert_unique(hash, (tag, id), |(_, id)| xxh3_64(slice(bytes, ends, *id).as_bytes()));
         (id, true)
     }
@@ -56,7 +64,7 @@ impl Pool {
         self.table.find(hash, |(known, id)| *known == tag && self.get(*id) == text).map(|(_, id)| *id)
     }
 
-    /// The sketch of a text, for telling it from others without reading it.
+    /// The sketch of a text of a sketched pool, for telling it from others without reading it.
     pub(super) fn sketch(&self, id: u32) -> u32 {
         self.sketches[id as usize]
     }

@@ -183,8 +183,8 @@ impl Roster {
     /// An empty roster of records with these columns.
     #[must_use]
     pub fn new(columns: &[Attribute]) -> Self {
-        let mut roster = Self { columns: columns.to_vec(), ..Self::default() };
-        roster.raw = columns.iter().map(|_| Pool::default()).collect();
+        let mut roster = Self { columns: columns.to_vec(), ids: Pool::unsketched(), ..Self::default() };
+        roster.raw = columns.iter().map(|_| Pool::unsketched()).collect();
         roster.known.singles = columns.iter().map(|_| vec![0]).collect();
         roster.known.mails.push(MailForm::default());
         roster.known.full.push([0; 3]);
