@@ -56,7 +56,7 @@ impl Rule {
         match self {
             Self::Email | Self::Phone => 20_000,
             Self::Names => 3_000,
-            Self::Letters => 1_000,
+            Self::Letters => 1_600,
             Self::OrgName => 2_000,
             Self::Org => 100,
             Self::CityName => 300,
