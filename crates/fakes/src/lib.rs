@@ -10,8 +10,10 @@
 mod call;
 mod conditions;
 pub mod hubspot;
+pub mod pipedrive;
 mod records;
 mod serve;
+pub mod zoho;
 
 pub use call::{Answer, Call};
 pub use conditions::{Conditions, Rate};

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome,
-    Sink, SinkCapability, WriteReport,
+    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
+    SinkCapability, WriteReport,
 };
 
 use self::outcome::{Told, refused};
