@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use headwater_adapters::language::Declarative;
 use headwater_fakes::pipedrive::Pipedrive;
+use headwater_fakes::salesforce::Salesforce;
 use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Running, Vendor, serve};
 use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
@@ -234,6 +235,17 @@ async fn an_answer_of_zoho_that_gets_lost_doubles_nobody() {
     assert_eq!(fake.with(|vendor| vendor.contacts().len()), 250);
 }
 
+#[tokio::test]
+async fn a_field_that_zoho_would_pass_over_is_refused_before_anything_is_written() {
+    let fake = zoho(Conditions::default()).await;
+    let mut rows = contacts(1);
+    rows[0].fields.insert("Emial".to_owned(), Some("x".to_owned()));
+    let told = to_zoho(&fake).unwrap().write(&rows).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Config);
+    assert!(told.to_string().contains("Emial"));
+    assert_eq!(fake.counts().writes, 0);
+}
+
 /// Between our reading and our writing somebody else writes: the row waits, and nothing is overwritten.
 #[tokio::test]
 async fn a_change_by_somebody_else_is_not_overwritten_in_zoho() {
@@ -275,4 +287,74 @@ async fn a_missing_field_for_our_id_and_a_wrong_token_are_told_by_the_check() {
     let fake = pipedrive(Conditions::default()).await;
     let config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw" });
     assert_eq!(sink_of("pipedrive", config, "wrong").unwrap().check().await.unwrap_err().kind(), ErrorKind::Auth);
+}
+
+async fn salesforce(conditions: Conditions) -> Running<Salesforce> {
+    let mut vendor = Salesforce::default();
+    vendor.add_external_id("Headwater_Id__c");
+    fake(vendor, conditions).await
+}
+
+fn to_salesforce(fake: &Running<Salesforce>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "client_id": { "env": "T" }, "client_secret": { "env": "T" } });
+    sink_of("salesforce", config, headwater_fakes::salesforce::SECRET)
+}
+
+fn people(count: usize) -> Vec<DeliveryRow> {
+    let person = |number| {
+        let fields = [("LastName", "O'Brien".to_owned()), ("Email", format!("o'b{number}@example.com"))];
+        row(number, &[&fields[..], &[("HasOptedOutOfEmail", "true".to_owned())]].concat())
+    };
+    (0..count).map(person).collect()
+}
+
+#[tokio::test]
+async fn salesforce_keeps_both_contracts() {
+    let fake = salesforce(Conditions::default()).await;
+    check_removal_contract(|| to_salesforce(&fake), &people(3)).await;
+    assert_eq!(fake.state(), json!([]));
+    check_sink_contract(|| to_salesforce(&fake), &people(4)).await;
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
+}
+
+#[tokio::test]
+async fn of_a_collection_of_salesforce_only_the_poison_stays_out() {
+    let fake = salesforce(Conditions { refuse: Some("b299@".to_owned()), ..Conditions::default() }).await;
+    let outcomes = write(&*to_salesforce(&fake).unwrap(), &people(450)).await;
+    assert_eq!(refused(&outcomes), [(299, "Email: Email: invalid value: …")]);
+    assert_eq!((fake.with(|vendor| vendor.contacts().len()), fake.counts().writes), (449, 3));
+}
+
+#[tokio::test]
+async fn a_quote_and_a_backslash_do_not_break_a_query_of_salesforce() {
+    let fake = salesforce(Conditions::default()).await;
+    let nasty = [r"O'Brien\", "') OR (Id != '"];
+    let ids = nasty.map(|name| fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", name)]), 0)));
+    fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", "Example")]), 0));
+    let found = to_salesforce(&fake).unwrap().lookup(&nasty.map(|name| key("LastName", name))).await.unwrap();
+    for (found, id) in found.iter().zip(&ids) {
+        assert!(matches!(found, Lookup::Found(record) if record.remote_id == *id), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_locked_row_of_salesforce_waits_and_a_duplicate_is_refused() {
+    let fake = salesforce(Conditions::default()).await;
+    let sink = to_salesforce(&fake).unwrap();
+    let id = fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", "Other"), ("Email", "o'b0@example.com")]), 0));
+    let outcomes = write(&*sink, &people(2)).await;
+    assert_eq!(refused(&outcomes), [(0, "Use one of these records?")]);
+    fake.with(|vendor| vendor.lock_once(&id));
+    let rows = [change(&id, &[("Title", "Engineer")])];
+    assert!(matches!(write(&*sink, &rows).await.as_slice(), [RowOutcome::Retry { .. }]));
+    assert_eq!(write(&*sink, &rows).await, [RowOutcome::Updated { remote_id: id }]);
+}
+
+#[tokio::test]
+async fn a_day_of_salesforce_that_is_used_up_is_no_fault_of_a_row() {
+    let fake = salesforce(Conditions::default()).await;
+    fake.with(|vendor| vendor.leave_requests(1));
+    let told = to_salesforce(&fake).unwrap().write(&people(2)).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
+    assert_eq!(fake.state(), json!([]));
 }

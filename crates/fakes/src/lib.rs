@@ -12,6 +12,7 @@ mod conditions;
 pub mod hubspot;
 pub mod pipedrive;
 mod records;
+pub mod salesforce;
 mod serve;
 pub mod zoho;
 

@@ -253,6 +253,10 @@ impl Sink for DeclarativeSink {
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
+        if rows.is_empty() {
+            return WriteReport::new(0, Vec::new());
+        }
+        self.check_fields(rows).await?;
         let (ours, known) = self.present(rows).await?;
         let mut outcomes: Vec<Option<RowOutcome>> = vec![None; rows.len()];
         let (mut make, mut change) = (Vec::new(), Vec::new());

@@ -84,9 +84,9 @@ impl DeclarativeSink {
                 continue;
             }
             for (index, item) in items.iter().enumerate() {
-                let Some(place) = self.tied(answers, answer, item, index, jobs, rows)? else { continue };
+                let Some(place) = self.tied(answers, answer, item, index, (jobs, rows))? else { continue };
                 if let (Some(slot), Some(job)) = (told.get_mut(place), jobs.get(place)) {
-                    *slot = self.told(answers, answer, item, ok, job, rows)?;
+                    *slot = self.told(answers, answer, item, ok, (job, rows))?;
                     any = true;
                 }
             }
@@ -113,7 +113,7 @@ impl DeclarativeSink {
         let gone = matches!(answer.status, 404 | 410) && job.remote_id.is_some();
         let told = match item {
             _ if gone => Some(Told::Gone),
-            Some(item) => self.told(answers, answer, &item, ok, job, rows)?,
+            Some(item) => self.told(answers, answer, &item, ok, (job, rows))?,
             None if job.remote_id.is_some() && answers.done.is_none() => Some(Told::Done { remote_id: None, created: None }),
             None => None,
         };
@@ -131,8 +131,7 @@ impl DeclarativeSink {
         answer: &Answered,
         item: &Value,
         index: usize,
-        jobs: &[Job],
-        rows: &[DeliveryRow],
+        (jobs, rows): (&[Job], &[DeliveryRow]),
     ) -> Result<Option<usize>> {
         let Some(tie) = &answers.tie else { return Ok(Some(index)) };
         let tie = tie.text(&self.answer_scope(answer).with_record(item))?;
@@ -152,8 +151,7 @@ impl DeclarativeSink {
         answer: &Answered,
         item: &Value,
         ok: bool,
-        job: &Job,
-        rows: &[DeliveryRow],
+        (job, rows): (&Job, &[DeliveryRow]),
     ) -> Result<Option<Told>> {
         let scope = self.answer_scope(answer).with_record(item);
         let holds = |test: &Option<crate::language::evaluate::Placed>| match test {

@@ -67,6 +67,19 @@ impl DeclarativeSink {
         Ok(fields)
     }
 
+    /// Refuses fields that the remote lacks, where it tells which it has: some remotes pass over them without a word.
+    pub(super) async fn check_fields(&self, rows: &[DeliveryRow]) -> Result<()> {
+        let known = self.described().await?;
+        let declared = |name: &String| self.plan.fields.contains_key(name) || known.iter().any(|(known, _)| known == name);
+        match rows.iter().flat_map(|row| row.fields.keys()).find(|name| !declared(name)) {
+            Some(name) if !known.is_empty() => {
+                Err(Error::new(ErrorKind::Config, format!("the remote has no field `{name}` that can be written"))
+                    .hint("make the field there, or map to another"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The id of a record.
     pub(super) fn id(&self, record: &Value) -> Result<String> {
         let id = self.plan.id.text(&self.scope().with_record(record))?;
