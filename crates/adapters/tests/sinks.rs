@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headwater_adapters::language::Declarative;
+use headwater_fakes::odoo::Odoo;
 use headwater_fakes::pipedrive::Pipedrive;
 use headwater_fakes::salesforce::Salesforce;
 use headwater_fakes::zoho::Zoho;
@@ -357,4 +358,67 @@ async fn a_day_of_salesforce_that_is_used_up_is_no_fault_of_a_row() {
     let told = to_salesforce(&fake).unwrap().write(&people(2)).await.unwrap_err();
     assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
     assert_eq!(fake.state(), json!([]));
+}
+
+async fn odoo(conditions: Conditions) -> Running<Odoo> {
+    let mut vendor = Odoo::default();
+    vendor.add_field("x_headwater_id");
+    fake(vendor, conditions).await
+}
+
+fn to_odoo(fake: &Running<Odoo>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "database": "example", "api_key": { "env": "T" } });
+    sink_of("odoo", config, headwater_fakes::odoo::KEY)
+}
+
+fn partners(count: usize) -> Vec<DeliveryRow> {
+    let partner = |number| {
+        let fields = [("name", "O'Brien".to_owned()), ("email", format!("Ada{number}@example.com"))];
+        row(number, &[&fields[..], &[("is_company", "false".to_owned())]].concat())
+    };
+    (0..count).map(partner).collect()
+}
+
+#[tokio::test]
+async fn odoo_keeps_both_contracts() {
+    let fake = odoo(Conditions::default()).await;
+    check_removal_contract(|| to_odoo(&fake), &partners(3)).await;
+    assert_eq!(fake.state(), json!([]));
+    check_sink_contract(|| to_odoo(&fake), &partners(4)).await;
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
+}
+
+#[tokio::test]
+async fn a_call_that_odoo_refuses_as_a_whole_is_halved_until_the_poison_stands_alone() {
+    let fake = odoo(Conditions { refuse: Some("Ada7@".to_owned()), ..Conditions::default() }).await;
+    let outcomes = write(&*to_odoo(&fake).unwrap(), &partners(60)).await;
+    let refused = refused(&outcomes);
+    assert!(matches!(refused.as_slice(), [(7, reason)] if reason.contains("email") && !reason.contains("Ada7")), "{refused:?}");
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 59);
+}
+
+#[tokio::test]
+async fn an_answer_of_odoo_that_gets_lost_doubles_nobody() {
+    let fake = odoo(Conditions { lose_answer_every: NonZeroU64::new(1), ..Conditions::default() }).await;
+    let rows = partners(5);
+    assert_eq!(to_odoo(&fake).unwrap().write(&rows).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    fake.set(Conditions::default());
+    let again: Vec<DeliveryRow> = rows.into_iter().map(|row| DeliveryRow { doubtful: true, ..row }).collect();
+    let outcomes = write(&*to_odoo(&fake).unwrap(), &again).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Unchanged { .. })), "{outcomes:?}");
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 5);
+}
+
+#[tokio::test]
+async fn an_address_is_found_in_odoo_whatever_its_case_and_a_cleared_field_is_empty() {
+    let fake = odoo(Conditions::default()).await;
+    let fields = added(&[("name", "Ada"), ("email", "Ada@Example.com"), ("city", "Graz"), ("x_headwater_id", "prs_0")]);
+    let id = fake.with(|vendor| vendor.contacts().insert(fields, 0));
+    let sink = to_odoo(&fake).unwrap();
+    let found = sink.lookup(&[key("email", "ada@example.com")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Found(record)] if record.remote_id == id), "{found:?}");
+    let mut row = change(&id, &[]);
+    row.fields.insert("city".to_owned(), None);
+    assert_eq!(write(&*sink, &[row.clone()]).await, [RowOutcome::Updated { remote_id: id.clone() }]);
+    assert_eq!(write(&*sink, &[row]).await, [RowOutcome::Unchanged { remote_id: id }]);
 }

@@ -10,6 +10,7 @@
 mod call;
 mod conditions;
 pub mod hubspot;
+pub mod odoo;
 pub mod pipedrive;
 mod records;
 pub mod salesforce;

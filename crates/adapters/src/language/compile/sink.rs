@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::{Compiler, Document, Result, Setup};
 use crate::engine::plan::{Action, Auth, Checkpoints, Requester, Rule, SourcePlan};
-use crate::engine::{Evaluate as _, Scope};
+use crate::engine::{Evaluate as _, Scope, Value};
 use crate::language::evaluate::{PageVariable, Placed, Tree};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::spec::{Answers, Fetch, Find, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy, Write};
@@ -24,6 +24,7 @@ pub(in crate::language) struct SinkPlan {
     pub(in crate::language) version: Option<Placed>,
     pub(in crate::language) changed_at: Option<String>,
     pub(in crate::language) nested: bool,
+    pub(in crate::language) empty: Option<Value>,
     pub(in crate::language) fields: BTreeMap<String, FieldPlan>,
     pub(in crate::language) max_rows: usize,
     pub(in crate::language) concurrent: usize,
@@ -159,6 +160,7 @@ impl Compiler<'_> {
             version: sink.version.as_ref().map(|text| expression("version", text)).transpose()?,
             changed_at: sink.changed_at.clone(),
             nested: sink.nested_fields,
+            empty: sink.empty.as_ref().map(Value::from),
             fields: fields.collect::<Result<_>>()?,
             max_rows: sink.max_rows,
             concurrent: budget.concurrent,

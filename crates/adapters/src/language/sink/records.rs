@@ -92,7 +92,13 @@ impl DeclarativeSink {
             Some(read) => read.found(&self.scope().with_record(record))?,
             None => self.at(record, name).cloned(),
         };
-        Ok(value.as_ref().and_then(plain))
+        let flag = self.plan.fields.get(name).is_some_and(|field| field.kind == SinkType::Boolean);
+        Ok(value.as_ref().filter(|value| flag || !self.is_empty(value)).and_then(plain))
+    }
+
+    /// Whether a value stands for none.
+    fn is_empty(&self, value: &Value) -> bool {
+        self.plan.empty.as_ref() == Some(value)
     }
 
     fn at<'a>(&self, record: &'a Value, name: &str) -> Option<&'a Value> {
@@ -142,6 +148,7 @@ impl DeclarativeSink {
                 }
             }
             Value::List(_) | Value::Map(_) => {}
+            value if self.is_empty(value) => {}
             value => {
                 if let Some(text) = plain(value) {
                     fields.insert(name.clone(), Some(text));
@@ -190,7 +197,10 @@ impl DeclarativeSink {
             let field = self.plan.fields.get(name).unwrap_or(&plain);
             let value = match value {
                 Some(value) => self.written(name, field, value)?,
-                None => field.clear.as_ref().map(|clear| clear.value(&self.scope())).transpose()?.unwrap_or_default(),
+                None => match &field.clear {
+                    Some(clear) => clear.value(&self.scope())?,
+                    None => self.plan.empty.clone().unwrap_or_default(),
+                },
             };
             let path = self.path(field.at.as_deref().unwrap_or(name));
             engine::set(&mut body, &path, value);

@@ -12,9 +12,6 @@ use super::Request;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SinkSpec {
-    /// One sentence on what it writes; default the connector's.
-    #[serde(default)]
-    pub summary: Option<String>,
     /// The remote's field that keeps our id. May hold `${connection.…}`.
     pub external_id: String,
     /// The remote's id of a `record`.
@@ -28,6 +25,9 @@ pub struct SinkSpec {
     /// Whether a `.` in a field's name leads into an object of the record.
     #[serde(default = "yes")]
     pub nested_fields: bool,
+    /// What stands in a record where a field is empty, beside null and empty text; it is also sent to clear one.
+    #[serde(default)]
+    pub empty: Option<Json>,
     /// Fields that are not text, or stand in a shape of their own. Others are text under their name.
     #[serde(default)]
     pub fields: BTreeMap<String, SinkField>,
