@@ -1,5 +1,7 @@
 //! The CRMs that are data, each against a fake of its vendor: the contract, and what the vendor is known to do.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is test code all through")]
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::Path;
