@@ -1,4 +1,5 @@
-//! Finds the connectors that are data: every folder with a `connector.yaml`. It reads nothing else and decides nothing.
+//! Finds the connectors that are data: every folder with a `connector.yaml`, and those whose sink has a file of its own,
+//! `sink.yaml`. It reads nothing else and decides nothing.
 
 use std::fmt::Write as _;
 use std::io::{Error, Result};
@@ -7,10 +8,17 @@ use std::path::{Path, PathBuf};
 fn main() -> Result<()> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).ok_or_else(|| Error::other(name.to_owned()));
     let root = variable("CARGO_MANIFEST_DIR")?;
+    let tables = format!("({}, {})\n", table(&root, "connector.yaml")?, table(&root, "sink.yaml")?);
+    std::fs::write(variable("OUT_DIR")?.join("declarative.rs"), tables)?;
+    emit(&format!("cargo:rerun-if-changed={}", root.display()))
+}
+
+/// Name, text and README of every folder that has the file, as an expression.
+fn table(root: &Path, file: &str) -> Result<String> {
     let mut names: Vec<String> = Vec::new();
-    for entry in std::fs::read_dir(&root)? {
+    for entry in std::fs::read_dir(root)? {
         let entry = entry?;
-        if entry.path().join("connector.yaml").is_file() {
+        if entry.path().join(file).is_file() {
             names.extend(entry.file_name().into_string().ok());
         }
     }
@@ -18,11 +26,10 @@ fn main() -> Result<()> {
     let mut table = String::from("&[\n");
     for name in &names {
         let text = |file: &str| included(&root.join(name).join(file));
-        writeln!(table, "({name:?}, {}, {}),", text("connector.yaml"), text("README.md")).map_err(Error::other)?;
+        writeln!(table, "({name:?}, {}, {}),", text(file), text("README.md")).map_err(Error::other)?;
     }
-    table.push_str("]\n");
-    std::fs::write(variable("OUT_DIR")?.join("declarative.rs"), table)?;
-    emit(&format!("cargo:rerun-if-changed={}", root.display()))
+    table.push(']');
+    Ok(table)
 }
 
 /// The file's text as an expression.

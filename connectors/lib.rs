@@ -14,7 +14,13 @@ use headwater_sdk::{Connector, Registry};
 
 /// The connectors that are data: name, `connector.yaml` and README of every folder that has one. Whoever wires the program makes
 /// connectors of them.
-pub static DECLARATIVE: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/declarative.rs"));
+pub static DECLARATIVE: &[(&str, &str, &str)] = EMBEDDED.0;
+
+/// Likewise the sinks that are data and have a file of their own, `sink.yaml`, beside that of the source.
+pub static DECLARATIVE_SINKS: &[(&str, &str, &str)] = EMBEDDED.1;
+
+type Files = &'static [(&'static str, &'static str, &'static str)];
+const EMBEDDED: (Files, Files) = include!(concat!(env!("OUT_DIR"), "/declarative.rs"));
 
 /// Every native connector in this package.
 #[must_use]

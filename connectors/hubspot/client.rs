@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use headwater_sdk::http::header::AUTHORIZATION;
-use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Rate, RequestSpec, base_url};
+use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Method, Rate, RequestSpec, base_url};
 use headwater_sdk::{BuildContext, Error, ErrorKind, Fields, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::config::SinkConfig;
 /// Rows of one batch request.
 pub(super) const MAX_BATCH: usize = 100;
 /// The window in which requests are counted.
-const WINDOW: Duration = Duration::from_secs(10);
+pub(super) const WINDOW: Duration = Duration::from_secs(10);
 /// Characters of a reason.
 const MAX_REASON: usize = 300;
 /// A shorter value is found in any message by chance, and tells nobody apart.
@@ -177,6 +177,17 @@ impl Client {
     /// Changes records by the remote's id.
     pub(super) async fn update(&self, rows: &[Input]) -> Result<Vec<Written>> {
         self.write("/crm/v3/objects/{object}/batch/update", None, rows).await
+    }
+
+    /// Archives a record; HubSpot answers the same whether it was there or not.
+    pub(super) async fn archive(&self, id: &str) -> Result<()> {
+        let path = "/crm/v3/objects/{object}/{id}";
+        let request = RequestSpec::new(Method::DELETE, path).param("object", self.object).param("id", id);
+        match self.http.send(&request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends rows in batches. One that is refused as a whole is halved, so that only the rows at fault stay out; at most

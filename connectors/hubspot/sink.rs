@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, RemoteRecord, Result, RowOutcome, Sink,
-    SinkCapability, WriteReport,
+    BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
+    RowOutcome, Sink, SinkCapability, WriteReport,
 };
 
-use super::client::{Client, Input, MAX_BATCH, Property, Record, Written};
+use super::client::{Client, Input, MAX_BATCH, Property, Record, WINDOW, Written};
 use super::config::SinkConfig;
 
 /// How a match key names our id.
@@ -20,6 +20,7 @@ pub(crate) struct HubSpotSink {
     client: Client,
     id_property: String,
     create_id_property: bool,
+    pace: Pace,
 }
 
 impl HubSpotSink {
@@ -27,7 +28,8 @@ impl HubSpotSink {
     /// `Config` when the address or the token cannot be used.
     pub(crate) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let client = Client::new(config, cx)?;
-        Ok(Self { client, id_property: config.id_property.clone(), create_id_property: config.create_id_property })
+        let pace = Pace { calls: config.requests_per_10s.get(), per: WINDOW };
+        Ok(Self { client, id_property: config.id_property.clone(), create_id_property: config.create_id_property, pace })
     }
 
     /// The account's properties, among them the one that keeps our id.
@@ -211,6 +213,52 @@ impl Sink for HubSpotSink {
             }
         }
         WriteReport::new(rows.len(), outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(untold)).collect())
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(self.pace)
+    }
+
+    fn removes(&self) -> bool {
+        true
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        // HubSpot archives what is gone already without a word.
+        let there = self.client.read(None, remote_ids, &[]).await?;
+        let there: BTreeSet<&str> = there.iter().map(|record| record.id.as_str()).collect();
+        let mut removals = Vec::with_capacity(remote_ids.len());
+        for id in remote_ids {
+            if !there.contains(id.as_str()) {
+                removals.push(Removal::Gone);
+                continue;
+            }
+            match self.client.archive(id).await {
+                Ok(()) => removals.push(Removal::Removed),
+                // What is removed already must be reported.
+                Err(_) if removals.contains(&Removal::Removed) => {
+                    removals.push(Removal::Refused { reason: "HubSpot did not archive it now".to_owned() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removals)
+    }
+
+    async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
+        let id = remote_id.to_owned();
+        let records = self.client.read(None, std::slice::from_ref(&id), std::slice::from_ref(&self.id_property)).await?;
+        let ours = |record: &&Record| {
+            record.id == id && record.properties.get(&self.id_property).and_then(Option::as_deref) == Some(prospect_id)
+        };
+        if records.iter().any(|record| ours(&record)) {
+            let fields = Fields::from([(self.id_property.clone(), None)]);
+            let written = self.client.update(&[Input { id, fields }]).await?;
+            if !matches!(written.as_slice(), [Written::Done { .. }]) {
+                return Err(Error::new(ErrorKind::Rejected, "our id was not taken out of the record"));
+            }
+        }
+        Ok(())
     }
 }
 

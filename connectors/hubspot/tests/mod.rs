@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use headwater_fakes::hubspot::{HubSpot, TOKEN};
 use headwater_fakes::{Conditions, Rate, Running, serve};
-use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
 };
@@ -77,6 +77,24 @@ async fn the_contract_of_sinks_is_kept() {
     let fake = account(Conditions::default()).await;
     check_sink_contract(|| sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 })), &people(4)).await;
     assert_eq!(contacts(&fake).len(), 4);
+}
+
+#[tokio::test]
+async fn the_contract_of_removals_is_kept() {
+    let fake = account(Conditions::default()).await;
+    check_removal_contract(|| sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 })), &people(3)).await;
+    assert_eq!(contacts(&fake).len(), 0);
+}
+
+#[tokio::test]
+async fn our_id_is_taken_out_of_the_record_that_holds_it_and_of_no_other() {
+    let fake = account(Conditions::default()).await;
+    let id = add(&fake, &[("email", "ada@example.com"), ("headwater_id", "p1")]);
+    let sink = sink(&fake);
+    sink.release(&id, "p2").await.unwrap();
+    assert_eq!(contacts(&fake).pop().unwrap()["headwater_id"], "p1");
+    sink.release(&id, "p1").await.unwrap();
+    assert_eq!(contacts(&fake).pop().unwrap().get("headwater_id"), None);
 }
 
 /// Rows with the numbers in `poison` hold a value that the fake refuses.

@@ -20,11 +20,16 @@ use crate::failure::Failure;
 pub(crate) fn registry() -> Registry {
     let built_in: Arc<dyn Connector> = Arc::new(headwater_runtime::intake::IntakeConnector::default());
     let native = headwater_connectors::registry();
+    let sinks = |name: &str| -> Option<Arc<dyn Connector>> {
+        let file = headwater_connectors::DECLARATIVE_SINKS.iter().find(|(of, ..)| *of == name);
+        let file = file.map(|(name, text, readme)| Arc::new(Declarative::embedded(name, text, readme)) as Arc<dyn Connector>);
+        native.get(name).map(Arc::clone).or(file)
+    };
     let data = headwater_connectors::DECLARATIVE.iter().map(|(name, text, readme)| {
-        let data = Declarative::embedded(name, text, readme);
-        let connector: Arc<dyn Connector> = match native.get(name) {
-            Some(sink) => Arc::new(Halves { source: data, sink: Arc::clone(sink) }),
-            None => Arc::new(data),
+        let source = Declarative::embedded(name, text, readme);
+        let connector: Arc<dyn Connector> = match sinks(name) {
+            Some(sink) => Arc::new(Halves { source, sink }),
+            None => Arc::new(source),
         };
         connector
     });
@@ -37,7 +42,7 @@ pub(crate) fn registry() -> Registry {
     }))
 }
 
-/// A connector of one name whose source is data and whose sink is code.
+/// A connector of one name whose source is data and whose sink is code, or data in a file of its own.
 struct Halves {
     source: Declarative,
     sink: Arc<dyn Connector>,
@@ -47,6 +52,10 @@ impl Connector for Halves {
     fn spec(&self) -> ConnectorSpec {
         let ConnectorSpec { summary, sink_schema, readme, .. } = self.sink.spec();
         ConnectorSpec { summary, sink_schema, readme, ..self.source.spec() }
+    }
+
+    fn name(&self) -> &'static str {
+        self.source.name()
     }
 
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> headwater_sdk::Result<Box<dyn Source>> {

@@ -106,3 +106,8 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 pub(crate) fn object<'a>(value: &'a Value, name: &str) -> Option<&'a Map<String, Value>> {
     value.get(name).and_then(Value::as_object)
 }
+
+/// An instant as APIs write it.
+pub(crate) fn instant(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map(|at| at.to_string()).unwrap_or_default()
+}

@@ -10,8 +10,12 @@
 mod call;
 mod conditions;
 pub mod hubspot;
+pub mod odoo;
+pub mod pipedrive;
 mod records;
+pub mod salesforce;
 mod serve;
+pub mod zoho;
 
 pub use call::{Answer, Call};
 pub use conditions::{Conditions, Rate};

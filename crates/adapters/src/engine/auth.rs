@@ -77,7 +77,7 @@ impl Shared {
             TokenSource::Request { requester, token, refresh_token } => {
                 let refresh = state.refresh_token.clone().map(Value::text);
                 let more: Vec<(&str, &Value)> = refresh.iter().map(|token| ("refresh_token", token)).collect();
-                let call = Call { slice: None, next_page_token: None, inject: &[], more: &more };
+                let call = Call { slice: None, next_page_token: None, inject: &[], more: &more, once: false };
                 let page = Box::pin(self.call(requester, &call)).await?;
                 let found = page.body.at(token).map(Value::to_plain).filter(|token| !token.is_empty());
                 let found = found.ok_or_else(|| {

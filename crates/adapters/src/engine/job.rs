@@ -14,7 +14,7 @@ const MAX_PAGES: usize = 100_000;
 
 /// Runs a job to its end and gives all its records.
 pub(super) async fn run(shared: &Shared, job: &Job, slice: &Slice, fixed: &[(Inject, Value)]) -> Result<Selected> {
-    let call = |more| Call { slice: Some(slice), next_page_token: None, inject: &[], more };
+    let call = |more| Call { slice: Some(slice), next_page_token: None, inject: &[], more, once: false };
     let made = shared.call(&job.create, &Call { inject: fixed, ..call(&[]) }).await?.body;
     let begun = shared.pause.elapsed();
     let more = [("creation_response", &made)];

@@ -76,12 +76,12 @@ pub(super) async fn one(
         if let Some((size, Some(at))) = &paginator.size {
             inject.push((
                 at.clone(),
-                size.value(&shared.scope(&Call { slice: Some(slice), next_page_token: None, inject: &[], more }))?,
+                size.value(&shared.scope(&Call { slice: Some(slice), next_page_token: None, inject: &[], more, once: false }))?,
             ));
         }
     }
     let seen = token.as_ref().map(|token| Value::Map([("next_page_token", token.clone())].into_iter().collect()));
-    let call = Call { slice: Some(slice), next_page_token: seen.as_ref(), inject: &inject, more };
+    let call = Call { slice: Some(slice), next_page_token: seen.as_ref(), inject: &inject, more, once: false };
     let page = shared.call(&plan.requester, &call).await?;
     if page.reset {
         return Ok((Selected::default(), paginator.and_then(first_token).or(Some(Value::Null))));

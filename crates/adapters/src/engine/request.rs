@@ -38,6 +38,8 @@ pub(super) struct Call<'a> {
     /// Values and the places where the request says them.
     pub(super) inject: &'a [(Inject, Value)],
     pub(super) more: &'a [(&'a str, &'a Value)],
+    /// Whether it must not be sent again when nobody knows what became of it.
+    pub(super) once: bool,
 }
 
 /// A judged answer.
@@ -96,7 +98,7 @@ impl Shared {
             let draft = Box::pin(self.authorize(requester, draft)).await?;
             let answer = match self.send(requester, draft).await {
                 Ok(answer) => Ok(Answer::new(requester, answer)),
-                Err(broken) if broken.kind() == ErrorKind::Unavailable => Err(broken),
+                Err(broken) if broken.kind() == ErrorKind::Unavailable && !call.once => Err(broken),
                 Err(other) => return Err(other),
             };
             let (verdict, handler) = judge(&requester.errors, &self.scope(call), answer.as_ref(), &tries, waited)?;

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::expr::Slice;
 use super::pages::{SlicePage, one, pages};
-use super::plan::{Checkpoints, Cursor, Retriever, SchemaPlan, SourcePlan, StreamPlan};
-use super::request::Shared;
+use super::plan::{Checkpoints, Cursor, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan};
+use super::request::{Call, Page, Shared};
 use super::slices::{ParentStates, intervals, joined, partitions};
 use super::state::{OpenSlice, PartitionState, StreamState};
 use super::value::Value;
@@ -31,6 +31,14 @@ pub enum Event {
     Records(Vec<Value>),
     /// The position after all records before it, as the stream's codec writes it.
     State(Value),
+}
+
+/// The answer to a request that belongs to no stream.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) status: u16,
+    pub(crate) headers: Value,
+    pub(crate) body: Value,
 }
 
 /// A plan at work. Cheap to clone; clones share connections, tokens and budget.
@@ -82,6 +90,24 @@ impl Executor {
             }
         }
         Ok(())
+    }
+
+    /// Sends one request that belongs to no stream. `more` is what its expressions may name; with `once` it is not sent again when
+    /// nobody knows what became of it.
+    pub(crate) async fn ask(&self, requester: &Requester, more: &[(&str, &Value)], once: bool) -> Result<Asked> {
+        let call = Call { slice: None, next_page_token: None, inject: &[], more, once };
+        let Page { body, headers, status, .. } = self.shared.call(requester, &call).await?;
+        Ok(Asked { status, headers, body })
+    }
+
+    /// The time of the plan's clock.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Waits as the plan waits.
+    pub(crate) async fn wait(&self, time: std::time::Duration) {
+        self.shared.pause.sleep(time).await;
     }
 
     /// The JSON schema of a stream's records, asked for where the plan says so.

@@ -148,6 +148,10 @@ impl Made {
             (Variable::Cursor, self.cursor.as_ref()),
             (Variable::Page, self.page.as_ref()),
             (Variable::Last, self.last.as_ref()),
+            (Variable::Row, scope.more(Variable::Row.name())),
+            (Variable::Rows, scope.more(Variable::Rows.name())),
+            (Variable::Key, scope.more(Variable::Key.name())),
+            (Variable::Field, scope.more(Variable::Field.name())),
         ];
         for (variable, value) in given {
             if let Some(value) = value {

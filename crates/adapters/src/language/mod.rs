@@ -17,6 +17,7 @@ pub mod expr;
 mod load;
 pub mod rehearsal;
 mod rows;
+mod sink;
 mod source;
 pub mod spec;
 

@@ -8,14 +8,15 @@ use futures::StreamExt as _;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_sdk::http::{Pause, base_url};
 use headwater_sdk::{
-    BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, SecretRef, Source, SourceEvent,
-    StreamSpec,
+    BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, SecretRef, Sink, Source,
+    SourceEvent, StreamSpec,
 };
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::compile::{Compiled, Made, Setup, compile};
+use super::compile::{Compiled, Made, Setup, compile, compile_sink};
 use super::load::{Document, LanguageError, MAX_FILE_BYTES};
 use super::rows;
+use super::sink::DeclarativeSink;
 use super::spec::{Setting, SettingKind, Spec};
 use crate::engine::{Event, Executor, Map, Value};
 
@@ -137,7 +138,11 @@ impl Loaded {
     fn of(file: &str, text: &str) -> std::result::Result<Self, LanguageError> {
         let (document, spec) = Document::parse(file, text)?;
         // What depends on no connection is found before there is one.
-        drop(compile(&document, &spec, Setup { config: Value::Map(Map::default()), ..Setup::default() })?);
+        let nobody = || Setup { config: Value::Map(Map::default()), ..Setup::default() };
+        drop(compile(&document, &spec, nobody())?);
+        if let Some(sink) = &spec.sink {
+            drop(compile_sink(&document, &spec, sink, nobody())?);
+        }
         let (title, summary) = (spec.title.clone().leak(), spec.summary.clone().leak());
         Ok(Self { document, spec, title, summary })
     }
@@ -149,18 +154,35 @@ impl Connector for Declarative {
     }
 
     fn spec(&self) -> ConnectorSpec {
-        let (title, summary, schema) = match self.loaded() {
-            Ok(loaded) => (loaded.title, loaded.summary, schema(&loaded.spec)),
-            Err(_) => (self.name, "its file cannot be read", json!({ "type": "object" })),
+        let (title, summary, source_schema, sink_schema) = match self.loaded() {
+            Ok(Loaded { spec, title, summary, .. }) => {
+                let schema = schema(spec);
+                let source = (!spec.streams.is_empty()).then(|| schema.clone());
+                (*title, *summary, source, spec.sink.is_some().then_some(schema))
+            }
+            Err(_) => (self.name, "its file cannot be read", Some(json!({ "type": "object" })), None),
         };
-        ConnectorSpec { name: self.name, title, summary, source_schema: Some(schema), sink_schema: None, readme: self.readme }
+        ConnectorSpec { name: self.name, title, summary, source_schema, sink_schema, readme: self.readme }
     }
 
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
         let loaded = self.loaded()?;
+        if loaded.spec.streams.is_empty() {
+            return Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a source", self.name)));
+        }
         let setup = settings(&loaded.spec, &config.values, cx)?;
         let compiled = compile(&loaded.document, &loaded.spec, setup)?;
         Ok(Box::new(DeclarativeSource::new(compiled, cx, Pause::real())?))
+    }
+
+    fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        let loaded = self.loaded()?;
+        let Some(sink) = &loaded.spec.sink else {
+            return Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a sink", self.name)));
+        };
+        let setup = settings(&loaded.spec, &config.values, cx)?;
+        let (requests, plan) = compile_sink(&loaded.document, &loaded.spec, sink, setup)?;
+        Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, Pause::real())?, plan)?))
     }
 }
 

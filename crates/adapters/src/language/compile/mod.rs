@@ -1,6 +1,7 @@
 //! From a [`Spec`] to the engine's plan. Everything that a file can get wrong is found here, with its line.
 
 mod requests;
+mod sink;
 mod streams;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use super::load::{Document, LanguageError};
 use super::spec::{Budget, SettingKind, Spec};
 use crate::engine::Value;
 use crate::engine::plan::{Auth, BudgetPlan, BudgetPolicy, BudgetRate, Checkpoints, HostRules, SourcePlan, StreamPlan};
+
+pub(super) use sink::{AnswersPlan, FieldPlan, SinkPlan, WritePlan, compile_sink};
 
 type Result<T> = std::result::Result<T, LanguageError>;
 
@@ -78,7 +81,7 @@ impl Compiler<'_> {
             plans.push(Arc::new(plan));
             streams.extend(made);
         }
-        if streams.is_empty() {
+        if streams.is_empty() && (self.spec.sink.is_none() || !self.spec.streams.is_empty()) {
             return Err(self.error("streams", "there is no stream that a user sees"));
         }
         let check = self.checked()?;

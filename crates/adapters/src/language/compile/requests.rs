@@ -57,13 +57,10 @@ impl Compiler<'_> {
         let mut headers = self.object("api.headers", &self.spec.api.headers, names, page)?;
         headers.members.extend(self.object(&format!("{path}.headers"), &request.headers, names, page)?.members);
         Ok(Requester {
-            name: format!("{} {}", if request.method == Method::Get { "GET" } else { "POST" }, request.path),
+            name: format!("{} {}", http_method(request.method), request.path),
             url,
             path: below,
-            method: match request.method {
-                Method::Get => HttpMethod::GET,
-                Method::Post => HttpMethod::POST,
-            },
+            method: http_method(request.method),
             query: (!query.members.is_empty()).then(|| Arc::new(query) as Expr),
             headers: (!headers.members.is_empty()).then(|| Arc::new(headers) as Expr),
             body: self.body(path, request, names, page)?,
@@ -100,7 +97,7 @@ impl Compiler<'_> {
         Ok(BodyPlan::Form(Arc::new(self.object(&format!("{path}.form"), &request.form, names, page)?)))
     }
 
-    fn tree(&self, path: &str, json: &Json, names: &Names, page: &PageVariable) -> Result<Tree> {
+    pub(super) fn tree(&self, path: &str, json: &Json, names: &Names, page: &PageVariable) -> Result<Tree> {
         Ok(match json {
             Json::String(text) => Tree::Leaf(Box::new(self.template(path, text, names, page.clone())?)),
             Json::Array(items) => {
@@ -333,5 +330,15 @@ impl Compiler<'_> {
             at: None,
             prefix: Some(prefix.clone()),
         })))
+    }
+}
+
+fn http_method(method: Method) -> HttpMethod {
+    match method {
+        Method::Get => HttpMethod::GET,
+        Method::Post => HttpMethod::POST,
+        Method::Put => HttpMethod::PUT,
+        Method::Patch => HttpMethod::PATCH,
+        Method::Delete => HttpMethod::DELETE,
     }
 }

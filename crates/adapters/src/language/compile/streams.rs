@@ -16,7 +16,7 @@ use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
 use crate::language::evaluate::{Address, NextPage, PageVariable};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::rows::{FieldPlan, FindRecords, Give, MakeRow, POSITION};
-use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Paging, Stream};
+use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Method, Paging, Stream};
 
 const START: &str = "start";
 const END: &str = "end";
@@ -27,6 +27,10 @@ impl Compiler<'_> {
     /// A stream's plan, and what a user sees of it unless it is a helper.
     pub(super) fn stream(&self, name: &str, auth: &AuthPlan) -> Result<(StreamPlan, Option<Made>)> {
         let Some(stream) = self.spec.streams.get(name) else { return Err(self.unknown_stream("streams", name)) };
+        if !matches!(stream.request.method, Method::Get | Method::Post) {
+            let path = format!("streams.{name}.request.method");
+            return Err(self.error(&path, "a stream only asks").help("write `GET` or `POST`"));
+        }
         let row = self.row(name, stream)?;
         let fields: Vec<String> = row.fields.iter().map(|(name, _)| name.clone()).collect();
         let keyed = row.key.is_some();

@@ -80,11 +80,19 @@ pub enum Variable {
     Last,
     /// The token that signing in gave.
     Session,
+    /// The row that a sink writes.
+    Row,
+    /// The rows of a batch that a sink writes.
+    Rows,
+    /// What a sink looks for: `field`, `value`, `values`.
+    Key,
+    /// The value of the field that a sink writes.
+    Field,
 }
 
 impl Variable {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Connection,
         Self::Record,
         Self::Response,
@@ -94,6 +102,10 @@ impl Variable {
         Self::Page,
         Self::Last,
         Self::Session,
+        Self::Row,
+        Self::Rows,
+        Self::Key,
+        Self::Field,
     ];
 
     /// Its name in expressions.
@@ -109,6 +121,10 @@ impl Variable {
             Self::Page => "page",
             Self::Last => "last",
             Self::Session => "session",
+            Self::Row => "row",
+            Self::Rows => "rows",
+            Self::Key => "key",
+            Self::Field => "field",
         }
     }
 }

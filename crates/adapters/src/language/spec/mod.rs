@@ -1,6 +1,7 @@
 //! What stands in a `connector.yaml`, as it is written. What it means is decided where it is compiled.
 
 mod auth;
+mod sink;
 mod streams;
 mod tested;
 
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use auth::{Auth, ClientIn, Grant};
+pub use sink::{Answers, Describe, Fetch, Find, SinkField, SinkSpec, SinkType, TiedBy, Write};
 pub use streams::{
     BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, MapRule, Method, Packed, Paging, Precision, Records,
     Request, Stream,
@@ -45,8 +47,12 @@ pub struct Spec {
     /// The streams that are asked for their first page to check a connection; default the first that has no partitions.
     #[serde(default)]
     pub check: Vec<String>,
-    /// The streams, by name.
+    /// The streams, by name. A file may have a sink alone.
+    #[serde(default)]
     pub streams: BTreeMap<String, Stream>,
+    /// How records are written.
+    #[serde(default)]
+    pub sink: Option<SinkSpec>,
     /// Recorded exchanges and the rows that must come of them, by name.
     #[serde(default)]
     pub tests: BTreeMap<String, Test>,

@@ -93,8 +93,14 @@ pub enum Method {
     /// GET.
     #[default]
     Get,
-    /// POST; counts as a question that may be asked again.
+    /// POST; counts as a question that may be asked again, unless it makes a record.
     Post,
+    /// PUT, for sinks.
+    Put,
+    /// PATCH, for sinks.
+    Patch,
+    /// DELETE, for sinks.
+    Delete,
 }
 
 /// How an answer is read.

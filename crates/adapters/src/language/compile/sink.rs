@@ -1,0 +1,364 @@
+//! The sink of a file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use headwater_sdk::{ErrorKind, Pace};
+use serde_json::Value as Json;
+
+use super::{Compiler, Document, Result, Setup};
+use crate::engine::plan::{Action, Auth, Checkpoints, Requester, Rule, SourcePlan};
+use crate::engine::{Evaluate as _, Scope, Value};
+use crate::language::evaluate::{PageVariable, Placed, Tree};
+use crate::language::expr::{Known, Names, Type, Variable};
+use crate::language::spec::{Answers, Fetch, Find, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy, Write};
+
+/// The most rows of one write that a file may ask for: they are kept in memory with their answers.
+const MAX_ROWS: usize = 10_000;
+
+/// A sink, ready to be run.
+#[derive(Debug)]
+pub(in crate::language) struct SinkPlan {
+    pub(in crate::language) external_id: String,
+    pub(in crate::language) id: Placed,
+    pub(in crate::language) version: Option<Placed>,
+    pub(in crate::language) changed_at: Option<String>,
+    pub(in crate::language) nested: bool,
+    pub(in crate::language) empty: Option<Value>,
+    pub(in crate::language) fields: BTreeMap<String, FieldPlan>,
+    pub(in crate::language) max_rows: usize,
+    pub(in crate::language) concurrent: usize,
+    pub(in crate::language) pace: Option<Pace>,
+    pub(in crate::language) check: Requester,
+    pub(in crate::language) describe: Option<DescribePlan>,
+    pub(in crate::language) find: Vec<FindPlan>,
+    pub(in crate::language) fetch: FetchPlan,
+    pub(in crate::language) create: WritePlan,
+    pub(in crate::language) update: WritePlan,
+    pub(in crate::language) remove: Option<WritePlan>,
+}
+
+/// A field that is declared.
+#[derive(Debug, Default)]
+pub(in crate::language) struct FieldPlan {
+    pub(in crate::language) kind: SinkType,
+    pub(in crate::language) read: Option<Placed>,
+    pub(in crate::language) all: Option<Placed>,
+    pub(in crate::language) write: Option<Tree>,
+    pub(in crate::language) clear: Option<Tree>,
+    pub(in crate::language) at: Option<String>,
+}
+
+/// How the remote tells its fields.
+#[derive(Debug)]
+pub(in crate::language) struct DescribePlan {
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) from: Placed,
+    pub(in crate::language) name: Placed,
+    pub(in crate::language) label: Option<Placed>,
+    pub(in crate::language) filter: Option<Placed>,
+}
+
+/// How records are found by a field.
+#[derive(Debug)]
+pub(in crate::language) struct FindPlan {
+    pub(in crate::language) fields: Vec<String>,
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) from: Placed,
+    pub(in crate::language) batch: usize,
+    pub(in crate::language) fetch: bool,
+    pub(in crate::language) lag: Option<Duration>,
+}
+
+/// How records are read by their id.
+#[derive(Debug)]
+pub(in crate::language) struct FetchPlan {
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) from: Placed,
+    pub(in crate::language) batch: usize,
+    pub(in crate::language) gone: Option<Placed>,
+}
+
+/// How rows are written.
+#[derive(Debug)]
+pub(in crate::language) struct WritePlan {
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) batch: Option<usize>,
+    pub(in crate::language) add: Vec<(String, Tree)>,
+    pub(in crate::language) item: Option<Tree>,
+    pub(in crate::language) answers: Vec<AnswersPlan>,
+    /// Whether nobody may send it twice.
+    pub(in crate::language) once: bool,
+}
+
+/// What an answer says of rows.
+#[derive(Debug, Default)]
+pub(in crate::language) struct AnswersPlan {
+    pub(in crate::language) from: Option<Placed>,
+    pub(in crate::language) by: TiedBy,
+    pub(in crate::language) tie: Option<Placed>,
+    pub(in crate::language) done: Option<Placed>,
+    pub(in crate::language) id: Option<Placed>,
+    pub(in crate::language) created: Option<Placed>,
+    pub(in crate::language) reason: Option<Placed>,
+    pub(in crate::language) field: Option<Placed>,
+    pub(in crate::language) retry: Option<Placed>,
+    pub(in crate::language) conflict: Option<Placed>,
+}
+
+/// Compiles the sink of a file for one connection; the plan beside it makes the requests.
+pub(in crate::language) fn compile_sink(
+    document: &Document,
+    spec: &Spec,
+    sink: &SinkSpec,
+    setup: Setup,
+) -> Result<(SourcePlan, SinkPlan)> {
+    let mut compiler = Compiler { document, spec, setup };
+    compiler.header()?;
+    let plan = compiler.sink(sink)?;
+    let hosts = compiler.hosts()?;
+    let budget = compiler.budget(&spec.api.budget)?;
+    let requests = SourcePlan {
+        name: spec.name.clone(),
+        config: std::mem::take(&mut compiler.setup.config),
+        streams: Vec::new(),
+        check: Vec::new(),
+        hosts,
+        budget,
+        concurrency: spec.api.budget.concurrent,
+        checkpoints: Checkpoints::EveryPage,
+    };
+    Ok((requests, plan))
+}
+
+impl Compiler<'_> {
+    fn sink(&self, sink: &SinkSpec) -> Result<SinkPlan> {
+        let auth = self.auth()?;
+        if sink.max_rows == 0 || sink.max_rows > MAX_ROWS {
+            return Err(self.error("sink.max_rows", format!("must lie between 1 and {MAX_ROWS}")));
+        }
+        if sink.find.is_empty() {
+            return Err(self.error("sink.find", "nothing can be found").help("say how a record is found by `external_id`"));
+        }
+        let create = match (&sink.upsert, &sink.create) {
+            (Some(upsert), None) => self.write("sink.upsert", upsert, &auth, false)?,
+            (None, Some(create)) => self.write("sink.create", create, &auth, true)?,
+            _ => return Err(self.error("sink", "a sink has `create` or `upsert`, and not both")),
+        };
+        let record = self.names("a record").with(Variable::Record, Known::Anything);
+        let path = |name: &str| format!("sink.{name}");
+        let expression = |name: &str, text: &str| self.expression(&path(name), text, &record, PageVariable::None);
+        let budget = &self.spec.api.budget;
+        let pace = match (budget.requests, &budget.per) {
+            (Some(calls), Some(per)) => Some(Pace { calls, per: self.span("api.budget.per", per)? }),
+            _ => None,
+        };
+        let fields = sink.fields.iter().map(|(name, field)| Ok((name.clone(), self.sink_field(name, field, &record)?)));
+        let plan = SinkPlan {
+            external_id: self.constant_text("sink.external_id", &sink.external_id)?,
+            id: expression("id", &sink.id)?,
+            version: sink.version.as_ref().map(|text| expression("version", text)).transpose()?,
+            changed_at: sink.changed_at.clone(),
+            nested: sink.nested_fields,
+            empty: sink.empty.as_ref().map(Value::from),
+            fields: fields.collect::<Result<_>>()?,
+            max_rows: sink.max_rows,
+            concurrent: budget.concurrent,
+            pace,
+            check: self.asking("sink.check", &sink.check, &self.names("a request"), &auth, false)?,
+            describe: self.describe(sink, &auth, &record)?,
+            find: sink.find.iter().enumerate().map(|(index, find)| self.find(index, find, &auth)).collect::<Result<_>>()?,
+            fetch: self.fetching(&sink.fetch, &auth, &record)?,
+            create,
+            update: self.write("sink.update", &sink.update, &auth, false)?,
+            remove: sink.remove.as_ref().map(|remove| self.write("sink.remove", remove, &auth, false)).transpose()?,
+        };
+        if !plan.find.iter().any(|find| find.fields.is_empty() || find.fields.iter().any(|field| field == "external_id")) {
+            return Err(self
+                .error("sink.find", "a record cannot be found by our id, so that a doubtful one would be made twice")
+                .help("add one with `fields: [external_id]`, or one for all fields"));
+        }
+        Ok(plan)
+    }
+
+    /// Text of which only the connection decides.
+    fn constant_text(&self, path: &str, text: &str) -> Result<String> {
+        let placed = self.template(path, text, &self.names("the sink"), PageVariable::None)?;
+        let scope = Scope::new(&self.setup.config, jiff::Timestamp::UNIX_EPOCH);
+        Ok(placed.text(&scope).unwrap_or_default())
+    }
+
+    /// A request of a sink. Answers that refuse are taken: they say of which rows and why.
+    fn asking(&self, path: &str, request: &Request, names: &Names, auth: &Auth, once: bool) -> Result<Requester> {
+        let rules: [(String, &[ResponseRule]); 1] = [("api.on_response".to_owned(), &self.spec.api.on_response)];
+        let path = if request_stands_alone(path) { path.to_owned() } else { format!("{path}.request") };
+        let mut requester = self.requester(&path, request, (names, &PageVariable::None), auth, &rules)?;
+        let rule = |statuses, action, kind| Rule { statuses, contains: None, when: None, action, message: None, kind };
+        let refused = (400..500).filter(|status| ![401, 403, 408, 425, 429].contains(status)).chain([204, 205]).collect();
+        if let Some(handler) = requester.errors.handlers.first_mut() {
+            handler.rules.push(rule(refused, Action::Ignore, None));
+            if once {
+                // What may have been done is looked up, not done again.
+                let unknown = [408, 425].into_iter().chain(500..600).collect();
+                handler.rules.push(rule(unknown, Action::Fail, Some(ErrorKind::Unavailable)));
+            }
+        }
+        Ok(requester)
+    }
+
+    fn sink_field(&self, name: &str, field: &SinkField, record: &Names) -> Result<FieldPlan> {
+        let path = |key: &str| format!("sink.fields.{name}.{key}");
+        let value = self.names("a field").with(Variable::Field, Known::Keys(vec![("value".to_owned(), Type::Text)]));
+        let reads = |key: &str, text: &Option<String>| {
+            text.as_ref().map(|text| self.expression(&path(key), text, record, PageVariable::None)).transpose()
+        };
+        let tree = |key: &str, json: &Option<Json>| {
+            json.as_ref().map(|json| self.tree(&path(key), json, &value, &PageVariable::None)).transpose()
+        };
+        Ok(FieldPlan {
+            kind: field.kind,
+            read: reads("read", &field.read)?,
+            all: reads("all", &field.all)?,
+            write: tree("write", &field.write)?,
+            clear: tree("clear", &field.clear)?,
+            at: field.at.clone(),
+        })
+    }
+
+    fn describe(&self, sink: &SinkSpec, auth: &Auth, record: &Names) -> Result<Option<DescribePlan>> {
+        let Some(describe) = &sink.describe else { return Ok(None) };
+        let expression =
+            |key: &str, text: &str| self.expression(&format!("sink.describe.{key}"), text, record, PageVariable::None);
+        Ok(Some(DescribePlan {
+            request: self.asking("sink.describe", &describe.request, &self.names("a request"), auth, false)?,
+            from: self.response("sink.describe.from", &describe.from)?,
+            name: expression("name", &describe.name)?,
+            label: describe.label.as_ref().map(|text| expression("label", text)).transpose()?,
+            filter: describe
+                .filter
+                .as_ref()
+                .map(|text| self.condition("sink.describe.where", text, record, PageVariable::None))
+                .transpose()?,
+        }))
+    }
+
+    fn response(&self, path: &str, text: &str) -> Result<Placed> {
+        let names = self.names("an answer").with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything);
+        self.expression(path, text, &names, PageVariable::None)
+    }
+
+    fn key_names(&self) -> Names {
+        let keys = [("field", Type::Text), ("value", Type::Text), ("values", Type::List)];
+        let keys = keys.map(|(name, ty)| (name.to_owned(), ty)).to_vec();
+        self.names("a search").with(Variable::Key, Known::Keys(keys))
+    }
+
+    fn find(&self, index: usize, find: &Find, auth: &Auth) -> Result<FindPlan> {
+        let path = format!("sink.find[{index}]");
+        let lag = match &find.lag {
+            None => None,
+            Some(lag) => {
+                let path = format!("{path}.lag");
+                let text = self.constant_text(&path, lag)?;
+                // Without a connection a setting has no value yet.
+                if text.is_empty() { None } else { Some(self.span(&path, &text)?) }
+            }
+        };
+        Ok(FindPlan {
+            fields: find.fields.clone(),
+            request: self.asking(&path, &find.request, &self.key_names(), auth, false)?,
+            from: self.response(&format!("{path}.from"), &find.from)?,
+            batch: self.batch(&path, find.batch)?,
+            fetch: find.fetch,
+            lag,
+        })
+    }
+
+    fn fetching(&self, fetch: &Fetch, auth: &Auth, record: &Names) -> Result<FetchPlan> {
+        let gone = |text: &String| self.condition("sink.fetch.gone", text, record, PageVariable::None);
+        Ok(FetchPlan {
+            request: self.asking("sink.fetch", &fetch.request, &self.key_names(), auth, false)?,
+            from: self.response("sink.fetch.from", &fetch.from)?,
+            batch: self.batch("sink.fetch", fetch.batch)?,
+            gone: fetch.gone.as_ref().map(gone).transpose()?,
+        })
+    }
+
+    fn batch(&self, path: &str, rows: usize) -> Result<usize> {
+        if rows == 0 || rows > MAX_ROWS {
+            return Err(self.error(&format!("{path}.batch"), format!("must lie between 1 and {MAX_ROWS}")));
+        }
+        Ok(rows)
+    }
+
+    fn write(&self, path: &str, write: &Write, auth: &Auth, once: bool) -> Result<WritePlan> {
+        let row = [
+            ("fields", Type::Any),
+            ("id", Type::Text),
+            ("remote_id", Type::Text),
+            ("version", Type::Any),
+            ("index", Type::Number),
+        ];
+        let row = Known::Keys(row.map(|(name, ty)| (name.to_owned(), ty)).to_vec());
+        let of_row = self.names("a row").with(Variable::Row, row.clone());
+        let names = match write.batch {
+            None => of_row.clone(),
+            Some(_) => self.names("a batch").with(Variable::Rows, Known::Anything),
+        };
+        if write.batch.is_some() && write.answers.is_empty() {
+            return Err(self
+                .error(&format!("{path}.answers"), "nothing says what became of each row of a batch")
+                .help("say where the rows' answers are: `from`, `by`, `done`"));
+        }
+        let add = write.add.iter().map(|(name, json)| {
+            Ok((name.clone(), self.tree(&format!("{path}.with.{name}"), json, &of_row, &PageVariable::None)?))
+        });
+        let item = |json: &Json| self.tree(&format!("{path}.item"), json, &of_row, &PageVariable::None);
+        let answers = write.answers.iter().enumerate();
+        Ok(WritePlan {
+            request: self.asking(path, &write.request, &names, auth, once)?,
+            batch: write.batch.map(|rows| self.batch(path, rows)).transpose()?,
+            add: add.collect::<Result<_>>()?,
+            item: write.item.as_ref().map(item).transpose()?,
+            answers: answers
+                .map(|(index, answers)| self.answers(&format!("{path}.answers[{index}]"), answers))
+                .collect::<Result<_>>()?,
+            once,
+        })
+    }
+
+    fn answers(&self, path: &str, answers: &Answers) -> Result<AnswersPlan> {
+        let names = self
+            .names("an answer")
+            .with(Variable::Response, Known::Anything)
+            .with(Variable::Headers, Known::Anything)
+            .with(Variable::Record, Known::Anything);
+        let place = |key: &str| format!("{path}.{key}");
+        let value = |key: &str, text: &Option<String>| {
+            text.as_ref().map(|text| self.expression(&place(key), text, &names, PageVariable::None)).transpose()
+        };
+        let test = |key: &str, text: &Option<String>| {
+            text.as_ref().map(|text| self.condition(&place(key), text, &names, PageVariable::None)).transpose()
+        };
+        if (answers.by == TiedBy::Position) != answers.tie.is_none() {
+            return Err(self.error(&place("tie"), "`tie` goes with `by: index` and `by: id`"));
+        }
+        Ok(AnswersPlan {
+            from: answers.from.as_ref().map(|text| self.response(&place("from"), text)).transpose()?,
+            by: answers.by,
+            tie: value("tie", &answers.tie)?,
+            done: test("done", &answers.done)?,
+            id: value("id", &answers.id)?,
+            created: test("created", &answers.created)?,
+            reason: value("reason", &answers.reason)?,
+            field: value("field", &answers.field)?,
+            retry: test("retry", &answers.retry)?,
+            conflict: test("conflict", &answers.conflict)?,
+        })
+    }
+}
+
+/// `check` is a request; elsewhere the request is one of several keys.
+fn request_stands_alone(path: &str) -> bool {
+    path == "sink.check"
+}

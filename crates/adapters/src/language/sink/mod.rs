@@ -1,0 +1,345 @@
+//! The sink of a connector file at work.
+//!
+//! Invariants: a record that the remote finds counts only if it holds what was looked for; a row counts as written only if the
+//! answer says so; a record is made by a request that is sent once, and what became doubtful is looked up by our id first.
+
+mod outcome;
+mod records;
+mod send;
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+use headwater_sdk::{
+    DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
+    SinkCapability, WriteReport,
+};
+
+use self::outcome::{Told, refused};
+use self::send::Job;
+use super::compile::SinkPlan;
+use crate::engine::{Evaluate as _, Executor, Map, Scope, Value};
+
+/// How a match key names our id.
+const EXTERNAL_ID: &str = "external_id";
+
+/// A connection of a file's sink.
+#[derive(Debug)]
+pub(super) struct DeclarativeSink {
+    executor: Executor,
+    plan: SinkPlan,
+}
+
+impl DeclarativeSink {
+    pub(super) fn new(executor: Executor, plan: SinkPlan) -> Result<Self> {
+        if plan.external_id.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "no field of the remote is named to keep our id"));
+        }
+        Ok(Self { executor, plan })
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::new(&self.executor.plan().config, self.executor.now())
+    }
+
+    /// Finds what each row's keys find, strongest first.
+    async fn search(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
+        let mut answers: Vec<Option<Lookup>> = vec![None; rows.len()];
+        for depth in 0..rows.iter().map(Vec::len).max().unwrap_or(0) {
+            let key = |index: usize| rows.get(index).and_then(|keys| keys.get(depth)).filter(|key| !key.value.is_empty());
+            let mut wanted: HashMap<&str, Vec<&str>> = HashMap::new();
+            for (index, _) in answers.iter().enumerate().filter(|(_, answer)| answer.is_none()) {
+                if let Some(key) = key(index) {
+                    wanted.entry(&key.field).or_default().push(&key.value);
+                }
+            }
+            let mut found: HashMap<&str, Vec<Value>> = HashMap::new();
+            for (field, mut values) in wanted {
+                values.sort_unstable();
+                values.dedup();
+                found.insert(field, self.having(field, &values).await?);
+            }
+            for (index, slot) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
+                let Some(key) = key(index) else { continue };
+                let records = found.get(key.field.as_str()).map_or(&[][..], Vec::as_slice);
+                *slot = self.chosen(records, key)?;
+            }
+        }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Lookup::Absent)).collect())
+    }
+
+    /// Which of the records that a search gave really holds the key: a filter might have been ignored.
+    fn chosen(&self, records: &[Value], key: &MatchKey) -> Result<Option<Lookup>> {
+        let mut held: Vec<(String, &Value)> = Vec::new();
+        for record in records {
+            if self.holds(record, self.field(&key.field), &key.value)? {
+                held.push((self.id(record)?, record));
+            }
+        }
+        held.sort_by(|one, other| one.0.cmp(&other.0));
+        held.dedup_by(|one, other| one.0 == other.0);
+        Ok(match held.as_slice() {
+            [] => None,
+            [(_, record)] => Some(Lookup::Found(self.remote(record, &key.field)?)),
+            several => Some(Lookup::Ambiguous(several.len())),
+        })
+    }
+
+    /// The remote's name of a key's field.
+    fn field<'a>(&'a self, field: &'a str) -> &'a str {
+        if field == EXTERNAL_ID { &self.plan.external_id } else { field }
+    }
+
+    /// The records that a search by one field gives; whole, but not verified.
+    async fn having(&self, field: &str, values: &[&str]) -> Result<Vec<Value>> {
+        let own = field == EXTERNAL_ID || field == self.plan.external_id;
+        let fits = |known: &String| known == field || own && (known == EXTERNAL_ID || *known == self.plan.external_id);
+        let find = self.plan.find.iter().find(|find| find.fields.is_empty() || find.fields.iter().any(fits));
+        let find = find.ok_or_else(|| {
+            Error::new(ErrorKind::Config, format!("records cannot be found by `{field}`"))
+                .hint("match by a field that the connector's README names")
+        })?;
+        let mut records = Vec::new();
+        for values in values.chunks(find.batch) {
+            let key = key(self.field(field), values);
+            let body = self.ask("search", &find.request, &[("key", &key)]).await?;
+            records.extend(self.listed(body.as_ref(), &find.from)?);
+        }
+        if !find.fetch {
+            return Ok(records);
+        }
+        let ids = records.iter().map(|record| self.id(record)).collect::<Result<Vec<_>>>()?;
+        Ok(self.read(&ids).await?.into_values().collect())
+    }
+
+    /// The records with these ids, by id; those that are gone are not among them.
+    async fn read(&self, ids: &[String]) -> Result<HashMap<String, Value>> {
+        let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let fetch = &self.plan.fetch;
+        let mut records = HashMap::new();
+        for ids in ids.chunks(fetch.batch) {
+            let key = key("id", ids);
+            let body = self.ask("read", &fetch.request, &[("key", &key)]).await?;
+            for record in self.listed(body.as_ref(), &fetch.from)? {
+                let id = self.id(&record)?;
+                let gone = match &fetch.gone {
+                    Some(gone) => gone.test(&self.scope().with_record(&record))?,
+                    None => false,
+                };
+                if !gone && ids.contains(&id.as_str()) {
+                    records.insert(id, record);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// What is there of the rows that may be there: the records of doubtful creates by our id, those of updates by theirs.
+    async fn present(&self, rows: &[DeliveryRow]) -> Result<(HashMap<String, Found>, HashMap<String, Value>)> {
+        let doubtful = rows.iter().filter(|row| row.doubtful && row.operation == Operation::Create);
+        let doubtful: Vec<&str> = doubtful.map(|row| row.prospect_id.as_str()).collect();
+        let mut ours = HashMap::new();
+        if !doubtful.is_empty() {
+            let own = |field: &String| field == EXTERNAL_ID || *field == self.plan.external_id;
+            let find = self.plan.find.iter().find(|find| find.fields.is_empty() || find.fields.iter().any(own));
+            if let Some(lag) = find.and_then(|find| find.lag) {
+                // What was written just before its answer got lost is not found earlier.
+                self.executor.wait(lag).await;
+            }
+            let records = self.having(EXTERNAL_ID, &doubtful).await?;
+            for id in doubtful {
+                let key = MatchKey { field: EXTERNAL_ID.to_owned(), value: id.to_owned() };
+                let mut found: Vec<&Value> = Vec::new();
+                for record in &records {
+                    if self.holds(record, &self.plan.external_id, &key.value)? {
+                        found.push(record);
+                    }
+                }
+                match found.as_slice() {
+                    [] => {}
+                    [record] => drop(ours.insert(id.to_owned(), Found::One((*record).clone()))),
+                    several => drop(ours.insert(id.to_owned(), Found::Several(several.len()))),
+                }
+            }
+        }
+        let named = rows.iter().filter_map(|row| match &row.operation {
+            Operation::Update { remote_id } => Some(remote_id.clone()),
+            Operation::Create => None,
+        });
+        let known = self.read(&named.collect::<Vec<_>>()).await?;
+        Ok((ours, known))
+    }
+
+    /// What is to be done for a row, or what became of it already.
+    fn decide(&self, row: &DeliveryRow, place: usize, ours: &HashMap<String, Found>, known: &HashMap<String, Value>) -> Decided {
+        let record = match &row.operation {
+            Operation::Create => match ours.get(&row.prospect_id) {
+                Some(Found::One(record)) => Some(record),
+                Some(Found::Several(records)) => {
+                    return Decided::Already(RowOutcome::Rejected { reason: format!("{records} records hold our id") });
+                }
+                None => None,
+            },
+            Operation::Update { remote_id } => match known.get(remote_id) {
+                Some(record) => Some(record),
+                None => return Decided::Already(RowOutcome::Rejected { reason: "the record is gone".to_owned() }),
+            },
+        };
+        let made = match record {
+            Some(record) => self.id(record).and_then(|id| {
+                let fields = self.difference(row, record)?;
+                if fields.is_empty() {
+                    return Ok(Decided::Already(RowOutcome::Unchanged { remote_id: id }));
+                }
+                let version = self.plan.version.as_ref().map(|version| version.value(&self.scope().with_record(record)));
+                Ok(Decided::Change(Job { place, remote_id: Some(id), version: version.transpose()?, fields }))
+            }),
+            None => {
+                // There is nothing yet that a null could clear.
+                let given = row.fields.iter().filter(|(_, value)| value.is_some());
+                let mut fields: headwater_sdk::Fields = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+                fields.insert(self.plan.external_id.clone(), Some(row.prospect_id.clone()));
+                Ok(Decided::Make(Job { place, remote_id: None, version: None, fields }))
+            }
+        };
+        made.unwrap_or_else(|error| Decided::Already(RowOutcome::Rejected { reason: error.message().to_owned() }))
+    }
+}
+
+/// The records that hold our id.
+#[derive(Debug)]
+enum Found {
+    One(Value),
+    Several(usize),
+}
+
+enum Decided {
+    Already(RowOutcome),
+    Make(Job),
+    Change(Job),
+}
+
+/// What is looked for, as expressions see it.
+fn key(field: &str, values: &[&str]) -> Value {
+    let list = Value::List(values.iter().map(|value| Value::text(*value)).collect());
+    let one = Value::text(values.first().copied().unwrap_or_default());
+    Value::Map([("field", Value::text(field)), ("value", one), ("values", list)].into_iter().collect::<Map>())
+}
+
+#[async_trait]
+impl Sink for DeclarativeSink {
+    fn capability(&self) -> SinkCapability {
+        SinkCapability { max_rows: self.plan.max_rows, lookup: true, calls_per_row: 2 }
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.ask("check", &self.plan.check, &[]).await?;
+        self.described().await.map(drop)
+    }
+
+    async fn fields(&self) -> Result<Vec<(String, String)>> {
+        self.described().await
+    }
+
+    async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
+        self.search(rows).await
+    }
+
+    async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
+        let mut records = self.read(&[remote_id.to_owned()]).await?;
+        records.remove(remote_id).map(|record| self.remote(&record, "id")).transpose()
+    }
+
+    async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
+        if rows.is_empty() {
+            return WriteReport::new(0, Vec::new());
+        }
+        self.check_fields(rows).await?;
+        let (ours, known) = self.present(rows).await?;
+        let mut outcomes: Vec<Option<RowOutcome>> = vec![None; rows.len()];
+        let (mut make, mut change) = (Vec::new(), Vec::new());
+        for (place, (row, slot)) in rows.iter().zip(&mut outcomes).enumerate() {
+            match self.decide(row, place, &ours, &known) {
+                Decided::Already(outcome) => *slot = Some(outcome),
+                Decided::Make(job) => make.push(job),
+                Decided::Change(job) => change.push(job),
+            }
+        }
+        for (plan, jobs, makes) in [(&self.plan.create, make, true), (&self.plan.update, change, false)] {
+            let mut failure = None;
+            for (job, told) in self.send(plan, jobs, rows, &mut failure).await {
+                if let Some(slot) = outcomes.get_mut(job.place) {
+                    *slot = told.map(|told| told.outcome(makes, job.remote_id));
+                }
+            }
+            if let Some(error) = failure
+                && outcomes.iter().all(Option::is_none)
+            {
+                return Err(error);
+            }
+        }
+        // Silence is failure: the row is offered again, by our id.
+        WriteReport::new(rows.len(), outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(outcome::untold)).collect())
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        self.plan.pace
+    }
+
+    fn removes(&self) -> bool {
+        self.plan.remove.is_some()
+    }
+
+    async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
+        let Some(plan) = &self.plan.remove else {
+            let refused = || Removal::Refused { reason: "this sink does not delete".to_owned() };
+            return Ok(remote_ids.iter().map(|_| refused()).collect());
+        };
+        // A remote may take a second removal for a success.
+        let there = self.read(remote_ids).await?;
+        let held = remote_ids.iter().enumerate().filter(|(_, id)| there.contains_key(*id));
+        let jobs: Vec<Job> =
+            held.map(|(place, id)| Job { place, remote_id: Some(id.clone()), version: None, fields: BTreeMap::new() }).collect();
+        let mut removals: Vec<Option<Removal>> =
+            remote_ids.iter().map(|id| (!there.contains_key(id)).then_some(Removal::Gone)).collect();
+        let mut failure = None;
+        for (job, told) in self.send(plan, jobs, &[], &mut failure).await {
+            if let Some(slot) = removals.get_mut(job.place) {
+                *slot = told.map(|told| match told {
+                    Told::Done { .. } => Removal::Removed,
+                    Told::Gone => Removal::Gone,
+                    Told::Refused(reason) => Removal::Refused { reason },
+                    Told::Conflict | Told::Later(_) => Removal::Refused { reason: "the remote did not remove it now".to_owned() },
+                });
+            }
+        }
+        if let (Some(error), true) = (failure, removals.iter().all(Option::is_none)) {
+            return Err(error);
+        }
+        let silent = || Removal::Refused { reason: "the remote's answer says nothing of this record".to_owned() };
+        Ok(removals.into_iter().map(|removal| removal.unwrap_or_else(silent)).collect())
+    }
+
+    async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
+        let Some(record) = self.read(&[remote_id.to_owned()]).await?.remove(remote_id) else { return Ok(()) };
+        if self.text(&record, &self.plan.external_id)?.as_deref() != Some(prospect_id) {
+            return Ok(());
+        }
+        let version = self.plan.version.as_ref().map(|version| version.value(&self.scope().with_record(&record)));
+        let fields = BTreeMap::from([(self.plan.external_id.clone(), None)]);
+        let job = Job { place: 0, remote_id: Some(remote_id.to_owned()), version: version.transpose()?, fields };
+        let mut failure = None;
+        let told = self.send(&self.plan.update, vec![job], &[], &mut failure).await;
+        match (failure, told.into_iter().next().and_then(|(_, told)| told)) {
+            (Some(error), _) => Err(error),
+            (None, Some(Told::Done { .. } | Told::Gone)) => Ok(()),
+            (None, _) => Err(refused("our id was not taken out of the record")),
+        }
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        self.plan.changed_at.as_deref()
+    }
+}

@@ -1,0 +1,263 @@
+//! Records as the remote writes them, and rows as it takes them.
+
+use headwater_sdk::{DeliveryRow, Error, ErrorKind, Fields, RemoteRecord, Result};
+
+use super::DeclarativeSink;
+use super::outcome::refused;
+use crate::engine::plan::Requester;
+use crate::engine::{self, Evaluate as _, Map, Value};
+use crate::language::compile::FieldPlan;
+use crate::language::evaluate::Placed;
+use crate::language::spec::SinkType;
+
+/// How deep a record's objects are looked into for fields.
+const MAX_DEPTH: usize = 4;
+
+impl DeclarativeSink {
+    /// Asks what may be asked again. Nothing when the remote knows of nothing there.
+    pub(super) async fn ask(&self, what: &str, request: &Requester, more: &[(&str, &Value)]) -> Result<Option<Answered>> {
+        let asked = self.executor.ask(request, more, false).await?;
+        match asked.status {
+            200..=299 => Ok(Some(Answered { headers: asked.headers, body: asked.body, status: asked.status })),
+            404 | 410 if what != "check" => Ok(None),
+            status => Err(refused(&format!("the remote refused a {what}"))
+                .context("request", request.name.clone())
+                .context("status", status.to_string())),
+        }
+    }
+
+    /// The records that stand at a place of an answer.
+    pub(super) fn listed(&self, answer: Option<&Answered>, from: &Placed) -> Result<Vec<Value>> {
+        let Some(answer) = answer else { return Ok(Vec::new()) };
+        let scope = engine::Scope {
+            response: Some(&answer.body),
+            headers: Some(&answer.headers),
+            status: Some(answer.status),
+            ..self.scope()
+        };
+        Ok(match from.found(&scope)? {
+            Some(Value::List(records)) => records.into_iter().filter(|record| matches!(record, Value::Map(_))).collect(),
+            Some(record @ Value::Map(_)) => vec![record],
+            _ => Vec::new(),
+        })
+    }
+
+    /// The remote's fields, by name, as far as it tells.
+    pub(super) async fn described(&self) -> Result<Vec<(String, String)>> {
+        let Some(describe) = &self.plan.describe else { return Ok(Vec::new()) };
+        let answer = self.ask("description", &describe.request, &[]).await?;
+        let mut fields = Vec::new();
+        for record in self.listed(answer.as_ref(), &describe.from)? {
+            let scope = self.scope().with_record(&record);
+            if let Some(filter) = &describe.filter
+                && !filter.test(&scope)?
+            {
+                continue;
+            }
+            let label = describe.label.as_ref().map(|label| label.text(&scope)).transpose()?.unwrap_or_default();
+            fields.push((describe.name.text(&scope)?, label));
+        }
+        if !fields.is_empty() && !fields.iter().any(|(name, _)| *name == self.plan.external_id) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("the remote has no field `{}` to keep our id", self.plan.external_id),
+            )
+            .hint("make it as the connector's README says"));
+        }
+        Ok(fields)
+    }
+
+    /// Refuses fields that the remote lacks, where it tells which it has: some remotes pass over them without a word.
+    pub(super) async fn check_fields(&self, rows: &[DeliveryRow]) -> Result<()> {
+        let known = self.described().await?;
+        let declared = |name: &String| self.plan.fields.contains_key(name) || known.iter().any(|(known, _)| known == name);
+        match rows.iter().flat_map(|row| row.fields.keys()).find(|name| !declared(name)) {
+            Some(name) if !known.is_empty() => {
+                Err(Error::new(ErrorKind::Config, format!("the remote has no field `{name}` that can be written"))
+                    .hint("make the field there, or map to another"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The id of a record.
+    pub(super) fn id(&self, record: &Value) -> Result<String> {
+        let id = self.plan.id.text(&self.scope().with_record(record))?;
+        if id.is_empty() { Err(Error::new(ErrorKind::Protocol, "a record of the remote has no id")) } else { Ok(id) }
+    }
+
+    /// A field of a record as text; nothing where it is empty.
+    pub(super) fn text(&self, record: &Value, name: &str) -> Result<Option<String>> {
+        let value = match self.plan.fields.get(name).and_then(|field| field.read.as_ref()) {
+            Some(read) => read.found(&self.scope().with_record(record))?,
+            None => self.at(record, name).cloned(),
+        };
+        let flag = self.plan.fields.get(name).is_some_and(|field| field.kind == SinkType::Boolean);
+        Ok(value.as_ref().filter(|value| flag || !self.is_empty(value)).and_then(plain))
+    }
+
+    /// Whether a value stands for none.
+    fn is_empty(&self, value: &Value) -> bool {
+        self.plan.empty.as_ref() == Some(value)
+    }
+
+    fn at<'a>(&self, record: &'a Value, name: &str) -> Option<&'a Value> {
+        record.get(name).or_else(|| record.at(&self.path(name)))
+    }
+
+    fn path<'a>(&self, name: &'a str) -> Vec<&'a str> {
+        if self.plan.nested { name.split('.').collect() } else { vec![name] }
+    }
+
+    /// Whether a record holds this value in the field.
+    pub(super) fn holds(&self, record: &Value, name: &str, value: &str) -> Result<bool> {
+        let wanted = fold(value);
+        if self.text(record, name)?.is_some_and(|held| fold(&held) == wanted) {
+            return Ok(true);
+        }
+        let Some(all) = self.plan.fields.get(name).and_then(|field| field.all.as_ref()) else { return Ok(false) };
+        let all = all.found(&self.scope().with_record(record))?;
+        let values = all.as_ref().and_then(Value::as_list).unwrap_or_default();
+        Ok(values.iter().filter_map(plain).any(|held| fold(&held) == wanted))
+    }
+
+    /// A record with all its fields as text.
+    pub(super) fn remote(&self, record: &Value, matched_on: &str) -> Result<RemoteRecord> {
+        let mut fields = Fields::new();
+        self.flatten(record, &mut String::new(), 0, &mut fields);
+        for name in self.plan.fields.keys() {
+            match self.text(record, name)? {
+                Some(text) => drop(fields.insert(name.clone(), Some(text))),
+                None => drop(fields.remove(name)),
+            }
+        }
+        Ok(RemoteRecord { remote_id: self.id(record)?, fields, matched_on: matched_on.to_owned() })
+    }
+
+    fn flatten(&self, value: &Value, name: &mut String, depth: usize, fields: &mut Fields) {
+        match value {
+            Value::Map(map) if depth == 0 || self.plan.nested && depth < MAX_DEPTH => {
+                for (key, member) in map.iter() {
+                    let length = name.len();
+                    if !name.is_empty() {
+                        name.push('.');
+                    }
+                    name.push_str(key);
+                    self.flatten(member, name, depth + 1, fields);
+                    name.truncate(length);
+                }
+            }
+            Value::List(_) | Value::Map(_) => {}
+            value if self.is_empty(value) => {}
+            value => {
+                if let Some(text) = plain(value) {
+                    fields.insert(name.clone(), Some(text));
+                }
+            }
+        }
+    }
+
+    /// What of the row the record lacks; our id too, unless another stands there.
+    pub(super) fn difference(&self, row: &DeliveryRow, record: &Value) -> Result<Fields> {
+        let mut fields = Fields::new();
+        for (name, value) in &row.fields {
+            let value = value.as_deref().filter(|value| !value.is_empty());
+            let same = match value {
+                None => self.text(record, name)?.is_none(),
+                Some(value) => self.same(record, name, value)?,
+            };
+            if !same {
+                fields.insert(name.clone(), value.map(str::to_owned));
+            }
+        }
+        if self.text(record, &self.plan.external_id)?.is_none() {
+            fields.insert(self.plan.external_id.clone(), Some(row.prospect_id.clone()));
+        }
+        Ok(fields)
+    }
+
+    fn same(&self, record: &Value, name: &str, value: &str) -> Result<bool> {
+        let field = self.plan.fields.get(name);
+        let held = self.text(record, name)?;
+        Ok(match (field.map(|field| field.kind).unwrap_or_default(), held) {
+            // A value among several is there already: the first of them must not be replaced by it.
+            (_, _) if field.is_some_and(|field| field.all.is_some()) => self.holds(record, name, value)?,
+            (_, None) => false,
+            (SinkType::Text, Some(held)) => held == value.trim(),
+            (SinkType::Number, Some(held)) => decimal(&held) == decimal(value),
+            (SinkType::Boolean, Some(held)) => held.eq_ignore_ascii_case(value.trim()),
+        })
+    }
+
+    /// The fields of a row as the remote takes them.
+    pub(super) fn body(&self, fields: &Fields) -> Result<Value> {
+        let mut body = Value::Map(Map::default());
+        let plain = FieldPlan::default();
+        for (name, value) in fields {
+            let field = self.plan.fields.get(name).unwrap_or(&plain);
+            let value = match value {
+                Some(value) => self.written(name, field, value)?,
+                None => match &field.clear {
+                    Some(clear) => clear.value(&self.scope())?,
+                    None => self.plan.empty.clone().unwrap_or_default(),
+                },
+            };
+            let path = self.path(field.at.as_deref().unwrap_or(name));
+            engine::set(&mut body, &path, value);
+        }
+        Ok(body)
+    }
+
+    fn written(&self, name: &str, field: &FieldPlan, text: &str) -> Result<Value> {
+        if let Some(write) = &field.write {
+            let value = Value::Map([("value", Value::text(text))].into_iter().collect());
+            return write.value(&engine::Scope { more: &[("field", &value)], ..self.scope() });
+        }
+        let wrong = |what: &str| refused(&format!("{name}: the value is not {what}"));
+        match field.kind {
+            SinkType::Text => Ok(Value::text(text)),
+            SinkType::Number => match engine::json::parse(text.trim().as_bytes()) {
+                Ok(number @ (Value::Int(_) | Value::Number(_))) => Ok(number),
+                _ => Err(wrong("a number")),
+            },
+            SinkType::Boolean => match text.trim().to_ascii_lowercase().as_str() {
+                "true" => Ok(Value::Bool(true)),
+                "false" => Ok(Value::Bool(false)),
+                _ => Err(wrong("true or false")),
+            },
+        }
+    }
+}
+
+/// An answer that counts.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) headers: Value,
+    pub(super) body: Value,
+}
+
+/// A value as text; nothing where it is empty.
+fn plain(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::List(_) | Value::Map(_) => value.to_json(),
+        other => other.to_plain(),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn fold(value: &str) -> String {
+    value.trim().to_lowercase()
+}
+
+/// A decimal without what does not change its value.
+fn decimal(text: &str) -> String {
+    let text = text.trim();
+    match text.split_once('.') {
+        Some((_, fraction)) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => text.to_owned(),
+    }
+}

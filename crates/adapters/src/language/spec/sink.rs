@@ -1,0 +1,234 @@
+//! Sinks: how records are found, read, made, changed and removed.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::Request;
+
+/// How records are written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkSpec {
+    /// The remote's field that keeps our id. May hold `${connection.…}`.
+    pub external_id: String,
+    /// The remote's id of a `record`.
+    pub id: String,
+    /// The version of a `record`, for conditional writes: `${row.version}`.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The field that says when somebody last changed the record (RFC 3339).
+    #[serde(default)]
+    pub changed_at: Option<String>,
+    /// Whether a `.` in a field's name leads into an object of the record.
+    #[serde(default = "yes")]
+    pub nested_fields: bool,
+    /// What stands in a record where a field is empty, beside null and empty text; it is also sent to clear one.
+    #[serde(default)]
+    pub empty: Option<Json>,
+    /// Fields that are not text, or stand in a shape of their own. Others are text under their name.
+    #[serde(default)]
+    pub fields: BTreeMap<String, SinkField>,
+    /// The most rows of one write; default 100.
+    #[serde(default = "hundred")]
+    pub max_rows: usize,
+    /// The request that shows whether writing could work.
+    pub check: Request,
+    /// How the fields are asked for that the remote takes; without it any field may be written.
+    #[serde(default)]
+    pub describe: Option<Describe>,
+    /// How records are found by their fields; the first that is for the field counts.
+    pub find: Vec<Find>,
+    /// How records are read by their id.
+    pub fetch: Fetch,
+    /// How a record is made. Sent once: what became doubtful is looked up by our id.
+    #[serde(default)]
+    pub create: Option<Write>,
+    /// How a record is made or changed by our id, in one request that may be repeated; it takes the place of `create`.
+    #[serde(default)]
+    pub upsert: Option<Write>,
+    /// How a record is changed.
+    pub update: Write,
+    /// How a record is removed.
+    #[serde(default)]
+    pub remove: Option<Write>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn hundred() -> usize {
+    100
+}
+
+fn one() -> usize {
+    1
+}
+
+/// A field of the remote.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkField {
+    /// What it is, for a user.
+    #[serde(default)]
+    pub about: Option<String>,
+    /// As what a value is sent.
+    #[serde(default, rename = "type")]
+    pub kind: SinkType,
+    /// Its value in a `record`; default what stands under its name.
+    #[serde(default)]
+    pub read: Option<String>,
+    /// All values it has in a `record`, where it may have several: a list.
+    #[serde(default)]
+    pub all: Option<String>,
+    /// What is sent for a value, with `${field.value}` in it; default the value.
+    #[serde(default)]
+    pub write: Option<Json>,
+    /// What is sent to clear it; default null.
+    #[serde(default)]
+    pub clear: Option<Json>,
+    /// Under which name it is sent; default its own.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// As what a value is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkType {
+    /// Text, as it is.
+    #[default]
+    Text,
+    /// A number; a value that is none is refused.
+    Number,
+    /// True or false; a value that is neither is refused.
+    Boolean,
+}
+
+/// How the remote tells its fields.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Describe {
+    /// The request.
+    pub request: Request,
+    /// Where the fields are in its `response`.
+    pub from: String,
+    /// A field's name in its `record`.
+    pub name: String,
+    /// What a person calls it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Which may be written.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+}
+
+/// How records are found by a field.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Find {
+    /// The fields it is for, `external_id` for the one that keeps our id; default all.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// The request: `${key.field}`, and `${key.value}` or `key.values`.
+    pub request: Request,
+    /// Where the records are in its `response`.
+    pub from: String,
+    /// How many values one request asks for.
+    #[serde(default = "one")]
+    pub batch: usize,
+    /// Whether what it finds is not whole, so that it is read by its id.
+    #[serde(default)]
+    pub fetch: bool,
+    /// How long a new record may be missing, such as `5s`: so long is waited before a doubtful row is looked for.
+    #[serde(default)]
+    pub lag: Option<String>,
+}
+
+/// How records are read by their id.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// The request: `${key.value}` is the id, `key.values` the ids.
+    pub request: Request,
+    /// Where the records are in its `response`: a list, or one.
+    pub from: String,
+    /// How many ids one request asks for.
+    #[serde(default = "one")]
+    pub batch: usize,
+    /// Whether a `record` is one that was removed.
+    #[serde(default)]
+    pub gone: Option<String>,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// The request: `${row.fields}`, `${row.id}` (ours), `${row.remote_id}`, `${row.version}`; in a batch `${rows}`.
+    pub request: Request,
+    /// How many rows one request carries; without it one, as `row`.
+    #[serde(default)]
+    pub batch: Option<usize>,
+    /// Further members of `row.fields`.
+    #[serde(default, rename = "with")]
+    pub add: BTreeMap<String, Json>,
+    /// What stands in `rows` for a row; default `${row.fields}`.
+    #[serde(default)]
+    pub item: Option<Json>,
+    /// What an answer says of the rows, looked at in order; default one row, whose record is the body.
+    #[serde(default)]
+    pub answers: Vec<Answers>,
+}
+
+/// What an answer says of rows.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// Where the rows' answers are in the `response`; each is a `record` below. Default the body itself.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// How an answer is tied to its row.
+    #[serde(default)]
+    pub by: TiedBy,
+    /// The row's place from 0, or its id, by `by`.
+    #[serde(default)]
+    pub tie: Option<String>,
+    /// Whether the row was written; default by the status.
+    #[serde(default)]
+    pub done: Option<String>,
+    /// The remote's id.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Whether an upsert made the record.
+    #[serde(default)]
+    pub created: Option<String>,
+    /// Why the row was refused.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The field at fault.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Whether the row may be written later.
+    #[serde(default)]
+    pub retry: Option<String>,
+    /// Whether somebody changed the record meanwhile; status 412 always says so.
+    #[serde(default)]
+    pub conflict: Option<String>,
+}
+
+/// How an answer is tied to its row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TiedBy {
+    /// By its place: as many answers as rows.
+    #[default]
+    Position,
+    /// By `tie`, which is the row's place from 0 as it was sent in `${row.index}`.
+    Index,
+    /// By `tie`, which is our id or the remote's.
+    Id,
+}

@@ -1,0 +1,428 @@
+//! The CRMs that are data, each against a fake of its vendor: the contract, and what the vendor is known to do.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is test code all through")]
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+
+use headwater_adapters::language::Declarative;
+use headwater_fakes::odoo::Odoo;
+use headwater_fakes::pipedrive::Pipedrive;
+use headwater_fakes::salesforce::Salesforce;
+use headwater_fakes::zoho::Zoho;
+use headwater_fakes::{Conditions, Running, Vendor, serve};
+use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
+use headwater_sdk::{
+    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// A sink of a connector's file, with settings and the one secret that all of its references give.
+fn sink_of(name: &str, config: Value, secret: &str) -> Result<Box<dyn Sink>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors").join(name);
+    // A connector whose settings differ by half has a file of its own for its sink.
+    let half = folder.join("sink.yaml");
+    let connector = Declarative::open(&if half.is_file() { half } else { folder.join("connector.yaml") })?;
+    let Value::Object(values) = config else { unreachable!() };
+    let secret = secret.to_owned();
+    let cx = BuildContext {
+        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        base_dir: Path::new("/").to_owned(),
+        env: Arc::new(move |_| Some(secret.clone())),
+        allow_private_hosts: true,
+    };
+    connector.sink(&ConfigDoc { connection: "crm".to_owned(), values }, &cx)
+}
+
+async fn fake<V: Vendor>(vendor: V, conditions: Conditions) -> Running<V> {
+    serve(vendor, conditions, 0, || Clock::system().now_us()).await.unwrap()
+}
+
+async fn pipedrive(conditions: Conditions) -> Running<Pipedrive> {
+    let mut vendor = Pipedrive::default();
+    vendor.add_field("hw");
+    fake(vendor, conditions).await
+}
+
+fn to_pipedrive(fake: &Running<Pipedrive>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw", "search_lag": "50ms" });
+    sink_of("pipedrive", config, headwater_fakes::pipedrive::TOKEN)
+}
+
+async fn zoho(conditions: Conditions) -> Running<Zoho> {
+    let mut vendor = Zoho::default();
+    vendor.add_field("Headwater_Id", true);
+    fake(vendor, conditions).await
+}
+
+fn to_zoho(fake: &Running<Zoho>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "accounts_url": fake.url(), "client_id": "1000.fake", "client_secret": { "env": "T" },
+                         "refresh_token": { "env": "T" } });
+    sink_of("zoho", config, headwater_fakes::zoho::REFRESH_TOKEN)
+}
+
+fn row(number: usize, fields: &[(&str, String)]) -> DeliveryRow {
+    DeliveryRow {
+        key: format!("prs{number}:1"),
+        prospect_id: format!("prs_{number}"),
+        operation: Operation::Create,
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect(),
+        match_keys: Vec::new(),
+        doubtful: false,
+    }
+}
+
+fn persons(count: usize) -> Vec<DeliveryRow> {
+    let person = |number| {
+        row(
+            number,
+            &[
+                ("name", format!("Ada O'Brien {number}")),
+                ("email", format!("ada{number}@example.com")),
+                ("owner_id", "7".to_owned()),
+            ],
+        )
+    };
+    (0..count).map(person).collect()
+}
+
+fn contacts(count: usize) -> Vec<DeliveryRow> {
+    let contact =
+        |number| row(number, &[("Last_Name", format!("O'Brien {number}")), ("Email", format!("ada{number}@example.com"))]);
+    (0..count).map(contact).collect()
+}
+
+fn change(remote_id: &str, fields: &[(&str, &str)]) -> DeliveryRow {
+    let fields: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    DeliveryRow { operation: Operation::Update { remote_id: remote_id.to_owned() }, ..row(0, &fields) }
+}
+
+fn key(field: &str, value: &str) -> Vec<MatchKey> {
+    vec![MatchKey { field: field.to_owned(), value: value.to_owned() }]
+}
+
+async fn write(sink: &dyn Sink, rows: &[DeliveryRow]) -> Vec<RowOutcome> {
+    sink.write(rows).await.unwrap().into_outcomes()
+}
+
+fn added(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The rows that were refused, and that everything else was made.
+fn refused(outcomes: &[RowOutcome]) -> Vec<(usize, &str)> {
+    let mut out = Vec::new();
+    for (number, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            RowOutcome::Rejected { reason } => out.push((number, reason.as_str())),
+            RowOutcome::Created { .. } => {}
+            other => panic!("row {number} is {other:?}"),
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn pipedrive_keeps_the_contract_of_sinks() {
+    let fake = pipedrive(Conditions::default()).await;
+    check_sink_contract(|| to_pipedrive(&fake), &persons(4)).await;
+    assert_eq!(fake.with(|vendor| vendor.persons().len()), 4);
+}
+
+#[tokio::test]
+async fn pipedrive_keeps_the_contract_of_removals() {
+    let fake = pipedrive(Conditions::default()).await;
+    check_removal_contract(|| to_pipedrive(&fake), &persons(3)).await;
+    assert_eq!(fake.state(), json!([]));
+}
+
+#[tokio::test]
+async fn zoho_keeps_the_contract_of_sinks() {
+    let fake = zoho(Conditions::default()).await;
+    check_sink_contract(|| to_zoho(&fake), &contacts(4)).await;
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
+}
+
+#[tokio::test]
+async fn zoho_keeps_the_contract_of_removals() {
+    let fake = zoho(Conditions::default()).await;
+    check_removal_contract(|| to_zoho(&fake), &contacts(3)).await;
+    assert_eq!(fake.state(), json!([]));
+}
+
+/// Where there is no key against doubles and search lags, what became doubtful is looked up before it is made.
+#[tokio::test]
+async fn an_answer_of_pipedrive_that_gets_lost_doubles_nobody() {
+    let lose_answer_every = NonZeroU64::new(3);
+    let fake = pipedrive(Conditions { lose_answer_every, search_lag_ms: 40, ..Conditions::default() }).await;
+    let rows = persons(9);
+    let outcomes = write(&*to_pipedrive(&fake).unwrap(), &rows).await;
+    assert!(outcomes.iter().any(|outcome| matches!(outcome, RowOutcome::Retry { .. })), "{outcomes:?}");
+    let left: Vec<DeliveryRow> = rows
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| matches!(outcome, RowOutcome::Retry { .. }))
+        .map(|(row, _)| DeliveryRow { doubtful: true, ..row.clone() })
+        .collect();
+    fake.set(Conditions { search_lag_ms: 40, ..Conditions::default() });
+    let again = write(&*to_pipedrive(&fake).unwrap(), &left).await;
+    assert!(again.iter().all(|outcome| !matches!(outcome, RowOutcome::Retry { .. } | RowOutcome::Rejected { .. })), "{again:?}");
+    assert!(fake.counts().lost > 0, "the fake lost no answer");
+    assert_eq!(fake.with(|vendor| vendor.persons().len()), 9);
+}
+
+#[tokio::test]
+async fn a_reason_of_pipedrive_names_the_field_and_hides_the_value() {
+    let fake = pipedrive(Conditions { refuse: Some("ada1@".to_owned()), ..Conditions::default() }).await;
+    let outcomes = write(&*to_pipedrive(&fake).unwrap(), &persons(3)).await;
+    let refused = refused(&outcomes);
+    assert!(matches!(refused.as_slice(), [(1, reason)] if reason.contains("emails") && !reason.contains("ada1")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_no_number_refuses_its_row_alone() {
+    let fake = pipedrive(Conditions::default()).await;
+    let mut rows = persons(3);
+    rows[1].fields.insert("owner_id".to_owned(), Some("nobody".to_owned()));
+    let outcomes = write(&*to_pipedrive(&fake).unwrap(), &rows).await;
+    assert_eq!(refused(&outcomes), [(1, "owner_id: the value is not a number")]);
+}
+
+#[tokio::test]
+async fn a_further_address_in_pipedrive_finds_the_person_and_stays_behind_the_first() {
+    let fake = pipedrive(Conditions::default()).await;
+    let fields = added(&[("name", "Ada"), ("emails", "first@example.com;o'second@example.com"), ("custom_fields.hw", "prs_0")]);
+    let id = fake.with(|vendor| vendor.persons().insert(fields, 0));
+    fake.with(|vendor| vendor.persons().insert(added(&[("name", "o'second@example.com")]), 0));
+    let sink = to_pipedrive(&fake).unwrap();
+    let found = sink.lookup(&[key("email", "O'Second@Example.com")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Found(record)] if record.remote_id == id), "{found:?}");
+    let outcomes = write(&*sink, &[change(&id, &[("email", "o'second@example.com")])]).await;
+    assert_eq!(outcomes, [RowOutcome::Unchanged { remote_id: id }]);
+}
+
+#[tokio::test]
+async fn two_persons_with_one_address_are_ambiguous() {
+    let fake = pipedrive(Conditions::default()).await;
+    for name in ["Ada", "Grace"] {
+        fake.with(|vendor| vendor.persons().insert(added(&[("name", name), ("emails", "both@example.com")]), 0));
+    }
+    let found = to_pipedrive(&fake).unwrap().lookup(&[key("email", "both@example.com")]).await.unwrap();
+    assert_eq!(found, [Lookup::Ambiguous(2)]);
+}
+
+#[tokio::test]
+async fn of_a_batch_of_zoho_only_the_poison_stays_out() {
+    let fake = zoho(Conditions { refuse: Some("Poison".to_owned()), ..Conditions::default() }).await;
+    let poison = [0, 57, 58, 229];
+    let mut rows = contacts(230);
+    for number in poison {
+        rows[number].fields.insert("Last_Name".to_owned(), Some("Poison".to_owned()));
+    }
+    let outcomes = write(&*to_zoho(&fake).unwrap(), &rows).await;
+    assert_eq!(refused(&outcomes), poison.map(|number| (number, "Last_Name: invalid data")));
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 226);
+    assert_eq!(fake.counts().writes, 3, "a batch holds 100");
+}
+
+#[tokio::test]
+async fn an_answer_of_zoho_that_gets_lost_doubles_nobody() {
+    let lose_answer_every = NonZeroU64::new(2);
+    let fake = zoho(Conditions { lose_answer_every, search_lag_ms: 60_000, ..Conditions::default() }).await;
+    let rows = contacts(250);
+    write(&*to_zoho(&fake).unwrap(), &rows).await;
+    let again: Vec<DeliveryRow> = rows.into_iter().take(3).map(|row| DeliveryRow { doubtful: true, ..row }).collect();
+    let outcomes = write(&*to_zoho(&fake).unwrap(), &again).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Updated { .. })), "{outcomes:?}");
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 250);
+}
+
+#[tokio::test]
+async fn a_field_that_zoho_would_pass_over_is_refused_before_anything_is_written() {
+    let fake = zoho(Conditions::default()).await;
+    let mut rows = contacts(1);
+    rows[0].fields.insert("Emial".to_owned(), Some("x".to_owned()));
+    let told = to_zoho(&fake).unwrap().write(&rows).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Config);
+    assert!(told.to_string().contains("Emial"));
+    assert_eq!(fake.counts().writes, 0);
+}
+
+/// Between our reading and our writing somebody else writes: the row waits, and nothing is overwritten.
+#[tokio::test]
+async fn a_change_by_somebody_else_is_not_overwritten_in_zoho() {
+    let fake = zoho(Conditions::default()).await;
+    let sink = to_zoho(&fake).unwrap();
+    let created = write(&*sink, &contacts(1)).await;
+    let [RowOutcome::Created { remote_id }] = created.as_slice() else { panic!("{created:?}") };
+    fake.with(|vendor| vendor.touch_before_next_update());
+    let rows = [change(remote_id, &[("Mailing_City", "Graz")])];
+    let outcomes = write(&*sink, &rows).await;
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Retry { .. }]), "{outcomes:?}");
+    assert_eq!(write(&*sink, &rows).await, [RowOutcome::Updated { remote_id: remote_id.clone() }]);
+}
+
+#[tokio::test]
+async fn brackets_and_quotes_in_a_value_do_not_break_a_search_of_zoho() {
+    let fake = zoho(Conditions::default()).await;
+    let nasty = r"O'Brien (\), Ada";
+    let id = fake.with(|vendor| vendor.contacts().insert(added(&[("Last_Name", nasty)]), 0));
+    let found = to_zoho(&fake).unwrap().lookup(&[key("Last_Name", nasty)]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Found(record)] if record.remote_id == id), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_token_of_zoho_that_ends_early_is_made_anew() {
+    let fake = zoho(Conditions { token_ms: Some(60), ..Conditions::default() }).await;
+    let sink = to_zoho(&fake).unwrap();
+    sink.check().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(70)).await;
+    assert!(matches!(write(&*sink, &contacts(1)).await.as_slice(), [RowOutcome::Created { .. }]));
+}
+
+#[tokio::test]
+async fn a_missing_field_for_our_id_and_a_wrong_token_are_told_by_the_check() {
+    let fake = fake(Zoho::default(), Conditions::default()).await;
+    let told = to_zoho(&fake).unwrap().check().await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Config);
+    assert!(told.to_string().contains("Headwater_Id"));
+    let fake = pipedrive(Conditions::default()).await;
+    let config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw" });
+    assert_eq!(sink_of("pipedrive", config, "wrong").unwrap().check().await.unwrap_err().kind(), ErrorKind::Auth);
+}
+
+async fn salesforce(conditions: Conditions) -> Running<Salesforce> {
+    let mut vendor = Salesforce::default();
+    vendor.add_external_id("Headwater_Id__c");
+    fake(vendor, conditions).await
+}
+
+fn to_salesforce(fake: &Running<Salesforce>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "client_id": { "env": "T" }, "client_secret": { "env": "T" } });
+    sink_of("salesforce", config, headwater_fakes::salesforce::SECRET)
+}
+
+fn people(count: usize) -> Vec<DeliveryRow> {
+    let person = |number| {
+        let fields = [("LastName", "O'Brien".to_owned()), ("Email", format!("o'b{number}@example.com"))];
+        row(number, &[&fields[..], &[("HasOptedOutOfEmail", "true".to_owned())]].concat())
+    };
+    (0..count).map(person).collect()
+}
+
+#[tokio::test]
+async fn salesforce_keeps_both_contracts() {
+    let fake = salesforce(Conditions::default()).await;
+    check_removal_contract(|| to_salesforce(&fake), &people(3)).await;
+    assert_eq!(fake.state(), json!([]));
+    check_sink_contract(|| to_salesforce(&fake), &people(4)).await;
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
+}
+
+#[tokio::test]
+async fn of_a_collection_of_salesforce_only_the_poison_stays_out() {
+    let fake = salesforce(Conditions { refuse: Some("b299@".to_owned()), ..Conditions::default() }).await;
+    let outcomes = write(&*to_salesforce(&fake).unwrap(), &people(450)).await;
+    assert_eq!(refused(&outcomes), [(299, "Email: Email: invalid value: …")]);
+    assert_eq!((fake.with(|vendor| vendor.contacts().len()), fake.counts().writes), (449, 3));
+}
+
+#[tokio::test]
+async fn a_quote_and_a_backslash_do_not_break_a_query_of_salesforce() {
+    let fake = salesforce(Conditions::default()).await;
+    let nasty = [r"O'Brien\", "') OR (Id != '"];
+    let ids = nasty.map(|name| fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", name)]), 0)));
+    fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", "Example")]), 0));
+    let found = to_salesforce(&fake).unwrap().lookup(&nasty.map(|name| key("LastName", name))).await.unwrap();
+    for (found, id) in found.iter().zip(&ids) {
+        assert!(matches!(found, Lookup::Found(record) if record.remote_id == *id), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_locked_row_of_salesforce_waits_and_a_duplicate_is_refused() {
+    let fake = salesforce(Conditions::default()).await;
+    let sink = to_salesforce(&fake).unwrap();
+    let id = fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", "Other"), ("Email", "o'b0@example.com")]), 0));
+    let outcomes = write(&*sink, &people(2)).await;
+    assert_eq!(refused(&outcomes), [(0, "Use one of these records?")]);
+    fake.with(|vendor| vendor.lock_once(&id));
+    let rows = [change(&id, &[("Title", "Engineer")])];
+    assert!(matches!(write(&*sink, &rows).await.as_slice(), [RowOutcome::Retry { .. }]));
+    assert_eq!(write(&*sink, &rows).await, [RowOutcome::Updated { remote_id: id }]);
+}
+
+#[tokio::test]
+async fn a_day_of_salesforce_that_is_used_up_is_no_fault_of_a_row() {
+    let fake = salesforce(Conditions::default()).await;
+    fake.with(|vendor| vendor.leave_requests(1));
+    let told = to_salesforce(&fake).unwrap().write(&people(2)).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
+    assert_eq!(fake.state(), json!([]));
+}
+
+async fn odoo(conditions: Conditions) -> Running<Odoo> {
+    let mut vendor = Odoo::default();
+    vendor.add_field("x_headwater_id");
+    fake(vendor, conditions).await
+}
+
+fn to_odoo(fake: &Running<Odoo>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "database": "example", "api_key": { "env": "T" } });
+    sink_of("odoo", config, headwater_fakes::odoo::KEY)
+}
+
+fn partners(count: usize) -> Vec<DeliveryRow> {
+    let partner = |number| {
+        let fields = [("name", "O'Brien".to_owned()), ("email", format!("Ada{number}@example.com"))];
+        row(number, &[&fields[..], &[("is_company", "false".to_owned())]].concat())
+    };
+    (0..count).map(partner).collect()
+}
+
+#[tokio::test]
+async fn odoo_keeps_both_contracts() {
+    let fake = odoo(Conditions::default()).await;
+    check_removal_contract(|| to_odoo(&fake), &partners(3)).await;
+    assert_eq!(fake.state(), json!([]));
+    check_sink_contract(|| to_odoo(&fake), &partners(4)).await;
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
+}
+
+#[tokio::test]
+async fn a_call_that_odoo_refuses_as_a_whole_is_halved_until_the_poison_stands_alone() {
+    let fake = odoo(Conditions { refuse: Some("Ada7@".to_owned()), ..Conditions::default() }).await;
+    let outcomes = write(&*to_odoo(&fake).unwrap(), &partners(60)).await;
+    let refused = refused(&outcomes);
+    assert!(matches!(refused.as_slice(), [(7, reason)] if reason.contains("email") && !reason.contains("Ada7")), "{refused:?}");
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 59);
+}
+
+#[tokio::test]
+async fn an_answer_of_odoo_that_gets_lost_doubles_nobody() {
+    let fake = odoo(Conditions { lose_answer_every: NonZeroU64::new(1), ..Conditions::default() }).await;
+    let rows = partners(5);
+    assert_eq!(to_odoo(&fake).unwrap().write(&rows).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    fake.set(Conditions::default());
+    let again: Vec<DeliveryRow> = rows.into_iter().map(|row| DeliveryRow { doubtful: true, ..row }).collect();
+    let outcomes = write(&*to_odoo(&fake).unwrap(), &again).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Unchanged { .. })), "{outcomes:?}");
+    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 5);
+}
+
+#[tokio::test]
+async fn an_address_is_found_in_odoo_whatever_its_case_and_a_cleared_field_is_empty() {
+    let fake = odoo(Conditions::default()).await;
+    let fields = added(&[("name", "Ada"), ("email", "Ada@Example.com"), ("city", "Graz"), ("x_headwater_id", "prs_0")]);
+    let id = fake.with(|vendor| vendor.contacts().insert(fields, 0));
+    let sink = to_odoo(&fake).unwrap();
+    let found = sink.lookup(&[key("email", "ada@example.com")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Found(record)] if record.remote_id == id), "{found:?}");
+    let mut row = change(&id, &[]);
+    row.fields.insert("city".to_owned(), None);
+    assert_eq!(write(&*sink, &[row.clone()]).await, [RowOutcome::Updated { remote_id: id.clone() }]);
+    assert_eq!(write(&*sink, &[row]).await, [RowOutcome::Unchanged { remote_id: id }]);
+}

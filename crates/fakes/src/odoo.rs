@@ -1,0 +1,170 @@
+//! Odoo's JSON-2 API of contacts.
+//!
+//! After odoo.com/documentation/19.0: a call names a method and its arguments, and is one transaction: it does everything or
+//! nothing. `false` stands where a field is empty; nothing is unique.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{instant, list};
+use crate::{Answer, Call, Conditions, Record, Records, Vendor};
+
+/// The API key that every fake takes.
+pub const KEY: &str = "odoo-fake-0000";
+/// The database that every fake has.
+pub const DATABASE: &str = "example";
+
+/// An Odoo database with contacts.
+#[derive(Debug)]
+pub struct Odoo {
+    contacts: Records,
+    fields: BTreeSet<String>,
+}
+
+impl Default for Odoo {
+    fn default() -> Self {
+        let fields = ["name", "email", "phone", "city", "is_company"].map(str::to_owned).into();
+        Self { contacts: Records::starting_at(41, &[]), fields }
+    }
+}
+
+impl Odoo {
+    /// Makes a field of contacts, as an administrator would.
+    pub fn add_field(&mut self, name: &str) {
+        self.fields.insert(name.to_owned());
+    }
+
+    /// Its contacts.
+    pub fn contacts(&mut self) -> &mut Records {
+        &mut self.contacts
+    }
+
+    fn shown(&self, record: &Record) -> Value {
+        let value = |name: &String| match record.fields.get(name) {
+            Some(held) if name == "is_company" => json!(held == "true"),
+            Some(held) => json!(held),
+            None => json!(false),
+        };
+        let mut shown: Map<String, Value> = self.fields.iter().map(|name| (name.clone(), value(name))).collect();
+        shown.insert("id".to_owned(), json!(record.id.parse::<u64>().unwrap_or_default()));
+        shown.insert("write_date".to_owned(), json!(instant(record.updated_at).replace('T', " ")));
+        shown.into()
+    }
+
+    fn values(&self, vals: &Value, conditions: &Conditions) -> Result<BTreeMap<String, String>, Answer> {
+        let mut fields = BTreeMap::new();
+        for (name, value) in vals.as_object().into_iter().flatten() {
+            let value = match value {
+                _ if !self.fields.contains(name) => {
+                    return Err(error(422, &format!("Invalid field '{name}' on model 'res.partner'")));
+                }
+                Value::Bool(flag) if name == "is_company" => flag.to_string(),
+                Value::Bool(false) => String::new(),
+                Value::String(text) => text.clone(),
+                _ => return Err(error(422, &format!("Wrong value for {name}"))),
+            };
+            if conditions.refuses(&value) {
+                return Err(error(422, &format!("{name}: '{value}' is not valid")));
+            }
+            fields.insert(name.clone(), value);
+        }
+        Ok(fields)
+    }
+
+    fn create(&mut self, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        let rows: Result<Vec<_>, Answer> = list(body, "vals_list").iter().map(|vals| self.values(vals, conditions)).collect();
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(refusal) => return refusal,
+        };
+        if rows.iter().any(|row| row.get("name").is_none_or(String::is_empty)) {
+            return error(422, "Contacts require a name");
+        }
+        let filled = |row: BTreeMap<String, String>| row.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let ids = rows.into_iter().map(|row| self.contacts.insert(filled(row), now_us));
+        let ids: Vec<u64> = ids.filter_map(|id| id.parse().ok()).collect();
+        Answer::json(200, &json!(ids)).wrote()
+    }
+
+    /// The contacts that one leaf of a domain, or none, lets through.
+    fn search(&self, body: &Value) -> Answer {
+        let leaf = list(body, "domain").first();
+        let part = |place: usize| leaf.and_then(|leaf| leaf.get(place));
+        let (field, operator) = (part(0).and_then(Value::as_str).unwrap_or_default(), part(1).and_then(Value::as_str));
+        let fits = |record: &&Record| {
+            let shown = self.shown(record);
+            let held = if field == "email_normalized" {
+                json!(record.fields.get("email").map(|email| email.to_lowercase()))
+            } else {
+                shown.get(field).cloned().unwrap_or_default()
+            };
+            match (operator, part(2)) {
+                (None, _) => true,
+                (Some("="), Some(value)) => held == *value,
+                (Some("in"), Some(Value::Array(values))) => values.contains(&held),
+                _ => false,
+            }
+        };
+        Answer::json(200, &self.contacts.iter().filter(fits).map(|record| self.shown(record)).collect())
+    }
+
+    /// The contacts that a call names, if all of them exist.
+    fn named(&self, body: &Value) -> Result<Vec<String>, Answer> {
+        let ids: Vec<String> = list(body, "ids").iter().map(ToString::to_string).collect();
+        let all = ids.iter().all(|id| self.contacts.get(id).is_some());
+        if all { Ok(ids) } else { Err(error(404, "Record does not exist or has been deleted.")) }
+    }
+}
+
+impl Vendor for Odoo {
+    fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        if call.header("authorization") != Some(&format!("Bearer {KEY}")) || call.header("x-odoo-database") != Some(DATABASE) {
+            return error(401, "Invalid apikey");
+        }
+        let body = call.json();
+        let (method, path) = call.route();
+        let ("POST", ["json", "2", "res.partner", verb]) = (method, path.as_slice()) else { return error(404, "not found") };
+        match *verb {
+            "search_count" => Answer::json(200, &json!(self.contacts.len())),
+            "fields_get" => {
+                let field = |name: &String| (name.clone(), json!({ "string": name, "readonly": false }));
+                Answer::json(200, &self.fields.iter().map(field).collect::<Map<String, Value>>().into())
+            }
+            "search_read" => self.search(&body),
+            "create" => self.create(&body, conditions, now_us),
+            "write" => match (self.named(&body), self.values(body.get("vals").unwrap_or(&Value::Null), conditions)) {
+                (Ok(ids), Ok(fields)) => {
+                    for id in ids {
+                        self.contacts.change(&id, fields.clone(), now_us);
+                    }
+                    Answer::json(200, &json!(true)).wrote()
+                }
+                (Err(refusal), _) | (_, Err(refusal)) => refusal,
+            },
+            "unlink" => match self.named(&body) {
+                Ok(ids) => {
+                    for id in ids {
+                        self.contacts.remove(&id);
+                    }
+                    Answer::json(200, &json!(true)).wrote()
+                }
+                Err(refusal) => refusal,
+            },
+            _ => error(404, "the method does not exist"),
+        }
+    }
+
+    fn limited(&self, wait_ms: u64, _: i64) -> Answer {
+        error(429, "Too Many Requests").with("retry-after", wait_ms.div_ceil(1_000).to_string())
+    }
+
+    fn state(&self) -> Value {
+        self.contacts.iter().map(|record| json!(record.fields)).collect()
+    }
+}
+
+fn error(status: u16, message: &str) -> Answer {
+    let name = if status == 422 { "odoo.exceptions.ValidationError" } else { "werkzeug.exceptions" };
+    Answer::json(status, &json!({ "name": name, "message": message, "arguments": [message], "context": {} }))
+}

@@ -1,0 +1,201 @@
+//! Pipedrive's API of persons, version 2.
+//!
+//! After developers.pipedrive.com: one person a request, no upsert, nothing is unique; search is by a term in named fields and lags
+//! behind writes; a deleted person is still shown, marked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{list, text};
+use crate::{Answer, Call, Conditions, Record, Records, Vendor};
+
+/// The API token that every fake takes.
+pub const TOKEN: &str = "pipedrive-fake-0000";
+/// Ids of one listing.
+const MAX_IDS: usize = 100;
+/// What stands before the key of a custom field.
+const CUSTOM: &str = "custom_fields.";
+
+/// A Pipedrive account.
+#[derive(Debug)]
+pub struct Pipedrive {
+    persons: Records,
+    custom: BTreeSet<String>,
+    deleted: BTreeMap<String, Record>,
+}
+
+impl Default for Pipedrive {
+    fn default() -> Self {
+        Self { persons: Records::starting_at(101, &[]), custom: BTreeSet::new(), deleted: BTreeMap::new() }
+    }
+}
+
+impl Pipedrive {
+    /// Makes a person field, as an administrator would.
+    pub fn add_field(&mut self, key: &str) {
+        self.custom.insert(key.to_owned());
+    }
+
+    /// Its persons: `name`, `emails` and `phones` with `;` between, numbers, and `custom_fields.KEY`.
+    pub fn persons(&mut self) -> &mut Records {
+        &mut self.persons
+    }
+
+    fn shown(&self, record: &Record, deleted: bool) -> Value {
+        let field = |name: &str| record.fields.get(name).map(String::as_str);
+        let several = |name: &str| -> Value {
+            let values = field(name).unwrap_or_default().split(';').filter(|value| !value.is_empty()).enumerate();
+            values.map(|(place, value)| json!({ "value": value, "primary": place == 0, "label": "work" })).collect()
+        };
+        let number = |name: &str| field(name).and_then(|value| value.parse::<i64>().ok());
+        let custom: Map<String, Value> =
+            self.custom.iter().map(|key| (key.clone(), json!(field(&format!("{CUSTOM}{key}"))))).collect();
+        json!({ "id": record.id.parse::<u64>().unwrap_or_default(), "name": field("name"), "emails": several("emails"),
+                "phones": several("phones"), "owner_id": number("owner_id"), "org_id": number("org_id"),
+                "visible_to": number("visible_to"), "custom_fields": custom, "is_deleted": deleted,
+                "update_time": crate::call::instant(record.updated_at) })
+    }
+
+    /// A body's fields, flat, or what is wrong with it.
+    fn fields(&self, body: &Value, conditions: &Conditions) -> Result<BTreeMap<String, String>, Answer> {
+        let mut fields = BTreeMap::new();
+        for (name, value) in body.as_object().into_iter().flatten() {
+            match (name.as_str(), value) {
+                ("name", Value::String(name)) if !name.is_empty() => drop(fields.insert("name".to_owned(), name.clone())),
+                ("emails" | "phones", Value::Array(values)) => {
+                    let values: Vec<&str> = values.iter().map(|value| text(value, "value")).collect();
+                    fields.insert(name.clone(), values.join(";"));
+                }
+                ("owner_id" | "org_id" | "visible_to", Value::Number(number)) => {
+                    fields.insert(name.clone(), number.to_string());
+                }
+                ("owner_id" | "org_id" | "visible_to", Value::Null) => drop(fields.insert(name.clone(), String::new())),
+                ("custom_fields", Value::Object(custom)) => {
+                    for (key, value) in custom {
+                        if !self.custom.contains(key) || !(value.is_string() || value.is_null()) {
+                            return Err(invalid(&format!("custom_fields: {key} is not a field of this account")));
+                        }
+                        fields.insert(format!("{CUSTOM}{key}"), value.as_str().unwrap_or_default().to_owned());
+                    }
+                }
+                _ => return Err(invalid(&format!("{name}: the value has a wrong type"))),
+            }
+        }
+        match fields.iter().find(|(_, value)| conditions.refuses(value)) {
+            Some((name, value)) => Err(invalid(&format!("{name}: '{value}' was not accepted"))),
+            None => Ok(fields),
+        }
+    }
+
+    fn search(&self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let term = call.parameter("term").unwrap_or_default().to_lowercase();
+        let exact = call.parameter("exact_match") == Some("true");
+        if term.is_empty() || term.chars().count() < 2 && !exact {
+            return invalid("term: too short");
+        }
+        let lag_us = i64::try_from(conditions.search_lag_ms * 1_000).unwrap_or(i64::MAX);
+        let wanted = call.parameter("fields").unwrap_or_default();
+        let fits = |record: &&Record| {
+            record.fields.iter().any(|(name, value)| {
+                let asked = match name.as_str() {
+                    "emails" => wanted.contains("email"),
+                    "phones" => wanted.contains("phone"),
+                    "name" => wanted.contains("name"),
+                    other => other.starts_with(CUSTOM) && wanted.contains("custom_fields"),
+                };
+                asked
+                    && value
+                        .split(';')
+                        .any(|value| if exact { value.to_lowercase() == term } else { value.to_lowercase().contains(&term) })
+            })
+        };
+        let indexed = self.persons.iter().filter(|record| now_us - record.updated_at >= lag_us);
+        let item = |record: &Record| {
+            let emails: Vec<&str> = record.fields.get("emails").map(|emails| emails.split(';').collect()).unwrap_or_default();
+            json!({ "result_score": 1.0, "item": { "id": record.id.parse::<u64>().unwrap_or_default(), "type": "person",
+                    "name": record.fields.get("name"), "emails": emails } })
+        };
+        let items: Vec<Value> = indexed.filter(fits).map(item).collect();
+        Answer::json(200, &json!({ "success": true, "data": { "items": items }, "additional_data": { "next_cursor": null } }))
+    }
+
+    fn list(&self, call: &Call) -> Answer {
+        let ids: Option<Vec<&str>> = call.parameter("ids").map(|ids| ids.split(',').collect());
+        let data: Vec<Value> = match ids {
+            Some(ids) if ids.len() > MAX_IDS => return invalid("ids: at most 100"),
+            Some(ids) => ids.iter().filter_map(|id| self.person(id)).collect(),
+            None => self.persons.iter().take(MAX_IDS).map(|record| self.shown(record, false)).collect(),
+        };
+        Answer::json(200, &json!({ "success": true, "data": data, "additional_data": { "next_cursor": null } }))
+    }
+
+    fn person(&self, id: &str) -> Option<Value> {
+        let there = self.persons.get(id).map(|record| self.shown(record, false));
+        there.or_else(|| self.deleted.get(id).map(|record| self.shown(record, true)))
+    }
+
+    fn written(&self, status: u16, id: &str) -> Answer {
+        Answer::json(status, &json!({ "success": true, "data": self.person(id) })).wrote()
+    }
+}
+
+impl Vendor for Pipedrive {
+    fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        if call.header("x-api-token") != Some(TOKEN) {
+            return Answer::json(401, &json!({ "success": false, "error": "unauthorized access", "errorCode": 401 }));
+        }
+        match call.route() {
+            ("GET", path) if path == ["api", "v2", "persons"] => self.list(call),
+            ("GET", path) if path == ["api", "v2", "persons", "search"] => self.search(call, conditions, now_us),
+            ("POST", path) if path == ["api", "v2", "persons"] => match self.fields(&call.json(), conditions) {
+                Ok(fields) if fields.contains_key("name") => {
+                    let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+                    let id = self.persons.insert(fields, now_us);
+                    self.written(201, &id)
+                }
+                Ok(_) => invalid("name: is required"),
+                Err(refusal) => refusal,
+            },
+            (method, path) => match (method, path.as_slice()) {
+                ("PATCH", ["api", "v2", "persons", id]) => match self.fields(&call.json(), conditions) {
+                    Ok(fields) if self.persons.change(id, fields.clone(), now_us) => self.written(200, id),
+                    Ok(_) => missing(),
+                    Err(refusal) => refusal,
+                },
+                ("DELETE", ["api", "v2", "persons", id]) => match self.persons.get(id).cloned() {
+                    Some(record) => {
+                        self.persons.remove(id);
+                        self.deleted.insert((*id).to_owned(), record);
+                        Answer::json(200, &json!({ "success": true, "data": { "id": id.parse::<u64>().unwrap_or_default() } }))
+                            .wrote()
+                    }
+                    // A second deletion is a success too.
+                    None if self.deleted.contains_key(*id) => Answer::json(200, &json!({ "success": true, "data": null })),
+                    None => missing(),
+                },
+                _ => missing(),
+            },
+        }
+    }
+
+    fn limited(&self, wait_ms: u64, _: i64) -> Answer {
+        let body = json!({ "success": false, "error": "request over limit", "errorCode": 429 });
+        Answer::json(429, &body).with("x-ratelimit-reset", wait_ms.div_ceil(1_000).to_string()).with("x-ratelimit-remaining", "0")
+    }
+
+    fn state(&self) -> Value {
+        self.persons.iter().map(|record| json!(record.fields)).collect()
+    }
+}
+
+fn invalid(error: &str) -> Answer {
+    Answer::json(
+        400,
+        &json!({ "success": false, "error": error, "code": "ERR_SCHEMA_VALIDATION_FAILED", "data": list(&Value::Null, "") }),
+    )
+}
+
+fn missing() -> Answer {
+    Answer::json(404, &json!({ "success": false, "error": "Person not found", "code": "ERR_NOT_FOUND" }))
+}
