@@ -75,6 +75,8 @@ pub struct StreamPlan {
     pub partitions: Partitions,
     /// Where it stands, and which intervals follow from that.
     pub cursor: Option<Cursor>,
+    /// Where it stands in the remote's own words, instead of a cursor.
+    pub bookmark: Option<Bookmark>,
     /// How its position is written down.
     pub codec: Arc<dyn StateCodec>,
 }
@@ -278,12 +280,23 @@ pub struct Jwt {
     pub algorithm: String,
     /// The key: text, or PEM for asymmetric algorithms.
     pub key: Expr,
-    /// Whether the key is base64 of the real one.
-    pub base64_key: bool,
+    /// How the real key follows from it.
+    pub key_form: KeyForm,
     /// Further members of the header: an object.
     pub headers: Option<Expr>,
     /// Claims: an object; `iat`, `nbf` and `exp` are added.
     pub claims: Option<Expr>,
+}
+
+/// How the real key follows from the one that is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyForm {
+    /// It is the one.
+    Plain,
+    /// It is base64 of the real one.
+    Decode,
+    /// The real one is base64 of it.
+    Encode,
 }
 
 /// How long a token lasts.
@@ -502,6 +515,15 @@ pub struct Cursor {
     pub newest_first: bool,
     /// Whether the partitions share one position.
     pub global: bool,
+}
+
+/// A position that only the remote understands, such as a sync token: kept as it was given, and given back.
+#[derive(Debug, Clone)]
+pub struct Bookmark {
+    /// The position after a page, out of its answer; nothing leaves the one before. The last one of a slice counts.
+    pub value: Expr,
+    /// Its name in the slice's interval.
+    pub name: String,
 }
 
 /// A distance between positions.

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{Compiler, Result};
 use crate::engine::plan::{
-    Action, Auth as AuthPlan, BodyPlan, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, Lifetime, Requester, Rule,
+    Action, Auth as AuthPlan, BodyPlan, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, KeyForm, Lifetime, Requester, Rule,
     TokenPlan, TokenSource, Wait,
 };
 use crate::engine::{Expr, Value, constant};
@@ -257,7 +257,7 @@ impl Compiler<'_> {
                     source: TokenSource::Jwt(Jwt {
                         algorithm: algorithm.clone(),
                         key: value("key", key)?,
-                        base64_key: *key_is_base64,
+                        key_form: if *key_is_base64 { KeyForm::Decode } else { KeyForm::Plain },
                         headers: object("api.auth.headers", headers)?,
                         claims: object("api.auth.claims", claims)?,
                     }),
