@@ -36,7 +36,9 @@ async fn run(operation: Operation, manifest: &Value, state: Option<Value>) -> Ru
     let tool = Tool {
         manifest: manifest.to_string().into_bytes(),
         config: b"{}".to_vec(),
-        catalog: state.as_ref().map(|_| json!({"streams": [{"stream": {"name": "people"}, "sync_mode": "incremental"}]}).to_string().into_bytes()),
+        catalog: state
+            .as_ref()
+            .map(|_| json!({"streams": [{"stream": {"name": "people"}, "sync_mode": "incremental"}]}).to_string().into_bytes()),
         state: state.map(|state| state.to_string().into_bytes()),
         around,
     };
@@ -146,7 +148,9 @@ async fn a_job_is_made_waited_for_fetched_and_deleted() {
 
 #[tokio::test]
 async fn a_job_that_fails_or_does_not_end_fails_its_stream() {
-    for (status, end) in [("broken", "GET /jobs/j1"), ("late", "GET /jobs/j1"), ("never heard of", "GET /jobs/j1"), ("busy", "POST /jobs/j1/stop")] {
+    for (status, end) in
+        [("broken", "GET /jobs/j1"), ("late", "GET /jobs/j1"), ("never heard of", "GET /jobs/j1"), ("busy", "POST /jobs/j1/stop")]
+    {
         let server = MockServer::start().await;
         answers(&server, "POST", "/jobs", ok(json!({ "id": "j1" }))).await;
         answers(&server, "GET", "/jobs/j1", ok(json!({ "status": status }))).await;
@@ -194,13 +198,16 @@ async fn the_api_s_budget_is_kept_by_what_its_matchers_name() {
 async fn a_remote_that_says_it_is_spent_is_left_alone_until_it_is_not() {
     let server = MockServer::start().await;
     let reset = "2026-02-01T00:00:30Z".parse::<jiff::Timestamp>().unwrap().as_second().to_string();
-    let spent = ok(json!({ "people": [{ "id": 1 }] })).insert_header("ratelimit-remaining", "0").insert_header("ratelimit-reset", reset.as_str());
+    let spent = ok(json!({ "people": [{ "id": 1 }] }))
+        .insert_header("ratelimit-remaining", "0")
+        .insert_header("ratelimit-reset", reset.as_str());
     Mock::given(path("/p")).respond_with(spent).up_to_n_times(1).mount(&server).await;
     answers(&server, "GET", "/p", ok(json!({ "people": [{ "id": 2 }] }))).await;
     let mut paged = pages(&server.uri(), "/p");
     paged["partition_router"] = json!({ "type": "ListPartitionRouter", "values": ["a", "b"], "cursor_field": "part" });
     let mut manifest = source(&[stream("people", &paged)]);
-    manifest["api_budget"] = json!({ "type": "HTTPAPIBudget", "policies": [{ "type": "UnlimitedCallRatePolicy", "matchers": [] }] });
+    manifest["api_budget"] =
+        json!({ "type": "HTTPAPIBudget", "policies": [{ "type": "UnlimitedCallRatePolicy", "matchers": [] }] });
     let read = run(Operation::Read, &manifest, None).await;
     assert_eq!((read.records().len(), read.waited), (2, 30), "{:?}", read.done);
 }

@@ -221,7 +221,10 @@ mod tests {
     #[test]
     fn all_files_of_an_archive_are_read() {
         let decoder = Decoder::Zip(Box::new(Decoder::JsonLines));
-        assert_eq!(text(&decoder, &archive(&[("a", b"{\"a\":1}\n{\"a\":2}"), ("b/c", b"{\"a\":3}")])), r#"[{"a":1},{"a":2},{"a":3}]"#);
+        assert_eq!(
+            text(&decoder, &archive(&[("a", b"{\"a\":1}\n{\"a\":2}"), ("b/c", b"{\"a\":3}")])),
+            r#"[{"a":1},{"a":2},{"a":3}]"#
+        );
         assert!(decode(&decoder, b"PK no archive").is_err());
     }
 

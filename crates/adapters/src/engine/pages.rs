@@ -115,9 +115,8 @@ fn by_token(
     scope: &Scope<'_>,
 ) -> Result<(Selected, Option<Value>)> {
     // What looks at the records' end needs the answer as it was, so the records are copied out of it.
-    let looks_back = ["last_record", "last_page_size"]
-        .iter()
-        .any(|name| value.uses(name) || stop.is_some_and(|stop| stop.uses(name)));
+    let looks_back =
+        ["last_record", "last_page_size"].iter().any(|name| value.uses(name) || stop.is_some_and(|stop| stop.uses(name)));
     if !page.taken || looks_back || bookmark.is_some() {
         return after(selector, page, Some((value, stop)), bookmark, scope);
     }

@@ -20,7 +20,8 @@ impl Respond for Days {
         let (from, to) = (said("from").unwrap_or_default(), said("to").unwrap_or_else(|| "9".to_owned()));
         let skipped = said("skip").and_then(|skip| skip.parse().ok()).unwrap_or(0);
         let days = (1..=31).map(|day| format!("2026-01-{day:02}")).filter(|day| *day >= from && *day <= to);
-        let people: Vec<String> = days.skip(skipped).take(2).map(|day| format!(r#"{{"id":"{day}","at":"{day}T00:00:00Z"}}"#)).collect();
+        let people: Vec<String> =
+            days.skip(skipped).take(2).map(|day| format!(r#"{{"id":"{day}","at":"{day}T00:00:00Z"}}"#)).collect();
         json(&format!("[{}]", people.join(",")))
     }
 }
@@ -43,7 +44,11 @@ async fn slices_follow_each_other_without_a_gap() {
     let begun: Vec<String> = remote.asked().await.into_iter().filter(|asked| asked.contains("skip=0")).collect();
     assert_eq!(
         begun,
-        ["/p?from=2026-01-20&skip=0&to=2026-01-25", "/p?from=2026-01-25&skip=0&to=2026-01-30", "/p?from=2026-01-30&skip=0&to=2026-02-01"]
+        [
+            "/p?from=2026-01-20&skip=0&to=2026-01-25",
+            "/p?from=2026-01-25&skip=0&to=2026-01-30",
+            "/p?from=2026-01-30&skip=0&to=2026-02-01"
+        ]
     );
 }
 
@@ -68,8 +73,12 @@ async fn a_kill_at_any_checkpoint_loses_nothing_and_stays_inside_its_slice() {
 #[tokio::test]
 async fn what_the_remote_cannot_leave_out_we_leave_out() {
     let stream = "    request: { path: /p }\n    records: { from: response }\n    cursor: { type: time, value: record.at, filter: true, start: '2026-01-20' }\n";
-    let first = json(r#"[{"id":1,"at":"2026-01-19T23:59:59Z"},{"id":2,"at":"2026-01-20T00:00:00Z"},{"id":3,"at":"2026-01-21T00:00:00Z"}]"#);
-    let second = json(r#"[{"id":2,"at":"2026-01-20T00:00:00Z"},{"id":3,"at":"2026-01-21T00:00:00Z"},{"id":4,"at":"2026-01-21T00:00:00Z"}]"#);
+    let first = json(
+        r#"[{"id":1,"at":"2026-01-19T23:59:59Z"},{"id":2,"at":"2026-01-20T00:00:00Z"},{"id":3,"at":"2026-01-21T00:00:00Z"}]"#,
+    );
+    let second = json(
+        r#"[{"id":2,"at":"2026-01-20T00:00:00Z"},{"id":3,"at":"2026-01-21T00:00:00Z"},{"id":4,"at":"2026-01-21T00:00:00Z"}]"#,
+    );
     let remote = Remote::answering([first, second]).await;
     let text = file("", stream);
     let all = remote.all(&text).await;
@@ -81,8 +90,16 @@ async fn what_the_remote_cannot_leave_out_we_leave_out() {
 #[tokio::test]
 async fn newest_first_ends_at_the_first_that_is_old() {
     let stream = "    request: { path: /p, query: { t: '${page.token}' } }\n    paging: { type: token, next: response.next }\n    records: { from: response.items }\n    cursor: { type: integer, value: record.id, newest_first: true, filter: true }\n";
-    let page = |ids: [i64; 2], next: &str| json(&format!(r#"{{"items":[{{"id":{}}},{{"id":{}}}],"next":{next}}}"#, ids[0], ids[1]));
-    let remote = Remote::answering([page([4, 3], "\"a\""), page([2, 1], "null"), page([6, 5], "\"a\""), page([4, 3], "\"b\""), status(500)]).await;
+    let page =
+        |ids: [i64; 2], next: &str| json(&format!(r#"{{"items":[{{"id":{}}},{{"id":{}}}],"next":{next}}}"#, ids[0], ids[1]));
+    let remote = Remote::answering([
+        page([4, 3], "\"a\""),
+        page([2, 1], "null"),
+        page([6, 5], "\"a\""),
+        page([4, 3], "\"b\""),
+        status(500),
+    ])
+    .await;
     let text = file("", stream);
     let all = remote.all(&text).await;
     assert_eq!(all.keys(), ["4", "3", "2", "1"]);
@@ -150,7 +167,15 @@ async fn the_last_record_can_be_the_word() {
 
 #[test]
 fn an_opaque_cursor_is_not_reckoned_with() {
-    for more in ["slices: 1d", "start: '2026-01-01'", "overlap: 5m", "filter: true", "newest_first: true", "bound: exclusive", "written: unix"] {
+    for more in [
+        "slices: 1d",
+        "start: '2026-01-01'",
+        "overlap: 5m",
+        "filter: true",
+        "newest_first: true",
+        "bound: exclusive",
+        "written: unix",
+    ] {
         let text = file("", &OPAQUE.replace("value: response.sync", &format!("value: response.sync, {more}")));
         let error = Declarative::parse("shop.yaml", &text, "").unwrap_err();
         assert!(error.to_string().contains("opaque"), "{more}: {error}");

@@ -57,7 +57,10 @@ async fn a_jwt_says_and_seals_what_the_file_says() {
     assert!(ring::hmac::verify(&key, signed.as_bytes(), &seal).is_ok());
     assert_eq!((head["alg"].as_str(), head["kid"].as_str()), (Some("HS256"), Some("k1")));
     let now = NOW.parse::<jiff::Timestamp>().unwrap().as_second();
-    assert_eq!((claims["iss"].as_str(), claims["iat"].as_i64(), claims["exp"].as_i64()), (Some("shop"), Some(now), Some(now + 300)));
+    assert_eq!(
+        (claims["iss"].as_str(), claims["iat"].as_i64(), claims["exp"].as_i64()),
+        (Some("shop"), Some(now), Some(now + 300))
+    );
     let packed = auth.replace("HS256", "HS256, key_is_base64: true");
     let (signed, seal, ..) = token_of(&packed, &STANDARD.encode([0, 255, 7])).await;
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[0, 255, 7]);
@@ -116,7 +119,10 @@ async fn a_token_that_ends_in_mid_run_is_made_anew_and_the_page_asked_for_once_m
     let remote = Remote::answering([status(401)]).await;
     gives_tokens(&remote, 3_600).await;
     let page = |token: &str, body: &str| {
-        Mock::given(path("/people")).and(header("authorization", format!("Bearer {token}").as_str())).respond_with(json(body)).with_priority(2)
+        Mock::given(path("/people"))
+            .and(header("authorization", format!("Bearer {token}").as_str()))
+            .respond_with(json(body))
+            .with_priority(2)
     };
     page("t1", r#"{"items":[{"id":1}],"next":"a"}"#).up_to_n_times(1).mount(&remote.server).await;
     page("t2", r#"{"items":[{"id":2}]}"#).mount(&remote.server).await;

@@ -36,7 +36,9 @@ async fn refusals_have_their_kind_and_are_asked_once() {
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_not_for_ever() {
-    for (code, kind, tries) in [(500, ErrorKind::Unavailable, 6), (503, ErrorKind::Unavailable, 6), (429, ErrorKind::RateLimited, 21)] {
+    for (code, kind, tries) in
+        [(500, ErrorKind::Unavailable, 6), (503, ErrorKind::Unavailable, 6), (429, ErrorKind::RateLimited, 21)]
+    {
         let remote = Remote::answering([status(code)]).await;
         let error = remote.failure(&plain()).await;
         assert_eq!((error.kind(), remote.asked().await.len()), (kind, tries), "{code}");
@@ -80,9 +82,11 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
         for turn in 0..3 {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut head = vec![0; 4096];
-            drop(socket.read(&mut head).await.unwrap());
+            assert!(socket.read(&mut head).await.unwrap() > 0);
             let length = if turn < 2 { ADA.len() + 10 } else { ADA.len() };
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{ADA}");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{ADA}"
+            );
             socket.write_all(answer.as_bytes()).await.unwrap();
             socket.shutdown().await.unwrap();
         }
@@ -126,7 +130,8 @@ async fn packed_answers_are_unpacked() {
         out.write_all(ADA.as_bytes()).unwrap();
         out.finish().unwrap()
     };
-    let by_transport = ResponseTemplate::new(200).set_body_raw(packed.clone(), "application/json").insert_header("content-encoding", "gzip");
+    let by_transport =
+        ResponseTemplate::new(200).set_body_raw(packed.clone(), "application/json").insert_header("content-encoding", "gzip");
     let by_itself = ResponseTemplate::new(200).set_body_raw(packed, "application/gzip");
     let stream = "    request: { path: /p, decode: { packed: gzip } }\n    records: { from: response }\n";
     for (answer, text) in [(by_transport.clone(), plain()), (by_transport, file("", stream)), (by_itself, file("", stream))] {
