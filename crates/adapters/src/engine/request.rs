@@ -206,7 +206,10 @@ impl Shared {
             url.query_pairs_mut().extend_pairs(more);
         }
         let client = self.client(&url, requester)?;
-        let mut request = RequestSpec::to(requester.method.clone(), requester.name.clone(), url.clone());
+        // Messages put the method before a request's name, which may begin with it.
+        let method = format!("{} ", requester.method);
+        let name = requester.name.strip_prefix(&method).unwrap_or(&requester.name).to_owned();
+        let mut request = RequestSpec::to(requester.method.clone(), name, url.clone());
         for (name, value) in &headers {
             let bad = |_| Error::new(ErrorKind::Config, "a header cannot be sent").context("header", name.clone());
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(()))?;

@@ -90,7 +90,7 @@ proptest! {
     #[test]
     fn no_change_of_a_file_makes_its_reader_panic(at in 0..GOOD.len(), gone in 0_usize..12, with in r##"[a-c$\n :{}\[\],&*!|>'"#/0-9.-]{0,8}"##) {
         let end = (at + gone).min(GOOD.len());
-        let text = format!("{}{with}{}", &GOOD[..at], &GOOD[end..]);
+        let text = format!("{}{with}{}", GOOD.get(..at).unwrap(), GOOD.get(end..).unwrap());
         if let Err(error) = Declarative::parse("shop.yaml", &text, "") {
             prop_assert!(error.line.is_none_or(|line| line <= text.lines().count() + 1), "{error}");
         }

@@ -78,7 +78,7 @@ async fn an_answer_that_is_not_what_it_should_be_is_told_without_its_content() {
 async fn an_answer_that_breaks_off_is_asked_for_again() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let serving = tokio::spawn(async move {
+    let serving = async move {
         for turn in 0..3 {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut head = vec![0; 4096];
@@ -90,11 +90,12 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
             socket.write_all(answer.as_bytes()).await.unwrap();
             socket.shutdown().await.unwrap();
         }
-    });
+    };
     let source = Remote::at(&url, &plain(), "s", &Pause::virtual_time());
-    let all = headwater_sdk::testkit::collect(&source, &people(&source).await, None).await.unwrap();
+    let stream = people(&source).await;
+    let (all, ()) = tokio::join!(headwater_sdk::testkit::collect(&source, &stream, None), serving);
+    let all = all.unwrap();
     assert_eq!(all.keys(), ["1"]);
-    serving.await.unwrap();
 }
 
 #[tokio::test]
