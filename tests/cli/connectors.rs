@@ -8,6 +8,20 @@ const PROJECT: &str =
     "version: 1\nsources:\n  tool:\n    connector: ./connectors/my_tool/connector.yaml\n    token: { env: TOOL_TOKEN }\n";
 
 #[test]
+fn the_readme_lists_no_connector_that_does_not_exist() -> Fact {
+    let project = Project::empty()?;
+    let listed = project.run(&["connectors", "list", "--markdown"])?.done()?.stdout;
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))?;
+    let (_, table) = readme.split_once("<!-- connectors -->\n").expect("the README has the table");
+    let (table, _) = table.split_once("<!-- /connectors -->").expect("the table ends");
+    assert!(table.lines().count() > 20);
+    for row in table.lines() {
+        assert!(listed.lines().any(|line| line == row), "the README says `{row}`: paste `headwater connectors list --markdown` anew");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_new_connector_passes_its_own_test_and_works_in_a_project() -> Fact {
     let project = Project::empty()?;
     project.run(&["connectors", "new", "my_tool"])?.done()?;

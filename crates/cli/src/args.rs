@@ -326,7 +326,11 @@ pub(crate) struct SuppressArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectorsCommand {
     /// List every connector
-    List,
+    List {
+        /// As the table that stands in the README
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Show one with its settings
     Show {
         /// Its name, or the path of a connector file

@@ -133,7 +133,7 @@ fn composed(text: &str) -> String {
 }
 
 /// Appends the folded words of `text`, one space between words.
-fn fold_into(text: &str, out: &mut String) {
+pub(super) fn fold_into(text: &str, out: &mut String) {
     let mut gap = !out.is_empty();
     let mut push = |letter: char| {
         if letter.is_alphanumeric() {

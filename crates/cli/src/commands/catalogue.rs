@@ -2,6 +2,7 @@
 
 use headwater_runtime::Error;
 use headwater_runtime::project::{self, nearest};
+use headwater_sdk::ConnectorSpec;
 use serde_json::{Value, json};
 
 use super::connector_kit;
@@ -14,15 +15,23 @@ use crate::wiring;
 pub(crate) async fn run(global: &Global, command: &ConnectorsCommand, console: &Console) -> Result<Code, Failure> {
     let registry = wiring::registry();
     match command {
-        ConnectorsCommand::List => {
+        ConnectorsCommand::List { markdown } => {
             let specs: Vec<_> = registry.iter().map(|connector| connector.spec()).collect();
             let answer = json!({ "version": 1, "connectors": specs.iter().map(|spec| json!({
                 "name": spec.name, "title": spec.title, "summary": spec.summary,
                 "source": spec.source_schema.is_some(), "sink": spec.sink_schema.is_some(),
             })).collect::<Vec<_>>() });
             console.answer(&answer, || {
-                let mut rows = Rows::new(&["connector", "reads", "writes", "what"]);
                 let yes = |schema: &Option<Value>| if schema.is_some() { "yes" } else { "" }.to_owned();
+                if *markdown {
+                    let row = |spec: &ConnectorSpec| {
+                        let (reads, writes) = (yes(&spec.source_schema), yes(&spec.sink_schema));
+                        format!("| `{}` | {reads} | {writes} | {} |\n", spec.name, spec.summary)
+                    };
+                    let head = "| connector | reads | writes | what |\n|---|---|---|---|\n".to_owned();
+                    return [head].into_iter().chain(specs.iter().map(row)).collect();
+                }
+                let mut rows = Rows::new(&["connector", "reads", "writes", "what"]);
                 for spec in &specs {
                     rows.row([spec.name.to_owned(), yes(&spec.source_schema), yes(&spec.sink_schema), spec.summary.to_owned()]);
                 }

@@ -4,6 +4,7 @@ mod assigning;
 mod joining;
 mod matching;
 mod surviving;
+mod weighing;
 
 use std::sync::Arc;
 

@@ -1,0 +1,289 @@
+//! How common every value is: the chance that a record of somebody else has it too.
+//!
+//! A value that one person has in all her records is rare however many they are, so identifiers (addresses, phones) count the
+//! different surnames that use them, and everything leaves the compared pair itself out.
+
+#![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
+#![expect(clippy::cast_possible_truncation, reason = "chances need no more than the precision of an f32")]
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::pool::Pool;
+use super::roster::{PLAIN, Record, Roster};
+
+/// Occurrences of the forms of one pool.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counted {
+    pub(super) of: Vec<u32>,
+    pub(super) total: u32,
+}
+
+impl Counted {
+    fn new(forms: usize) -> Self {
+        Self { of: vec![0; forms], total: 0 }
+    }
+
+    fn add(&mut self, form: u32) {
+        if form != 0 {
+            self.of[form as usize] += 1;
+            self.total += 1;
+        }
+    }
+
+    /// The natural logarithm of the chance that a further record has this form, the two at hand left out.
+    fn rate(&self, form: usize) -> f32 {
+        let others = f64::from(self.of[form].saturating_sub(2)) + UNSEEN;
+        (others / f64::from(self.total.max(1))).min(1.0).ln() as f32
+    }
+}
+
+/// What a value that nobody else has still counts for: names are seldom unique.
+const UNSEEN: f64 = 0.5;
+/// The same for what is given to one person only.
+const UNSEEN_IDENTIFIER: f64 = 0.02;
+
+/// Counts over all records; what a model freezes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub(super) first: Counted,
+    pub(super) root: Counted,
+    pub(super) initial: Counted,
+    pub(super) last: Counted,
+    pub(super) email: Counted,
+    pub(super) email_names: Vec<u32>,
+    pub(super) local: Counted,
+    pub(super) domain: Counted,
+    pub(super) company: Counted,
+    pub(super) phone: Counted,
+    pub(super) phone_names: Vec<u32>,
+    pub(super) city: Counted,
+    pub(super) title: Counted,
+    pub(super) country: Counted,
+    pub(super) plain: [Counted; PLAIN.len()],
+}
+
+/// Initials are counted by their scalar value within this many buckets.
+pub(super) const INITIALS: usize = 1024;
+
+pub(super) fn initial_bucket(initial: u32) -> u32 {
+    initial % INITIALS as u32
+}
+
+impl Counts {
+    pub(super) fn of(roster: &Roster) -> Self {
+        let mut counts = Self {
+            first: Counted::new(roster.names.len()),
+            root: Counted::new(roster.names.len()),
+            initial: Counted::new(INITIALS),
+            last: Counted::new(roster.names.len()),
+            email: Counted::new(roster.emails.len()),
+            local: Counted::new(roster.locals.len()),
+            domain: Counted::new(roster.domains.len()),
+            company: Counted::new(roster.companies.len()),
+            phone: Counted::new(roster.phones.len()),
+            city: Counted::new(roster.cities.len()),
+            title: Counted::new(roster.titles.len()),
+            country: Counted::new(roster.countries.len()),
+            plain: std::array::from_fn(|at| Counted::new(roster.plains[at].len())),
+            ..Self::default()
+        };
+        for record in &roster.records {
+            counts.add(roster, record);
+        }
+        for plain in &roster.plain {
+            plain.iter().zip(&mut counts.plain).for_each(|(form, counted)| counted.add(*form));
+        }
+        counts.email_names = counts.surnames(roster, roster.emails.len(), |record| [record.email, 0]);
+        counts.phone_names = counts.surnames(roster, roster.phones.len(), |record| [record.phone, record.mobile]);
+        counts
+    }
+
+    fn add(&mut self, roster: &Roster, record: &Record) {
+        self.first.add(record.first);
+        if record.first != 0 {
+            let name = roster.name_facts[record.first as usize];
+            self.root.add(name.root);
+            self.initial.add(initial_bucket(name.initial));
+        }
+        self.last.add(record.last);
+        self.email.add(record.email);
+        self.local.add(record.local);
+        self.domain.add(record.domain);
+        self.domain.add(record.web);
+        self.company.add(record.company);
+        self.phone.add(record.phone);
+        self.phone.add(record.mobile);
+        self.city.add(record.city);
+        self.title.add(record.title);
+        self.country.add(record.country);
+    }
+
+    /// How many different surnames use each value. One that stands in a single record of all may be a slip and counts for none.
+    fn surnames(&self, roster: &Roster, forms: usize, values: impl Fn(&Record) -> [u32; 2]) -> Vec<u32> {
+        let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(roster.len());
+        for record in &roster.records {
+            let is_said = record.last != 0 && self.last.of[record.last as usize] > 1;
+            pairs.extend(values(record).into_iter().filter(|value| *value != 0 && is_said).map(|value| (value, record.last)));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut names = vec![0; forms];
+        pairs.iter().for_each(|(value, _)| names[*value as usize] += 1);
+        names
+    }
+}
+
+/// Counts by the hash of the text, for use with other rosters: those that matter, in the order of the hashes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Frozen {
+    pub(super) total: u32,
+    /// Hash, records, different surnames.
+    pub(super) of: Vec<(u64, u32, u32)>,
+}
+
+/// A value in fewer records than this counts as one that nobody else has: two are the pair at hand.
+const TELLING: u32 = 3;
+
+impl Frozen {
+    fn of_forms(counted: &Counted, names: &[u32], hash: impl Fn(u32) -> u64) -> Self {
+        let mut of: Vec<(u64, u32, u32)> = (0_u32..)
+            .zip(&counted.of)
+            .map(|(form, count)| (form, *count, names.get(form as usize).copied().unwrap_or(0)))
+            .filter(|(_, count, names)| *count >= TELLING || *names > 1)
+            .map(|(form, count, names)| (hash(form), count, names))
+            .collect();
+        of.sort_unstable();
+        Self { total: counted.total, of }
+    }
+
+    fn get(&self, hash: u64) -> (u32, u32) {
+        match self.of.binary_search_by_key(&hash, |(known, ..)| *known) {
+            Ok(at) => (self.of[at].1, self.of[at].2),
+            Err(_) => (0, 0),
+        }
+    }
+}
+
+/// How many tables of counts there are.
+pub(super) const TABLES: usize = 12 + PLAIN.len();
+
+impl Counts {
+    /// The tables with the pools of their forms, in the order in which they are frozen. Initials have no pool.
+    fn tables<'a>(&'a self, roster: &'a Roster) -> Vec<(&'a Counted, Option<&'a Pool>, &'a [u32])> {
+        let mut tables: Vec<(&Counted, Option<&Pool>, &[u32])> = vec![
+            (&self.first, Some(&roster.names), &[]),
+            (&self.root, Some(&roster.names), &[]),
+            (&self.initial, None, &[]),
+            (&self.last, Some(&roster.names), &[]),
+            (&self.email, Some(&roster.emails), &self.email_names),
+            (&self.local, Some(&roster.locals), &[]),
+            (&self.domain, Some(&roster.domains), &[]),
+            (&self.company, Some(&roster.companies), &[]),
+            (&self.phone, Some(&roster.phones), &self.phone_names),
+            (&self.city, Some(&roster.cities), &[]),
+            (&self.title, Some(&roster.titles), &[]),
+            (&self.country, Some(&roster.countries), &[]),
+        ];
+        for (counted, pool) in self.plain.iter().zip(&roster.plains) {
+            tables.push((counted, Some(pool), &[]));
+        }
+        tables
+    }
+
+    pub(super) fn frozen(&self, roster: &Roster) -> Vec<Frozen> {
+        let freeze = |(counted, pool, names): (&Counted, Option<&Pool>, &[u32])| {
+            Frozen::of_forms(counted, names, |form| pool.map_or(u64::from(form), |pool| xxh3_64(pool.get(form).as_bytes())))
+        };
+        self.tables(roster).into_iter().map(freeze).collect()
+    }
+
+    /// Adds the counts of forms that came to the roster since; for a new roster, of all its forms.
+    pub(super) fn thaw(&mut self, frozen: &[Frozen], roster: &Roster) {
+        let mut frozen = frozen.iter();
+        let mut extend = |counted: &mut Counted, names: Option<&mut Vec<u32>>, pool: Option<&Pool>| {
+            let Some(frozen) = frozen.next() else { return };
+            counted.total = frozen.total;
+            let (known, forms) = (counted.of.len(), pool.map_or(INITIALS, Pool::len));
+            let of_form = |form: usize| frozen.get(pool.map_or(form as u64, |pool| xxh3_64(pool.get(form as u32).as_bytes())));
+            let found: Vec<(u32, u32)> = (known..forms).map(of_form).collect();
+            counted.of.extend(found.iter().map(|(count, _)| *count));
+            if let Some(names) = names {
+                names.extend(found.iter().map(|(_, names)| *names));
+            }
+        };
+        extend(&mut self.first, None, Some(&roster.names));
+        extend(&mut self.root, None, Some(&roster.names));
+        extend(&mut self.initial, None, None);
+        extend(&mut self.last, None, Some(&roster.names));
+        extend(&mut self.email, Some(&mut self.email_names), Some(&roster.emails));
+        extend(&mut self.local, None, Some(&roster.locals));
+        extend(&mut self.domain, None, Some(&roster.domains));
+        extend(&mut self.company, None, Some(&roster.companies));
+        extend(&mut self.phone, Some(&mut self.phone_names), Some(&roster.phones));
+        extend(&mut self.city, None, Some(&roster.cities));
+        extend(&mut self.title, None, Some(&roster.titles));
+        extend(&mut self.country, None, Some(&roster.countries));
+        for (counted, pool) in self.plain.iter_mut().zip(&roster.plains) {
+            extend(counted, None, Some(pool));
+        }
+    }
+}
+
+/// The logarithms of those chances, by the number of the form.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    pub(super) first: Vec<f32>,
+    pub(super) root: Vec<f32>,
+    pub(super) initial: Vec<f32>,
+    pub(super) last: Vec<f32>,
+    pub(super) email: Vec<f32>,
+    pub(super) local: Vec<f32>,
+    pub(super) domain: Vec<f32>,
+    pub(super) company: Vec<f32>,
+    pub(super) phone: Vec<f32>,
+    pub(super) city: Vec<f32>,
+    pub(super) title: Vec<f32>,
+    pub(super) country: Vec<f32>,
+    pub(super) plain: [Vec<f32>; PLAIN.len()],
+}
+
+impl Rates {
+    pub(super) fn of(counts: &Counts) -> Self {
+        let mut rates = Self::default();
+        rates.extend(counts);
+        rates
+    }
+
+    /// Adds the rates of forms that were counted since.
+    pub(super) fn extend(&mut self, counts: &Counts) {
+        let plain = |rates: &mut Vec<f32>, counted: &Counted| {
+            rates.extend((rates.len()..counted.of.len()).map(|form| counted.rate(form)))
+        };
+        plain(&mut self.first, &counts.first);
+        plain(&mut self.root, &counts.root);
+        plain(&mut self.initial, &counts.initial);
+        plain(&mut self.last, &counts.last);
+        plain(&mut self.local, &counts.local);
+        plain(&mut self.domain, &counts.domain);
+        plain(&mut self.company, &counts.company);
+        plain(&mut self.city, &counts.city);
+        plain(&mut self.title, &counts.title);
+        plain(&mut self.country, &counts.country);
+        identifiers(&mut self.email, &counts.email, &counts.email_names);
+        identifiers(&mut self.phone, &counts.phone, &counts.phone_names);
+        for (rates, counted) in self.plain.iter_mut().zip(&counts.plain) {
+            plain(rates, counted);
+        }
+    }
+}
+
+fn identifiers(rates: &mut Vec<f32>, counted: &Counted, names: &[u32]) {
+    let total = f64::from(counted.total.max(1));
+    let rate = |(count, names): (&u32, &u32)| {
+        let (count, names) = (f64::from(*count), f64::from(*names));
+        let strangers = if names > 1.0 { count * (names - 1.0) / names } else { 0.0 };
+        ((strangers + UNSEEN_IDENTIFIER) / total).min(1.0).ln() as f32
+    };
+    let known = rates.len();
+    rates.extend(counted.of.iter().zip(names).skip(known).map(rate));
+}

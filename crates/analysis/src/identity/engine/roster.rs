@@ -1,0 +1,437 @@
+//! The records to be resolved, every distinct value normalised once and kept under a number.
+
+#![expect(clippy::indexing_slicing, reason = "forms are looked up by numbers that the pool of the same column gave")]
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::edit::sketch;
+use super::form::{self, Mailbox};
+use super::pool::Pool;
+use super::{Problem, lists};
+
+macro_rules! attributes {
+    ($($(#[doc = $doc:literal])* $variant:ident $name:literal)*) => {
+        /// A column that may speak for or against two records being one person.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Attribute {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl Attribute {
+            /// Every attribute.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name of its column.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The attribute of a column name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+attributes! {
+    /// Given name.
+    FirstName "first_name"
+    /// Family name.
+    LastName "last_name"
+    /// Both names in one; read where one of the two is empty.
+    FullName "full_name"
+    /// Email address.
+    Email "email"
+    /// Phone number.
+    Phone "phone"
+    /// A second phone number.
+    Mobile "mobile"
+    /// Employer.
+    Company "company"
+    /// Job title.
+    Title "title"
+    /// City.
+    City "city"
+    /// Country, as a code or a name.
+    Country "country"
+    /// Website of the employer.
+    Website "website"
+    /// Date of birth.
+    BirthDate "birth_date"
+    /// A number given to one person: social security, tax, membership.
+    PersonalId "personal_id"
+    /// Street or first line of the postal address.
+    Street "street"
+    /// House number.
+    StreetNumber "street_number"
+    /// Postal code.
+    Postcode "postcode"
+    /// State, county, region.
+    Region "region"
+    /// The company's number in a public register, or its tax number. Speaks of accounts, not of persons.
+    Registration "registration_number"
+}
+
+/// The plain attributes: compared as texts, each on its own.
+pub(super) const PLAIN: [Attribute; 6] = [
+    Attribute::BirthDate,
+    Attribute::PersonalId,
+    Attribute::Street,
+    Attribute::StreetNumber,
+    Attribute::Postcode,
+    Attribute::Region,
+];
+
+/// The forms of one record. 0 means that it says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Record {
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) email: u32,
+    pub(super) local: u32,
+    pub(super) domain: u32,
+    pub(super) web: u32,
+    pub(super) company: u32,
+    pub(super) phone: u32,
+    pub(super) mobile: u32,
+    pub(super) city: u32,
+    pub(super) title: u32,
+    pub(super) country: u32,
+    pub(super) is_work: bool,
+    /// Where a double surname is taken apart.
+    pub(super) double: u32,
+    /// A hash of the id: an order of records that does not depend on theirs in the input.
+    pub(super) order: u64,
+}
+
+/// What is known of a name besides its text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Name {
+    /// The name that it is a familiar form of, or itself.
+    pub(super) root: u32,
+    /// Its first letter, hashed.
+    pub(super) initial: u32,
+    /// Whether it is that letter alone.
+    pub(super) is_initial: bool,
+    /// Whether the list of familiar forms knows it.
+    pub(super) is_form: bool,
+}
+
+/// What is known of the part of an address before the `@`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Local {
+    /// The number of its letters alone in the pool of locals.
+    pub(super) letters: u32,
+    /// Whether digits tell it from its namesakes.
+    pub(super) has_digits: bool,
+}
+
+/// The records, in the order they came.
+#[derive(Debug, Default)]
+pub struct Roster {
+    columns: Vec<Attribute>,
+    raw: Vec<Pool>,
+    known: Known,
+    ids: Pool,
+
+    pub(super) records: Vec<Record>,
+    pub(super) plain: Vec<[u32; PLAIN.len()]>,
+    pub(super) names: Pool,
+    pub(super) name_facts: Vec<Name>,
+    pub(super) emails: Pool,
+    pub(super) locals: Pool,
+    pub(super) local_facts: Vec<Local>,
+    pub(super) doubles: Pool,
+    /// First and last part of each double surname.
+    pub(super) double_parts: Vec<[u32; 2]>,
+    pub(super) domains: Pool,
+    pub(super) companies: Pool,
+    pub(super) phones: Pool,
+    pub(super) cities: Pool,
+    pub(super) titles: Pool,
+    pub(super) countries: Pool,
+    pub(super) plains: [Pool; PLAIN.len()],
+    pub(super) registrations: Vec<u32>,
+    pub(super) registration_pool: Pool,
+    /// The letters of each domain's label and each company's name, for comparing one with the other.
+    pub(super) domain_stems: Vec<String>,
+    pub(super) company_stems: Vec<String>,
+    pub(super) company_sketches: Vec<u32>,
+}
+
+/// The forms of the raw values of each column, by the number of the raw value.
+#[derive(Debug, Default)]
+struct Known {
+    singles: Vec<Vec<u32>>,
+    mails: Vec<MailForm>,
+    full: Vec<[u32; 3]>,
+    doubles: Vec<Vec<u32>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct MailForm {
+    email: u32,
+    local: u32,
+    domain: u32,
+    is_work: bool,
+}
+
+impl Roster {
+    /// An empty roster of records with these columns.
+    #[must_use]
+    pub fn new(columns: &[Attribute]) -> Self {
+        let mut roster = Self { columns: columns.to_vec(), ids: Pool::unsketched(), ..Self::default() };
+        roster.raw = columns.iter().map(|_| Pool::unsketched()).collect();
+        roster.known.singles = columns.iter().map(|_| vec![0]).collect();
+        roster.known.mails.push(MailForm::default());
+        roster.known.full.push([0; 3]);
+        roster.known.doubles = columns.iter().map(|_| vec![0]).collect();
+        roster.double_parts.push([0; 2]);
+        roster.name_facts.push(Name::default());
+        roster.local_facts.push(Local::default());
+        roster.domain_stems.push(String::new());
+        roster.company_stems.push(String::new());
+        roster.company_sketches.push(0);
+        roster
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The id of a record.
+    #[must_use]
+    pub fn id(&self, row: u32) -> &str {
+        self.ids.get(row + 1)
+    }
+
+    /// The record with an id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<u32> {
+        self.ids.find(id).map(|number| number - 1)
+    }
+
+    /// Adds a record; the cells stand in the order of the columns, empty where nothing is known.
+    ///
+    /// # Errors
+    /// The id is empty or was there before, or there are more records than one run can number.
+    pub fn push<'a>(&mut self, id: &str, cells: impl IntoIterator<Item = &'a str>) -> Result<(), Problem> {
+        if id.is_empty() {
+            return Err(Problem::NoId { record: self.len() + 1 });
+        }
+        if self.len() >= i32::MAX as usize {
+            return Err(Problem::TooManyRecords);
+        }
+        let (_, is_new) = self.ids.intern(id);
+        if !is_new {
+            return Err(Problem::RepeatedId { record: self.len() + 1 });
+        }
+        let mut record = Record { order: xxh3_64(id.as_bytes()), ..Record::default() };
+        let mut plain = [0; PLAIN.len()];
+        let (mut full, mut registration) = ([0; 3], 0);
+        for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
+            let (raw, is_new) = self.raw[column].intern(form::cut(cell.trim()));
+            if raw == 0 {
+                continue;
+            }
+            let attribute = self.columns[column];
+            match attribute {
+                Attribute::Email => {
+                    if is_new {
+                        let form = self.mail_form(raw, column);
+                        self.known.mails.push(form);
+                    }
+                    let MailForm { email, local, domain, is_work } = self.known.mails[raw as usize];
+                    (record.email, record.local, record.is_work) = (email, local, is_work);
+                    record.domain = domain;
+                }
+                Attribute::FullName => {
+                    if is_new {
+                        let names = self.full_form(raw, column);
+                        self.known.full.push(names);
+                    }
+                    full = self.known.full[raw as usize];
+                }
+                other => {
+                    if is_new {
+                        let form = self.single_form(other, raw, column);
+                        self.known.singles[column].push(form);
+                    }
+                    let form = self.known.singles[column][raw as usize];
+                    if other == Attribute::LastName {
+                        record.double = self.known.doubles[column][raw as usize];
+                    }
+                    match slot(&mut record, &mut plain, other) {
+                        Some(slot) => *slot = form,
+                        None => registration = form,
+                    }
+                }
+            }
+        }
+        let is_better = (record.first == 0 || record.last == 0) && (full[1] != 0 || (record.first == 0 && record.last == 0));
+        if is_better {
+            [record.first, record.last, record.double] = full;
+        }
+        if record.mobile == record.phone {
+            record.mobile = 0;
+        }
+        if record.phone == 0 {
+            (record.phone, record.mobile) = (record.mobile, 0);
+        }
+        if record.web == record.domain {
+            record.web = 0;
+        }
+        self.records.push(record);
+        if PLAIN.iter().any(|attribute| self.columns.contains(attribute)) {
+            self.plain.push(plain);
+        }
+        if self.columns.contains(&Attribute::Registration) {
+            self.registrations.push(registration);
+        }
+        Ok(())
+    }
+
+    fn mail_form(&mut self, raw: u32, column: usize) -> MailForm {
+        let Some(mail) = form::mail(self.raw[column].get(raw)) else { return MailForm::default() };
+        let is_work = mail.kind == Mailbox::Work;
+        let is_own = is_work || !headwater_model::lists::is_freemail(&mail.domain);
+        let domain = if is_own { self.domain(&mail.domain) } else { 0 };
+        if mail.kind == Mailbox::Shared {
+            return MailForm { domain, ..MailForm::default() };
+        }
+        let (email, _) = self.emails.intern(&format!("{}@{}", mail.local, mail.domain));
+        MailForm { email, local: self.local(&mail.local), domain, is_work }
+    }
+
+    fn full_form(&mut self, raw: u32, column: usize) -> [u32; 3] {
+        let text = self.raw[column].get(raw);
+        let (given, family) = match text.split_once(',') {
+            Some((family, given)) => (form::name_words(given), form::name_words(family)),
+            None => {
+                let mut words = form::name_words(text);
+                let family = words.split_off(words.len().min(1));
+                (words, family)
+            }
+        };
+        [self.name(&given), self.name(&family), self.double(&family)]
+    }
+
+    fn single_form(&mut self, attribute: Attribute, raw: u32, column: usize) -> u32 {
+        let text = self.raw[column].get(raw);
+        match attribute {
+            Attribute::FirstName | Attribute::LastName => {
+                let words = form::name_words(text);
+                if attribute == Attribute::LastName {
+                    let double = self.double(&words);
+                    self.known.doubles[column].push(double);
+                }
+                self.name(&words)
+            }
+            Attribute::Phone | Attribute::Mobile => self.phones.intern(&form::phone(text)).0,
+            Attribute::Company => {
+                let name = form::company(text);
+                let (id, is_new) = self.companies.intern(&name);
+                if is_new {
+                    let stem: String = name.chars().filter(|letter| letter.is_alphabetic()).collect();
+                    self.company_sketches.push(sketch(&stem));
+                    self.company_stems.push(stem);
+                }
+                id
+            }
+            Attribute::Title => self.titles.intern(&form::title(text)).0,
+            Attribute::City => self.cities.intern(&form::folded(text)).0,
+            Attribute::Country => self.countries.intern(&form::nation(text)).0,
+            Attribute::Website => match form::site(text) {
+                Some(domain) => self.domain(&domain),
+                None => 0,
+            },
+            Attribute::Street => self.plains[2].intern(&form::folded(text)).0,
+            Attribute::BirthDate | Attribute::PersonalId | Attribute::StreetNumber | Attribute::Postcode | Attribute::Region => {
+                let at = PLAIN.iter().position(|plain| *plain == attribute).unwrap_or_default();
+                self.plains[at].intern(&form::code(text)).0
+            }
+            Attribute::Registration => self.registration_pool.intern(&form::code(text)).0,
+            Attribute::FullName | Attribute::Email => 0,
+        }
+    }
+
+    fn name(&mut self, words: &[String]) -> u32 {
+        let joined = words.concat();
+        let (id, is_new) = self.names.intern(&joined);
+        if is_new {
+            let at = self.name_facts.len();
+            self.name_facts.push(Name::default());
+            let root = match lists::root_of(&joined) {
+                Some(root) => self.name(&[root.to_owned()]),
+                None => id,
+            };
+            let initial = joined.chars().next().map_or(0, u32::from);
+            let is_initial = joined.chars().nth(1).is_none();
+            self.name_facts[at] = Name { root, initial, is_initial, is_form: lists::is_known(&joined) };
+        }
+        id
+    }
+
+    fn double(&mut self, words: &[String]) -> u32 {
+        let [one, .., two] = words else { return 0 };
+        let (id, is_new) = self.doubles.intern(&words.join(" "));
+        if is_new {
+            let parts = [self.name(std::slice::from_ref(one)), self.name(std::slice::from_ref(two))];
+            self.double_parts.push(parts);
+        }
+        id
+    }
+
+    fn local(&mut self, text: &str) -> u32 {
+        let (id, is_new) = self.locals.intern(text);
+        if is_new {
+            let at = self.local_facts.len();
+            self.local_facts.push(Local::default());
+            let letters: String = text.chars().filter(|letter| letter.is_alphabetic()).collect();
+            let has_digits = text.chars().any(char::is_numeric);
+            let letters = if letters == text { id } else { self.local(&letters) };
+            self.local_facts[at] = Local { letters, has_digits };
+        }
+        id
+    }
+
+    fn domain(&mut self, text: &str) -> u32 {
+        let (id, is_new) = self.domains.intern(text);
+        if is_new {
+            self.domain_stems.push(form::stem(text));
+        }
+        id
+    }
+}
+
+fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute: Attribute) -> Option<&'a mut u32> {
+    Some(match attribute {
+        Attribute::Registration | Attribute::FullName | Attribute::Email => return None,
+        Attribute::FirstName => &mut record.first,
+        Attribute::LastName => &mut record.last,
+        Attribute::Phone => &mut record.phone,
+        Attribute::Mobile => &mut record.mobile,
+        Attribute::Company => &mut record.company,
+        Attribute::Title => &mut record.title,
+        Attribute::City => &mut record.city,
+        Attribute::Country => &mut record.country,
+        Attribute::Website => &mut record.web,
+        Attribute::BirthDate => &mut plain[0],
+        Attribute::PersonalId => &mut plain[1],
+        Attribute::Street => &mut plain[2],
+        Attribute::StreetNumber => &mut plain[3],
+        Attribute::Postcode => &mut plain[4],
+        Attribute::Region => &mut plain[5],
+    })
+}

@@ -1,0 +1,168 @@
+//! The result depends on the records alone, later records end where one run would put them, and every join can be explained.
+
+use proptest::prelude::*;
+
+use super::super::{
+    Decisions, Explainer, Gates, Index, Model, NotAModel, Options, Roster, accounts, quality, resolve_by, resolve_roster,
+};
+use super::{COLUMNS, PEOPLE, groups, people};
+
+fn resolved(roster: &Roster, options: &Options) -> (Vec<Vec<String>>, Model) {
+    let (resolution, model) = resolve_roster(roster, &Decisions::default(), options).unwrap();
+    (groups(roster, &resolution.person), model)
+}
+
+#[test]
+fn people_are_found_in_spite_of_spelling() {
+    let (found, _) = resolved(&people(), &Options::default());
+    let has =
+        |group: &[&str]| assert!(found.contains(&group.iter().map(|id| (*id).to_owned()).collect()), "{group:?} in {found:?}");
+    has(&["a1", "a2", "a3"]);
+    has(&["b1", "b2"]);
+    has(&["c1", "c2"]);
+    has(&["f1", "f2"]);
+}
+
+#[test]
+fn a_sister_at_one_switchboard_is_another_person() {
+    let (found, _) = resolved(&people(), &Options::default());
+    assert!(found.contains(&vec!["d1".to_owned()]), "{found:?}");
+}
+
+#[test]
+fn a_shared_mailbox_joins_nobody() {
+    let (found, _) = resolved(&people(), &Options::default());
+    assert!(found.contains(&vec!["e1".to_owned()]), "{found:?}");
+}
+
+#[test]
+fn a_model_survives_its_bytes() {
+    let roster = people();
+    let (found, model) = resolved(&roster, &Options::default());
+    let read = Model::from_bytes(&model.to_bytes()).unwrap();
+    assert_eq!(read, model);
+    assert_eq!(read.version(), model.version());
+    let again = resolve_by(&roster, &read, &Decisions::default(), &Options::default()).unwrap();
+    assert_eq!(groups(&roster, &again.person), found);
+    assert!(model.drift(&read) < 1e-9);
+}
+
+#[test]
+fn damaged_and_foreign_bytes_are_no_model() {
+    let (_, model) = resolved(&people(), &Options::default());
+    let bytes = model.to_bytes();
+    assert_eq!(Model::from_bytes(b"{}"), Err(NotAModel::Foreign));
+    for end in (8..bytes.len()).step_by(97) {
+        assert_eq!(Model::from_bytes(&bytes[..end]), Err(NotAModel::Damaged));
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert_eq!(Model::from_bytes(&longer), Err(NotAModel::Damaged));
+    // A length that no memory holds.
+    let mut huge = bytes;
+    let at = 8 + 8 + 12 + 14 * 16 * 4 + 4;
+    huge[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert_eq!(Model::from_bytes(&huge), Err(NotAModel::Damaged));
+}
+
+#[test]
+fn weights_of_a_pair_add_up_to_its_odds() {
+    let roster = people();
+    let (_, model) = resolved(&roster, &Options::default());
+    let explainer = Explainer::new(&roster, &model);
+    let found = explainer.explain(0, 1).unwrap();
+    let person = found.prior_bits + found.weights.iter().map(|weight| weight.bits).sum::<f64>();
+    let others: f64 = 1.0 + found.rivals.iter().map(|(_, bits)| bits.exp2()).sum::<f64>();
+    let chance = person.exp2() / (person.exp2() + others);
+    assert!((chance - f64::from(found.chance)).abs() < 1e-3, "{chance} {}", found.chance);
+    assert!(found.weights.iter().any(|weight| weight.field == "mailbox" && weight.bits > 5.0));
+    assert_eq!(explainer.explain(0, 99), None);
+}
+
+#[test]
+fn one_organisation_is_one_account() {
+    let roster = people();
+    let found = accounts(&roster);
+    let of = |id: &str| found[roster.find(id).unwrap() as usize];
+    assert_eq!(of("a1"), of("e1"));
+    assert_eq!(of("a2"), of("a3"));
+    assert_eq!(of("f1"), of("g1"));
+    assert_ne!(of("a1"), of("f1"));
+    assert_eq!(of("c1"), None);
+}
+
+#[test]
+fn a_wild_run_is_stopped() {
+    let roster = people();
+    let (resolution, _) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
+    assert!(resolution.check(&Gates::default()).is_ok());
+    assert!(resolution.check(&Gates { largest: 1, ..Gates::default() }).is_err());
+    assert!(resolution.check(&Gates { precision: 1.1, ..Gates::default() }).is_err());
+}
+
+#[test]
+fn quality_counts_pairs_and_records() {
+    let exact = quality(&[0, 0, 2], &[5, 5, 7]);
+    assert!((exact.pairs.f1 - 1.0).abs() < 1e-12 && (exact.records.f1 - 1.0).abs() < 1e-12);
+    let joined = quality(&[0, 0, 0], &[5, 5, 7]);
+    assert!((joined.pairs.precision - 1.0 / 3.0).abs() < 1e-12 && (joined.pairs.recall - 1.0).abs() < 1e-12);
+    assert!((joined.records.precision - 5.0 / 9.0).abs() < 1e-12);
+}
+
+/// Records put together from few values, so that many agree in part.
+fn world(most: usize) -> impl Strategy<Value = Vec<[&'static str; COLUMNS.len()]>> {
+    let record = (0..PEOPLE.len(), 0..PEOPLE.len(), proptest::bits::u8::ANY).prop_map(|(one, two, mask)| {
+        let mut cells = PEOPLE[one].1;
+        for (at, cell) in cells.iter_mut().enumerate() {
+            // Most cells come from one person, some from another, some are empty.
+            if mask >> at & 1 == 1 && at % 3 == two % 3 {
+                *cell = PEOPLE[two].1[at];
+            }
+            if mask.rotate_left(3) >> at & 1 == 1 && at % 4 == one % 4 {
+                *cell = "";
+            }
+        }
+        cells
+    });
+    proptest::collection::vec(record, 2..most)
+}
+
+fn filled(rows: &[(usize, [&'static str; COLUMNS.len()])]) -> Roster {
+    let mut roster = Roster::new(&COLUMNS);
+    for (id, cells) in rows {
+        roster.push(&format!("r{id}"), cells.iter().copied()).unwrap();
+    }
+    roster
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_and_threads_change_nothing(rows in world(40), turn in 0_usize..40) {
+        let rows: Vec<_> = rows.into_iter().enumerate().collect();
+        let mut turned = rows.clone();
+        turned.rotate_left(turn % rows.len());
+        turned.reverse();
+        let (one, model) = resolved(&filled(&rows), &Options::default());
+        let (two, other) = resolved(&filled(&turned), &Options { threads: 2, ..Options::default() });
+        prop_assert_eq!(one, two);
+        prop_assert_eq!(model.to_bytes(), other.to_bytes());
+    }
+
+    #[test]
+    fn later_records_end_where_one_run_puts_them(rows in world(40), cut in 1_usize..40, step in 1_usize..5) {
+        let rows: Vec<_> = rows.into_iter().enumerate().collect();
+        let cut = cut.min(rows.len());
+        let (_, model) = resolved(&filled(&rows[..cut]), &Options::default());
+        let whole = filled(&rows);
+        let expected = resolve_by(&whole, &model, &Decisions::default(), &Options::default()).unwrap();
+        let mut index = Index::new(filled(&rows[..cut]), model, Options::default()).unwrap();
+        for part in rows[cut..].chunks(step) {
+            let ids: Vec<String> = part.iter().map(|(id, _)| format!("r{id}")).collect();
+            let touched = index.add(ids.iter().map(String::as_str).zip(part.iter().map(|(_, cells)| cells.iter().copied()))).unwrap();
+            prop_assert!(touched.len() >= part.len());
+        }
+        prop_assert_eq!(groups(index.roster(), index.person()), groups(&whole, &expected.person));
+    }
+}

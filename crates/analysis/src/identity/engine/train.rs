@@ -1,0 +1,109 @@
+//! Learning without labels: expectation–maximisation on patterns of agreement.
+//!
+//! Pairs of a sample of records are compared once and counted by pattern, so that a round of training costs microseconds however
+//! many pairs there are. Only the class of persons is learned, and how common each class is. What strangers do is fixed from the
+//! counts of values, and every learned chance is drawn to its start, which keeps training on small or odd files in place.
+
+#![expect(clippy::indexing_slicing, reason = "levels are below LEVELS and fields below FIELDS by construction")]
+#![expect(clippy::cast_possible_truncation, reason = "patterns hold rounded logarithms of chances, within a few hundred")]
+
+use hashbrown::HashMap;
+
+use super::compare::{Comparison, FIELDS, LEVELS};
+use super::weights::{AS_STRANGERS, Class, Weights, groups};
+
+/// Rates are rounded to this part of one.
+const STEPS: f32 = 4.0;
+const ROUNDS: usize = 15;
+/// How many pairs the starting chances of a group are worth.
+const PULL: f64 = 60.0;
+
+type Pattern = (u64, [i16; 3]);
+
+/// Comparisons counted by pattern.
+#[derive(Debug, Default)]
+pub(super) struct Patterns(HashMap<Pattern, u32>);
+
+impl Patterns {
+    pub(super) fn add(&mut self, comparison: &Comparison, weights: &Weights) {
+        let mut levels = 0_u64;
+        for level in comparison.level {
+            levels = levels << 4 | u64::from(level);
+        }
+        let rates = [&weights.person, &weights.kin, &weights.namesake].map(|class| {
+            let spoken = (0..FIELDS).filter(|field| class.table[*field][comparison.level[*field] as usize] != AS_STRANGERS);
+            let sum: f32 = spoken.filter(|field| comparison.level[*field] != 0).map(|field| comparison.rate[field]).sum();
+            (sum * STEPS).round() as i16
+        });
+        *self.0.entry((levels, rates)).or_insert(0) += 1;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (pattern, count) in &other.0 {
+            *self.0.entry(*pattern).or_insert(0) += count;
+        }
+    }
+}
+
+/// Learns the weights from the compared pairs among `all_pairs` possible ones.
+pub(super) fn train(patterns: &Patterns, mut weights: Weights, records: usize, all_pairs: f64) -> Weights {
+    let mut counted: Vec<(Pattern, u32)> = patterns.0.iter().map(|(pattern, count)| (*pattern, *count)).collect();
+    counted.sort_unstable();
+    let start = weights.clone();
+    for _ in 0..ROUNDS {
+        let mut sums = [[0.0_f64; LEVELS]; FIELDS];
+        let mut classes = [0.0_f64; 3];
+        for ((levels, rates), count) in &counted {
+            let level = unpacked(*levels);
+            let classes_of = [(&weights.person, 0), (&weights.kin, 1), (&weights.namesake, 2)];
+            let odds = classes_of.map(|(class, at)| odds(class, &level, rates[at]));
+            let most = odds.into_iter().fold(0.0_f32, f32::max);
+            let parts = odds.map(|odds| f64::from((odds - most).exp()));
+            let all = parts.iter().sum::<f64>() + f64::from((-most).exp());
+            for (class, part) in classes.iter_mut().zip(parts) {
+                *class += part / all * f64::from(*count);
+            }
+            let person = parts[0] / all * f64::from(*count);
+            for (field, level) in level.into_iter().enumerate() {
+                sums[field][level as usize] += person;
+            }
+        }
+        for (field, levels) in groups() {
+            let seen: f64 = levels.iter().map(|level| sums[field][*level as usize]).sum();
+            for level in levels {
+                let begun = f64::from(start.person.table[field][*level as usize].exp());
+                let chance = (sums[field][*level as usize] + PULL * begun) / (seen + PULL);
+                weights.person.table[field][*level as usize] = chance.max(1e-4).ln() as f32;
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a number of records as a share")]
+        let per_record = |share: f64, low: f64, high: f64| {
+            ((share / all_pairs * records as f64).clamp(low, high) / records as f64).ln() as f32
+        };
+        weights.person.prior = per_record(classes[0], 0.05, 5.0);
+        weights.kin.prior = per_record(classes[1], 0.01, 1.0);
+        weights.namesake.prior = per_record(classes[2], 0.02, 0.5);
+        weights.derive();
+    }
+    weights
+}
+
+fn unpacked(mut levels: u64) -> [u8; FIELDS] {
+    let mut out = [0; FIELDS];
+    for level in out.iter_mut().rev() {
+        *level = (levels & 15) as u8;
+        levels >>= 4;
+    }
+    out
+}
+
+fn odds(class: &Class, level: &[u8; FIELDS], rate: i16) -> f32 {
+    let mut sum = class.prior - f32::from(rate) / STEPS;
+    for (field, level) in level.iter().enumerate() {
+        let chance = class.table[field][*level as usize];
+        if *level != 0 && chance != AS_STRANGERS {
+            sum += chance;
+        }
+    }
+    sum
+}
