@@ -41,6 +41,8 @@ mod settings;
 mod tests;
 mod times;
 mod transforms;
+#[cfg(test)]
+mod unrecorded;
 
 pub use manifest::{Manifest, Surroundings, spec};
 pub use protocol::{Operation, Tool};

@@ -13,8 +13,8 @@ use super::exprs::{Known, Members, Merged, Part, Pattern, Whole, shared};
 use super::jinja::{Empty, Kinds, time};
 use super::times::Formats;
 use crate::engine::plan::{
-    Action, Auth, BodyPlan, Capture, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, Lifetime, Positions as _, Requester,
-    Rule, TokenPlan, TokenSource, Wait,
+    Action, Auth, BodyPlan, Capture, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, KeyForm, Lifetime, Positions as _,
+    Requester, Rule, TokenPlan, TokenSource, Wait,
 };
 use crate::engine::{Evaluate as _, Expr, Value, constant};
 
@@ -292,7 +292,7 @@ impl Compiler<'_> {
             source: TokenSource::Jwt(Jwt {
                 algorithm: node.text("algorithm")?.unwrap_or("HS256").to_owned(),
                 key: self.secret(node, "secret_key")?,
-                base64_key: node.flag("base64_encode_secret_key")?,
+                key_form: if node.flag("base64_encode_secret_key")? { KeyForm::Encode } else { KeyForm::Plain },
                 headers: merged("jwt_headers", "additional_jwt_headers")?,
                 claims: merged("jwt_payload", "additional_jwt_payload")?,
             }),

@@ -1,6 +1,54 @@
 use proptest::prelude::*;
 
 use super::document::{parse, resolve};
+use super::{Manifest, Surroundings};
+
+const GOOD: &str = r##"version: 7.39.1
+type: DeclarativeSource
+check: { type: CheckStream, stream_names: [people] }
+definitions:
+  base: { type: HttpRequester, url_base: "https://api.example.com/{{ config['shop'] }}" }
+streams:
+  - type: DeclarativeStream
+    name: people
+    primary_key: [id]
+    retriever:
+      type: SimpleRetriever
+      requester: { $ref: "#/definitions/base", path: "/p/{{ stream_partition.part }}", http_method: GET }
+      partition_router: { type: ListPartitionRouter, values: [a, b], cursor_field: part }
+      record_selector:
+        type: RecordSelector
+        extractor: { type: DpathExtractor, field_path: [data, "*"] }
+        record_filter: { type: RecordFilter, condition: "{{ record.x > 1 }}" }
+    incremental_sync:
+      type: DatetimeBasedCursor
+      cursor_field: at
+      datetime_format: "%Y-%m-%d"
+      start_datetime: "2026-01-01"
+      step: P1D
+      cursor_granularity: P1D
+    transformations:
+      - { type: AddFields, fields: [{ path: [a, b], value: "{{ record['x'] | int }}" }] }
+"##;
+
+fn load(text: &str) -> headwater_sdk::Result<Manifest> {
+    let clock = headwater_sdk::Clock::fixed(jiff::Timestamp::UNIX_EPOCH);
+    let cx = headwater_sdk::BuildContext {
+        clock,
+        base_dir: ".".into(),
+        env: std::sync::Arc::new(|_| None),
+        allow_private_hosts: false,
+    };
+    let pause = headwater_sdk::http::Pause::virtual_time();
+    let around = Surroundings { cx, pause, allow_hosts: Vec::new(), sequential: true };
+    futures::executor::block_on(Manifest::load(text.as_bytes(), br#"{"shop":"s"}"#, &[], &around))
+}
+
+#[test]
+fn a_good_manifest_is_taken() {
+    let manifest = load(GOOD).unwrap();
+    assert!(manifest.streams[0].plan.is_ok(), "{:?}", manifest.streams[0].plan);
+}
 
 fn resolved(text: &str) -> Result<String, String> {
     parse(text.as_bytes()).and_then(|value| resolve(&value)).map(|value| value.to_json()).map_err(|problem| problem.to_string())
@@ -52,5 +100,12 @@ proptest! {
     #[test]
     fn no_yaml_makes_the_manifest_parser_panic(text in r##"[a-c$\n :{}\[\],&*!|>'"#/0-9-]{0,80}"##) {
         drop(parse(text.as_bytes()).and_then(|value| resolve(&value)));
+    }
+
+    /// Most of what is wrong in a manifest is a little wrong.
+    #[test]
+    fn no_change_of_a_manifest_makes_its_compiler_panic(at in 0..GOOD.len(), gone in 0_usize..12, with in r##"[a-dPTX$\n :{}\[\],&*!|>'"#/0-9.%-]{0,8}"##) {
+        let end = (at + gone).min(GOOD.len());
+        drop(load(&format!("{}{with}{}", GOOD.get(..at).unwrap(), GOOD.get(end..).unwrap())));
     }
 }

@@ -10,7 +10,7 @@ use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use ring::{hmac, rand};
 
 use super::expr::Scope;
-use super::plan::{Jwt, Lifetime, TokenPlan, TokenSource};
+use super::plan::{Jwt, KeyForm, Lifetime, TokenPlan, TokenSource};
 use super::request::{Call, Shared};
 use super::value::{Map, Value};
 
@@ -128,13 +128,19 @@ fn sign(jwt: &Jwt, scope: &Scope<'_>, secs: i64) -> Result<String> {
     let encode = |map: Map| URL_SAFE_NO_PAD.encode(Value::Map(map).to_json());
     let body = format!("{}.{}", encode(header), encode(claims));
     let key = jwt.key.text(scope)?;
-    let key = if jwt.base64_key { STANDARD.encode(&key) } else { key };
+    let key = match jwt.key_form {
+        KeyForm::Plain => key.into_bytes(),
+        KeyForm::Encode => STANDARD.encode(&key).into_bytes(),
+        KeyForm::Decode => STANDARD.decode(key.trim()).map_err(|_| {
+            Error::new(ErrorKind::Config, "the key of the JWT is not base64").hint("give it as the vendor shows it")
+        })?,
+    };
     let signature = seal(&jwt.algorithm, &key, body.as_bytes())?;
     Ok(format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-fn seal(algorithm: &str, key: &str, body: &[u8]) -> Result<Vec<u8>> {
-    let keyed = |kind| Ok(hmac::sign(&hmac::Key::new(kind, key.as_bytes()), body).as_ref().to_vec());
+fn seal(algorithm: &str, key: &[u8], body: &[u8]) -> Result<Vec<u8>> {
+    let keyed = |kind| Ok(hmac::sign(&hmac::Key::new(kind, key), body).as_ref().to_vec());
     let bad = || {
         Error::new(ErrorKind::Config, "the key of the JWT cannot be used with its algorithm")
             .hint("give a private key in PEM (PKCS 8)")
@@ -171,8 +177,8 @@ fn seal(algorithm: &str, key: &str, body: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-fn unwrap_pem(text: &str) -> Option<Vec<u8>> {
-    let text = text.replace("\\n", "\n");
+fn unwrap_pem(key: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(key).ok()?.replace("\\n", "\n");
     let inner: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(inner).ok()
 }

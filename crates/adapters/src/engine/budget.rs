@@ -1,22 +1,38 @@
-//! What the remote allows: counted over all streams of a source, waited for, and corrected by what the remote says.
+//! What the remote allows: counted over all streams of a credential, waited for, and corrected by what the remote says.
+//!
+//! A remote counts by credential and knows nothing of our connections, so two connections of one credential in one process share
+//! what is counted here, also when one begins after the other has ended.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use headwater_sdk::http::{HttpResponse, Method, Pause, Url};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::plan::{BudgetMatcher, BudgetPlan, BudgetPolicy};
 
 /// The longest wait that a remote's headers may ask for; beyond it they are taken for a mistake.
 const LONGEST_RESET: Duration = Duration::from_hours(1);
 
+/// How many credentials are remembered: far above what one project has. Beyond it the ones that nobody uses are forgotten.
+const MAX_REMEMBERED: usize = 1_024;
+
+/// What names a remote's account without saying its secret: a hash.
+pub(super) type Credential = [u8; 32];
+
+static SHARED: LazyLock<Mutex<HashMap<Credential, Arc<Budget>>>> = LazyLock::new(Mutex::default);
+
 /// A plan's budget at work.
 #[derive(Debug)]
 pub(super) struct Budget {
     plan: BudgetPlan,
     spent: Mutex<Vec<Spent>>,
+    /// Requests that may be in flight.
+    pub(super) slots: Semaphore,
+    /// The clock of everything that is counted here.
+    pause: Pause,
 }
 
 #[derive(Debug, Default)]
@@ -30,16 +46,28 @@ struct Spent {
 }
 
 impl Budget {
-    pub(super) fn new(plan: BudgetPlan) -> Self {
+    pub(super) fn new(plan: BudgetPlan, concurrency: usize, pause: Pause) -> Self {
         let spent = plan.policies.iter().map(|_| Spent::default()).collect();
-        Self { plan, spent: Mutex::new(spent) }
+        Self { plan, spent: Mutex::new(spent), slots: Semaphore::new(concurrency.max(1)), pause }
+    }
+
+    /// The budget of a credential: one for the whole process, as long as time is the world's.
+    pub(super) fn of(credential: Option<Credential>, plan: BudgetPlan, concurrency: usize, pause: Pause) -> Arc<Self> {
+        let Some(credential) = credential.filter(|_| pause.is_real()) else {
+            return Arc::new(Self::new(plan, concurrency, pause));
+        };
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.len() >= MAX_REMEMBERED {
+            shared.retain(|_, budget| Arc::strong_count(budget) > 1);
+        }
+        Arc::clone(shared.entry(credential).or_insert_with(|| Arc::new(Self::new(plan, concurrency, pause))))
     }
 
     /// Waits until the request may be sent, and counts it.
-    pub(super) async fn take(&self, request: &Sent<'_>, pause: &Pause) {
+    pub(super) async fn take(&self, request: &Sent<'_>) {
         let Some(index) = self.policy(request) else { return };
-        while let Some(wait) = self.try_take(index, pause.elapsed()) {
-            pause.sleep(wait).await;
+        while let Some(wait) = self.try_take(index, self.pause.elapsed()) {
+            self.pause.sleep(wait).await;
         }
     }
 
@@ -65,7 +93,7 @@ impl Budget {
     }
 
     /// Learns from an answer how much is left.
-    pub(super) fn learn(&self, request: &Sent<'_>, answer: &HttpResponse, now: Timestamp, pause: &Pause) {
+    pub(super) fn learn(&self, request: &Sent<'_>, answer: &HttpResponse, now: Timestamp) {
         let Some(index) = self.policy(request) else { return };
         let header =
             |name: &Option<String>| -> Option<i64> { answer.headers().get(name.as_deref()?)?.to_str().ok()?.trim().parse().ok() };
@@ -76,7 +104,7 @@ impl Budget {
         let Some(reset) = header(&self.plan.reset_header) else { return };
         let wait = u64::try_from(reset - now.as_second()).map(Duration::from_secs).unwrap_or_default().min(LONGEST_RESET);
         if let Some(spent) = self.spent.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
-            spent.closed_until = spent.closed_until.max(pause.elapsed() + wait);
+            spent.closed_until = spent.closed_until.max(self.pause.elapsed() + wait);
         }
     }
 }
@@ -136,15 +164,16 @@ mod tests {
         let rates =
             rates.iter().map(|(limit, secs)| BudgetRate { limit: *limit, interval: Duration::from_secs(*secs) }).collect();
         let policy = BudgetPolicy { matchers: Vec::new(), rates, fixed_window };
-        Budget::new(BudgetPlan { policies: vec![policy], ..BudgetPlan::default() })
+        let plan = BudgetPlan { policies: vec![policy], ..BudgetPlan::default() };
+        Budget::new(plan, 1, Pause::virtual_time())
     }
 
     async fn seconds_of(budget: &Budget, requests: usize) -> Vec<u64> {
-        let (pause, url) = (Pause::virtual_time(), Url::parse("https://api.example.com/a").unwrap());
+        let url = Url::parse("https://api.example.com/a").unwrap();
         let mut at = Vec::new();
         for _ in 0..requests {
-            budget.take(&Sent { method: &Method::GET, url: &url, headers: &[] }, &pause).await;
-            at.push(pause.elapsed().as_secs());
+            budget.take(&Sent { method: &Method::GET, url: &url, headers: &[] }).await;
+            at.push(budget.pause.elapsed().as_secs());
         }
         at
     }
@@ -153,6 +182,16 @@ mod tests {
     async fn no_moving_window_holds_more_than_its_limit() {
         assert_eq!(seconds_of(&budget(&[(2, 10)], false), 5).await, [0, 0, 10, 10, 20]);
         assert_eq!(seconds_of(&budget(&[(2, 1), (3, 60)], false), 5).await, [0, 0, 1, 60, 60]);
+    }
+
+    #[test]
+    fn a_credential_has_one_budget_and_another_its_own() {
+        let of = |credential, pause| Budget::of(credential, BudgetPlan::default(), 1, pause);
+        let first = of(Some([1; 32]), Pause::real());
+        assert!(Arc::ptr_eq(&first, &of(Some([1; 32]), Pause::real())));
+        assert!(!Arc::ptr_eq(&first, &of(Some([2; 32]), Pause::real())));
+        assert!(!Arc::ptr_eq(&first, &of(None, Pause::real())));
+        assert!(!Arc::ptr_eq(&first, &of(Some([1; 32]), Pause::virtual_time())), "waits that do not happen bind nobody");
     }
 
     #[tokio::test]

@@ -41,9 +41,9 @@ pub(super) fn decode(decoder: &Decoder, body: &[u8]) -> Result<Value> {
                 // The transport has unpacked it already.
                 return decode(inner, body);
             }
-            decode(inner, &bounded(flate2::read::MultiGzDecoder::new(body))?)
+            decode(inner, &bounded(flate2::read::MultiGzDecoder::new(body), MAX_UNPACKED)?)
         }
-        Decoder::Zip(inner) => unzip(inner, body),
+        Decoder::Zip(inner) => unzip(inner, body, MAX_UNPACKED),
     }
 }
 
@@ -51,27 +51,27 @@ fn wrong(what: &'static str) -> Error {
     Error::new(ErrorKind::Protocol, format!("the remote's answer is not the {what} we expect"))
 }
 
-fn bounded(reader: impl std::io::Read) -> Result<Vec<u8>> {
+fn bounded(reader: impl std::io::Read, most: u64) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    reader.take(MAX_UNPACKED + 1).read_to_end(&mut out).map_err(|_| wrong("compressed file"))?;
-    if u64::try_from(out.len()).unwrap_or(u64::MAX) > MAX_UNPACKED {
+    reader.take(most.saturating_add(1)).read_to_end(&mut out).map_err(|_| wrong("compressed file"))?;
+    if u64::try_from(out.len()).unwrap_or(u64::MAX) > most {
         let error = Error::new(ErrorKind::Protocol, "the remote's answer is larger than we keep in memory");
-        return Err(error.context("limit_bytes", MAX_UNPACKED.to_string()));
+        return Err(error.context("limit_bytes", most.to_string()));
     }
     Ok(out)
 }
 
-fn unzip(inner: &Decoder, body: &[u8]) -> Result<Value> {
+/// All files of an archive; `left` bounds what they have in all.
+fn unzip(inner: &Decoder, body: &[u8], mut left: u64) -> Result<Value> {
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(body)).map_err(|_| wrong("zip archive"))?;
     let mut rows = Vec::new();
-    let mut left = MAX_UNPACKED;
     for index in 0..archive.len().min(MAX_FILES) {
         let file = archive.by_index(index).map_err(|_| wrong("zip archive"))?;
         if file.is_dir() {
             continue;
         }
-        let bytes = bounded(file.take(left + 1))?;
-        left = left.checked_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).ok_or_else(|| wrong("zip archive"))?;
+        let bytes = bounded(file, left)?;
+        left = left.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         match decode(inner, &bytes)? {
             Value::List(more) => rows.extend(more),
             other => rows.push(other),
@@ -178,6 +178,106 @@ fn add(open: &mut [(String, Map, String)], name: String, mut map: Map, text: &st
         Some(first) => *first = Value::List(vec![std::mem::take(first), value]),
         None => {
             into.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in files {
+            out.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            out.write_all(bytes).unwrap();
+        }
+        out.finish().unwrap().into_inner()
+    }
+
+    fn text(decoder: &Decoder, body: &[u8]) -> String {
+        decode(decoder, body).unwrap().to_json()
+    }
+
+    #[test]
+    fn gzip_is_unpacked_unless_the_transport_has_done_it() {
+        let decoder = Decoder::Gzip(Box::new(Decoder::Json));
+        assert_eq!(text(&decoder, &gzip(b"[10.10]")), "[10.10]");
+        assert_eq!(text(&decoder, b"[10.10]"), "[10.10]");
+        let whole = gzip(b"[10.10]");
+        assert!(decode(&decoder, &whole[..whole.len() - 9]).is_err(), "half a file is no file");
+    }
+
+    #[test]
+    fn all_files_of_an_archive_are_read() {
+        let decoder = Decoder::Zip(Box::new(Decoder::JsonLines));
+        assert_eq!(
+            text(&decoder, &archive(&[("a", b"{\"a\":1}\n{\"a\":2}"), ("b/c", b"{\"a\":3}")])),
+            r#"[{"a":1},{"a":2},{"a":3}]"#
+        );
+        assert!(decode(&decoder, b"PK no archive").is_err());
+    }
+
+    #[test]
+    fn what_unpacks_to_more_than_the_bound_is_refused() {
+        let zeros = vec![b' '; 100_000];
+        let packed = gzip(&zeros);
+        assert!(packed.len() < 1_000);
+        let unpack = |most| bounded(flate2::read::MultiGzDecoder::new(&*packed), most);
+        assert_eq!(unpack(100_000).unwrap().len(), 100_000);
+        assert!(unpack(99_999).unwrap_err().to_string().contains("larger than we keep"));
+        let two = archive(&[("a", &zeros), ("b", &zeros)]);
+        assert!(unzip(&Decoder::Lines, &two, 200_000).is_ok());
+        assert!(unzip(&Decoder::Lines, &two, 199_999).is_err(), "the files count together");
+    }
+
+    #[test]
+    fn xml_becomes_nested_objects() {
+        let body = br#"<?xml version="1.0"?><r n="1"><p id="7">A &amp; B &#233;</p><p><x/></p><c><![CDATA[<y>]]></c></r>"#;
+        assert_eq!(
+            text(&Decoder::Xml, body),
+            "{\"r\":{\"@n\":\"1\",\"p\":[{\"@id\":\"7\",\"#text\":\"A & B \u{e9}\"},{\"x\":null}],\"c\":\"<y>\"}}"
+        );
+    }
+
+    #[test]
+    fn xml_opens_no_files_and_does_not_grow() {
+        let named = br#"<!DOCTYPE r [<!ENTITY f SYSTEM "file:///etc/hostname">]><r>&f;</r>"#;
+        assert!(decode(&Decoder::Xml, named).is_err());
+        assert!(decode(&Decoder::Xml, "<a>".repeat(MAX_XML_DEPTH + 2).as_bytes()).is_err());
+        assert!(decode(&Decoder::Xml, b"<a><b></a>").is_err());
+    }
+
+    #[test]
+    fn csv_keeps_its_text_and_its_encoding() {
+        let decoder = Decoder::Csv { delimiter: b';', encoding: "windows-1252".to_owned(), nulls: vec!["NULL".to_owned()] };
+        assert_eq!(text(&decoder, b"a;b\n007;caf\xe9\nNULL;\n"), "[{\"a\":\"007\",\"b\":\"caf\u{e9}\"},{\"a\":null,\"b\":\"\"}]");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let csv = Decoder::Csv { delimiter: b',', encoding: "utf-8".to_owned(), nulls: Vec::new() };
+            for decoder in [Decoder::Json, Decoder::JsonLines, Decoder::Lines, csv, Decoder::Xml] {
+                drop(decode(&decoder, &bytes));
+                drop(decode(&Decoder::Gzip(Box::new(decoder.clone())), &bytes));
+                drop(decode(&Decoder::Zip(Box::new(decoder)), &bytes));
+            }
+        }
+
+        #[test]
+        fn no_text_of_xml_makes_the_decoder_panic(text in r#"[<>/a-b ="'&;!?#x0-9\[\]-]{0,60}"#) {
+            drop(decode(&Decoder::Xml, text.as_bytes()));
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) async fn run(shared: &Shared, job: &Job, slice: &Slice, fixed: &[(Inj
         let more = [("creation_response", &made), ("polling_response", &polled.body), ("download_target", target)];
         let mut token = None;
         for _ in 0..MAX_PAGES {
-            let (page, next) = one(shared, &job.download, slice, &[], (token, &more)).await?;
+            let (page, next) = one(shared, &job.download, slice, &[], (token, &more), None).await?;
             out.given += page.given;
             out.records.extend(page.records);
             token = next;

@@ -7,8 +7,8 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use headwater_sdk::{Error, ErrorKind, Result};
 
-use super::expr::{Scope, Slice};
-use super::plan::{Cursor, Inject, Pages, Paginator, Paging, Partitions, Retriever, StreamPlan};
+use super::expr::{Expr, Scope, Slice};
+use super::plan::{Cursor, Inject, Pages, Paginator, Paging, Partitions, Retriever, Selector, StreamPlan};
 use super::request::{Call, Page, Shared};
 use super::select::{Selected, select};
 use super::value::Value;
@@ -26,6 +26,8 @@ pub(super) struct SlicePage {
     pub(super) high: Option<i64>,
     /// The furthest position as the record wrote it.
     pub(super) mark: Option<Value>,
+    /// The remote's own word for where we are.
+    pub(super) bookmark: Option<Value>,
 }
 
 /// The pages of a slice, from a token or the first one.
@@ -38,9 +40,10 @@ pub(super) fn pages(
     let pages = try_stream! {
         let mut token = token;
         let fixed = injections(&stream, &slice);
+        let bookmark = stream.bookmark.as_ref().map(|bookmark| &bookmark.value);
         for turn in 0..MAX_PAGES {
             let (page, next) = match &stream.retriever {
-                Retriever::Pages(plan) => one(&shared, plan, &slice, &fixed, (token.take(), &[])).await?,
+                Retriever::Pages(plan) => one(&shared, plan, &slice, &fixed, (token.take(), &[]), bookmark).await?,
                 Retriever::Job(job) => (super::job::run(&shared, job, &slice, &fixed).await?, None),
             };
             let page = observed(&stream, page, &slice, next)?;
@@ -58,13 +61,14 @@ pub(super) fn pages(
     pages.boxed()
 }
 
-/// One page and the token of the next.
+/// One page and the token of the next. `bookmark` is the expression of the remote's own word for where we are.
 pub(super) async fn one(
     shared: &Shared,
     plan: &Pages,
     slice: &Slice,
     fixed: &[(Inject, Value)],
     (token, more): (Option<Value>, &[(&str, &Value)]),
+    bookmark: Option<&Expr>,
 ) -> Result<(Selected, Option<Value>)> {
     let paginator = plan.paginator.as_ref();
     let token = token.or_else(|| paginator.and_then(first_token));
@@ -87,51 +91,79 @@ pub(super) async fn one(
         return Ok((Selected::default(), paginator.and_then(first_token).or(Some(Value::Null))));
     }
     let scope = shared.scope(&call);
-    let Some(Paginator { strategy, size, .. }) = paginator else {
-        let selected = if page.taken { select(&plan.selector, page.body, &scope, false)? } else { Selected::default() };
-        return Ok((selected, None));
+    let paging = paginator.map(|paginator| &paginator.strategy);
+    let (mut selected, next) = match paging {
+        Some(Paging::Token { value, stop }) => by_token(&plan.selector, page, (value, stop.as_ref()), bookmark, &scope)?,
+        _ => {
+            let (selected, _) = after(&plan.selector, page, None, bookmark, &scope)?;
+            let next = paginator.map(|paginator| counted(paginator, token.as_ref(), &selected, &scope)).transpose()?;
+            (selected, next.flatten())
+        }
     };
-    let size = size.as_ref().map(|(size, _)| size.value(&scope)).transpose()?;
-    let size = size.as_ref().and_then(|size| size.as_f64().or_else(|| size.as_str()?.trim().parse().ok()));
-    match strategy {
-        Paging::Token { value, stop } => {
-            // What looks at the records' end needs the answer as it was, so the records are copied out of it.
-            let after = ["last_record", "last_page_size"]
-                .iter()
-                .any(|name| value.uses(name) || stop.as_ref().is_some_and(|stop| stop.uses(name)));
-            if !page.taken || after {
-                let Page { body, headers, status, taken, .. } = page;
-                let selected = if taken { select(&plan.selector, body.clone(), &scope, true)? } else { Selected::default() };
-                let scope = Scope {
-                    response: Some(&body),
-                    headers: Some(&headers),
-                    status: Some(status),
-                    last_record: selected.last.as_ref(),
-                    last_page_size: Some(selected.given),
-                    ..scope
-                };
-                let next = next_token(value, stop.as_ref(), &scope)?;
-                return Ok((selected, next));
-            }
-            let scope_here =
-                Scope { response: Some(&page.body), headers: Some(&page.headers), status: Some(page.status), ..scope };
-            let next = next_token(value, stop.as_ref(), &scope_here)?;
-            let selected = select(&plan.selector, page.body, &scope, false)?;
-            Ok((selected, next))
-        }
-        Paging::Offset { .. } | Paging::Number { .. } => {
-            let selected = if page.taken { select(&plan.selector, page.body, &scope, false)? } else { Selected::default() };
-            #[expect(clippy::cast_precision_loss, reason = "a page has few records")]
-            let full = selected.given > 0 && size.is_none_or(|size| selected.given as f64 >= size);
-            let before = token.as_ref().and_then(Value::as_int);
-            let next = match strategy {
-                Paging::Offset { .. } => before.unwrap_or(0).checked_add(i64::try_from(selected.given).unwrap_or(i64::MAX)),
-                Paging::Number { start, .. } => before.unwrap_or(*start).checked_add(1),
-                Paging::Token { .. } => None,
-            };
-            Ok((selected, next.filter(|_| full).map(Value::Int)))
-        }
+    selected.bookmark = selected.bookmark.filter(|bookmark| !bookmark.is_null());
+    Ok((selected, next))
+}
+
+type TokenRules<'a> = (&'a Expr, Option<&'a Expr>);
+
+/// A page whose answer says the token of the next.
+fn by_token(
+    selector: &Selector,
+    page: Page,
+    (value, stop): TokenRules<'_>,
+    bookmark: Option<&Expr>,
+    scope: &Scope<'_>,
+) -> Result<(Selected, Option<Value>)> {
+    // What looks at the records' end needs the answer as it was, so the records are copied out of it.
+    let looks_back =
+        ["last_record", "last_page_size"].iter().any(|name| value.uses(name) || stop.is_some_and(|stop| stop.uses(name)));
+    if !page.taken || looks_back || bookmark.is_some() {
+        return after(selector, page, Some((value, stop)), bookmark, scope);
     }
+    let seen = Scope { response: Some(&page.body), headers: Some(&page.headers), status: Some(page.status), ..*scope };
+    let next = next_token(value, stop, &seen)?;
+    Ok((select(selector, page.body, scope, false)?, next))
+}
+
+/// A page's records first, then what follows from the answer and them. The answer is copied only if something looks at it.
+fn after(
+    selector: &Selector,
+    page: Page,
+    rules: Option<TokenRules<'_>>,
+    bookmark: Option<&Expr>,
+    scope: &Scope<'_>,
+) -> Result<(Selected, Option<Value>)> {
+    let Page { body, headers, status, taken, .. } = page;
+    let looked_at = rules.is_some() || bookmark.is_some();
+    let kept = looked_at.then(|| body.clone());
+    let mut selected = if taken { select(selector, body, scope, looked_at)? } else { Selected::default() };
+    let scope = Scope {
+        response: kept.as_ref(),
+        headers: Some(&headers),
+        status: Some(status),
+        last_record: selected.last.as_ref(),
+        last_page_size: Some(selected.given),
+        ..*scope
+    };
+    let next = rules.map(|(value, stop)| next_token(value, stop, &scope)).transpose()?.flatten();
+    let bookmark = bookmark.map(|bookmark| bookmark.value(&scope)).transpose()?;
+    selected.bookmark = bookmark;
+    Ok((selected, next))
+}
+
+/// The next page by counting: there is one where this one is full.
+fn counted(paginator: &Paginator, token: Option<&Value>, selected: &Selected, scope: &Scope<'_>) -> Result<Option<Value>> {
+    let size = paginator.size.as_ref().map(|(size, _)| size.value(scope)).transpose()?;
+    let size = size.as_ref().and_then(|size| size.as_f64().or_else(|| size.as_str()?.trim().parse().ok()));
+    #[expect(clippy::cast_precision_loss, reason = "a page has few records")]
+    let full = selected.given > 0 && size.is_none_or(|size| selected.given as f64 >= size);
+    let before = token.and_then(Value::as_int);
+    let next = match paginator.strategy {
+        Paging::Offset { .. } => before.unwrap_or(0).checked_add(i64::try_from(selected.given).unwrap_or(i64::MAX)),
+        Paging::Number { start, .. } => before.unwrap_or(start).checked_add(1),
+        Paging::Token { .. } => None,
+    };
+    Ok(next.filter(|_| full).map(Value::Int))
 }
 
 fn first_token(paginator: &Paginator) -> Option<Value> {
@@ -142,7 +174,7 @@ fn first_token(paginator: &Paginator) -> Option<Value> {
     }
 }
 
-fn next_token(value: &super::Expr, stop: Option<&super::Expr>, scope: &Scope<'_>) -> Result<Option<Value>> {
+fn next_token(value: &Expr, stop: Option<&Expr>, scope: &Scope<'_>) -> Result<Option<Value>> {
     if stop.map(|stop| stop.test(scope)).transpose()? == Some(true) {
         return Ok(None);
     }
@@ -151,7 +183,7 @@ fn next_token(value: &super::Expr, stop: Option<&super::Expr>, scope: &Scope<'_>
 
 /// The positions of a page's records; records outside of the slice go where the cursor says so.
 fn observed(stream: &StreamPlan, page: Selected, slice: &Slice, next: Option<Value>) -> Result<SlicePage> {
-    let mut out = SlicePage { records: page.records, next, high: None, mark: None };
+    let mut out = SlicePage { records: page.records, next, high: None, mark: None, bookmark: page.bookmark };
     let Some(cursor) = &stream.cursor else { return Ok(out) };
     let mut older = false;
     let low = slice.range.map(|(low, _)| low);

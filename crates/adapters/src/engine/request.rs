@@ -8,13 +8,12 @@ use base64::Engine as _;
 use headwater_sdk::http::header::{HeaderName, HeaderValue};
 use headwater_sdk::http::{Body, HttpClient, HttpResponse, HttpSettings, Pause, RequestSpec, Url};
 use headwater_sdk::{BuildContext, Clock, Error, ErrorKind, Result, Retry};
-use tokio::sync::Semaphore;
 
 use super::auth::Tokens;
-use super::budget::{Budget, Sent};
+use super::budget::{Budget, Credential, Sent};
 use super::decode::decode;
 use super::expr::{Expr, Scope, Slice};
-use super::plan::{Action, Auth, BodyPlan, HostRules, Inject, Requester, SourcePlan};
+use super::plan::{Action, Auth, BodyPlan, HostRules, Inject, Requester, Retriever, SourcePlan, TokenSource};
 use super::rules::{Answer, Verdict, judge};
 use super::value::{Map, Value};
 
@@ -26,8 +25,7 @@ pub(super) struct Shared {
     cx: BuildContext,
     clients: Mutex<HashMap<String, HttpClient>>,
     pub(super) tokens: Tokens,
-    budget: Budget,
-    slots: Semaphore,
+    budget: Arc<Budget>,
 }
 
 /// What a request is made for, beside its requester.
@@ -70,11 +68,10 @@ impl Shared {
         Self {
             clock: cx.clock.clone(),
             cx: cx.clone(),
-            pause,
             clients: Mutex::default(),
             tokens: Tokens::default(),
-            budget: Budget::new(plan.budget.clone()),
-            slots: Semaphore::new(plan.concurrency.max(1)),
+            budget: Budget::of(credential(&plan, cx.clock.now()), plan.budget.clone(), plan.concurrency, pause.clone()),
+            pause,
             plan: Arc::new(plan),
         }
     }
@@ -211,7 +208,10 @@ impl Shared {
             url.query_pairs_mut().extend_pairs(more);
         }
         let client = self.client(&url, requester)?;
-        let mut request = RequestSpec::to(requester.method.clone(), requester.name.clone(), url.clone());
+        // Messages put the method before a request's name, which may begin with it.
+        let method = format!("{} ", requester.method);
+        let name = requester.name.strip_prefix(&method).unwrap_or(&requester.name).to_owned();
+        let mut request = RequestSpec::to(requester.method.clone(), name, url.clone());
         for (name, value) in &headers {
             let bad = |_| Error::new(ErrorKind::Config, "a header cannot be sent").context("header", name.clone());
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(()))?;
@@ -231,11 +231,11 @@ impl Shared {
             (None, None) => request,
         };
         let sent = Sent { method: &requester.method, url: &url, headers: &headers };
-        let slot = self.slots.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the source is closed"))?;
-        self.budget.take(&sent, &self.pause).await;
+        let slot = self.budget.slots.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the source is closed"))?;
+        self.budget.take(&sent).await;
         let answer = client.exchange(&request).await?;
         drop(slot);
-        self.budget.learn(&sent, &answer, self.clock.now(), &self.pause);
+        self.budget.learn(&sent, &answer, self.clock.now());
         Ok(answer)
     }
 
@@ -270,6 +270,51 @@ const CONTENT_TYPE: HeaderName = headwater_sdk::http::header::CONTENT_TYPE;
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("source", &self.plan.name).finish_non_exhaustive()
+    }
+}
+
+/// What the remotes of a plan know us by: their hosts, who we say we are, and the limits that the plan knows. Nothing where that
+/// depends on the part that is read.
+fn credential(plan: &SourcePlan, now: jiff::Timestamp) -> Option<Credential> {
+    if plan.streams.is_empty() {
+        return None;
+    }
+    let scope = Scope::new(&plan.config, now);
+    let mut known = Vec::with_capacity(plan.streams.len());
+    for stream in &plan.streams {
+        let requester = match &stream.retriever {
+            Retriever::Pages(pages) => &pages.requester,
+            Retriever::Job(job) => &job.create,
+        };
+        let url = Url::parse(&requester.url.text(&scope).ok()?).ok()?;
+        known.push(format!("{}\0{}", url.origin().ascii_serialization(), secret(&requester.auth, &scope)?));
+    }
+    known.sort_unstable();
+    known.dedup();
+    known.push(format!("{:?}\0{}", plan.budget, plan.concurrency));
+    let hash = ring::digest::digest(&ring::digest::SHA256, known.join("\0\0").as_bytes());
+    hash.as_ref().try_into().ok()
+}
+
+/// What tells one account's requests from another's.
+fn secret(auth: &Auth, scope: &Scope<'_>) -> Option<String> {
+    match auth {
+        Auth::None => Some(String::new()),
+        Auth::Key { value, .. } => value.text(scope).ok(),
+        Auth::Bearer(token) => token.text(scope).ok(),
+        Auth::Basic { user, password } => Some(format!("{}\0{}", user.text(scope).ok()?, password.text(scope).ok()?)),
+        Auth::Token(token) => match &token.source {
+            TokenSource::Jwt(jwt) => jwt.key.text(scope).ok(),
+            TokenSource::Request { requester, .. } => {
+                let body = match &requester.body {
+                    BodyPlan::Empty => String::new(),
+                    BodyPlan::Json(body) | BodyPlan::Form(body) | BodyPlan::Text(body) => body.value(scope).ok()?.to_json(),
+                };
+                let headers = requester.headers.as_ref().map(|headers| headers.value(scope)).transpose().ok()?;
+                let headers = headers.unwrap_or_default().to_json();
+                Some(format!("{}\0{headers}\0{body}", secret(&requester.auth, scope)?))
+            }
+        },
     }
 }
 

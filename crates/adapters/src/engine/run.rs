@@ -132,7 +132,7 @@ impl Executor {
         };
         let (slice, mut token, mut out) = (Slice::default(), None, Vec::new());
         for _ in 0..SCHEMA_PAGES {
-            let (page, next) = one(&self.shared, plan, &slice, &[], (token, &[])).await?;
+            let (page, next) = one(&self.shared, plan, &slice, &[], (token, &[]), None).await?;
             out.extend(page.records);
             if next.is_none() {
                 return Ok(out);
@@ -172,8 +172,9 @@ pub(super) fn records(
             }
             let Some(mut slice) = running.pop_front() else { break };
             while let Some(page) = slice.pages.next().await {
-                let SlicePage { records, next, high, mark } = page?;
+                let SlicePage { records, next, high, mark, bookmark } = page?;
                 slice.open.high = slice.open.high.max(high);
+                slice.open.bookmark = bookmark.or_else(|| slice.open.bookmark.take());
                 note(&stream, &mut state, &slice.open, mark);
                 if !records.is_empty() {
                     yield (Event::Records(records), slice.open.slice.clone());
@@ -213,7 +214,7 @@ fn upcoming<'a>(
         while let Some(partition) = partitions.next().await {
             for slice in intervals(shared, stream, &partition?, known)? {
                 if !resumed.iter().any(|open| covers(&open.slice, &slice)) {
-                    yield OpenSlice { slice, next_page_token: None, high: None };
+                    yield OpenSlice { slice, next_page_token: None, high: None, bookmark: None };
                 }
             }
         }
@@ -298,6 +299,9 @@ fn of<'s>(state: &'s mut StreamState, slice: &Slice) -> &'s mut PartitionState {
 
 /// Notes that a slice was read to its end.
 fn close(stream: &StreamPlan, state: &mut StreamState, open: &OpenSlice) {
+    if let (Some(_), Some(bookmark)) = (&stream.bookmark, &open.bookmark) {
+        of(state, &open.slice).mark = Some(bookmark.clone());
+    }
     let (Some(cursor), Some((low, high))) = (&stream.cursor, open.slice.range) else { return };
     let known = of(state, &open.slice);
     let end = if high == i64::MAX { open.high.unwrap_or(low).max(low) } else { high };

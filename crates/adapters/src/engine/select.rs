@@ -17,6 +17,8 @@ pub(super) struct Selected {
     pub(super) given: usize,
     /// The last record, wanted or not.
     pub(super) last: Option<Value>,
+    /// The remote's own word for where we are.
+    pub(super) bookmark: Option<Value>,
 }
 
 /// Takes the records out of a body. `keep_last` asks for the last one, which costs a copy.
@@ -28,7 +30,7 @@ pub(super) fn select(selector: &Selector, body: Value, scope: &Scope<'_>, keep_l
         }
         Extractor::Custom(rules) => rules.extract(body, scope)?,
     };
-    let mut out = Selected { records: Vec::with_capacity(found.len()), given: found.len(), last: None };
+    let mut out = Selected { records: Vec::with_capacity(found.len()), given: found.len(), ..Selected::default() };
     let mut left_out = None;
     for mut record in found {
         if !matches!(record, Value::Map(_)) {

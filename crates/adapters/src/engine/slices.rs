@@ -183,7 +183,7 @@ fn together(group: &[Slice]) -> Slice {
 
 /// The intervals of a partition that are still to be read.
 pub(super) fn intervals(shared: &Shared, stream: &StreamPlan, partition: &Slice, state: &StreamState) -> Result<Vec<Slice>> {
-    let Some(cursor) = &stream.cursor else { return Ok(vec![partition.clone()]) };
+    let Some(cursor) = &stream.cursor else { return Ok(vec![bookmarked(stream, partition, state)]) };
     let scope = Scope { slice: Some(partition), ..Scope::new(&shared.plan.config, shared.clock.now()) };
     let first = cursor.start.at(&scope)?;
     let end = cursor.end.as_ref().map(|end| end.at(&scope)).transpose()?;
@@ -195,6 +195,16 @@ pub(super) fn intervals(shared: &Shared, stream: &StreamPlan, partition: &Slice,
         low = back.max(first);
     }
     Ok(cut(cursor, low, end).into_iter().map(|(low, high)| with_interval(cursor, partition, low, high)).collect())
+}
+
+/// A partition with the word that the remote gave for where we are, if it gave one.
+fn bookmarked(stream: &StreamPlan, partition: &Slice, state: &StreamState) -> Slice {
+    let mut slice = partition.clone();
+    let known = state.partition(&partition.partition).and_then(|known| known.mark.clone());
+    if let (Some(bookmark), Some(known)) = (&stream.bookmark, known) {
+        slice.interval.insert(bookmark.name.as_str(), known);
+    }
+    slice
 }
 
 fn last_read(cursor: &Cursor, partition: &Slice, state: &StreamState) -> Option<i64> {

@@ -29,7 +29,7 @@ pub struct PartitionState {
     pub done: Vec<(i64, i64)>,
     /// The furthest position of a record.
     pub high: Option<i64>,
-    /// The furthest position as the record wrote it, for positions that only the remote can order.
+    /// The furthest position as the record wrote it, or the remote's own word for where we are.
     pub mark: Option<Value>,
 }
 
@@ -42,6 +42,8 @@ pub struct OpenSlice {
     pub next_page_token: Option<Value>,
     /// The furthest position of a record in it.
     pub high: Option<i64>,
+    /// The remote's own word for where we are; it counts when the slice is read to its end.
+    pub bookmark: Option<Value>,
 }
 
 impl StreamState {

@@ -182,10 +182,10 @@ fn encode(state: &StreamState) -> Json {
         .collect();
     let open: Vec<Json> = open
         .iter()
-        .map(|OpenSlice { slice: Slice { partition, interval, range, extra }, next_page_token, high }| {
+        .map(|OpenSlice { slice: Slice { partition, interval, range, extra }, next_page_token, high, bookmark }| {
             json!({ "of": plain(&Value::Map(partition.clone())), "interval": plain(&Value::Map(interval.clone())),
                 "range": range, "extra": plain(&Value::Map(extra.clone())),
-                "next": next_page_token.as_ref().map(plain), "high": high })
+                "next": next_page_token.as_ref().map(plain), "high": high, "bookmark": bookmark.as_ref().map(plain) })
         })
         .collect();
     let parents: JsonMap<String, Json> = parents.iter().map(|(name, state)| (name.clone(), plain(state))).collect();
@@ -242,6 +242,7 @@ fn decode(json: &Json) -> Option<StreamState> {
             },
             next_page_token: entry.get("next").map(Value::from),
             high: entry.get("high").and_then(Json::as_i64),
+            bookmark: entry.get("bookmark").map(Value::from),
         });
     }
     for (name, value) in json.get("parents").and_then(Json::as_object).into_iter().flatten() {

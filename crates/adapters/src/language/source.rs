@@ -194,7 +194,7 @@ pub(super) struct DeclarativeSource {
 }
 
 impl DeclarativeSource {
-    fn new(compiled: Compiled, cx: &BuildContext, pause: Pause) -> Result<Self> {
+    pub(super) fn new(compiled: Compiled, cx: &BuildContext, pause: Pause) -> Result<Self> {
         let Compiled { plan, streams } = compiled;
         Ok(Self { executor: Executor::new(plan, cx, pause)?, streams })
     }

@@ -61,6 +61,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     async fn read(text: &str, cap: usize) -> Vec<(String, bool)> {
@@ -93,5 +95,23 @@ mod tests {
         assert!(futures::FutureExt::now_or_never(lines.next()).is_none());
         tokio::io::AsyncWriteExt::write_all(&mut write, b"line\n").await.unwrap();
         assert_eq!(lines.next().await.unwrap().unwrap().bytes, b"half a line");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_become_lines_within_the_bound(bytes in proptest::collection::vec(prop::sample::select(b"a\xff\0\r\n".to_vec()), 0..60), cap in 1_usize..8) {
+            let read = async {
+                let mut lines = Lines::new(bytes.as_slice(), cap);
+                let mut out = Vec::new();
+                while let Some(line) = lines.next().await.unwrap() {
+                    out.push(line);
+                }
+                out
+            };
+            let lines = futures::executor::block_on(read);
+            prop_assert!(lines.iter().all(|line| line.bytes.len() <= cap && !line.bytes.contains(&b'\n')));
+            let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+            prop_assert_eq!(lines.len(), ends + usize::from(bytes.last().is_some_and(|last| *last != b'\n')));
+        }
     }
 }

@@ -98,7 +98,8 @@ pub(super) fn of_transport(settings: &HttpSettings, request: &RequestSpec, cause
     } else if cause.is_builder() {
         Error::new(ErrorKind::Internal, "the request cannot be made")
     } else if cause.is_decode() {
-        Error::new(ErrorKind::Protocol, "the remote's answer cannot be decompressed")
+        // A body that breaks off looks the same as one that was packed wrongly; the first passes by itself.
+        Error::new(ErrorKind::Unavailable, "the remote's answer broke off, or cannot be decompressed")
     } else {
         Error::new(ErrorKind::Unavailable, "the connection broke")
     };

@@ -37,6 +37,12 @@ impl Pause {
         }
     }
 
+    /// Whether its time is the world's: only then can two readers of one clock wait for each other.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        matches!(self.0, Inner::Real(_))
+    }
+
     /// Waits.
     pub async fn sleep(&self, wait: Duration) {
         match &self.0 {

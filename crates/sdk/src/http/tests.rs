@@ -174,6 +174,27 @@ async fn a_hanging_remote_is_unavailable() {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_off_is_unavailable() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = base_url(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let serving = async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            assert!(socket.read(&mut head).await.unwrap() > 0);
+            socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[1,").await.unwrap();
+        }
+    };
+    let settings = HttpSettings { pause: Pause::virtual_time(), max_attempts: 2, ..HttpSettings::new(base, &cx(true)) };
+    let (client, request) = (HttpClient::new(settings).unwrap(), RequestSpec::get("/a"));
+    let failed = tokio::select! {
+        () = serving => unreachable!("it serves as long as it is asked"),
+        failed = failure(&client, &request) => failed,
+    };
+    assert_eq!((failed.kind(), failed.retry_advice()), (ErrorKind::Unavailable, Retry::Backoff));
+}
+
+#[tokio::test]
 async fn a_closed_port_is_unavailable() {
     // The server is dropped, and with it its port.
     let settings = settings(&MockServer::start().await);

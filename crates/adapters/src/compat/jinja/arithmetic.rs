@@ -4,9 +4,9 @@ use jiff::Span;
 use jiff::civil::Date;
 
 use super::eval::{Eval, Fail};
-use super::parse::Op;
 use super::py::Py;
 use super::time::Moment;
+use super::tree::Op;
 
 /// The longest text or list that a multiplication may make.
 const MAX_REPEATED: usize = 1024 * 1024;

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::parse::{Args, Cmp, Expr, Node};
 use super::py::{Py, place};
+use super::tree::{Args, Cmp, Expr, Node};
 use super::{filters, macros, methods};
 use crate::engine::{Scope, Value};
 

@@ -256,7 +256,7 @@ fn list<'a>(context: &mut Context<'a>, name: &str, of: &Py<'a>, args: &Given<'a>
             let start = args.named.iter().find(|(known, _)| *known == "start").map_or(Py::Int(0), |(_, value)| value.clone());
             let mut sum = start;
             for item in &items {
-                sum = arithmetic::binary(super::parse::Op::Add, &sum, &key(item))?;
+                sum = arithmetic::binary(super::tree::Op::Add, &sum, &key(item))?;
             }
             sum
         }

@@ -8,6 +8,7 @@
 mod arithmetic;
 mod eval;
 mod filters;
+mod lex;
 mod literal;
 mod macros;
 mod methods;
@@ -16,6 +17,7 @@ mod py;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time;
+mod tree;
 
 pub(super) use self::filters::spaced_json;
 
@@ -24,8 +26,8 @@ use std::sync::Arc;
 use headwater_sdk::{Error, ErrorKind, Result};
 
 use self::eval::{Context, Fail};
-use self::parse::Node;
 use self::py::Py;
+use self::tree::Node;
 use crate::engine::{Evaluate, Scope, Value};
 
 /// Which results count as what the literal says; any other stays the text it was.
@@ -72,7 +74,7 @@ enum Body {
     /// Text without a template: its value is known.
     Constant(Value),
     /// `{{ … }}` alone: its value needs no text in between.
-    One(parse::Expr),
+    One(tree::Expr),
     /// Anything else.
     Many(Vec<Node>),
 }

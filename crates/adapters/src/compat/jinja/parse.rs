@@ -1,77 +1,12 @@
 //! Text into a template: the grammar of Jinja 3, as far as manifests use it.
 
+use super::lex::{Token, lex};
+use super::tree::{Args, Cmp, Expr, Node, Op};
+
 /// How deep expressions may be nested: each level costs stack.
 const MAX_DEPTH: usize = 64;
 /// The longest template: real ones have some hundred bytes.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
-
-/// A piece of a template.
-#[derive(Debug, Clone)]
-pub(super) enum Node {
-    Text(Box<str>),
-    Print(Expr),
-    If { arms: Vec<(Expr, Vec<Self>)>, otherwise: Vec<Self> },
-    For { names: Vec<Box<str>>, over: Expr, body: Vec<Self>, otherwise: Vec<Self> },
-    Set { names: Vec<Box<str>>, value: Expr },
-}
-
-/// An expression.
-#[derive(Debug, Clone)]
-pub(super) enum Expr {
-    Name(Box<str>),
-    Str(Box<str>),
-    Int(i128),
-    Float(f64),
-    Bool(bool),
-    None,
-    List(Vec<Self>),
-    Tuple(Vec<Self>),
-    Dict(Vec<(Self, Self)>),
-    Attr(Box<Self>, Box<str>),
-    Item(Box<Self>, Box<Self>),
-    Slice { of: Box<Self>, from: Option<Box<Self>>, to: Option<Box<Self>>, by: Option<Box<Self>> },
-    Call { of: Box<Self>, args: Args },
-    Filter { of: Box<Self>, name: Box<str>, args: Args },
-    Test { of: Box<Self>, name: Box<str>, args: Args, negated: bool },
-    Not(Box<Self>),
-    Neg(Box<Self>),
-    And(Box<Self>, Box<Self>),
-    Or(Box<Self>, Box<Self>),
-    Binary(Op, Box<Self>, Box<Self>),
-    Compare(Box<Self>, Vec<(Cmp, Self)>),
-    Concat(Vec<Self>),
-    Cond { test: Box<Self>, then: Box<Self>, otherwise: Option<Box<Self>> },
-}
-
-/// What stands between the parentheses of a call.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Args {
-    pub(super) plain: Vec<Expr>,
-    pub(super) named: Vec<(Box<str>, Expr)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    FloorDiv,
-    Mod,
-    Pow,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cmp {
-    Eq,
-    Ne,
-    Lt,
-    Le,
-    Gt,
-    Ge,
-    In,
-    NotIn,
-}
 
 /// Reads a template.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
@@ -252,92 +187,6 @@ fn whole(code: &str) -> Result<Expr, String> {
         first
     };
     if parser.done() { Ok(value) } else { Err(format!("{} was not expected", parser.here())) }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Name(Box<str>),
-    Str(Box<str>),
-    Int(i128),
-    Float(f64),
-    Sign(&'static str),
-}
-
-/// Longest first.
-const SIGNS: [&str; 28] = [
-    "**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "(", ")", "[", "]", "{", "}", ",", ":", ".", "|",
-    "=", ";", "&", "@",
-];
-
-fn lex(code: &str) -> Result<Vec<Token>, String> {
-    let mut tokens = Vec::new();
-    let mut rest = code.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let used = if first.is_alphabetic() || first == '_' {
-            let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
-            tokens.push(Token::Name(rest.get(..end).unwrap_or_default().into()));
-            end
-        } else if first.is_ascii_digit() {
-            let (token, end) = number(rest)?;
-            tokens.push(token);
-            end
-        } else if first == '"' || first == '\'' {
-            let (text, end) = string(rest, first)?;
-            tokens.push(Token::Str(text.into()));
-            end
-        } else {
-            let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign)).ok_or_else(|| format!("`{first}` was not expected"))?;
-            tokens.push(Token::Sign(sign));
-            sign.len()
-        };
-        rest = rest.get(used..).unwrap_or_default().trim_start();
-    }
-    Ok(tokens)
-}
-
-fn number(text: &str) -> Result<(Token, usize), String> {
-    let digits = |from: usize| text.bytes().skip(from).take_while(|byte| byte.is_ascii_digit() || *byte == b'_').count();
-    let mut end = digits(0);
-    let byte = |at: usize| text.as_bytes().get(at).copied();
-    let mut float = false;
-    if byte(end) == Some(b'.') && byte(end + 1).is_some_and(|next| next.is_ascii_digit()) {
-        float = true;
-        end += 1 + digits(end + 1);
-    }
-    if matches!(byte(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(byte(end + 1), Some(b'+' | b'-')));
-        let more = digits(end + 1 + sign);
-        if more > 0 {
-            float = true;
-            end += 1 + sign + more;
-        }
-    }
-    let written = text.get(..end).unwrap_or_default().replace('_', "");
-    let token = if float { written.parse().map(Token::Float).ok() } else { written.parse().map(Token::Int).ok() };
-    token.map(|token| (token, end)).ok_or_else(|| format!("`{written}` is no number"))
-}
-
-fn string(text: &str, quote: char) -> Result<(String, usize), String> {
-    let mut out = String::new();
-    let mut letters = text.char_indices().skip(1);
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '\\' => match letters.next().map(|(_, next)| next) {
-                Some('n') => out.push('\n'),
-                Some('t') => out.push('\t'),
-                Some('r') => out.push('\r'),
-                Some(next @ ('\\' | '\'' | '"')) => out.push(next),
-                Some(next) => {
-                    out.push('\\');
-                    out.push(next);
-                }
-                None => break,
-            },
-            letter if letter == quote => return Ok((out, at + 1)),
-            letter => out.push(letter),
-        }
-    }
-    Err("a text is never closed".to_owned())
 }
 
 struct Parser {

@@ -200,6 +200,18 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let source = String::from_utf8_lossy(&bytes);
+        let (config, parameters) = (Value::Null, Arc::new(Value::Null));
+        let scope = Scope::new(&config, Timestamp::UNIX_EPOCH);
+        for source in [format!("{{{{{source}}}}}"), format!("{{%{source}%}}"), source.into_owned()] {
+            if let Ok(template) = Template::new(&source, &parameters, "here") {
+                drop(template.value(&scope));
+            }
+        }
+    }
+
+    #[test]
     fn no_text_makes_the_literal_reader_panic(text in any::<String>()) {
         drop(literal::literal(&text));
     }

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{Compiler, Result};
 use crate::engine::plan::{
-    Action, Auth as AuthPlan, BodyPlan, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, Lifetime, Requester, Rule,
+    Action, Auth as AuthPlan, BodyPlan, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, KeyForm, Lifetime, Requester, Rule,
     TokenPlan, TokenSource, Wait,
 };
 use crate::engine::{Expr, Value, constant};
@@ -144,48 +144,7 @@ impl Compiler<'_> {
         let mut out = Vec::new();
         for (path, rules) in rules {
             for (index, rule) in rules.iter().enumerate() {
-                let path = format!("{path}[{index}]");
-                let ResponseRule { status, when, then, message, kind } = rule;
-                let condition = |when: &String| {
-                    Ok(Arc::new(self.condition(&format!("{path}.when"), when, &names, PageVariable::None)?) as Expr)
-                };
-                if status.is_empty() && when.is_none() {
-                    return Err(self.error(&path, "a rule needs a `status` or a condition `when`"));
-                }
-                if *then != Then::Fail && (message.is_some() || kind.is_some()) {
-                    return Err(self.error(&path, "`message` and `kind` are for `then: fail`"));
-                }
-                // The engine takes a rule's conditions as alternatives: where both are given, the condition holds both.
-                let (statuses, when) = match (status.is_empty(), when) {
-                    (false, Some(when)) => {
-                        let list: Vec<String> = status.iter().map(u16::to_string).collect();
-                        let both = format!("headers.status in [{}] and ({when})", list.join(", "));
-                        drop(condition(when)?);
-                        (Vec::new(), Some(condition(&both)?))
-                    }
-                    (_, when) => (status.clone(), when.as_ref().map(condition).transpose()?),
-                };
-                out.push(Rule {
-                    statuses,
-                    contains: None,
-                    when,
-                    action: match then {
-                        Then::Accept => Action::Success,
-                        Then::Ignore => Action::Ignore,
-                        Then::Retry => Action::Retry,
-                        Then::RateLimit => Action::RateLimited,
-                        Then::Fail => Action::Fail,
-                        Then::RefreshToken => Action::RefreshToken,
-                    },
-                    message: message.as_ref().map(|message| constant(message.as_str())),
-                    kind: kind.map(|kind| match kind {
-                        FailureKind::Config => ErrorKind::Config,
-                        FailureKind::Auth => ErrorKind::Auth,
-                        FailureKind::NotFound => ErrorKind::NotFound,
-                        FailureKind::Rejected => ErrorKind::Rejected,
-                        FailureKind::Unavailable => ErrorKind::Unavailable,
-                    }),
-                });
+                out.push(self.rule(&format!("{path}[{index}]"), rule, &names)?);
             }
         }
         let mut waits = Vec::new();
@@ -206,6 +165,50 @@ impl Compiler<'_> {
             extra_wait: Duration::ZERO,
         };
         Ok(ErrorRules { handlers: vec![handler] })
+    }
+
+    fn rule(&self, path: &str, rule: &ResponseRule, names: &Names) -> Result<Rule> {
+        let ResponseRule { status, when, then, message, kind } = rule;
+        let condition = |when: &str| -> Result<Expr> {
+            Ok(Arc::new(self.condition(&format!("{path}.when"), when, names, PageVariable::None)?))
+        };
+        if status.is_empty() && when.is_none() {
+            return Err(self.error(path, "a rule needs a `status` or a condition `when`"));
+        }
+        if *then != Then::Fail && (message.is_some() || kind.is_some()) {
+            return Err(self.error(path, "`message` and `kind` are for `then: fail`"));
+        }
+        // The engine takes a rule's conditions as alternatives: where both are given, the condition holds both.
+        let (statuses, when) = match (status.is_empty(), when) {
+            (false, Some(when)) => {
+                let list: Vec<String> = status.iter().map(u16::to_string).collect();
+                let both = format!("headers.status in [{}] and ({when})", list.join(", "));
+                drop(condition(when)?);
+                (Vec::new(), Some(condition(&both)?))
+            }
+            (_, when) => (status.clone(), when.as_deref().map(condition).transpose()?),
+        };
+        Ok(Rule {
+            statuses,
+            contains: None,
+            when,
+            action: match then {
+                Then::Accept => Action::Success,
+                Then::Ignore => Action::Ignore,
+                Then::Retry => Action::Retry,
+                Then::RateLimit => Action::RateLimited,
+                Then::Fail => Action::Fail,
+                Then::RefreshToken => Action::RefreshToken,
+            },
+            message: message.as_ref().map(|message| constant(message.as_str())),
+            kind: kind.map(|kind| match kind {
+                FailureKind::Config => ErrorKind::Config,
+                FailureKind::Auth => ErrorKind::Auth,
+                FailureKind::NotFound => ErrorKind::NotFound,
+                FailureKind::Rejected => ErrorKind::Rejected,
+                FailureKind::Unavailable => ErrorKind::Unavailable,
+            }),
+        })
     }
 
     /// How requests show who we are.
@@ -254,7 +257,7 @@ impl Compiler<'_> {
                     source: TokenSource::Jwt(Jwt {
                         algorithm: algorithm.clone(),
                         key: value("key", key)?,
-                        base64_key: *key_is_base64,
+                        key_form: if *key_is_base64 { KeyForm::Decode } else { KeyForm::Plain },
                         headers: object("api.auth.headers", headers)?,
                         claims: object("api.auth.claims", claims)?,
                     }),

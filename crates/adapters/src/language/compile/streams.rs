@@ -8,7 +8,7 @@ use headwater_sdk::document::nearest;
 
 use super::{Compiler, Made, Result, mapping};
 use crate::engine::plan::{
-    Auth as AuthPlan, Cursor, Extractor, Inject, Pages, Paginator, Paging as PagingPlan, Parent, Partitions, Positions,
+    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Pages, Paginator, Paging as PagingPlan, Parent, Partitions, Positions,
     Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform, Transformation,
 };
 use crate::engine::{Expr, Map, Value, constant};
@@ -16,7 +16,7 @@ use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
 use crate::language::evaluate::{Address, NextPage, PageVariable};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::rows::{FieldPlan, FindRecords, Give, MakeRow, POSITION};
-use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Method, Paging, Stream};
+use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Method, Paging, Precision, Stream};
 
 const START: &str = "start";
 const END: &str = "end";
@@ -91,8 +91,9 @@ impl Compiler<'_> {
         if !keys.is_empty() {
             names = names.with(Variable::Partition, Known::Keys(keys));
         }
-        if stream.cursor.is_some() {
-            names = names.with(Variable::Cursor, Known::Keys(vec![(START.to_owned(), Type::Any), (END.to_owned(), Type::Any)]));
+        if let Some(cursor) = &stream.cursor {
+            let ends: &[&str] = if cursor.kind == CursorKind::Opaque { &[START] } else { &[START, END] };
+            names = names.with(Variable::Cursor, Known::Keys(ends.iter().map(|end| ((*end).to_owned(), Type::Any)).collect()));
         }
         names
     }
@@ -116,6 +117,7 @@ impl Compiler<'_> {
         let position = stream
             .cursor
             .as_ref()
+            .filter(|cursor| cursor.kind != CursorKind::Opaque)
             .map(|cursor| self.expression(&format!("{path}.cursor.value"), &cursor.value, &names, PageVariable::None));
         Ok(MakeRow { fields, key: one("key", &stream.key)?, deleted: deleted.transpose()?, position: position.transpose()? })
     }
@@ -137,6 +139,8 @@ impl Compiler<'_> {
             ("api.on_response".to_owned(), self.spec.api.on_response.as_slice()),
         ];
         let requester = self.requester(&format!("{path}.request"), &stream.request, (&names, &page), auth, &rules)?;
+        let place = format!("{path}.cursor");
+        let (opaque, ordered): (Vec<_>, Vec<_>) = stream.cursor.iter().partition(|cursor| cursor.kind == CursorKind::Opaque);
         Ok(StreamPlan {
             name: name.to_owned(),
             primary_key: Vec::new(),
@@ -147,7 +151,8 @@ impl Compiler<'_> {
                 selector: self.selector(&path, stream, last)?,
             })),
             partitions: self.partitions(&path, stream, auth, depth)?,
-            cursor: stream.cursor.as_ref().map(|cursor| self.cursor(&format!("{path}.cursor"), stream, cursor)).transpose()?,
+            cursor: ordered.first().map(|cursor| self.cursor(&place, stream, cursor)).transpose()?,
+            bookmark: opaque.first().map(|cursor| self.bookmark(&place, stream, cursor, &page)).transpose()?,
             codec: Arc::new(Codec),
         })
     }
@@ -176,17 +181,20 @@ impl Compiler<'_> {
         })
     }
 
+    /// What a place knows that looks at an answer once its records are taken.
+    fn answer_names(&self, stream: &Stream, place: &'static str, page: &PageVariable) -> Names {
+        let mut keys = page_keys(page);
+        keys.push(("count".to_owned(), Type::Number));
+        self.stream_names(stream, place)
+            .with(Variable::Response, Known::Anything)
+            .with(Variable::Headers, Known::Anything)
+            .with(Variable::Last, Known::Anything)
+            .with(Variable::Page, Known::Keys(keys))
+    }
+
     fn paging(&self, path: &str, stream: &Stream) -> Result<(PageVariable, Option<Paginator>)> {
         let path = format!("{path}.paging");
-        let answer = |page: &PageVariable| {
-            let mut keys = page_keys(page);
-            keys.push(("count".to_owned(), Type::Number));
-            self.stream_names(stream, "what follows a page")
-                .with(Variable::Response, Known::Anything)
-                .with(Variable::Headers, Known::Anything)
-                .with(Variable::Last, Known::Anything)
-                .with(Variable::Page, Known::Keys(keys))
-        };
+        let answer = |page: &PageVariable| self.answer_names(stream, "what follows a page", page);
         let last = |page: &PageVariable, text: &Option<String>| {
             text.as_ref().map(|text| self.condition(&format!("{path}.last_when"), text, &answer(page), page.clone())).transpose()
         };
@@ -258,7 +266,7 @@ impl Compiler<'_> {
                     let given = Give { names: given.collect::<Result<_>>()?, keep_raw: looks_at_last(spec) };
                     let plan = self.plan(parent, spec, auth, Arc::new(given), depth + 1)?;
                     // A parent is read from its beginning every time: old forms get new answers.
-                    let plan = StreamPlan { cursor: None, ..plan };
+                    let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
                     Partitions::Parents(vec![Parent {
                         stream: Arc::new(plan),
                         key: vec![id.clone()],
@@ -323,19 +331,33 @@ impl Compiler<'_> {
         })
     }
 
+    /// A position in the API's own words: nothing can be reckoned with it.
+    fn bookmark(&self, path: &str, stream: &Stream, cursor: &CursorSpec, page: &PageVariable) -> Result<Bookmark> {
+        let CursorSpec { kind: _, value, written, read, precision, bound, overlap, start, slices, filter, newest_first } = cursor;
+        let reckoned = [written, read, overlap, start, slices].into_iter().any(Option::is_some)
+            || (*precision, *bound) != (Precision::default(), BoundKind::default());
+        if reckoned || *filter || *newest_first {
+            let error = self.error(path, "a cursor of `type: opaque` has nothing but its `value`");
+            return Err(error.help("what it says is given back as `cursor.start`, and compared with nothing"));
+        }
+        let names = self.answer_names(stream, "where an answer says its position", page);
+        let value = self.expression(&format!("{path}.value"), value, &names, page.clone())?;
+        Ok(Bookmark { value: Arc::new(value), name: START.to_owned() })
+    }
+
     /// How far back a later read begins: the overlap, and one step more where the remote leaves out its bound.
     fn lookback(&self, path: &str, cursor: &CursorSpec) -> Result<Option<Step>> {
         let further = match (cursor.bound, cursor.kind) {
             (BoundKind::Inclusive, _) => 0,
             (BoundKind::Exclusive, CursorKind::Time) => unit(cursor.precision),
-            (BoundKind::Exclusive, CursorKind::Integer) => 1,
+            (BoundKind::Exclusive, CursorKind::Integer | CursorKind::Opaque) => 1,
         };
         let overlap = match (&cursor.overlap, cursor.kind) {
             (None, _) => 0,
             (Some(text), CursorKind::Time) => {
                 i64::try_from(self.span(&format!("{path}.overlap"), text)?.as_micros()).unwrap_or(i64::MAX)
             }
-            (Some(text), CursorKind::Integer) => text
+            (Some(text), CursorKind::Integer | CursorKind::Opaque) => text
                 .parse::<i64>()
                 .ok()
                 .filter(|overlap| *overlap >= 0)
@@ -345,7 +367,7 @@ impl Compiler<'_> {
         Ok(match cursor.kind {
             _ if back == 0 => None,
             CursorKind::Time => Some(Step::Span(jiff::Span::new().microseconds(back))),
-            CursorKind::Integer => Some(Step::Count(back)),
+            CursorKind::Integer | CursorKind::Opaque => Some(Step::Count(back)),
         })
     }
 }

@@ -249,7 +249,7 @@ pub struct CursorSpec {
     /// What kind of position it is.
     #[serde(rename = "type")]
     pub kind: CursorKind,
-    /// Where a record has it: an expression.
+    /// Where a record has it: an expression. For `opaque`: where an answer has it, an expression of `response`, `headers`, `last`.
     pub value: String,
     /// How requests write it: `rfc3339` (default), `unix`, `unix_ms`, or a strftime format such as `%Y-%m-%d`. In UTC.
     #[serde(default)]
@@ -288,6 +288,8 @@ pub enum CursorKind {
     Time,
     /// A whole number that grows.
     Integer,
+    /// Whatever the API says, kept as it is and given back: a sync token.
+    Opaque,
 }
 
 /// How fine a filter is.

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use crate::language::Declarative;
 
 const GOOD: &str = r#"version: 1
@@ -76,4 +78,21 @@ fn a_second_parent_that_is_none_is_named() {
     assert_eq!(help.as_deref(), Some("did you mean `people`?"));
     let circle = parent.replace("peple", "people");
     assert!(complaint("    key: record.id", &circle).1.contains("in a circle"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_of_files_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(Declarative::parse("shop.yaml", &String::from_utf8_lossy(&bytes), ""));
+    }
+
+    /// Most of what is wrong in a file is a little wrong.
+    #[test]
+    fn no_change_of_a_file_makes_its_reader_panic(at in 0..GOOD.len(), gone in 0_usize..12, with in r##"[a-c$\n :{}\[\],&*!|>'"#/0-9.-]{0,8}"##) {
+        let end = (at + gone).min(GOOD.len());
+        let text = format!("{}{with}{}", GOOD.get(..at).unwrap(), GOOD.get(end..).unwrap());
+        if let Err(error) = Declarative::parse("shop.yaml", &text, "") {
+            prop_assert!(error.line.is_none_or(|line| line <= text.lines().count() + 1), "{error}");
+        }
+    }
 }

@@ -2,4 +2,8 @@
 
 mod complaints;
 mod features;
+mod positions;
+mod remote;
 mod resuming;
+mod tokens;
+mod troubles;

@@ -135,3 +135,28 @@ impl ConnectionStatus {
         Err(Error::new(ErrorKind::Config, format!("the source refuses its `config`: {why}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_reader_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..120),
+            key in prop::sample::select(vec!["record", "state", "log", "trace", "connectionStatus", "catalog"]),
+            text in r#"[{}\[\]:," a-dstreamlogvk0-9\\.-]{0,60}"#,
+        ) {
+            let message = format!(r#"{{"type":"X","{key}":{text}}}"#);
+            for line in [bytes.as_slice(), text.as_bytes(), message.as_bytes()] {
+                if let Ok(message) = serde_json::from_slice::<Message<'_>>(line) {
+                    drop(message.state.map(|state| serde_json::from_str::<State<'_>>(state.get())));
+                    drop(message.trace.and_then(|trace| trace.failure(&Mask::default())));
+                    drop(message.connection_status.map(|status| status.verdict(&Mask::default())));
+                }
+            }
+        }
+    }
+}

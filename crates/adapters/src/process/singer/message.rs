@@ -65,6 +65,8 @@ impl Given<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -78,5 +80,19 @@ mod tests {
         ];
         assert_eq!(counted(metrics.into_iter(), "leads"), Some(1024));
         assert_eq!(counted(metrics.into_iter(), "nothing"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_reader_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..120),
+            text in r#"[{}\[\]:," a-dtypesrcordSCHEMA0-9\\-]{0,80}"#,
+        ) {
+            let message = format!(r#"{{"type":"RECORD","stream":"a","record":{text}}}"#);
+            for line in [bytes.as_slice(), text.as_bytes(), message.as_bytes()] {
+                drop(serde_json::from_slice::<Message<'_>>(line));
+                prop_assert_eq!(counted(std::iter::once(line), "no such stream"), None);
+            }
+        }
     }
 }

@@ -5,15 +5,21 @@
 //! [`StateCodec`], [`Transform`], [`Extract`]). Plans are compiled for one connection: its settings are known, so what depends on
 //! them alone may already be decided.
 
+mod answers;
+mod requests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_sdk::http::Method;
-use headwater_sdk::{ErrorKind, Result};
+use headwater_sdk::Result;
 use jiff::Span;
 
+pub use self::answers::{
+    Action, BudgetMatcher, BudgetPlan, BudgetPolicy, BudgetRate, Capture, ErrorRules, Fallback, Handler, Rule, Wait,
+};
+pub use self::requests::{Auth, BodyPlan, Decoder, Inject, Jwt, KeyForm, Lifetime, Requester, TokenPlan, TokenSource};
 use super::expr::{Expr, Scope, Slice};
 use super::state::StreamState;
 use super::value::Value;
@@ -75,6 +81,8 @@ pub struct StreamPlan {
     pub partitions: Partitions,
     /// Where it stands, and which intervals follow from that.
     pub cursor: Option<Cursor>,
+    /// Where it stands in the remote's own words, instead of a cursor.
+    pub bookmark: Option<Bookmark>,
     /// How its position is written down.
     pub codec: Arc<dyn StateCodec>,
 }
@@ -158,172 +166,6 @@ pub enum JobStatus {
     TimedOut,
     /// It gave nothing and is to be left out.
     Skipped,
-}
-
-/// A request.
-#[derive(Debug)]
-pub struct Requester {
-    /// What messages call it: a path with its variables unfilled.
-    pub name: String,
-    /// The whole URL, or its part before `path`.
-    pub url: Expr,
-    /// The path below `url`.
-    pub path: Option<Expr>,
-    /// The method.
-    pub method: Method,
-    /// Query parameters: an object; a list repeats its name, null leaves it out.
-    pub query: Option<Expr>,
-    /// Headers: an object; null leaves one out.
-    pub headers: Option<Expr>,
-    /// What it carries.
-    pub body: BodyPlan,
-    /// Who we are.
-    pub auth: Auth,
-    /// How its answer is read.
-    pub decoder: Decoder,
-    /// What its answer means.
-    pub errors: ErrorRules,
-}
-
-/// What a request carries.
-#[derive(Debug, Clone, Default)]
-pub enum BodyPlan {
-    /// Nothing but what is injected.
-    #[default]
-    Empty,
-    /// JSON: what the expression gives.
-    Json(Expr),
-    /// A form: an object.
-    Form(Expr),
-    /// Text as it is.
-    Text(Expr),
-}
-
-/// A place in a request for a value.
-#[derive(Debug, Clone)]
-pub enum Inject {
-    /// A query parameter.
-    Query(Expr),
-    /// A header.
-    Header(Expr),
-    /// A form field.
-    Form(Expr),
-    /// A member of the JSON body, by its path.
-    Json(Vec<Expr>),
-    /// The URL or path itself (only a page token).
-    Url,
-}
-
-/// Who we are.
-#[derive(Debug, Clone, Default)]
-pub enum Auth {
-    /// Nobody says.
-    #[default]
-    None,
-    /// A value at a place, such as a key in a header.
-    Key {
-        /// Where.
-        at: Inject,
-        /// What.
-        value: Expr,
-    },
-    /// `Authorization: Bearer …`.
-    Bearer(Expr),
-    /// `Authorization: Basic …`.
-    Basic {
-        /// The user.
-        user: Expr,
-        /// The password.
-        password: Expr,
-    },
-    /// A token that is fetched or signed and lasts for a while; shared by all requesters that hold this plan.
-    Token(Arc<TokenPlan>),
-}
-
-/// A token that lasts for a while.
-#[derive(Debug)]
-pub struct TokenPlan {
-    /// Where it comes from.
-    pub source: TokenSource,
-    /// How long it lasts.
-    pub lifetime: Lifetime,
-    /// A token to begin with, and until when it lasts.
-    pub initial: Option<(Expr, i64)>,
-    /// Where it goes: `None` is `Authorization: Bearer …`.
-    pub at: Option<Inject>,
-    /// What stands before the token, such as `Token `; for `at` of `None` instead of `Bearer `.
-    pub prefix: Option<String>,
-}
-
-/// Where a token comes from.
-#[derive(Debug)]
-pub enum TokenSource {
-    /// A request. A refresh token of an earlier answer is seen as `refresh_token`.
-    Request {
-        /// The request.
-        requester: Box<Requester>,
-        /// Where the answer has the token.
-        token: Path,
-        /// Where the answer has the next refresh token, if it gives one.
-        refresh_token: Option<Path>,
-    },
-    /// A JWT that we sign.
-    Jwt(Jwt),
-}
-
-/// A JWT that we sign.
-#[derive(Debug)]
-pub struct Jwt {
-    /// `HS256`, `HS384`, `HS512`, `RS256`, `RS384`, `RS512`, `PS256`, `ES256`, `EdDSA`, …
-    pub algorithm: String,
-    /// The key: text, or PEM for asymmetric algorithms.
-    pub key: Expr,
-    /// Whether the key is base64 of the real one.
-    pub base64_key: bool,
-    /// Further members of the header: an object.
-    pub headers: Option<Expr>,
-    /// Claims: an object; `iat`, `nbf` and `exp` are added.
-    pub claims: Option<Expr>,
-}
-
-/// How long a token lasts.
-#[derive(Debug, Clone)]
-pub enum Lifetime {
-    /// As long as the run.
-    Run,
-    /// So long.
-    Fixed(Duration),
-    /// Seconds, where the answer says them.
-    Seconds(Path),
-    /// An instant, where the answer says it.
-    Until(Path, Arc<dyn Positions>),
-}
-
-/// How an answer's body is read. Each bound is the engine's.
-#[derive(Debug, Clone, Default)]
-pub enum Decoder {
-    /// JSON.
-    #[default]
-    Json,
-    /// One JSON value a line.
-    JsonLines,
-    /// Each line is a record `{"record": line}`.
-    Lines,
-    /// CSV with a header.
-    Csv {
-        /// Between fields.
-        delimiter: u8,
-        /// The encoding's label.
-        encoding: String,
-        /// Values that become null.
-        nulls: Vec<String>,
-    },
-    /// XML, as nested objects.
-    Xml,
-    /// Gzip around another.
-    Gzip(Box<Self>),
-    /// The files of a zip archive, each read by another.
-    Zip(Box<Self>),
 }
 
 /// What follows a page.
@@ -504,6 +346,15 @@ pub struct Cursor {
     pub global: bool,
 }
 
+/// A position that only the remote understands, such as a sync token: kept as it was given, and given back.
+#[derive(Debug, Clone)]
+pub struct Bookmark {
+    /// The position after a page, out of its answer; nothing leaves the one before. The last one of a slice counts.
+    pub value: Expr,
+    /// Its name in the slice's interval.
+    pub name: String,
+}
+
 /// A distance between positions.
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -549,154 +400,6 @@ pub trait StateCodec: Send + Sync + fmt::Debug {
 
     /// Writes a position.
     fn write(&self, state: &StreamState, stream: &StreamPlan) -> Value;
-}
-
-/// What an answer means.
-#[derive(Debug, Clone, Default)]
-pub struct ErrorRules {
-    /// Looked at in order; the first one that has an opinion counts.
-    pub handlers: Vec<Handler>,
-}
-
-/// A set of rules with its own waits.
-#[derive(Debug, Clone)]
-pub struct Handler {
-    /// Looked at in order.
-    pub rules: Vec<Rule>,
-    /// What a status means that no rule names; `None` leaves it to the next handler.
-    pub fallback: Option<Fallback>,
-    /// How often a request is tried again.
-    pub max_retries: u32,
-    /// How long the waits may be in all.
-    pub max_time: Duration,
-    /// How long to wait; the first that knows counts, else the engine's own growing wait.
-    pub waits: Vec<Wait>,
-    /// Added to each of `waits`.
-    pub extra_wait: Duration,
-}
-
-/// What statuses mean that no rule names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    /// 2xx is a success, 429 and 5xx are tried again, the rest fails.
-    Usual,
-}
-
-/// One rule.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    /// The statuses it is for; with the other conditions empty it is for these alone.
-    pub statuses: Vec<u16>,
-    /// Text that the error message of the answer holds.
-    pub contains: Option<String>,
-    /// A condition on the answer.
-    pub when: Option<Expr>,
-    /// What then.
-    pub action: Action,
-    /// What is said, where the action is to fail.
-    pub message: Option<Expr>,
-    /// The kind of error, where the action is to fail; else by the status.
-    pub kind: Option<ErrorKind>,
-}
-
-/// What is done about an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Its records are taken.
-    Success,
-    /// It is taken as an empty page.
-    Ignore,
-    /// The request is sent again.
-    Retry,
-    /// The request is sent again; the remote is overloaded.
-    RateLimited,
-    /// The stream fails.
-    Fail,
-    /// The token is made anew and the request sent again.
-    RefreshToken,
-    /// Paging begins anew.
-    ResetPages,
-}
-
-/// How long to wait before the next attempt.
-#[derive(Debug, Clone)]
-pub enum Wait {
-    /// So many seconds.
-    Constant(Expr),
-    /// The factor in seconds, times 2 to the number of attempts.
-    Exponential(Expr),
-    /// As long as a header says, in seconds.
-    Header {
-        /// The header.
-        name: Expr,
-        /// What of it is the number.
-        pattern: Option<Arc<dyn Capture>>,
-        /// Above this the stream fails instead.
-        max: Option<Duration>,
-    },
-    /// Until the instant that a header says, in seconds of Unix time.
-    Until {
-        /// The header.
-        name: Expr,
-        /// What of it is the number.
-        pattern: Option<Arc<dyn Capture>>,
-        /// The least wait.
-        min: Option<Expr>,
-    },
-}
-
-/// Finds a part of a text.
-pub trait Capture: Send + Sync + fmt::Debug {
-    /// The part, if there is one.
-    fn capture(&self, text: &str) -> Option<String>;
-}
-
-/// What the remote allows.
-#[derive(Debug, Clone, Default)]
-pub struct BudgetPlan {
-    /// The first whose matchers fit a request counts it.
-    pub policies: Vec<BudgetPolicy>,
-    /// The header that says how many requests are left.
-    pub remaining_header: Option<String>,
-    /// The header that says when the count begins anew, in seconds of Unix time.
-    pub reset_header: Option<String>,
-    /// Answers that mean that nothing is left.
-    pub exhausted_statuses: Vec<u16>,
-}
-
-/// A limit on some requests.
-#[derive(Debug, Clone)]
-pub struct BudgetPolicy {
-    /// Which requests; none means all.
-    pub matchers: Vec<BudgetMatcher>,
-    /// All of these hold; none means that there is no limit.
-    pub rates: Vec<BudgetRate>,
-    /// Whether windows follow each other, instead of moving with time.
-    pub fixed_window: bool,
-}
-
-/// So many requests in so long.
-#[derive(Debug, Clone, Copy)]
-pub struct BudgetRate {
-    /// How many.
-    pub limit: u32,
-    /// In how long.
-    pub interval: Duration,
-}
-
-/// Which requests a limit is for.
-#[derive(Debug, Clone, Default)]
-pub struct BudgetMatcher {
-    /// The method.
-    pub method: Option<Method>,
-    /// What the URL begins with.
-    pub url_base: Option<String>,
-    /// What the path must fit.
-    pub path: Option<Arc<dyn Capture>>,
-    /// Query parameters that must be there.
-    pub query: Vec<(String, String)>,
-    /// Headers that must be there.
-    pub headers: Vec<(String, String)>,
 }
 
 /// A slice as state and messages name it.

@@ -1,0 +1,213 @@
+//! What no recorded read shows: capabilities, jobs, streams that choose by state, budgets.
+
+use std::sync::Arc;
+
+use headwater_sdk::http::Pause;
+use headwater_sdk::{BuildContext, Clock, Error};
+use serde_json::{Value, json};
+use wiremock::matchers::{body_string_contains, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{Operation, Surroundings, Tool};
+
+struct Run {
+    messages: Vec<Value>,
+    done: Result<bool, Error>,
+    waited: u64,
+}
+
+impl Run {
+    fn of(&self, kind: &str) -> Vec<&Value> {
+        self.messages.iter().filter(|message| message["type"] == kind).collect()
+    }
+
+    fn records(&self) -> Vec<Value> {
+        self.of("RECORD").iter().map(|message| message["record"]["data"].clone()).collect()
+    }
+}
+
+async fn run(operation: Operation, manifest: &Value, state: Option<Value>) -> Run {
+    let pause = Pause::virtual_time();
+    let passed = pause.clone();
+    let start: jiff::Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
+    let clock = Clock::new(move || start + passed.elapsed());
+    let cx = BuildContext { clock, base_dir: ".".into(), env: Arc::new(|_| None), allow_private_hosts: false };
+    let around = Surroundings { cx, pause: pause.clone(), allow_hosts: vec!["127.0.0.1".to_owned()], sequential: true };
+    let tool = Tool {
+        manifest: manifest.to_string().into_bytes(),
+        config: b"{}".to_vec(),
+        catalog: state
+            .as_ref()
+            .map(|_| json!({"streams": [{"stream": {"name": "people"}, "sync_mode": "incremental"}]}).to_string().into_bytes()),
+        state: state.map(|state| state.to_string().into_bytes()),
+        around,
+    };
+    let mut out = Vec::new();
+    let mut emit = |lines: &[u8]| {
+        out.extend_from_slice(lines);
+        Ok(())
+    };
+    let done = tool.run(operation, &mut emit).await;
+    let messages = String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Run { messages, done, waited: pause.elapsed().as_secs() }
+}
+
+fn requester(server: &str, method: &str, path: &str) -> Value {
+    json!({ "type": "HttpRequester", "url_base": server, "path": path, "http_method": method })
+}
+
+fn selector() -> Value {
+    json!({ "type": "RecordSelector", "extractor": { "type": "DpathExtractor", "field_path": ["people"] } })
+}
+
+fn stream(name: &str, retriever: &Value) -> Value {
+    json!({ "type": "DeclarativeStream", "name": name, "primary_key": "id", "retriever": retriever,
+        "schema_loader": { "type": "InlineSchemaLoader", "schema": { "type": "object", "properties": {} } } })
+}
+
+fn pages(server: &str, path: &str) -> Value {
+    json!({ "type": "SimpleRetriever", "requester": requester(server, "GET", path), "record_selector": selector() })
+}
+
+fn source(streams: &[Value]) -> Value {
+    json!({ "type": "DeclarativeSource", "version": "7.39.1", "check": { "type": "CheckStream", "stream_names": ["people"] }, "streams": streams })
+}
+
+async fn answers(server: &MockServer, verb: &str, at: &str, answer: ResponseTemplate) {
+    Mock::given(method(verb)).and(path(at)).respond_with(answer).mount(server).await;
+}
+
+fn ok(body: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
+}
+
+#[tokio::test]
+async fn capabilities_name_every_stream_that_does_not_run_and_why() {
+    let custom = json!({ "type": "CustomRetriever", "class_name": "source_x.components.Mine" });
+    let manifest = source(&[stream("people", &pages("https://api.example.com", "/p")), stream("odd", &custom)]);
+    let run = run(Operation::Capabilities, &manifest, None).await;
+    assert!(matches!(run.done, Ok(true)));
+    let said = &run.of("CAPABILITIES")[0]["capabilities"];
+    assert_eq!((&said["runs"], &said["total"]), (&json!(1), &json!(2)));
+    assert_eq!(said["streams"][0], json!({ "name": "people", "runs": true, "incremental": false, "schema": "inline" }));
+    let odd = &said["streams"][1];
+    assert_eq!((&odd["name"], &odd["runs"]), (&json!("odd"), &json!(false)));
+    assert!(odd["path"].as_str().unwrap().starts_with("streams[1].retriever"), "{odd}");
+    assert!(odd["because"].as_str().unwrap().contains("Python"), "{odd}");
+}
+
+#[tokio::test]
+async fn streams_that_run_are_read_beside_one_that_does_not() {
+    let server = MockServer::start().await;
+    answers(&server, "GET", "/p", ok(json!({ "people": [{ "id": 1 }] }))).await;
+    let custom = json!({ "type": "CustomRetriever", "class_name": "source_x.components.Mine" });
+    let manifest = source(&[stream("odd", &custom), stream("people", &pages(&server.uri(), "/p"))]);
+    let read = run(Operation::Read, &manifest, None).await;
+    assert_eq!(read.records(), [json!({ "id": 1 })]);
+    assert!(matches!(read.done, Ok(true)), "without a catalog only what runs is meant");
+}
+
+fn job(server: &str) -> Value {
+    let field = |path: &[&str]| json!({ "type": "DpathExtractor", "field_path": path });
+    json!({
+        "type": "AsyncRetriever",
+        "status_mapping": { "running": ["busy"], "completed": ["done"], "failed": ["broken"], "timeout": ["late"] },
+        "status_extractor": field(&["status"]), "download_target_extractor": field(&["files"]),
+        "creation_requester": requester(server, "POST", "/jobs"),
+        "polling_requester": requester(server, "GET", "/jobs/{{ creation_response['id'] }}"),
+        "download_requester": { "type": "HttpRequester", "url_base": "{{ download_target }}", "http_method": "GET" },
+        "delete_requester": requester(server, "DELETE", "/jobs/{{ creation_response['id'] }}"),
+        "abort_requester": requester(server, "POST", "/jobs/{{ creation_response['id'] }}/stop"),
+        "polling_job_timeout": 1,
+        "record_selector": selector(),
+    })
+}
+
+async fn asked(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.unwrap();
+    requests.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
+}
+
+#[tokio::test]
+async fn a_job_is_made_waited_for_fetched_and_deleted() {
+    let server = MockServer::start().await;
+    answers(&server, "POST", "/jobs", ok(json!({ "id": "j1" }))).await;
+    let busy = Mock::given(method("GET")).and(path("/jobs/j1")).respond_with(ok(json!({ "status": "busy" })));
+    busy.up_to_n_times(2).mount(&server).await;
+    let files = [format!("{}/f/1", server.uri()), format!("{}/f/2", server.uri())];
+    answers(&server, "GET", "/jobs/j1", ok(json!({ "status": "done", "files": files }))).await;
+    answers(&server, "GET", "/f/1", ok(json!({ "people": [{ "id": 1 }] }))).await;
+    answers(&server, "GET", "/f/2", ok(json!({ "people": [{ "id": 2 }, { "id": 3 }] }))).await;
+    answers(&server, "DELETE", "/jobs/j1", ok(json!({}))).await;
+    let read = run(Operation::Read, &source(&[stream("people", &job(&server.uri()))]), None).await;
+    assert_eq!(read.records(), [json!({ "id": 1 }), json!({ "id": 2 }), json!({ "id": 3 })], "{:?}", read.done);
+    let wanted = ["POST /jobs", "GET /jobs/j1", "GET /jobs/j1", "GET /jobs/j1", "GET /f/1", "GET /f/2", "DELETE /jobs/j1"];
+    assert_eq!(asked(&server).await, wanted);
+    assert_eq!(read.waited, 20);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_or_does_not_end_fails_its_stream() {
+    for (status, end) in
+        [("broken", "GET /jobs/j1"), ("late", "GET /jobs/j1"), ("never heard of", "GET /jobs/j1"), ("busy", "POST /jobs/j1/stop")]
+    {
+        let server = MockServer::start().await;
+        answers(&server, "POST", "/jobs", ok(json!({ "id": "j1" }))).await;
+        answers(&server, "GET", "/jobs/j1", ok(json!({ "status": status }))).await;
+        answers(&server, "POST", "/jobs/j1/stop", ok(json!({}))).await;
+        let read = run(Operation::Read, &source(&[stream("people", &job(&server.uri()))]), None).await;
+        assert!(read.done.is_err() && read.records().is_empty(), "{status}");
+        assert_eq!(asked(&server).await.last().map(String::as_str), Some(end), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_chooses_by_state_reads_all_first_and_then_what_is_new() {
+    let server = MockServer::start().await;
+    answers(&server, "GET", "/all", ok(json!({ "people": [{ "id": 1 }] }))).await;
+    answers(&server, "GET", "/new", ok(json!({ "people": [{ "id": 2 }] }))).await;
+    let delegating = json!({ "type": "StateDelegatingStream", "name": "people",
+        "full_refresh_stream": stream("people", &pages(&server.uri(), "/all")),
+        "incremental_stream": stream("people", &pages(&server.uri(), "/new")) });
+    let manifest = source(&[delegating]);
+    assert_eq!(run(Operation::Read, &manifest, None).await.records(), [json!({ "id": 1 })]);
+    let state = json!([{ "type": "STREAM", "stream": { "stream_descriptor": { "name": "people" }, "stream_state": { "at": "2026-01-01" } } }]);
+    assert_eq!(run(Operation::Read, &manifest, Some(state)).await.records(), [json!({ "id": 2 })]);
+}
+
+#[tokio::test]
+async fn the_api_s_budget_is_kept_by_what_its_matchers_name() {
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("")).respond_with(ok(json!({ "people": [{ "id": 1 }] }))).mount(&server).await;
+    let parts = json!({ "type": "ListPartitionRouter", "values": ["a", "b", "c", "d", "e"], "cursor_field": "part" });
+    let mut tight = pages(&server.uri(), "/tight");
+    tight["partition_router"] = parts.clone();
+    let mut free = pages(&server.uri(), "/free");
+    free["partition_router"] = parts;
+    let mut manifest = source(&[stream("people", &tight)]);
+    manifest["api_budget"] = json!({ "type": "HTTPAPIBudget", "policies": [{
+        "type": "MovingWindowCallRatePolicy", "rates": [{ "type": "Rate", "limit": 2, "interval": "PT10S" }],
+        "matchers": [{ "type": "HttpRequestRegexMatcher", "method": "GET", "url_path_pattern": "^/tight" }] }] });
+    let read = run(Operation::Read, &manifest, None).await;
+    assert_eq!((read.records().len(), read.waited), (5, 20), "{:?}", read.done);
+    manifest["streams"] = json!([stream("people", &free)]);
+    assert_eq!(run(Operation::Read, &manifest, None).await.waited, 0);
+}
+
+#[tokio::test]
+async fn a_remote_that_says_it_is_spent_is_left_alone_until_it_is_not() {
+    let server = MockServer::start().await;
+    let reset = "2026-02-01T00:00:30Z".parse::<jiff::Timestamp>().unwrap().as_second().to_string();
+    let spent = ok(json!({ "people": [{ "id": 1 }] }))
+        .insert_header("ratelimit-remaining", "0")
+        .insert_header("ratelimit-reset", reset.as_str());
+    Mock::given(path("/p")).respond_with(spent).up_to_n_times(1).mount(&server).await;
+    answers(&server, "GET", "/p", ok(json!({ "people": [{ "id": 2 }] }))).await;
+    let mut paged = pages(&server.uri(), "/p");
+    paged["partition_router"] = json!({ "type": "ListPartitionRouter", "values": ["a", "b"], "cursor_field": "part" });
+    let mut manifest = source(&[stream("people", &paged)]);
+    manifest["api_budget"] =
+        json!({ "type": "HTTPAPIBudget", "policies": [{ "type": "UnlimitedCallRatePolicy", "matchers": [] }] });
+    let read = run(Operation::Read, &manifest, None).await;
+    assert_eq!((read.records().len(), read.waited), (2, 30), "{:?}", read.done);
+}
