@@ -1,6 +1,5 @@
 //! `resolve`: who is who in a table, without a project.
 
-use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
 use headwater_runtime::tools::resolve::{self, Answer, Measured, Request, Score};
@@ -42,9 +41,7 @@ fn told(answer: &Answer) -> String {
     );
     if let Some(Measured { records, quality, compared }) = &answer.measured {
         let line = |score: &Score| format!("precision {:.4}, recall {:.4}, F1 {:.4}", score.precision, score.recall, score.f1);
-        // Writing to a text cannot fail.
-        drop(write!(
-            text,
+        text.push_str(&format!(
             "Against the truth of {records} records:\n  pairs    {}\n  B-cubed  {}\n  largest person {}, truly {}; {:.2} % of the true pairs were compared\n",
             line(&quality.pairs),
             line(&quality.records),
@@ -72,11 +69,16 @@ fn whole(answer: &Answer) -> Value {
             "largest": quality.largest, "largest_true": quality.largest_true, "true_pairs_compared": measured.compared,
         })
     });
-    let [merge_at, review_at] = answer.thresholds;
+    let [merge_at, review_at] = answer.thresholds.map(rounded);
     json!({
         "version": 1, "records": answer.records, "prospects": answer.prospects, "largest": answer.largest,
         "review": answer.review, "empty": answer.empty, "compared": answer.compared,
         "expected_precision": answer.expected_precision, "model": answer.model, "merge_at": merge_at, "review_at": review_at,
         "columns": columns, "ignored": answer.ignored, "blocks": blocks, "warning": answer.warning, "truth": measured,
     })
+}
+
+/// A chance with the decimals that it has, without those that its width makes up.
+fn rounded(chance: f32) -> f64 {
+    (f64::from(chance) * 1e6).round() / 1e6
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 /// Rows of Parquet in memory at a time: enough to decode fast, few enough that long texts stay small.
 const BATCH_ROWS: usize = 4096;
 /// A row that is longer is a quotation mark that nobody closed.
-const MAX_ROW_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_ROW_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes read from the disk at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
 /// No id of any tool is longer.
@@ -86,7 +86,7 @@ impl<R: Read> Read for Capped<R> {
     }
 }
 
-fn from_csv(file: &Path, reader: impl Read, delimiter: u8, wanted: &Wanted) -> Result<Taken> {
+pub(super) fn from_csv(file: &Path, reader: impl Read, delimiter: u8, wanted: &Wanted) -> Result<Taken> {
     let read = Rc::new(Cell::new(0));
     let capped = Capped { inner: reader, read: Rc::clone(&read) };
     let mut rows = ReaderBuilder::new().delimiter(delimiter).from_reader(capped);

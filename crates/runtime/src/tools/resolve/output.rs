@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use headwater_analysis::identity::engine::{Explainer, Explanation, Model, Resolution, Roster};
-use serde_json::json;
+use headwater_analysis::identity::engine::{Explainer, Explanation, Model, Resolution, Roster, Weight};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
@@ -53,7 +53,12 @@ impl Outlet {
 
     fn draft(&self) -> Result<tempfile::NamedTempFile> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        tempfile::Builder::new().prefix(".headwater-").tempfile_in(folder).map_err(|source| self.unwritable(source))
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".headwater-");
+        // As any new file: what the user's mask allows.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder.tempfile_in(folder).map_err(|source| self.unwritable(source))
     }
 
     fn unwritable(&self, source: io::Error) -> Error {
@@ -145,13 +150,12 @@ impl Scored<'_> {
     }
 
     fn json(&self) -> String {
-        let weights: Vec<_> = self.evidence.weights.iter().collect();
-        let weights: Vec<_> =
-            weights.iter().map(|weight| json!({ "field": weight.field, "seen": weight.seen, "bits": weight.bits })).collect();
+        let weight = |weight: &Weight| json!({ "field": weight.field, "seen": weight.seen, "bits": weight.bits });
+        let weights: Vec<Value> = self.evidence.weights.iter().map(weight).collect();
         let [(kin, kin_bits), (namesakes, namesakes_bits)] = self.evidence.rivals;
         let [one, two] = self.ids;
         json!({
-            "id_1": one, "id_2": two, "probability": self.chance, "verdict": self.verdict, "bits": self.bits(),
+            "id_1": one, "id_2": two, "probability": (f64::from(self.chance) * 1e6).round() / 1e6, "verdict": self.verdict, "bits": self.bits(),
             "start_bits": self.evidence.prior_bits, "weights": weights, "rivals": { kin: kin_bits, namesakes: namesakes_bits },
         })
         .to_string()
