@@ -51,9 +51,12 @@ pub(super) fn read(path: &Path) -> Result<Understood> {
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
-        let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).unwrap_or(1);
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         let message = error.to_string();
-        fail(format!("not valid YAML: {}", message.lines().next().unwrap_or("cannot be read"))).at_line(&text, line, 1)
+        // Its first line repeats the place, which is shown with the line itself.
+        let message = message.lines().next().unwrap_or("cannot be read");
+        let message = message.rsplit_once(&format!("line {line} column {column}: ")).map_or(message, |(_, rest)| rest);
+        fail(format!("not valid YAML: {message}")).at_line(&text, usize::try_from(line).unwrap_or(1), 1)
     })?;
     let value = if value.is_null() { Value::Object(Map::new()) } else { value };
     let config: Config = serde_path_to_error::deserialize(value).map_err(|error| {
