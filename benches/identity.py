@@ -144,7 +144,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
     parser.add_argument("--threads", default="1")
-    parser.add_argument("--binary", help="the example program resolve_file, built with --release")
+    parser.add_argument("--binary", help="the program `headwater`, or its example resolve_file (the engine alone, builds fast), built with --release")
     parser.add_argument("--no-splink", action="store_true")
     parser.add_argument("--u", default="1e6", help="random pairs from which Splink estimates u")
     given = parser.parse_args()
@@ -158,7 +158,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         measure = lambda *files: json.loads(subprocess.run([python, "-c", MEASURE, given.file, *files], check=True, capture_output=True).stdout)
         ours, theirs = f"{folder}/ours.csv", f"{folder}/splink.csv"
-        cost = run([str(binary), given.file, "--out", ours, "--threads", given.threads])
+        verb = ["resolve"] if binary.stem == "headwater" else []
+        cost = run([str(binary), *verb, given.file, "--out", ours, "--threads", given.threads])
         rows["headwater"] = (measure(ours), cost)
         if not given.no_splink:
             cost = run([python, "-c", SPLINK, given.file, theirs, given.u, given.threads])

@@ -1,29 +1,26 @@
-//! Resolves a CSV file: `resolve_file FILE [--out OUT] [--id COLUMN] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]…`.
+//! Resolves a CSV file without the rest of the program, to measure the engine alone: `resolve_file FILE [--out OUT] [--id COLUMN]
+//! [--truth COLUMN] [--threads N] [--merge-at CHANCE] [--map COLUMN=ATTRIBUTE]…`. Everybody else uses `headwater resolve`.
 //!
-//! With `--recall`, the share of true pairs that are compared is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--add MORE` then adds the
-//! records of another file of the same columns to an index of the first, and prints what each step cost.
+//! With `--recall`, the share of true pairs that are compared is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`,
+//! the quality against that column is printed. `--add MORE` then adds the records of another file of the same columns to an index
+//! of the first, and prints what each step cost.
 
 #![expect(clippy::print_stdout, reason = "an example program speaks to its caller")]
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 
-use headwater_analysis::identity::engine::{
-    Attribute, Decisions, Index, Options, Roster, blocking_recall, quality, resolve_roster,
-};
+use headwater_analysis::identity::engine::{Attribute, Columns, Decisions, Index, Options, Sheet, Truth, Wanted, resolve_roster};
 
 type Fact<T> = Result<T, Box<dyn Error>>;
 
 struct Arguments {
     file: String,
     out: Option<String>,
-    id: String,
-    truth: Option<String>,
     add: Option<String>,
     recall: bool,
-    map: HashMap<String, String>,
+    wanted: Wanted,
     options: Options,
 }
 
@@ -34,11 +31,9 @@ fn arguments() -> Fact<Arguments> {
             .next()
             .ok_or("usage: resolve_file FILE [--out OUT] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]")?,
         out: None,
-        id: "id".to_owned(),
-        truth: None,
         add: None,
         recall: false,
-        map: HashMap::new(),
+        wanted: Wanted::default(),
         options: Options::default(),
     };
     while let Some(flag) = given.next() {
@@ -49,14 +44,15 @@ fn arguments() -> Fact<Arguments> {
         let value = given.next().ok_or("a flag lacks its value")?;
         match flag.as_str() {
             "--out" => out.out = Some(value),
-            "--id" => out.id = value,
-            "--truth" => out.truth = Some(value),
+            "--id" => out.wanted.id = Some(value),
+            "--truth" => out.wanted.truth = Some(value),
             "--add" => out.add = Some(value),
             "--threads" => out.options.threads = value.parse()?,
             "--merge-at" => out.options.merge_at = value.parse()?,
             "--map" => {
                 let (column, attribute) = value.split_once('=').ok_or("--map wants COLUMN=ATTRIBUTE")?;
-                out.map.insert(column.to_owned(), attribute.to_owned());
+                let attribute = Attribute::named(attribute).ok_or("--map names no attribute")?;
+                out.wanted.map.push((attribute, column.to_owned()));
             }
             _ => return Err("unknown flag".into()),
         }
@@ -67,29 +63,13 @@ fn arguments() -> Fact<Arguments> {
 fn main() -> Fact<()> {
     let arguments = arguments()?;
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::with_capacity(1 << 20, File::open(&arguments.file)?));
-    let headers = reader.headers()?.clone();
-    let position = |name: &str| headers.iter().position(|header| header == name).ok_or("a named column is not in the file");
-    let id = position(&arguments.id)?;
-    let truth = arguments.truth.as_deref().map(position).transpose()?;
-    let mut columns = Vec::new();
-    for (at, header) in headers.iter().enumerate() {
-        let name = arguments.map.get(header).map_or(header, String::as_str);
-        if let (Some(attribute), true) = (Attribute::named(name), at != id && Some(at) != truth) {
-            columns.push((at, attribute));
-        }
-    }
-    let attributes: Vec<Attribute> = columns.iter().map(|(_, attribute)| *attribute).collect();
-    let mut roster = Roster::new(&attributes);
-    let mut truths: HashMap<String, u32> = HashMap::new();
-    let mut true_person = Vec::new();
+    let columns = Columns::of(reader.headers()?, &arguments.wanted)?;
+    let mut sheet = Sheet::new(columns.clone());
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record)? {
-        roster.push(record.get(id).unwrap_or_default(), columns.iter().map(|(at, _)| record.get(*at).unwrap_or_default()))?;
-        if let Some(truth) = truth {
-            let next = u32::try_from(truths.len())?;
-            true_person.push(*truths.entry(record.get(truth).unwrap_or_default().to_owned()).or_insert(next));
-        }
+        sheet.push(|at| record.get(at).unwrap_or_default())?;
     }
+    let (roster, truth) = sheet.finish();
     let (resolution, model) = resolve_roster(&roster, &Decisions::default(), &arguments.options)?;
     if let Some(out) = arguments.out {
         let mut writer = BufWriter::new(File::create(out)?);
@@ -109,38 +89,42 @@ fn main() -> Fact<()> {
             if block.is_left_out { " left out" } else { "" }
         );
     }
-    if truth.is_some() {
-        let measured = quality(&resolution.person, &true_person);
-        let (pairs, records) = (measured.pairs, measured.records);
-        println!(
-            "pairs P {:.4} R {:.4} F1 {:.4}  B-cubed P {:.4} R {:.4} F1 {:.4}  largest {} (true {})",
-            pairs.precision,
-            pairs.recall,
-            pairs.f1,
-            records.precision,
-            records.recall,
-            records.f1,
-            measured.largest,
-            measured.largest_true
-        );
-    }
-    if arguments.recall && truth.is_some() {
-        println!("blocking recall {:.4}", blocking_recall(&roster, &true_person));
+    if let Some(truth) = truth {
+        print_quality(&truth, &resolution.person);
+        if arguments.recall {
+            println!("blocking recall {:.4}", truth.blocking_recall(&roster));
+        }
     }
     if let Some(more) = arguments.add {
-        add(&more, id, &columns, Index::new(roster, model, arguments.options)?)?;
+        add(&more, &columns, Index::new(roster, model, arguments.options)?)?;
     }
     Ok(())
 }
 
+fn print_quality(truth: &Truth, person: &[u32]) {
+    let measured = truth.quality(person);
+    let (pairs, records) = (measured.pairs, measured.records);
+    println!(
+        "pairs P {:.4} R {:.4} F1 {:.4}  B-cubed P {:.4} R {:.4} F1 {:.4}  largest {} (true {})",
+        pairs.precision,
+        pairs.recall,
+        pairs.f1,
+        records.precision,
+        records.recall,
+        records.f1,
+        measured.largest,
+        measured.largest_true
+    );
+}
+
 /// Adds the records of another file to an index.
-fn add(file: &str, id: usize, columns: &[(usize, Attribute)], mut index: Index) -> Fact<()> {
+fn add(file: &str, columns: &Columns, mut index: Index) -> Fact<()> {
     let known = index.roster().len();
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(File::open(file)?));
     let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
     let before = cpu_seconds();
-    let ids: Vec<String> = records.iter().map(|record| format!("new-{}", record.get(id).unwrap_or_default())).collect();
-    let cells = records.iter().map(|record| columns.iter().map(|(at, _)| record.get(*at).unwrap_or_default()));
+    let ids: Vec<String> = records.iter().map(|record| format!("new-{}", record.get(columns.id).unwrap_or_default())).collect();
+    let cells = records.iter().map(|record| columns.evidence.iter().map(|(at, _)| record.get(*at).unwrap_or_default()));
     index.add(ids.iter().map(String::as_str).zip(cells))?;
     let spent = cpu_seconds() - before;
     let found = (known..).zip(index.person().iter().skip(known)).filter(|(_, person)| (**person as usize) < known).count();

@@ -207,6 +207,8 @@ pub(crate) enum Command {
     Read(ReadArgs),
     /// Credit channels for the conversions in a file, without a project
     Attribute(AttributeArgs),
+    /// Find out which records of a table are one person, without a project
+    Resolve(ResolveArgs),
 }
 
 /// What to sync.
@@ -423,4 +425,27 @@ pub(crate) struct AttributeArgs {
     /// Where to write the CSV [default: standard output]
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// What to resolve.
+#[derive(Debug, Args)]
+pub(crate) struct ResolveArgs {
+    /// A CSV or Parquet file, one row per record: `id`, and any of `first_name`, `last_name`, `full_name`, `email`, `phone`, `mobile`,
+    /// `company`, `title`, `city`, `country`, `website`, `birth_date`, `personal_id`, `street`, `street_number`, `postcode`, `region`
+    pub(crate) file: PathBuf,
+    /// Where to write `id,prospect_id,confidence`
+    #[arg(long, required_unless_present_any = ["pairs", "truth"])]
+    pub(crate) out: Option<PathBuf>,
+    /// What other columns mean (`id: COLUMN`, `map: { email: COLUMN }`), and the thresholds `merge_at` and `review_at`, as YAML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to write the scored pairs with what speaks for and against them: CSV, or JSON lines if the name ends in `.jsonl`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// The column that tells who a record truly is: measure the answer by it
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) truth: Option<String>,
+    /// How many threads may work; the answer does not depend on it [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
 }

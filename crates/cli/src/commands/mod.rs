@@ -14,6 +14,7 @@ mod query;
 mod read;
 mod report;
 mod report_people;
+mod resolve;
 mod serve;
 mod status;
 mod suppress;
@@ -72,5 +73,6 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         }
         Command::Read(args) => Box::pin(read::run(global, args, console)).await,
         Command::Attribute(args) => attribute::run(args, console),
+        Command::Resolve(args) => resolve::run(args, console),
     }
 }

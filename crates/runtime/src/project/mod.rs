@@ -23,7 +23,7 @@ pub use file::{
 };
 
 use crate::deliver::DEFAULT_POLICY;
-use error::complaint;
+pub(crate) use error::complaint;
 pub use headwater_sdk::document::nearest;
 pub(crate) use headwater_sdk::document::plain;
 

@@ -5,3 +5,4 @@
 
 pub mod attribute;
 pub mod read;
+pub mod resolve;

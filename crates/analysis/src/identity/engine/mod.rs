@@ -19,6 +19,7 @@ mod pool;
 mod rates;
 mod roster;
 mod run;
+mod sheet;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -32,6 +33,7 @@ pub use measure::{Quality, Score, quality};
 pub use model::{Model, NotAModel};
 pub use roster::{Attribute, Roster};
 pub use run::{Decisions, Doubt, Gates, MOST_DOUBTS, Options, Resolution, Wild, blocking_recall, resolve_by, resolve_roster};
+pub use sheet::{Columns, Misfit, Sheet, Truth, Wanted};
 
 /// Why records could not be taken in. Messages never hold a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -126,14 +126,25 @@ pub enum Wild {
 }
 
 impl Resolution {
+    /// Every pair that was not found hopeless, with its chance, ordered by the numbers of its records.
+    pub fn scored(&self) -> impl Iterator<Item = Doubt> {
+        self.pairs.iter().map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance })
+    }
+
+    /// How many records each person has, by the number of the person; 0 for a number that is no person.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<usize> {
+        let mut sizes = vec![0_usize; self.person.len()];
+        self.person.iter().for_each(|person| sizes[*person as usize] += 1);
+        sizes
+    }
+
     /// Holds the run against bounds.
     ///
     /// # Errors
     /// It passes one of them.
     pub fn check(&self, gates: &Gates) -> Result<(), Wild> {
-        let mut sizes = vec![0_usize; self.person.len()];
-        self.person.iter().for_each(|person| sizes[*person as usize] += 1);
-        let found = sizes.into_iter().max().unwrap_or(0);
+        let found = self.sizes().into_iter().max().unwrap_or(0);
         if found > gates.largest {
             return Err(Wild::Largest { found, most: gates.largest });
         }

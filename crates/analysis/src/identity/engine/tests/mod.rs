@@ -3,6 +3,7 @@
 mod bad_input;
 mod decisions;
 mod promises;
+mod sheets;
 
 use super::{Attribute, Roster};
 
