@@ -50,7 +50,7 @@ pub(crate) fn of_value(message: &str) -> Said {
     (format!("expected {expected}, found {found}"), hint)
 }
 
-/// As [`of_value`], and nothing where it has no better words.
+/// As `of_value`, and nothing where it has no better words.
 #[must_use]
 pub fn plain(message: &str) -> Option<Said> {
     let said = of_value(message);

@@ -2,7 +2,7 @@
 //!
 //! This runs when a run reads the log, long after the answer; what it cannot read is refused into quarantine with the body as it
 //! arrived. Nothing is guessed into a number, nothing decoded leniently. What a sender's body looks like is said in one file per
-//! sender, in [`provider`](super::provider).
+//! sender, in [`super::provider`].
 
 mod attribution;
 mod fields;

@@ -95,7 +95,7 @@ pub(super) static PROVIDERS: &[&Provider] = &[
     &webflow::PROVIDER,
 ];
 
-/// A sender. Start from [`Provider::FORM`] or [`Provider::EVENTS`] and say what differs.
+/// A sender. Start from `Provider::FORM` or `Provider::EVENTS` and say what differs.
 pub struct Provider {
     /// The word in `provider:` and in delivery keys.
     pub name: &'static str,
