@@ -16,7 +16,10 @@ fn the_readme_lists_no_connector_that_does_not_exist() -> Fact {
     let (table, _) = table.split_once("<!-- /connectors -->").expect("the table ends");
     assert!(table.lines().count() > 20);
     for row in table.lines() {
-        assert!(listed.lines().any(|line| line == row), "the README says `{row}`: paste `headwater connectors list --markdown` anew");
+        assert!(
+            listed.lines().any(|line| line == row),
+            "the README says `{row}`: paste `headwater connectors list --markdown` anew"
+        );
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(crate) use person::SUPPRESSED;
 use timeline::Timeline;
 
 /// The cursor of this stage.
-const CURSOR: &str = "resolve";
+pub(crate) const CURSOR: &str = "resolve";
 /// How many prospects are worked on at once; bounds the memory of the batches written.
 const PROSPECTS_AT_ONCE: usize = 10_000;
 /// What resolve reads; a change of any makes it run again.
