@@ -45,7 +45,7 @@ pub(super) async fn add(engine: &Engine, snapshot: &Snapshot, leads: &mut [Lead]
     let Some(version) = leads.iter().find(by_weights).map(|lead| lead.model_version.clone()) else { return Ok(()) };
     let bytes = engine.store.identity_model(&version).await?;
     let Some(model) = bytes.and_then(|bytes| Model::from_bytes(&bytes).ok()) else { return Ok(()) };
-    let ids: HashSet<&str> = leads.iter().map(|lead| lead.lead_id.as_str()).collect();
+    let ids: HashSet<String> = leads.iter().map(|lead| lead.lead_id.clone()).collect();
     let columns: Vec<&str> = Leads::columns().collect();
     let current = latest(matching(snapshot, &tables::LEAD, &columns, "lead_id", &ids)?, "lead_id")?;
     let view = Leads::new(&current).map_err(|error| Error::Internal(error.to_string()))?;
