@@ -11,6 +11,7 @@ mod failures;
 mod interrupts;
 mod live;
 mod resolve;
+mod review;
 mod rules;
 mod sync;
 

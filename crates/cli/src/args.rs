@@ -173,6 +173,11 @@ pub(crate) enum Command {
         /// An e-mail address, a prospect id or a remote id
         who: String,
     },
+    /// Say which records are one person, where the program is in doubt
+    Review {
+        #[command(subcommand)]
+        command: ReviewCommand,
+    },
     /// Look after refused rows
     Quarantine {
         #[command(subcommand)]
@@ -268,6 +273,37 @@ pub(crate) enum ReportName {
     Propensity,
     /// Who buys again, who is leaving, what customers are worth.
     Customers,
+}
+
+/// What to say of who is who. It holds in every later run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewCommand {
+    /// List the pairs in doubt, those first whose answer is worth most
+    List {
+        /// The most pairs to show
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// They are one person
+    Accept {
+        /// The pairs, as `list` names them
+        #[arg(required = true, value_name = "PAIR")]
+        ids: Vec<String>,
+    },
+    /// They are two persons
+    Reject {
+        /// The pairs, as `list` names them
+        #[arg(required = true, value_name = "PAIR")]
+        ids: Vec<String>,
+    },
+    /// Part what was joined: these leads are somebody else
+    Split {
+        /// The prospect; or, without leads, the id that was merged into it, which it gets back
+        prospect: String,
+        /// The leads that leave it, as `explain` names them
+        #[arg(value_name = "LEAD")]
+        leads: Vec<String>,
+    },
 }
 
 /// What to do with refused rows.

@@ -67,7 +67,7 @@ impl From<StoreError> for Failure {
 /// The exit code of an error.
 pub(crate) fn code_of(error: &Error) -> Code {
     match error {
-        Error::Project(_) => Code::Config,
+        Error::Project(_) | Error::Wild(_) => Code::Config,
         Error::Store(error) => match error {
             StoreError::Locked { .. } | StoreError::Conflict { .. } => Code::Conflict,
             StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Io { .. } => Code::Unavailable,
@@ -95,6 +95,11 @@ fn hint_of(error: &Error) -> Option<String> {
     match error {
         Error::Project(error) => error.help.clone(),
         Error::NotFound { hint, .. } => Some(hint.clone()),
+        Error::Wild(_) => Some(
+            "look at what came in last (`headwater status`), mend or leave out its source, or raise `identity.auto_merge_above`; if \
+             it is right as it is, loosen `identity.gates`"
+                .to_owned(),
+        ),
         Error::Moved { .. } => Some("make the plan again with `headwater plan --out FILE`, and read it".to_owned()),
         Error::Connection { source, .. } => source.hint_text().map(str::to_owned).or_else(|| match source.kind() {
             ErrorKind::Auth => Some("renew the credentials that the project names for it".to_owned()),

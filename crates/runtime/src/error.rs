@@ -49,6 +49,9 @@ pub enum Error {
         /// What differs, by prospect and field.
         what: String,
     },
+    /// Joining people would go wrong; nobody was joined.
+    #[error("nobody was joined and nothing was pushed: {0}")]
+    Wild(String),
     /// A file beside the store could not be read or written.
     #[error("{path} cannot be {doing}: {source}")]
     File {

@@ -19,6 +19,7 @@ pub mod quarantine;
 pub mod query;
 pub mod report;
 pub mod resolve;
+pub mod review;
 mod rows;
 pub mod status;
 pub mod sync;

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ingest::CURSOR_PREFIX;
 use crate::quarantine;
+use crate::resolve;
 use crate::rows::{latest, load};
 
 /// The version of the answers' shapes.
@@ -29,8 +30,25 @@ pub struct StatusReport {
     pub sources: Vec<SourceStatus>,
     /// Every sink, by name.
     pub sinks: Vec<SinkStatus>,
+    /// Who is who.
+    pub identity: IdentityStatus,
     /// The last run.
     pub last_run: Option<RunView>,
+}
+
+/// How people are told apart.
+#[derive(Debug, Default, Serialize)]
+pub struct IdentityStatus {
+    /// The version of the model or the rules that decided last.
+    pub model: Option<String>,
+    /// From how many leads the model was learned.
+    pub learned_from: Option<u64>,
+    /// How far the leads are from those; above 0.1 it is learned anew.
+    pub drift: Option<f64>,
+    /// Pairs that wait for `review`.
+    pub review: u64,
+    /// Pairs of leads that somebody decided.
+    pub decided: u64,
 }
 
 /// How large the store is.
@@ -133,6 +151,7 @@ pub async fn status(engine: &Engine) -> Result<StatusReport> {
         store: store(engine, &snapshot),
         sources: sources(engine, &snapshot, &open).await?,
         sinks: sinks(engine, &open).await?,
+        identity: identity(engine).await?,
         last_run,
     })
 }
@@ -173,6 +192,18 @@ impl RunView {
             program: version,
         }
     }
+}
+
+async fn identity(engine: &Engine) -> Result<IdentityStatus> {
+    let cursor = engine.store.cursor(resolve::CURSOR).await?;
+    let note = |key: &str| cursor.as_ref().and_then(|cursor| cursor.value.get("identity")).and_then(|note| note.get(key));
+    Ok(IdentityStatus {
+        model: note("model").and_then(Value::as_str).map(str::to_owned),
+        learned_from: note("learned_from").and_then(Value::as_u64),
+        drift: note("drift").and_then(Value::as_f64),
+        review: engine.store.reviews().await?.len() as u64,
+        decided: engine.store.decisions().await?.len() as u64,
+    })
 }
 
 fn store(engine: &Engine, snapshot: &Snapshot) -> StoreStatus {

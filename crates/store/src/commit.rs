@@ -10,8 +10,11 @@ use crate::lake::catalog::Draft;
 use crate::lake::change::{self, Change};
 use crate::lake::snapshot::{DataFile, Snapshot};
 use crate::lake::writer::StagedFiles;
-use crate::ledger::{audit, cursor, intake, link, outbox, quarantine, run, suppression};
-use crate::{AuditEntry, LinkUpdate, OutboxEntry, QuarantineMark, Result, RunStatus, Settlement, Store, Suppression};
+use crate::ledger::{audit, cursor, identity, intake, link, outbox, quarantine, run, suppression};
+use crate::{
+    AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, QuarantineMark, Result, ReviewPair, RunStatus, Settlement,
+    Store, Suppression,
+};
 
 /// The number of a snapshot in the catalog; later ones are larger.
 pub type SnapshotId = i64;
@@ -44,6 +47,19 @@ pub enum LedgerOp {
     Suppress(Suppression),
     /// Says what became of a quarantined row.
     Quarantine(QuarantineMark),
+    /// Keeps what somebody said of two leads; it answers the pair's question in the review.
+    Decide(Decision),
+    /// Replaces the pairs that wait for a review.
+    Review(Vec<ReviewPair>),
+    /// Keeps the identity model in place of the one before.
+    IdentityModel {
+        /// Its version.
+        version: String,
+        /// The model.
+        bytes: Vec<u8>,
+    },
+    /// Remembers whose a lead was until its prospect was merged into another.
+    Merged(FormerProspect),
     /// Adds an entry to the audit log.
     Audit(AuditEntry),
     /// Clears the content of a source's intake rows up to a sequence number, which this commit has taken over into the lake.
@@ -176,6 +192,10 @@ async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str,
         LedgerOp::Unlink { sink, prospect_id } => link::remove(connection, &sink, &prospect_id).await,
         LedgerOp::Suppress(suppression) => suppression::add(connection, &suppression).await.map(|_| ()),
         LedgerOp::Quarantine(mark) => quarantine::mark(connection, &mark, run_id, now).await,
+        LedgerOp::Decide(decision) => identity::decide(connection, &decision, run_id, now).await,
+        LedgerOp::Review(pairs) => identity::review(connection, &pairs).await,
+        LedgerOp::IdentityModel { version, bytes } => identity::keep_model(connection, (&version, &bytes), run_id, now).await,
+        LedgerOp::Merged(former) => identity::merged(connection, &former, run_id, now).await,
         LedgerOp::Audit(entry) => audit::append(connection, &entry, now).await,
         LedgerOp::IntakeTaken { source, upto } => intake::clear_taken(connection, &source, upto).await,
         LedgerOp::ErasePayloads { prospect_id } => {

@@ -75,9 +75,41 @@ pub struct Prior {
     of_lead: HashMap<u128, ProspectId>,
     aliases: BTreeMap<ProspectId, ProspectId>,
     minted_at: HashMap<ProspectId, i64>,
+    /// Whose a lead was until its prospect was merged away.
+    former: HashMap<u128, ProspectId>,
 }
 
 impl Prior {
+    /// Tells which prospects leads had until those were merged into others, the latest first: a part that is split off again gets
+    /// its id back.
+    ///
+    /// # Errors
+    /// A prospect id is not one of ours.
+    pub fn remember<'a>(&mut self, former: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Error> {
+        for (lead, prospect) in former {
+            let prospect = prospect.parse()?;
+            self.former.entry(lead_hash(lead)).or_insert(prospect);
+        }
+        Ok(())
+    }
+
+    /// The prospect that a lead belonged to until it was merged away, if that is still so.
+    fn former_of(&self, leads: &Leads, row: u32) -> Option<ProspectId> {
+        if self.former.is_empty() {
+            return None;
+        }
+        self.former.get(&lead_hash(leads.id(row))).copied().filter(|former| self.aliases.contains_key(former))
+    }
+
+    /// The id that these leads had before a merge, if it is free: that of most of them, and of those the least.
+    fn revived(&self, leads: &Leads, members: &[u32]) -> Option<ProspectId> {
+        let mut votes: BTreeMap<ProspectId, usize> = BTreeMap::new();
+        for row in members {
+            self.former_of(leads, *row).into_iter().for_each(|former| *votes.entry(former).or_default() += 1);
+        }
+        votes.into_iter().max_by_key(|(prospect, votes)| (*votes, std::cmp::Reverse(*prospect))).map(|(prospect, _)| prospect)
+    }
+
     /// Reads the last run's `identity_link` rows and every `identity_event` row.
     ///
     /// # Errors
@@ -109,6 +141,8 @@ impl Prior {
                 (Some("mint"), _) => {
                     let at = at.ok_or(Error::MissingValue { column: "at" })?;
                     self.minted_at.entry(prospect).and_modify(|first| *first = at.min(*first)).or_insert(at);
+                    // Minted again: it was split off and has its id back.
+                    self.aliases.remove(&prospect);
                 }
                 (Some("merge"), Some(other)) => {
                     self.aliases.insert(other.parse()?, prospect);
@@ -129,7 +163,8 @@ impl Prior {
         for event in &assignment.events {
             match (event.change, event.other) {
                 (Change::Mint, _) => {
-                    self.minted_at.insert(event.prospect, at);
+                    self.minted_at.entry(event.prospect).or_insert(at);
+                    self.aliases.remove(&event.prospect);
                 }
                 (Change::Merge, Some(other)) => {
                     self.aliases.insert(other, event.prospect);
@@ -167,7 +202,7 @@ pub struct Assignment {
 #[must_use]
 pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) -> Assignment {
     let before: Vec<Option<ProspectId>> = leads.rows().map(|row| prior.of(leads, row)).collect();
-    let claims = claims(leads, clusters, &before);
+    let claims = claims(leads, clusters, &before, prior);
     let homes = homes(&claims);
     let mut assignment = Assignment::default();
     let keepers = keepers(&homes, prior);
@@ -180,7 +215,8 @@ pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) 
                 *kept
             }
             None => {
-                let minted = used.mint(members.first().map_or("", |row| leads.id(*row)));
+                let revived = prior.revived(leads, members).filter(|prospect| used.revive(*prospect));
+                let minted = revived.unwrap_or_else(|| used.mint(members.first().map_or("", |row| leads.id(*row))));
                 assignment.events.push(Event { change: Change::Mint, prospect: minted, other: None, evidence: None });
                 minted
             }
@@ -224,17 +260,20 @@ impl Assignment {
 struct Claim {
     prospect: ProspectId,
     cluster: usize,
+    /// Leads that did not come to the prospect by a merge: where they are, it is at home.
+    own: usize,
     leads: usize,
     oldest: (i64, u32),
 }
 
 /// One claim for every prospect and cluster that share a lead, by prospect.
-fn claims(leads: &Leads, clusters: &Clusters, before: &[Option<ProspectId>]) -> Vec<Claim> {
+fn claims(leads: &Leads, clusters: &Clusters, before: &[Option<ProspectId>], prior: &Prior) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     for (cluster, members) in clusters.iter().enumerate() {
         for row in members {
             let Some(prospect) = at(before, *row) else { continue };
-            claims.push(Claim { prospect, cluster, leads: 1, oldest: (leads.first_seen_at(*row), *row) });
+            let own = usize::from(prior.former_of(leads, *row).is_none());
+            claims.push(Claim { prospect, cluster, own, leads: 1, oldest: (leads.first_seen_at(*row), *row) });
         }
     }
     claims.sort_unstable_by_key(|claim| (claim.prospect, claim.cluster, claim.oldest));
@@ -242,16 +281,17 @@ fn claims(leads: &Leads, clusters: &Clusters, before: &[Option<ProspectId>]) -> 
     claims.dedup_by(|next, first| {
         let is_same = (next.prospect, next.cluster) == (first.prospect, first.cluster);
         first.leads += usize::from(is_same);
+        first.own += if is_same { next.own } else { 0 };
         is_same
     });
     claims
 }
 
-/// The cluster that holds the larger part of each prospect; on a tie, the part with the oldest lead.
+/// The cluster that holds the larger part of each prospect's own leads, then of all its leads; on a tie, the part with the oldest.
 fn homes(claims: &[Claim]) -> HashMap<ProspectId, usize> {
     let mut homes = HashMap::new();
     for parts in claims.chunk_by(|one, two| one.prospect == two.prospect) {
-        let largest = parts.iter().max_by_key(|claim| (claim.leads, std::cmp::Reverse(claim.oldest)));
+        let largest = parts.iter().max_by_key(|claim| (claim.own, claim.leads, std::cmp::Reverse(claim.oldest)));
         homes.extend(largest.map(|claim| (claim.prospect, claim.cluster)));
     }
     homes
@@ -291,10 +331,11 @@ fn aliases(prior: &Prior, assignment: &Assignment) -> BTreeMap<ProspectId, Prosp
         next.extend(event.other.map(|other| (other, event.prospect)));
     }
     let live: HashSet<ProspectId> = assignment.prospects.iter().copied().collect();
+    next.retain(|alias, _| !live.contains(alias));
     let mut flat = BTreeMap::new();
     for alias in next.keys() {
         let mut target = *alias;
-        // An id is merged away at most once and never comes back, so a walk longer than the map would be a cycle.
+        // No walk is longer than the map: an id that comes back is no alias any more.
         for _ in 0..=next.len() {
             match next.get(&target) {
                 Some(further) => target = *further,
@@ -316,6 +357,11 @@ struct InUse<'a> {
 }
 
 impl InUse<'_> {
+    /// Takes an id that was merged away; not if a lead still has it, or another part took it.
+    fn revive(&mut self, prospect: ProspectId) -> bool {
+        !self.before.contains(&prospect) && self.minted.insert(prospect)
+    }
+
     fn mint(&mut self, lead_id: &str) -> ProspectId {
         let mut attempt = 0;
         loop {

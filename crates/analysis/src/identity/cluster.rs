@@ -101,14 +101,14 @@ fn strongest_first(edges: &[Edge]) -> Vec<u32> {
 }
 
 /// Union-find whose root is always the smallest row.
-struct Forest(Vec<u32>);
+pub(super) struct Forest(Vec<u32>);
 
 impl Forest {
-    fn new(leads: usize) -> Self {
+    pub(super) fn new(leads: usize) -> Self {
         Self((0..leads as u32).collect())
     }
 
-    fn root(&mut self, mut row: u32) -> u32 {
+    pub(super) fn root(&mut self, mut row: u32) -> u32 {
         while self.0[row as usize] != row {
             let above = self.0[self.0[row as usize] as usize];
             self.0[row as usize] = above;
@@ -118,7 +118,7 @@ impl Forest {
     }
 
     /// Joins two rows and says whether they were apart.
-    fn union(&mut self, one: u32, two: u32) -> bool {
+    pub(super) fn union(&mut self, one: u32, two: u32) -> bool {
         let (one, two) = (self.root(one), self.root(two));
         self.0[one.max(two) as usize] = one.min(two);
         one != two

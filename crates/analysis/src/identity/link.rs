@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use super::cluster::Forest;
 use super::keys::{is_role, linkedin_key, match_key, name_key, phone_key};
 use super::leads::{Field, Leads};
 
@@ -54,6 +56,72 @@ pub struct Links {
     pub evidence: Vec<String>,
     /// How many keys were too widely shared to mean anything.
     pub generic_keys: usize,
+}
+
+impl Links {
+    /// Holds joins to what people said: joins the leads that they said are one person, and drops every join by which two that they
+    /// said are two would come together, whatever stands behind it. Rows are of `leads` leads.
+    ///
+    /// What people said must not contradict itself: a pair that is one person and two at once stays joined.
+    #[must_use]
+    pub fn held_to(mut self, leads: usize, same: &[(u32, u32)], different: &[(u32, u32)]) -> Self {
+        let mut apart = Apart::new(leads, different);
+        same.iter().for_each(|(one, two)| apart.join(*one, *two));
+        if !different.is_empty() {
+            self.edges.retain(|edge| {
+                let may_join = apart.may_join(edge.left, edge.right);
+                if may_join {
+                    apart.join(edge.left, edge.right);
+                }
+                may_join
+            });
+        }
+        if !same.is_empty() {
+            let evidence = u32::try_from(self.evidence.len()).unwrap_or(u32::MAX);
+            self.evidence.push(DECISION.to_owned());
+            let said =
+                |(left, right): &(u32, u32)| Edge { left: *left, right: *right, method: Method::Manual, evidence, score: 1.0 };
+            self.edges.extend(same.iter().map(said));
+        }
+        self
+    }
+}
+
+/// The evidence of a join that somebody decided.
+pub(super) const DECISION: &str = "decision";
+
+/// Groups of leads that grow, and the pairs that must never be in one.
+struct Apart {
+    forest: Forest,
+    /// By the root of a group: who must stay out of it.
+    foes: HashMap<u32, Vec<u32>>,
+}
+
+impl Apart {
+    fn new(leads: usize, different: &[(u32, u32)]) -> Self {
+        let mut foes: HashMap<u32, Vec<u32>> = HashMap::new();
+        for (one, two) in different {
+            foes.entry(*one).or_default().push(*two);
+            foes.entry(*two).or_default().push(*one);
+        }
+        Self { forest: Forest::new(leads), foes }
+    }
+
+    fn may_join(&mut self, one: u32, two: u32) -> bool {
+        let (one, two) = (self.forest.root(one), self.forest.root(two));
+        let Self { forest, foes } = self;
+        one == two || !foes.get(&one).is_some_and(|foes| foes.iter().any(|foe| forest.root(*foe) == two))
+    }
+
+    fn join(&mut self, one: u32, two: u32) {
+        let roots = [self.forest.root(one), self.forest.root(two)];
+        if self.forest.union(one, two) {
+            let foes: Vec<u32> = roots.iter().filter_map(|root| self.foes.remove(root)).flatten().collect();
+            if !foes.is_empty() {
+                self.foes.insert(self.forest.root(one), foes);
+            }
+        }
+    }
 }
 
 /// Decides which leads are one person.

@@ -9,7 +9,7 @@ use super::engine::{
     Attribute, Decisions, Explainer, Explanation, Model, Options, Problem, Resolution, Roster, resolve_by, resolve_roster,
 };
 use super::leads::{Field, Leads};
-use super::link::{Edge, Exact, Links, Method, Resolver};
+use super::link::{DECISION, Edge, Exact, Links, Method, Resolver};
 
 /// Joins leads by the chance that they are one person.
 #[derive(Debug, Clone, Default)]
@@ -35,10 +35,18 @@ pub struct Found {
     pub resolution: Resolution,
     /// The model it was decided by.
     pub model: Model,
+    /// How far the leads are from those that the frozen model was learned from; nothing where there was none.
+    pub drift: Option<f64>,
+    /// Whether the model was learned from these leads.
+    pub is_learned: bool,
 }
 
 /// The version of the rules when no model is frozen.
 const RULES: &str = "engine-1";
+/// A frozen model whose values moved farther than this is stale: see [`Model::drift`].
+const STALE: f64 = 0.1;
+/// So many times the records that a frozen model was learned from say more than it does.
+const OUTGROWN: u64 = 2;
 /// The columns of a lead that speak of the person.
 const COLUMNS: [(Field, Attribute); 15] = [
     (Field::GivenName, Attribute::FirstName),
@@ -87,24 +95,29 @@ impl Probabilistic {
         Ok(roster)
     }
 
-    /// Finds joins, doubts and the model they were decided by.
+    /// Finds joins, doubts and the model they were decided by. A frozen model that the leads outgrew or left is replaced.
     ///
     /// # Errors
-    /// Decisions contradict each other or what vendor ids say, or there are too many leads.
+    /// Decisions contradict each other, or there are too many leads.
     pub fn find(&self, leads: &Leads) -> Result<Found, Problem> {
         let roster = Self::roster(leads)?;
-        let exact = self.certain(leads);
         let mut decisions = Decisions::default();
         let rows = |(one, two): &(String, String)| Some((roster.find(one)?, roster.find(two)?));
         decisions.same.extend(self.same.iter().filter_map(rows));
         decisions.different.extend(self.different.iter().filter_map(rows));
-        decisions.same.extend(exact.edges.iter().map(|edge| (edge.left, edge.right)));
-        let (resolution, model) = match &self.model {
+        // People are believed before ids: two who share a profile are two if somebody says so.
+        let exact = self.certain(leads).held_to(leads.len(), &decisions.same, &decisions.different);
+        decisions.same.extend(exact.edges.iter().filter(|edge| edge.method == Method::Exact).map(|edge| (edge.left, edge.right)));
+        let drift = self.model.as_ref().map(|model| model.drift_to(&roster));
+        let is_fit =
+            |model: &&Model| drift.is_some_and(|drift| drift <= STALE) && model.records() * OUTGROWN >= roster.len() as u64;
+        let frozen = self.model.as_ref().filter(is_fit);
+        let (resolution, model) = match frozen {
             Some(model) => (resolve_by(&roster, model, &decisions, &self.options)?, model.clone()),
             None => resolve_roster(&roster, &decisions, &self.options)?,
         };
         let links = links(exact, &Explainer::new(&roster, &model), &resolution, &decisions);
-        Ok(Found { links, resolution, model })
+        Ok(Found { links, resolution, is_learned: frozen.is_none(), model, drift })
     }
 
     /// The links by ids that somebody gave to one person only.
@@ -141,7 +154,7 @@ fn links(mut links: Links, explainer: &Explainer<'_>, resolution: &Resolution, d
         let is_said = said.contains(&ordered(left, right));
         let (method, text) = match explainer.explain(left, right) {
             Some(found) if !is_said => (Method::Probabilistic, evidence(&found)),
-            _ => (Method::Manual, "decision".to_owned()),
+            _ => (Method::Manual, DECISION.to_owned()),
         };
         let next = u32::try_from(links.evidence.len()).unwrap_or(u32::MAX);
         let evidence = *numbers.entry(text).or_insert_with_key(|text| {

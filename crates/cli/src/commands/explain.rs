@@ -1,6 +1,8 @@
 //! `explain`: one person, and where everything about them came from.
 
-use headwater_runtime::explain::{Candidate, Conversion, Delivery, Explanation, Field, Lead, Standing, explain};
+use headwater_runtime::explain::{
+    Candidate, Conversion, Delivery, Explanation, Field, FieldWeight, Lead, Standing, Waterfall, explain,
+};
 
 use super::report::minute;
 use crate::args::Global;
@@ -19,6 +21,7 @@ fn human(explained: &Explanation) -> String {
     let sections = [
         ("Where every field came from", fields(&explained.fields)),
         ("Why these records are one person", leads(&explained.leads)),
+        ("What spoke for it, in bits: each doubles the odds", weights(&explained.leads)),
         ("Through which channels they came", touches(explained)),
         ("What they did", engagements(explained)),
         ("What they bought, and who is credited", conversions(&explained.conversions)),
@@ -154,6 +157,26 @@ fn leads(leads: &[Lead]) -> Rows {
             joined,
             evidence,
         ]);
+    }
+    rows
+}
+
+/// A waterfall for each joined lead: where it starts, what each field adds, where it ends.
+fn weights(leads: &[Lead]) -> Rows {
+    let mut rows = Rows::new(&["lead", "joined to", "field", "what was seen", "bits", "sum"]).right([4, 5]);
+    for lead in leads {
+        let Some(Waterfall { prior_bits, fields, kin_bits, namesakes_bits, chance }) = &lead.weights else { continue };
+        let mut sum = *prior_bits;
+        let joined = lead.joined_to.clone().unwrap_or_default();
+        let bits = |bits: f64| format!("{bits:+.1}");
+        let row = |field: &str, seen: &str, weight: f64, sum: f64| [field.to_owned(), seen.to_owned(), bits(weight), bits(sum)];
+        rows.row([lead.lead_id.clone(), joined].into_iter().chain(row("", "any two leads", sum, sum)));
+        for FieldWeight { field, seen, bits } in fields {
+            sum += bits;
+            rows.row([String::new(), String::new()].into_iter().chain(row(field, seen, *bits, sum)));
+        }
+        let rivals = format!("chance {chance:.3}; kin {kin_bits:+.1}, namesakes {namesakes_bits:+.1}");
+        rows.row([String::new(), String::new(), "against all".to_owned(), rivals, String::new(), String::new()]);
     }
     rows
 }

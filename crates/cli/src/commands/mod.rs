@@ -15,6 +15,7 @@ mod read;
 mod report;
 mod report_people;
 mod resolve;
+mod review;
 mod serve;
 mod status;
 mod suppress;
@@ -54,6 +55,7 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
             Box::pin(report::run(global, *what, options, console)).await
         }
         Command::Explain { who } => Box::pin(explain::run(global, who, console)).await,
+        Command::Review { command } => Box::pin(review::run(global, command, console)).await,
         Command::Quarantine { command } => Box::pin(quarantine::run(global, command, console)).await,
         Command::Suppress(args) => Box::pin(suppress::run(global, args, console)).await,
         Command::Query { sql, limit } => Box::pin(query::run(global, sql, *limit, console)).await,

@@ -1,6 +1,6 @@
 //! `status` and `runs`: where everything stands, and what the last runs did.
 
-use headwater_runtime::status::{self, RunView, RunsReport, SinkStatus, SourceStatus, StatusReport, StoreStatus};
+use headwater_runtime::status::{self, IdentityStatus, RunView, RunsReport, SinkStatus, SourceStatus, StatusReport, StoreStatus};
 use serde_json::{Value, json};
 
 use super::report::{csv_text, minute};
@@ -46,6 +46,7 @@ fn human(report: &StatusReport) -> String {
         "store: {rows} rows in {files} files, {} (snapshot {snapshot})\n  lake   {lake}\n  ledger {ledger}",
         size(*bytes)
     ));
+    parts.extend(identity(&report.identity));
     parts.push(match &report.last_run {
         None => "last run: none yet; `headwater sync` makes the first".to_owned(),
         Some(run) => {
@@ -55,6 +56,16 @@ fn human(report: &StatusReport) -> String {
         }
     });
     parts.join("\n\n")
+}
+
+/// Nothing before the first resolve.
+fn identity(identity: &IdentityStatus) -> Option<String> {
+    let IdentityStatus { model, learned_from, drift, review, decided } = identity;
+    let learned = learned_from.map(|leads| format!(", learned from {leads} leads")).unwrap_or_default();
+    let drift = drift.map(|drift| format!(", drift {drift:.3}")).unwrap_or_default();
+    let next = if *review > 0 { "; `headwater review list` shows them" } else { "" };
+    let model = model.as_ref()?;
+    Some(format!("who is who: by {model}{learned}{drift}\n  {review} pairs wait for a review, {decided} were decided{next}"))
 }
 
 fn sources(sources: &[SourceStatus]) -> String {

@@ -138,6 +138,8 @@ impl<'a> Person<'a> {
                 evidence: link.owned("evidence")?,
                 score: link.float("score")?.unwrap_or_default(),
                 decided_at: link.instant("decided_at")?,
+                model_version: link.word("model_version")?,
+                weights: None,
                 lead_id,
             });
         }

@@ -6,6 +6,7 @@ mod find;
 mod gather;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::engine::Engine;
 use crate::error::Result;
 use find::Found;
+pub use weights::{FieldWeight, Waterfall};
 
 /// The version of the explanation's shape.
 const VERSION: u32 = 1;
@@ -142,6 +144,10 @@ pub struct Lead {
     pub score: f64,
     /// When it was decided.
     pub decided_at: Option<Timestamp>,
+    /// By which rules or which model.
+    pub model_version: String,
+    /// What every field said, where they were weighed.
+    pub weights: Option<Waterfall>,
 }
 
 /// One contact through a channel.
@@ -290,13 +296,15 @@ pub async fn explain(engine: &Engine, who: &str) -> Result<Explanation> {
     let Found { prospect_id, by, merged_ids, also } = find::find(engine, &snapshot, who.trim()).await?;
     let person = gather::Person::of(&snapshot, prospect_id, &merged_ids)?;
     let links = find::links(engine, person.ids()).await?;
+    let mut leads = person.leads()?;
+    weights::add(engine, &snapshot, &mut leads).await?;
     Ok(Explanation {
         version: VERSION,
         found_by: by,
         also,
         standing: person.standing()?,
         fields: person.fields()?,
-        leads: person.leads()?,
+        leads,
         touches: person.touches()?,
         engagements: person.engagements()?,
         conversions: person.conversions()?,

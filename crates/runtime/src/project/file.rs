@@ -232,15 +232,59 @@ pub struct DatesSection {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IdentitySection {
-    /// Evidence at least this strong joins two records.
+    /// Who decides.
+    pub engine: IdentityEngine,
+    /// Records join when the mean chance over their pairs is at least this, from 0 to 1. Higher joins less; 0.5 is what the
+    /// published figures were measured with.
     pub auto_merge_above: f64,
-    /// Evidence at least this strong, but weaker than the above, is shown for review.
+    /// Pairs of two persons with at least this chance wait for a review.
     pub review_above: f64,
+    /// Bounds that a run must keep; one that breaks them stops before it changes anything.
+    pub gates: GatesSection,
 }
-
 impl Default for IdentitySection {
     fn default() -> Self {
-        Self { auto_merge_above: 0.99, review_above: 0.80 }
+        Self { engine: IdentityEngine::default(), auto_merge_above: 0.5, review_above: 0.2, gates: GatesSection::default() }
+    }
+}
+
+/// Who decides which records are one person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityEngine {
+    /// Everything that records say is weighed.
+    #[default]
+    Probabilistic,
+    /// Records join by an equal key: e-mail, phone with name, LinkedIn profile, a vendor's id.
+    Exact,
+}
+
+impl IdentityEngine {
+    /// The word for it in the project file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Probabilistic => "probabilistic",
+            Self::Exact => "exact",
+        }
+    }
+}
+
+/// Bounds that a run of the probabilistic engine must keep.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatesSection {
+    /// The most records of one person.
+    pub largest: u32,
+    /// The most doubtful pairs for each record; held from 100 records on.
+    pub doubtful: f64,
+    /// The least share of joins that must be expected to be right, from 0 to 1.
+    pub precision: f64,
+}
+
+impl Default for GatesSection {
+    fn default() -> Self {
+        Self { largest: 200, doubtful: 0.25, precision: 0.9 }
     }
 }
 

@@ -28,7 +28,30 @@ pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
             });
         }
     }
+    identity(project)?;
     project.sources.iter().try_for_each(source)
+}
+
+/// Chances are shares, and what is joined needs no review.
+fn identity(project: &Project) -> Result<(), ProjectError> {
+    let section = &project.file.identity;
+    for (key, value) in [
+        ("auto_merge_above", section.auto_merge_above),
+        ("review_above", section.review_above),
+        ("gates.precision", section.gates.precision),
+    ] {
+        if !(0.0..=1.0).contains(&value) {
+            return Err(project
+                .error(&format!("identity.{key}"), format!("`{value}` is no chance"))
+                .help("write a number from 0 to 1"));
+        }
+    }
+    if section.review_above > section.auto_merge_above {
+        return Err(project
+            .error("identity.review_above", "pairs below the bound of a join cannot be reviewed")
+            .help("set `review_above` to at most `auto_merge_above`"));
+    }
+    Ok(())
 }
 
 fn source(entry: &SourceEntry) -> Result<(), ProjectError> {

@@ -3,34 +3,37 @@
 //! Reads a pinned snapshot, works purely, and replaces the tables it owns in one transaction with its cursor. Nothing new in
 //! the lake and no change of rules is nothing to do.
 
+mod identify;
 mod person;
 mod timeline;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, StringBuilder};
 use arrow::compute::filter_record_batch;
 use headwater_analysis::identity::{
-    self, Bounds, Clusters, Directory, Exact, Golden, Leads, Policy, Prior, ProspectId, Resolved, Resolver, Stamp, Survivorship,
+    self, Change, Clusters, Directory, Golden, Leads, Policy, Prior, ProspectId, Resolved, Stamp, Survivorship,
 };
 use headwater_analysis::lifecycle;
 use headwater_model::suppression::Screen;
 use headwater_model::tables::{self, Table};
-use headwater_store::{Snapshot, StagedFiles, TableWriter};
+use headwater_store::{Commit, FormerProspect, LedgerOp, Snapshot, StagedFiles, TableWriter};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
 
+use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::rows::{at, booleans, latest, load, text};
+use identify::{Identified, Rules};
 use person::People;
 pub(crate) use person::SUPPRESSED;
 use timeline::Timeline;
 
 /// The cursor of this stage.
-const CURSOR: &str = "resolve";
+pub(crate) const CURSOR: &str = "resolve";
 /// How many prospects are worked on at once; bounds the memory of the batches written.
 const PROSPECTS_AT_ONCE: usize = 10_000;
 /// What resolve reads; a change of any makes it run again.
@@ -45,7 +48,7 @@ pub struct ResolveCounts {
     pub prospects: u64,
     /// Prospects newly found to be another one.
     pub merged: u64,
-    /// Pairs a person should look at; exact keys leave no doubt, so none yet.
+    /// Questions that wait for a person: two prospects that may be one.
     pub review: u64,
     /// New prospects.
     pub minted: u64,
@@ -59,38 +62,40 @@ pub struct ResolveCounts {
 /// When the lake cannot be read or written, or changed under us.
 pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCounts> {
     let snapshot = engine.store.snapshot().await?;
-    let resolver = Exact { vendors: vendors(engine), bounds: Bounds::default() };
-    let state = state_of(engine, &snapshot, &resolver, &suppressed(engine).await?);
+    let rules = Rules::read(engine, vendors(engine)).await?;
+    let state = state_of(engine, &snapshot, &rules, &suppressed(engine).await?);
     let cursor = engine.store.cursor(CURSOR).await?;
-    if !force && cursor.as_ref().is_some_and(|cursor| cursor.value.get("inputs") == state.get("inputs")) {
-        let counts =
-            |key: &str| cursor.as_ref().and_then(|cursor| cursor.value.get(key)).and_then(Value::as_u64).unwrap_or_default();
-        return Ok(ResolveCounts { leads: counts("leads"), prospects: counts("prospects"), ..ResolveCounts::default() });
+    let before = cursor.as_ref().map(|cursor| &cursor.value);
+    if !force && before.is_some_and(|before| before.get("inputs") == state.get("inputs")) {
+        let counts = |key: &str| before.and_then(|before| before.get(key)).and_then(Value::as_u64).unwrap_or_default();
+        let review = engine.store.reviews().await?.len() as u64;
+        return Ok(ResolveCounts { leads: counts("leads"), prospects: counts("prospects"), review, ..ResolveCounts::default() });
     }
     engine.stop_if_told()?;
     engine.progress.tell("resolve", 0, None);
     let current = current_leads(&snapshot)?;
     let leads = Leads::new(&current).map_err(internal)?;
-    let prior = Prior::read(
-        &load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?,
-        &load(&snapshot, &tables::IDENTITY_EVENT, &[])?,
-    )
-    .map_err(internal)?;
-    let resolved = identity::resolve(&leads, &resolver, &prior).map_err(internal)?;
-    let directory = Directory::new(&leads, &resolved.clusters, resolver.vendors.clone());
+    let links = load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
+    let mut prior = Prior::read(&links, &load(&snapshot, &tables::IDENTITY_EVENT, &[])?).map_err(internal)?;
+    let former = engine.store.former_prospects().await?;
+    prior.remember(former.iter().map(|former| (former.lead_id.as_str(), former.prospect_id.as_str()))).map_err(internal)?;
+    let frozen = if force { None } else { identify::frozen(engine, before).await? };
+    let vendors = rules.vendors().clone();
+    let identified = rules.identify(&leads, &prior, frozen)?;
+    let resolved = &identified.resolved;
+    let directory = Directory::new(&leads, &resolved.clusters, vendors);
     let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, &directory)?;
     let screen = engine.screen().await?;
     let now = engine.clock().now_us();
-    let work = Work { engine, leads: &leads, resolved: &resolved, timeline: &timeline, screen: &screen };
-    let stamp = Stamp { model_version: resolver.version(), run_id, at: now };
-    let files = work.write(stamp)?;
+    let work = Work { engine, leads: &leads, resolved, timeline: &timeline, screen: &screen };
+    let files = work.write(Stamp { model_version: &identified.version, run_id, at: now })?;
     engine.stop_if_told()?;
     let counts = ResolveCounts {
         leads: leads.len() as u64,
         prospects: resolved.clusters.len() as u64,
         merged: resolved.assignment.counts.merged as u64,
         minted: resolved.assignment.counts.minted as u64,
-        review: 0,
+        review: identified.queue.len() as u64,
         worked: true,
     };
     let mut commit = engine.store.commit(run_id, now);
@@ -105,11 +110,33 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     if let Some(map) = state.as_object_mut() {
         map.insert("leads".to_owned(), json!(counts.leads));
         map.insert("prospects".to_owned(), json!(counts.prospects));
+        map.insert("identity".to_owned(), identified.note.clone());
     }
+    remember(&mut commit, identified, &links)?;
     commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
     commit.execute().await?;
     info!(leads = counts.leads, prospects = counts.prospects, merged = counts.merged, "resolved");
     Ok(counts)
+}
+
+/// Keeps in the ledger what the next run and the reviews need: the questions, a new model, whose the merged leads were.
+fn remember(commit: &mut Commit, identified: Identified, links: &[RecordBatch]) -> Result<()> {
+    let Identified { resolved, version, queue, learned, note: _ } = identified;
+    commit.ledger(LedgerOp::Review(queue));
+    if let Some(model) = learned {
+        commit.ledger(LedgerOp::IdentityModel { version, bytes: model.to_bytes() });
+    }
+    let events = resolved.assignment.events.iter().filter(|event| event.change == Change::Merge);
+    let gone: HashSet<String> = events.filter_map(|event| event.other.map(|other| other.to_string())).collect();
+    if !gone.is_empty() {
+        for row in each(links) {
+            let former = FormerProspect { lead_id: row.word("lead_id")?, prospect_id: row.word("prospect_id")? };
+            if gone.contains(&former.prospect_id) {
+                commit.ledger(LedgerOp::Merged(former));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands where `map_err` wants a function of the error")]
@@ -118,13 +145,13 @@ fn internal(error: identity::Error) -> Error {
 }
 
 /// Everything on which the answer depends.
-fn state_of(engine: &Engine, snapshot: &Snapshot, resolver: &Exact, suppressed: &str) -> Value {
+fn state_of(engine: &Engine, snapshot: &Snapshot, rules: &Rules, suppressed: &str) -> Value {
     let versions: BTreeMap<&str, i64> = INPUTS.iter().map(|table| (table.name, snapshot.version(table))).collect();
     let trust: BTreeMap<&str, i32> =
         engine.project.sources.iter().map(|source| (source.name.as_str(), source.section.trust)).collect();
     json!({ "inputs": {
-        "tables": versions, "resolver": resolver.version(), "lifecycle": lifecycle::RULE_VERSION,
-        "vendors": resolver.vendors, "trust": trust, "suppressed": suppressed,
+        "tables": versions, "identity": rules.state(), "lifecycle": lifecycle::RULE_VERSION,
+        "trust": trust, "suppressed": suppressed,
     }})
 }
 

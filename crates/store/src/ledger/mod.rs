@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod cursor;
+pub(crate) mod identity;
 pub(crate) mod intake;
 pub(crate) mod link;
 pub(crate) mod meta;
@@ -18,10 +19,12 @@ use crate::lake::catalog::has_table;
 use crate::{Result, StoreError};
 
 const DDL: &str = include_str!("../control.sql");
-/// The layout of the control tables; raised with every change of `control.sql`.
-const VERSION: i64 = 1;
+/// What layout 2 has beyond the first: people's decisions on who is who, the model, and the pairs in doubt.
+const DDL_2: &str = include_str!("../control-2.sql");
+/// The layout of the control tables; raised with every file of tables that is added.
+const VERSION: i64 = 2;
 
-/// Whether there are control tables; an error if they are newer than this version.
+/// Whether there are all control tables; an error if they are newer than this version.
 pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
     if !has_table(connection, "hw_meta").await? {
         return Ok(false);
@@ -29,6 +32,8 @@ pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
     let found = meta::get(connection, meta::SCHEMA_VERSION).await?.unwrap_or_default();
     match found.parse::<i64>() {
         Ok(VERSION) => Ok(true),
+        // `bootstrap` adds what is missing.
+        Ok(1) => Ok(false),
         Ok(newer) if newer > VERSION => Err(StoreError::format(format!(
             "the ledger was written by a newer version (layout {newer}, this one knows {VERSION}); use that version"
         ))),
@@ -37,7 +42,10 @@ pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
 }
 
 pub(crate) async fn bootstrap(connection: &mut SqliteConnection) -> Result<()> {
-    sqlx::raw_sql(DDL).execute(&mut *connection).await?;
+    if !has_table(connection, "hw_meta").await? {
+        sqlx::raw_sql(DDL).execute(&mut *connection).await?;
+    }
+    sqlx::raw_sql(DDL_2).execute(&mut *connection).await?;
     meta::set(connection, meta::SCHEMA_VERSION, &VERSION.to_string()).await
 }
 

@@ -5,7 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::rates::{Frozen, TABLES};
+use super::rates::{Counts, Frozen, TABLES};
+use super::roster::Roster;
 use super::weights::{Class, Weights};
 
 /// The parameters of one version.
@@ -103,6 +104,14 @@ impl Model {
             return Err(NotAModel::Damaged);
         }
         Ok(Self { records, weights, counts, left_out })
+    }
+
+    /// How far the values of a roster are from those that the model was learned from; see [`Model::drift`]. Keys that are newly
+    /// too common are not looked for.
+    #[must_use]
+    pub fn drift_to(&self, roster: &Roster) -> f64 {
+        let counts = Counts::of(roster).frozen(roster);
+        self.drift(&Self { records: roster.len() as u64, weights: self.weights.clone(), counts, left_out: self.left_out.clone() })
     }
 
     /// How much of a later roster the model does not know: the largest growth of a share among the commonest values, from 0 (the

@@ -60,6 +60,30 @@ fn the_oldest_id_survives_a_merge_and_the_other_becomes_its_alias() {
 }
 
 #[test]
+fn what_was_merged_and_is_parted_again_has_the_ids_it_had() {
+    let own = [by_email("a", "ada@example.com"), by_email("b", "bob@example.com"), by_email("c", "bob@example.com")];
+    let (prior, ids) = after(&own, Prior::default(), 1);
+    let (ada, bob) = (ids[0], ids[1]);
+    let joined = [
+        own[0].clone(),
+        both("b", "bob@example.com", "linkedin.com/in/x"),
+        own[2].clone(),
+        both("d", "ada@example.com", "linkedin.com/in/x"),
+    ];
+    let (mut prior, ids) = after(&joined, prior, 2);
+    assert_eq!(ids.len(), 1);
+    let lost = if ids[0] == ada { bob } else { ada };
+    let of_lost: &[&str] = if lost == bob { &["b", "c"] } else { &["a"] };
+    let text = lost.to_string();
+    prior.remember(of_lost.iter().map(|lead| (*lead, text.as_str()))).unwrap();
+    let (leads, resolved) = resolved(&own, &prior);
+    assert_eq!(resolved.assignment.prospects, [ada, bob]);
+    assert!(resolved.assignment.aliases.is_empty());
+    let next = prior.after(&leads, &resolved.clusters, &resolved.assignment, 3);
+    assert_eq!(changes(&own, &next), [], "and nothing changes after that");
+}
+
+#[test]
 fn aliases_of_a_merged_prospect_follow_it() {
     let rows = [
         both("a", "a@example.com", "linkedin.com/in/a"),

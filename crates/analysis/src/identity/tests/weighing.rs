@@ -66,6 +66,43 @@ fn decisions_keep_leads_apart() {
 }
 
 #[test]
+fn people_are_believed_before_a_shared_profile() {
+    let leads = Leads::new(&[batch(&rows())]).unwrap();
+    let mut resolver = Probabilistic::new(Exact::default(), Options::default(), None);
+    resolver.different.push(("b2".to_owned(), "b3".to_owned()));
+    let links = resolver.find(&leads).unwrap().links;
+    let clusters = super::super::cluster(leads.len(), &links).unwrap();
+    assert!(clusters.iter().any(|members| members == [3]), "{clusters:?}");
+}
+
+#[test]
+fn keys_join_nobody_whom_people_told_apart_and_everybody_whom_they_joined() {
+    let leads = Leads::new(&[batch(&rows())]).unwrap();
+    let held = |same: &[(u32, u32)], different: &[(u32, u32)]| {
+        let links = Exact::default().link(&leads).held_to(leads.len(), same, different);
+        let clusters = super::super::cluster(leads.len(), &links).unwrap();
+        clusters.iter().map(<[u32]>::to_vec).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&[], &[]), [vec![0, 1], vec![2, 3, 4]]);
+    assert_eq!(held(&[], &[(2, 3)]), [vec![0, 1], vec![2, 4], vec![3]], "the chain over the third lead is cut too");
+    assert_eq!(held(&[(0, 3)], &[(2, 3)]), [vec![0, 1, 3], vec![2, 4]]);
+}
+
+#[test]
+fn a_model_that_the_leads_outgrew_is_learned_anew() {
+    let few = Leads::new(&[batch(&rows())]).unwrap();
+    let model = Probabilistic::default().find(&few).unwrap().model;
+    let by = |leads: &Leads| {
+        let found = Probabilistic::new(Exact::default(), Options::default(), Some(model.clone())).find(leads).unwrap();
+        (found.is_learned, found.model.records())
+    };
+    assert_eq!(by(&few), (false, 5));
+    let more: Vec<Row> =
+        (0..3).flat_map(|copy| rows().into_iter().map(move |row| Row { id: format!("{}-{copy}", row.id), ..row })).collect();
+    assert_eq!(by(&Leads::new(&[batch(&more)]).unwrap()), (true, 15));
+}
+
+#[test]
 fn a_frozen_model_names_its_version() {
     let leads = Leads::new(&[batch(&rows())]).unwrap();
     let first = Probabilistic::default().find(&leads).unwrap();

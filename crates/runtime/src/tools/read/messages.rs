@@ -101,7 +101,7 @@ impl<'a> Message<'a> {
                 _ => "system_error",
             },
             Error::Interrupted | Error::Moved { .. } => "transient_error",
-            Error::Usage(_) | Error::NotFound { .. } | Error::Project(_) => "config_error",
+            Error::Usage(_) | Error::NotFound { .. } | Error::Project(_) | Error::Wild(_) => "config_error",
             Error::Store(_) | Error::Query(_) | Error::File { .. } | Error::Internal(_) => "system_error",
         };
         Self::Other(json!({ "type": "TRACE", "trace": {

@@ -1,0 +1,93 @@
+//! `review`: which two prospects may be one person, and what people say of it.
+
+use headwater_runtime::review::{self, Decided, Pair, ReviewReport, Side, Verdict};
+
+use super::report::csv_text;
+use crate::args::{Format, Global, ReviewCommand};
+use crate::console::{Console, Rows};
+use crate::exit_code::Code;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) async fn run(global: &Global, command: &ReviewCommand, console: &Console) -> Result<Code, Failure> {
+    let engine = wiring::quiet_engine(global).await?;
+    let decided = match command {
+        ReviewCommand::List { limit } => {
+            let report = review::list(&engine, *limit).await?;
+            return console.answer(&report, || match console.format() {
+                Format::Csv => csv_text(csv(&report)),
+                Format::Human | Format::Json => human(&report),
+            });
+        }
+        ReviewCommand::Accept { ids } => review::decide(&engine, ids, Verdict::Same).await?,
+        ReviewCommand::Reject { ids } => review::decide(&engine, ids, Verdict::Different).await?,
+        ReviewCommand::Split { prospect, leads } => review::split(&engine, prospect, leads).await?,
+    };
+    let code = console.answer(&decided, || outcome(&decided))?;
+    console.note("hint: `headwater sync` applies it, and every later run keeps to it");
+    Ok(code)
+}
+
+fn outcome(decided: &Decided) -> String {
+    let verdict = match decided.verdict {
+        Verdict::Same => "one person",
+        Verdict::Different => "two persons",
+    };
+    let pairs = if decided.pairs == 1 { "1 pair of leads".to_owned() } else { format!("{} pairs of leads", decided.pairs) };
+    format!("decided of {pairs}: {verdict}; {} still wait", decided.waiting)
+}
+
+fn human(report: &ReviewReport) -> String {
+    let count = |verdict: Verdict| report.decided.get(verdict.as_str()).copied().unwrap_or_default();
+    let decided =
+        format!("Decided so far: {} pairs are one person, {} are two.", count(Verdict::Same), count(Verdict::Different));
+    if report.waiting == 0 {
+        return format!("No pair waits for a review. {decided}");
+    }
+    let mut rows = Rows::new(&["pair", "chance", "worth", "field", "one", "two"]).right([1, 2]);
+    for pair in &report.pairs {
+        let mut head = Some([pair.review_id.clone(), format!("{:.2}", pair.chance), format!("{:.2}", pair.worth)]);
+        for (field, one, two) in compared(pair) {
+            rows.row(head.take().unwrap_or_default().into_iter().chain([field, one, two]));
+        }
+    }
+    let waiting = if report.waiting == 1 { "1 pair waits".to_owned() } else { format!("{} pairs wait", report.waiting) };
+    let hidden = report.waiting.saturating_sub(report.pairs.len() as u64);
+    let more = (hidden > 0).then(|| format!("… and {hidden} more; `--limit {}` shows all", report.waiting));
+    let next = "`headwater review accept PAIR…` says that they are one person, `headwater review reject PAIR…` that they are two";
+    let parts = [Some(format!("{waiting} for a review. {decided}")), Some(rows.render()), more, Some(next.to_owned())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+}
+
+/// Prospect, source and every field that one of them fills.
+fn compared(pair: &Pair) -> Vec<(String, String, String)> {
+    let Pair { one, two, .. } = pair;
+    let mut lines = vec![
+        ("prospect".to_owned(), one.prospect_id.clone(), two.prospect_id.clone()),
+        ("source".to_owned(), one.source.clone(), two.source.clone()),
+    ];
+    let mut fields: Vec<&str> = one.says.keys().chain(two.says.keys()).copied().collect();
+    fields.sort_unstable();
+    fields.dedup();
+    let text = |side: &Side, field: &str| side.says.get(field).cloned().unwrap_or_else(|| "–".to_owned());
+    lines.extend(fields.into_iter().map(|field| (field.replace('_', " "), text(one, field), text(two, field))));
+    lines
+}
+
+fn csv(report: &ReviewReport) -> Vec<Vec<String>> {
+    let names = ["review_id", "chance", "worth", "lead_one", "lead_two", "prospect_one", "prospect_two"];
+    let mut lines = vec![names.map(str::to_owned).to_vec()];
+    lines.extend(report.pairs.iter().map(|pair| {
+        let Pair { review_id, chance, worth, one, two } = pair;
+        vec![
+            review_id.clone(),
+            chance.to_string(),
+            worth.to_string(),
+            one.lead_id.clone(),
+            two.lead_id.clone(),
+            one.prospect_id.clone(),
+            two.prospect_id.clone(),
+        ]
+    }));
+    lines
+}

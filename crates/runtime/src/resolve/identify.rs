@@ -1,0 +1,172 @@
+//! Who is who in a run: the engine, what people decided, the frozen model, the gates, and what is left in doubt.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
+use headwater_analysis::identity::engine::{Doubt, Gates, Model, Options, Problem};
+use headwater_analysis::identity::{self, Bounds, Clusters, Exact, Leads, Prior, Probabilistic, Resolved, Resolver};
+use headwater_store::{Decision, ReviewPair, Verdict};
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{cluster_of, internal};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::project::{GatesSection, IdentityEngine, IdentitySection};
+
+/// The rules of the probabilistic engine; raised when they may decide differently.
+const RULES: &str = "engine-1";
+
+/// Everything by which leads are joined, besides the leads.
+#[derive(Debug)]
+pub(super) struct Rules {
+    exact: Exact,
+    section: IdentitySection,
+    decisions: Vec<Decision>,
+}
+
+/// Who is who, and what it leaves to do.
+pub(super) struct Identified {
+    pub(super) resolved: Resolved,
+    /// The version of the rules or of the model.
+    pub(super) version: String,
+    /// What to ask people.
+    pub(super) queue: Vec<ReviewPair>,
+    /// A model that was learned in this run.
+    pub(super) learned: Option<Model>,
+    /// For the cursor: which model, and how it fits.
+    pub(super) note: Value,
+}
+
+impl Rules {
+    pub(super) async fn read(engine: &Engine, vendors: BTreeMap<String, String>) -> Result<Self> {
+        let exact = Exact { vendors, bounds: Bounds::default() };
+        let section = engine.project.file.identity.clone();
+        Ok(Self { exact, section, decisions: engine.store.decisions().await? })
+    }
+
+    /// Which vendor's ids the sources share.
+    pub(super) fn vendors(&self) -> &BTreeMap<String, String> {
+        &self.exact.vendors
+    }
+
+    /// Everything of these rules on which the answer depends.
+    pub(super) fn state(&self) -> Value {
+        let IdentitySection { engine, auto_merge_above, review_above, gates: _ } = &self.section;
+        let mut said = blake3::Hasher::new();
+        for Decision { one, two, verdict } in &self.decisions {
+            said.update(format!("{one} {two} {}\n", verdict.as_str()).as_bytes());
+        }
+        json!({
+            "engine": engine.as_str(), "exact": self.exact.version(), "rules": RULES, "vendors": self.exact.vendors,
+            "auto_merge_above": auto_merge_above, "review_above": review_above, "decisions": said.finalize().to_hex().as_str(),
+        })
+    }
+
+    /// Finds who is who. `frozen` is the model of the last run, unless a new one is to be learned.
+    pub(super) fn identify(self, leads: &Leads, prior: &Prior, frozen: Option<Model>) -> Result<Identified> {
+        match self.section.engine {
+            IdentityEngine::Exact => self.by_keys(leads, prior),
+            IdentityEngine::Probabilistic => self.by_weights(leads, prior, frozen),
+        }
+    }
+
+    fn by_keys(self, leads: &Leads, prior: &Prior) -> Result<Identified> {
+        let rows: BTreeMap<&str, u32> = leads.rows().map(|row| (leads.id(row), row)).collect();
+        let said = |wanted| -> Vec<(u32, u32)> {
+            let row = |id: &String| rows.get(id.as_str()).copied();
+            self.said(wanted).filter_map(|decision| Some((row(&decision.one)?, row(&decision.two)?))).collect()
+        };
+        let links = self.exact.link(leads).held_to(leads.len(), &said(Verdict::Same), &said(Verdict::Different));
+        let clusters = identity::cluster(leads.len(), &links).map_err(internal)?;
+        let assignment = identity::assign(leads, &links, &clusters, prior);
+        let resolved = Resolved { links, clusters, assignment };
+        let version = self.exact.version().to_owned();
+        let note = json!({ "model": version });
+        Ok(Identified { resolved, version, queue: Vec::new(), learned: None, note })
+    }
+
+    fn by_weights(self, leads: &Leads, prior: &Prior, frozen: Option<Model>) -> Result<Identified> {
+        let pairs = |wanted| self.said(wanted).map(|decision| (decision.one.clone(), decision.two.clone())).collect::<Vec<_>>();
+        let (same, different) = (pairs(Verdict::Same), pairs(Verdict::Different));
+        let mut engine = Probabilistic::new(self.exact, options(&self.section), frozen);
+        (engine.same, engine.different) = (same, different);
+        let found = engine.find(leads).map_err(|problem| said_twice(&problem))?;
+        found.resolution.check(&gates(self.section.gates)).map_err(|wild| Error::Wild(wild.to_string()))?;
+        let clusters = identity::cluster(leads.len(), &found.links).map_err(internal)?;
+        let assignment = identity::assign(leads, &found.links, &clusters, prior);
+        let queue = queue(leads, &clusters, &found.resolution.doubts, &engine.different);
+        let version = found.model.version();
+        info!(model = version, learned = found.is_learned, drift = found.drift, doubts = queue.len(), "who is who");
+        let note = json!({ "model": version, "learned_from": found.model.records(), "drift": found.drift });
+        let resolved = Resolved { links: found.links, clusters, assignment };
+        Ok(Identified { resolved, version, queue, learned: found.is_learned.then_some(found.model), note })
+    }
+
+    fn said(&self, wanted: Verdict) -> impl Iterator<Item = &Decision> {
+        self.decisions.iter().filter(move |decision| decision.verdict == wanted)
+    }
+}
+
+/// The model that the last run froze. One of another format is learned anew.
+pub(super) async fn frozen(engine: &Engine, cursor: Option<&Value>) -> Result<Option<Model>> {
+    let Some(version) = cursor.and_then(|cursor| cursor.pointer("/identity/model")).and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let bytes = engine.store.identity_model(version).await?;
+    Ok(bytes.and_then(|bytes| Model::from_bytes(&bytes).ok()))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a chance of single precision is precise enough")]
+fn options(section: &IdentitySection) -> Options {
+    Options {
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        merge_at: section.auto_merge_above as f32,
+        review_at: section.review_above as f32,
+    }
+}
+
+fn gates(section: GatesSection) -> Gates {
+    let GatesSection { largest, doubtful, precision } = section;
+    Gates { largest: usize::try_from(largest).unwrap_or(usize::MAX), doubtful, precision }
+}
+
+fn said_twice(problem: &Problem) -> Error {
+    match problem {
+        Problem::Contradiction { .. } => Error::Wild(problem.to_string()),
+        other => Error::Internal(other.to_string()),
+    }
+}
+
+/// One question for each two persons in doubt, the most worth first: how likely the answer is another than what was decided, for
+/// each pair of leads that it would set right. Persons that somebody told apart are not asked about again.
+fn queue(leads: &Leads, clusters: &Clusters, doubts: &[Doubt], different: &[(String, String)]) -> Vec<ReviewPair> {
+    let person = cluster_of(clusters, leads.len());
+    let of = |row: u32| person.get(row as usize).copied().unwrap_or(u32::MAX);
+    let ordered = |one: u32, two: u32| (one.min(two), one.max(two));
+    let mut known: HashSet<(u32, u32)> = HashSet::new();
+    if !different.is_empty() {
+        let rows: BTreeMap<&str, u32> = leads.rows().map(|row| (leads.id(row), of(row))).collect();
+        let pair = |(one, two): &(String, String)| Some(ordered(*rows.get(one.as_str())?, *rows.get(two.as_str())?));
+        known.extend(different.iter().filter_map(pair));
+    }
+    let mut queue: Vec<ReviewPair> = Vec::new();
+    for Doubt { one, two, chance } in doubts {
+        if !known.insert(ordered(of(*one), of(*two))) {
+            continue;
+        }
+        let size = |row: u32| u32::try_from(clusters.members(of(row) as usize).len()).unwrap_or(u32::MAX);
+        let chance = f64::from(*chance);
+        let worth = chance.min(1.0 - chance) * f64::from(size(*one)) * f64::from(size(*two));
+        let (one, two) = (leads.id(*one.min(two)), leads.id(*one.max(two)));
+        queue.push(ReviewPair { review_id: review_id(one, two), one: one.to_owned(), two: two.to_owned(), chance, worth });
+    }
+    queue.sort_by(|one, two| two.worth.total_cmp(&one.worth).then_with(|| one.review_id.cmp(&two.review_id)));
+    queue
+}
+
+/// The same for the same two leads in every run.
+fn review_id(one: &str, two: &str) -> String {
+    let digest = blake3::hash(format!("{one}\n{two}").as_bytes()).to_hex();
+    format!("rev_{}", digest.chars().take(12).collect::<String>())
+}

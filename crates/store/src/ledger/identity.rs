@@ -1,0 +1,194 @@
+//! `hw_decision`, `hw_identity_model`, `hw_review`, `hw_merge`: what people said of who is who, and what resolve needs to go on.
+//!
+//! They hold ids of leads and numbers, and in the model hashes of values; nothing that a person said of themselves.
+
+use sqlx::{Row, SqliteConnection};
+
+use crate::error::placed;
+use crate::ledger::word;
+use crate::words::words;
+use crate::{Result, Store};
+
+words! {
+    /// What somebody said of two leads.
+    Verdict {
+        /// They are one person.
+        Same = "same",
+        /// They are two.
+        Different = "different",
+    }
+}
+
+/// What somebody said of two leads. The order of the two does not matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// One lead.
+    pub one: String,
+    /// The other.
+    pub two: String,
+    /// What they are.
+    pub verdict: Verdict,
+}
+
+/// A pair of leads that a person should look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReviewPair {
+    /// The same in every run.
+    pub review_id: String,
+    /// One lead.
+    pub one: String,
+    /// The other.
+    pub two: String,
+    /// How likely they are one person, from 0 to 1.
+    pub chance: f64,
+    /// What the answer is worth: how many pairs of leads it is expected to set right.
+    pub worth: f64,
+}
+
+/// The prospect of a lead until it was merged away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerProspect {
+    /// The lead.
+    pub lead_id: String,
+    /// The prospect that was merged into another.
+    pub prospect_id: String,
+}
+
+impl Store {
+    /// Everything that was decided, in the order of the leads' ids.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn decisions(&self) -> Result<Vec<Decision>> {
+        placed("reading the decisions", self.ledger(), async {
+            let rows = sqlx::query("SELECT one, two, verdict FROM hw_decision ORDER BY one, two").fetch_all(self.pool()).await?;
+            rows.iter()
+                .map(|row| Ok(Decision { one: row.try_get(0)?, two: row.try_get(1)?, verdict: word(row, "verdict")? }))
+                .collect()
+        })
+        .await
+    }
+
+    /// The pairs in doubt, the most worth first.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn reviews(&self) -> Result<Vec<ReviewPair>> {
+        placed("reading the pairs in doubt", self.ledger(), async {
+            let rows = sqlx::query("SELECT review_id, one, two, chance, worth FROM hw_review ORDER BY worth DESC, review_id")
+                .fetch_all(self.pool())
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(ReviewPair {
+                        review_id: row.try_get(0)?,
+                        one: row.try_get(1)?,
+                        two: row.try_get(2)?,
+                        chance: row.try_get(3)?,
+                        worth: row.try_get(4)?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// The bytes of the identity model of this version.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn identity_model(&self, version: &str) -> Result<Option<Vec<u8>>> {
+        placed("reading the identity model", self.ledger(), async {
+            let bytes = sqlx::query_scalar("SELECT bytes FROM hw_identity_model WHERE version = ?").bind(version);
+            Ok(bytes.fetch_optional(self.pool()).await?)
+        })
+        .await
+    }
+
+    /// Which leads belonged to which prospect when it was merged away, the latest merge first.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn former_prospects(&self) -> Result<Vec<FormerProspect>> {
+        placed("reading the merges", self.ledger(), async {
+            let rows = sqlx::query("SELECT lead_id, prospect_id FROM hw_merge ORDER BY at DESC, lead_id, prospect_id")
+                .fetch_all(self.pool())
+                .await?;
+            rows.iter().map(|row| Ok(FormerProspect { lead_id: row.try_get(0)?, prospect_id: row.try_get(1)? })).collect()
+        })
+        .await
+    }
+}
+
+/// A later decision replaces an earlier one, and answers the question.
+pub(crate) async fn decide(connection: &mut SqliteConnection, decision: &Decision, run_id: &str, now: i64) -> Result<()> {
+    let Decision { one, two, verdict } = decision;
+    let (one, two) = (one.min(two), one.max(two));
+    sqlx::query(
+        "INSERT INTO hw_decision VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT(one, two) DO UPDATE SET verdict = excluded.verdict, at = excluded.at, run_id = excluded.run_id",
+    )
+    .bind(one)
+    .bind(two)
+    .bind(verdict.as_str())
+    .bind(now)
+    .bind(run_id)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM hw_review WHERE (one = ?1 AND two = ?2) OR (one = ?2 AND two = ?1)")
+        .bind(one)
+        .bind(two)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Replaces the pairs in doubt.
+pub(crate) async fn review(connection: &mut SqliteConnection, pairs: &[ReviewPair]) -> Result<()> {
+    sqlx::query("DELETE FROM hw_review").execute(&mut *connection).await?;
+    for ReviewPair { review_id, one, two, chance, worth } in pairs {
+        sqlx::query("INSERT INTO hw_review VALUES (?, ?, ?, ?, ?) ON CONFLICT(review_id) DO NOTHING")
+            .bind(review_id)
+            .bind(one)
+            .bind(two)
+            .bind(chance)
+            .bind(worth)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Keeps this model and no other: every decision of the lake is by the last one.
+pub(crate) async fn keep_model(
+    connection: &mut SqliteConnection,
+    (version, bytes): (&str, &[u8]),
+    run_id: &str,
+    now: i64,
+) -> Result<()> {
+    sqlx::query("DELETE FROM hw_identity_model").execute(&mut *connection).await?;
+    sqlx::query("INSERT INTO hw_identity_model VALUES (?, ?, ?, ?)")
+        .bind(version)
+        .bind(bytes)
+        .bind(now)
+        .bind(run_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Remembers whose a lead was until now.
+pub(crate) async fn merged(connection: &mut SqliteConnection, former: &FormerProspect, run_id: &str, now: i64) -> Result<()> {
+    sqlx::query("INSERT INTO hw_merge VALUES (?, ?, ?, ?) ON CONFLICT(lead_id, prospect_id) DO UPDATE SET at = excluded.at")
+        .bind(&former.lead_id)
+        .bind(&former.prospect_id)
+        .bind(now)
+        .bind(run_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
