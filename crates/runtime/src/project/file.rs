@@ -244,7 +244,7 @@ pub struct IdentitySection {
 }
 impl Default for IdentitySection {
     fn default() -> Self {
-        Self { engine: IdentityEngine::default(), auto_merge_above: 0.5, review_above: 0.2, gates: GatesSection::default() }
+        Self { engine: IdentityEngine::default(), auto_merge_above: 0.9, review_above: 0.2, gates: GatesSection::default() }
     }
 }
 
