@@ -40,7 +40,7 @@ fn ids(answer: &Value) -> Vec<String> {
 
 #[test]
 fn a_join_tells_the_weight_of_every_field() -> Fact {
-    let project = project("")?;
+    let project = project("identity: { engine: probabilistic }\n")?;
     assert_eq!(number(&sync(&project)?, "resolve.prospects"), 2);
     let ada = explained(&project, "ada.lovett@northmill.example")?;
     let joined = &ada["leads"][1];
@@ -54,7 +54,7 @@ fn a_join_tells_the_weight_of_every_field() -> Fact {
 
 #[test]
 fn a_split_holds_in_every_later_run_and_accepting_again_joins() -> Fact {
-    let project = project("")?;
+    let project = project("identity: { engine: probabilistic }\n")?;
     sync(&project)?;
     let ada = explained(&project, "ada.lovett@northmill.example")?;
     let (prospect, leads) = (ada["prospect_id"].as_str().unwrap_or_default().to_owned(), ids(&ada));
@@ -104,7 +104,7 @@ fn what_is_accepted_is_one_person_and_can_be_parted_back_to_both_ids() -> Fact {
 
 #[test]
 fn a_run_that_would_join_wildly_stops_before_it_changes_anything() -> Fact {
-    let project = project("identity: { gates: { largest: 1 } }\n")?;
+    let project = project("identity: { engine: probabilistic, gates: { largest: 1 } }\n")?;
     expect_error(&project.run(&["sync"])?, code::CONFIG, &["nobody was joined", "identity.gates"]);
     assert!(project.rows("SELECT * FROM prospect", &[], |_| {})?.is_empty());
     project.write("headwater.yaml", &format!("version: 1\n{SETTINGS}"))?;
