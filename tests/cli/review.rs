@@ -74,7 +74,7 @@ fn a_split_holds_in_every_later_run_and_accepting_again_joins() -> Fact {
 }
 
 /// A bound of a join that hardly anything reaches, so that everything alike is asked about.
-const STRICT: &str = "identity: { auto_merge_above: 1.0, review_above: 0.05 }\n";
+const STRICT: &str = "identity: { engine: probabilistic, auto_merge_above: 1.0, review_above: 0.05 }\n";
 
 #[test]
 fn what_is_accepted_is_one_person_and_can_be_parted_back_to_both_ids() -> Fact {
