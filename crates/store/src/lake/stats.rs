@@ -88,7 +88,10 @@ fn chunk_bounds(statistics: &Statistics) -> Option<(Bound, Bound)> {
         Statistics::Boolean(values) => (Bound::Bool(*values.min_opt()?), Bound::Bool(*values.max_opt()?)),
         Statistics::Int32(values) => (Bound::Whole((*values.min_opt()?).into()), Bound::Whole((*values.max_opt()?).into())),
         Statistics::Int64(values) => (Bound::Whole(*values.min_opt()?), Bound::Whole(*values.max_opt()?)),
-        Statistics::Double(values) => (Bound::Float(*values.min_opt()?), Bound::Float(*values.max_opt()?)),
+        // DuckDB reads the constant of a filter as a decimal first, which may end a step beside the number it was.
+        Statistics::Double(values) => {
+            (Bound::Float(values.min_opt()?.next_down().next_down()), Bound::Float(values.max_opt()?.next_up().next_up()))
+        }
         Statistics::ByteArray(values) => {
             let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(|text| Bound::Text(text.to_owned()));
             (text(values.min_opt()?.data())?, text(values.max_opt()?.data())?)
