@@ -13,6 +13,10 @@ use super::config::SinkConfig;
 
 /// Rows of one batch request.
 pub(super) const MAX_BATCH: usize = 100;
+/// Records of one page of a search, the most that the API gives.
+const SEARCH_PAGE: usize = 200;
+/// Pages of one search: the API shows no more than 10,000 records of one.
+const MAX_SEARCH_PAGES: usize = 50;
 /// The window in which requests are counted.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 /// Characters of a reason.
@@ -84,6 +88,18 @@ struct Answer {
     results: Vec<Record>,
     #[serde(default)]
     errors: Vec<Failure>,
+    #[serde(default)]
+    paging: Option<Paging>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Paging {
+    next: Option<Next>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Next {
+    after: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,11 +176,23 @@ impl Client {
             // The API compares in lower case what it was sent, whatever the case of the value.
             let values: Vec<String> = values.iter().map(|value| value.to_lowercase()).collect();
             let filter = json!({ "propertyName": property, "operator": "IN", "values": values });
-            let body = json!({ "filterGroups": [{ "filters": [filter] }], "properties": fields, "limit": 200 });
-            let path = "/crm/v3/objects/{object}/search";
-            let request = RequestSpec::post(path, body).param("object", self.object).idempotent(true);
-            let answer: Answer = self.http.send(&request).await?.json()?;
-            records.extend(answer.results);
+            let mut after = "0".to_owned();
+            for page in 0.. {
+                if page == MAX_SEARCH_PAGES {
+                    return Err(Error::new(ErrorKind::Unsupported, format!("too many records share a value of `{property}`"))
+                        .hint("match on a property whose values tell people apart, such as email"));
+                }
+                let body = json!({ "filterGroups": [{ "filters": [filter] }], "properties": fields,
+                                   "limit": SEARCH_PAGE, "after": after });
+                let path = "/crm/v3/objects/{object}/search";
+                let request = RequestSpec::post(path, body).param("object", self.object).idempotent(true);
+                let answer: Answer = self.http.send(&request).await?.json()?;
+                records.extend(answer.results);
+                match answer.paging {
+                    Some(Paging { next: Some(next) }) => after = next.after,
+                    Some(Paging { next: None }) | None => break,
+                }
+            }
         }
         Ok(records)
     }

@@ -148,29 +148,26 @@ impl Sink for HubSpotSink {
         for depth in 0..deepest {
             // All rows' strongest keys first, in one batch per field; what they do not find, the next key may.
             let mut wanted: HashMap<&str, Vec<String>> = HashMap::new();
-            let open = |answers: &[Option<Lookup>], index: usize| matches!(answers.get(index), Some(None));
-            for (index, keys) in rows.iter().enumerate().filter(|(index, _)| open(&answers, *index)) {
+            for (keys, _) in rows.iter().zip(&answers).filter(|(_, answer)| answer.is_none()) {
                 if let Some(key) = keys.get(depth).filter(|key| !key.value.is_empty()) {
                     wanted.entry(&key.field).or_default().push(key.value.clone());
                 }
-                let _ = index;
             }
             let mut found: HashMap<&str, Vec<Record>> = HashMap::new();
             for (field, values) in wanted {
                 found.insert(field, self.having(field, &values, &names, &unique).await?);
             }
-            for (index, keys) in rows.iter().enumerate() {
+            for (keys, answer) in rows.iter().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
                 let Some(key) = keys.get(depth).filter(|key| !key.value.is_empty()) else { continue };
                 let records = found.get(key.field.as_str()).map_or(&[][..], Vec::as_slice);
                 let mut held: Vec<&Record> = records.iter().filter(|record| self.holds(record, key)).collect();
+                held.sort_by(|one, other| one.id.cmp(&other.id));
                 held.dedup_by(|one, other| one.id == other.id);
-                if let Some(slot @ None) = answers.get_mut(index) {
-                    *slot = match held.as_slice() {
-                        [] => None,
-                        [record] => Some(Lookup::Found(self.remote((*record).clone(), &key.field))),
-                        several => Some(Lookup::Ambiguous(several.len())),
-                    };
-                }
+                *answer = match held.as_slice() {
+                    [] => None,
+                    [record] => Some(Lookup::Found(self.remote((*record).clone(), &key.field))),
+                    several => Some(Lookup::Ambiguous(several.len())),
+                };
             }
         }
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Lookup::Absent)).collect())

@@ -176,6 +176,17 @@ async fn a_key_without_unique_values_is_searched_and_may_be_ambiguous() {
 }
 
 #[tokio::test]
+async fn a_record_behind_the_first_page_of_a_search_is_found() {
+    let fake = account(Conditions::default()).await;
+    for _ in 0..250 {
+        add(&fake, &[("phone", "+15550100")]);
+    }
+    add(&fake, &[("phone", "+15550199")]);
+    let found = sink(&fake).lookup(&[key("phone", "+15550100"), key("phone", "+15550199")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Ambiguous(250), Lookup::Found(_)]), "{found:?}");
+}
+
+#[tokio::test]
 async fn too_many_requests_are_waited_out() {
     let fake = account(Conditions { rate: Some(Rate { calls: 3, window_ms: 300 }), ..Conditions::default() }).await;
     let outcomes = write(&*sink(&fake), &people(150)).await;

@@ -378,7 +378,13 @@ impl Object {
         }
         let limit =
             body.get("limit").and_then(Value::as_u64).map_or(10, |limit| usize::try_from(limit).unwrap_or(MAX_BATCH)).min(200);
-        Answer::json(200, &json!({ "total": results.len(), "results": results.into_iter().take(limit).collect::<Vec<_>>() }))
+        let (total, from) = (results.len(), text(body, "after").parse().unwrap_or(0));
+        let shown: Vec<Value> = results.into_iter().skip(from).take(limit).collect();
+        let mut answer = json!({ "total": total, "results": shown });
+        if let (true, Some(answer)) = (from + limit < total, answer.as_object_mut()) {
+            answer.insert("paging".to_owned(), json!({ "next": { "after": (from + limit).to_string() } }));
+        }
+        Answer::json(200, &answer)
     }
 
     fn page(&self, call: &Call) -> Answer {
