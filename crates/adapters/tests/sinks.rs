@@ -343,6 +343,16 @@ async fn a_quote_and_a_backslash_do_not_break_a_query_of_salesforce() {
 }
 
 #[tokio::test]
+async fn a_record_beyond_what_one_answer_of_salesforce_shows_is_found() {
+    let fake = salesforce(Conditions::default()).await;
+    for name in ["Many"; 250].into_iter().chain(["One"]) {
+        fake.with(|vendor| vendor.contacts().insert(added(&[("LastName", name)]), 0));
+    }
+    let found = to_salesforce(&fake).unwrap().lookup(&[key("LastName", "Many"), key("LastName", "One")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Ambiguous(200), Lookup::Found(_)]), "{found:?}");
+}
+
+#[tokio::test]
 async fn a_locked_row_of_salesforce_waits_and_a_duplicate_is_refused() {
     let fake = salesforce(Conditions::default()).await;
     let sink = to_salesforce(&fake).unwrap();

@@ -66,6 +66,7 @@ pub(in crate::language) struct FindPlan {
     pub(in crate::language) request: Requester,
     pub(in crate::language) from: Placed,
     pub(in crate::language) batch: usize,
+    pub(in crate::language) at_most: Option<usize>,
     pub(in crate::language) fetch: bool,
     pub(in crate::language) lag: Option<Duration>,
 }
@@ -269,6 +270,7 @@ impl Compiler<'_> {
             request: self.asking(&path, &find.request, &self.key_names(), auth, false)?,
             from: self.response(&format!("{path}.from"), &find.from)?,
             batch: self.batch(&path, find.batch)?,
+            at_most: find.at_most,
             fetch: find.fetch,
             lag,
         })

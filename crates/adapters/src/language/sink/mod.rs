@@ -100,10 +100,18 @@ impl DeclarativeSink {
                 .hint("match by a field that the connector's README names")
         })?;
         let mut records = Vec::new();
-        for values in values.chunks(find.batch) {
+        let mut parts: Vec<&[&str]> = values.chunks(find.batch).rev().collect();
+        while let Some(values) = parts.pop() {
             let key = key(self.field(field), values);
             let body = self.ask("search", &find.request, &[("key", &key)]).await?;
-            records.extend(self.listed(body.as_ref(), &find.from)?);
+            let found = self.listed(body.as_ref(), &find.from)?;
+            // One value that fills an answer alone is ambiguous however many records follow.
+            if values.len() > 1 && find.at_most.is_some_and(|most| found.len() >= most) {
+                let (one, other) = values.split_at(values.len() / 2);
+                parts.extend([other, one]);
+                continue;
+            }
+            records.extend(found);
         }
         if !find.fetch {
             return Ok(records);

@@ -140,6 +140,9 @@ pub struct Find {
     /// How many values one request asks for.
     #[serde(default = "one")]
     pub batch: usize,
+    /// How many records an answer shows at most. A full one may lack the records of some values, so that they are asked for apart.
+    #[serde(default)]
+    pub at_most: Option<usize>,
     /// Whether what it finds is not whole, so that it is read by its id.
     #[serde(default)]
     pub fetch: bool,
