@@ -33,6 +33,25 @@ fn missing_secret_is_named_before_anything_is_read() -> Fact {
 }
 
 #[test]
+fn missing_secret_is_pointed_at_by_the_key_that_names_it() -> Fact {
+    for (command, settings, place) in [
+        ("sync", "connector: mailchimp\n    api_key: { env: NOT_SET }", "headwater.yaml:5"),
+        ("sync", "connector: brevo\n    api_key:\n      env: NOT_SET", "headwater.yaml:5"),
+        ("sync", "connector: mysql\n    table: people\n    url: { env: NOT_SET }\n    key: [id]", "headwater.yaml:6"),
+        (
+            "serve",
+            "connector: intake\n    signature:\n      type: standard_webhooks\n      secret: [{ env: NOT_SET }]",
+            "headwater.yaml:7",
+        ),
+    ] {
+        let project = Project::of(&format!("sources:\n  news:\n    {settings}\n"))?;
+        let says = [place, "environment variable NOT_SET is not set", "export NOT_SET=…"];
+        expect_error(&project.run(&[command])?, code::CONFIG, &says);
+    }
+    Ok(())
+}
+
+#[test]
 fn outside_a_project_the_error_says_how_to_make_one() -> Fact {
     expect_error(&Project::empty()?.run(&["sync"])?, code::CONFIG, &["headwater.yaml", "headwater init"]);
     Ok(())

@@ -9,5 +9,8 @@
 
 pub mod compat;
 pub mod engine;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod language;
 pub mod process;

@@ -185,6 +185,16 @@ pub(crate) enum Command {
     },
     /// Keep a person out: a keyed hash of the address or number is checked at ingest and before every push
     Suppress(SuppressArgs),
+    /// Erase a person: their rows leave the store for good, and they are kept out from then on
+    Erase(EraseArgs),
+    /// Write down everything that is held of a person, with where it came from, as JSON
+    ExportPerson {
+        /// An e-mail address or a prospect id
+        who: String,
+        /// Where to write it, readable by this user alone [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Ask the lake with SQL
     Query {
         /// The statement
@@ -358,6 +368,25 @@ pub(crate) struct SuppressArgs {
     /// Take the suppression back
     #[arg(long)]
     pub(crate) remove: bool,
+}
+
+/// Whom to erase.
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// An e-mail address or a prospect id
+    pub(crate) who: String,
+    /// Say what would go, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not keep the person out: whoever has the address may come again
+    #[arg(long)]
+    pub(crate) may_return: bool,
+    /// Delete the person's records in the sinks too, where the sink can
+    #[arg(long)]
+    pub(crate) in_sinks: bool,
+    /// Abort at a step, to test recovery: `POINT` or `POINT:N`
+    #[arg(long, hide = true, value_name = "POINT")]
+    pub(crate) fault: Option<String>,
 }
 
 /// What to show of the catalogue.

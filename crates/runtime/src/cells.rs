@@ -1,11 +1,12 @@
 //! One row of a batch, cell by cell: for views that read few rows and many columns.
 
-use arrow::array::{Array, BooleanArray, Float64Array, RecordBatch};
+use arrow::array::{Array, BooleanArray, Date32Array, Float64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use hashbrown::HashSet;
 use headwater_model::tables::Table;
 use headwater_store::Snapshot;
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Span, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::rows::{amounts, at, at_instant, booleans, instants, integers, text};
@@ -64,8 +65,21 @@ impl<'a> Row<'a> {
 
     /// Whether a cell is true.
     pub(crate) fn flag(self, column: &str) -> Result<bool> {
+        Ok(self.truth(column)?.unwrap_or_default())
+    }
+
+    /// Whether a cell is true, or nothing where it is null.
+    pub(crate) fn truth(self, column: &str) -> Result<Option<bool>> {
         let column = booleans(self.batch, column)?;
-        Ok(column.is_valid(self.row) && column.value(self.row))
+        Ok(column.is_valid(self.row).then(|| column.value(self.row)))
+    }
+
+    /// A calendar day.
+    pub(crate) fn day(self, column: &str) -> Result<Option<Date>> {
+        let found = self.batch.column_by_name(column).and_then(|column| column.as_any().downcast_ref::<Date32Array>());
+        let found = found.ok_or_else(|| Error::Internal(format!("the lake has no column `{column}` of days")))?;
+        let days = |days: i32| Date::constant(1970, 1, 1).checked_add(Span::new().days(days)).ok();
+        Ok(found.is_valid(self.row).then(|| found.value(self.row)).and_then(days))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ingest::{self, Buckets};
 use crate::measure::{self, MeasureCounts};
+use crate::privacy;
 use crate::project::nearest;
 use crate::resolve::{self, ResolveCounts};
 
@@ -120,6 +121,7 @@ pub async fn sync(engine: &Engine, options: &SyncOptions) -> Result<SyncReport> 
     preflight(engine, options)?;
     let began = engine.clock().now();
     let lock = engine.store.lock(began.as_microsecond()).await?;
+    privacy::finish_pending(engine, &lock).await?;
     let run_id = engine.new_run_id();
     let command = if options.dry_run { DRY_RUN } else { "sync" };
     let run = NewRun { run_id: run_id.clone(), command: command.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };

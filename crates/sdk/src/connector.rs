@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::error::SECRET;
 use crate::{Clock, Error, ErrorKind, Result, Secret, SecretRef, Sink, Source};
 
 /// What a connector is called, what it can do and what its settings look like.
@@ -75,6 +77,25 @@ impl ConfigDoc {
             Error::new(ErrorKind::Config, error.into_inner().to_string()).context("path", path)
         })
     }
+
+    /// The path of the key that holds this reference to a secret, as [`Error::secret_reference`] names it.
+    #[must_use]
+    pub fn path_of_secret(&self, reference: &str) -> Option<String> {
+        self.values.iter().find_map(|(key, value)| path_of_secret(value, key, reference))
+    }
+}
+
+fn path_of_secret(value: &Value, path: &str, reference: &str) -> Option<String> {
+    match value {
+        Value::Object(_) if SecretRef::deserialize(value).is_ok_and(|found| found.to_string() == reference) => {
+            Some(path.to_owned())
+        }
+        Value::Object(keys) => keys.iter().find_map(|(key, value)| path_of_secret(value, &format!("{path}.{key}"), reference)),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, value)| path_of_secret(value, &format!("{path}[{index}]"), reference))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
 }
 
 /// Reads a variable by its name.
@@ -103,9 +124,11 @@ impl BuildContext {
     /// The value behind a reference.
     ///
     /// # Errors
-    /// `Config`, naming the variable or file that is missing or empty; never its value.
+    /// `Config`, naming the variable or file that is missing or empty; never its value. The context key `secret` holds the
+    /// reference, by which the key is found that names it.
     pub fn secret(&self, reference: &SecretRef) -> Result<Secret> {
-        let missing = |what: String, hint: String| Error::new(ErrorKind::Config, what).hint(hint);
+        let missing =
+            |what: String, hint: String| Error::new(ErrorKind::Config, what).hint(hint).context(SECRET, reference.to_string());
         let value = match reference {
             SecretRef::Env(name) => (self.env)(name).map(String::into_bytes).ok_or_else(|| {
                 missing(format!("environment variable {name} is not set"), format!("export {name}=… before the run"))

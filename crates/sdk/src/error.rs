@@ -8,6 +8,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The context that names a key of the connection's settings.
 const CONFIG_PATH: &str = "path";
+/// The context that names a reference to a secret, as its `Display` writes it.
+pub(crate) const SECRET: &str = "secret";
 
 /// What went wrong, by what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +130,17 @@ impl Error {
     /// The key of the connection's settings that is to blame: the context `path`.
     #[must_use]
     pub fn config_path(&self) -> Option<&str> {
-        self.0.context.iter().find(|(key, _)| *key == CONFIG_PATH).map(|(_, value)| value.as_str())
+        self.found(CONFIG_PATH)
+    }
+
+    /// The reference to a secret that is to blame, as its `Display` writes it: the context `secret`.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        self.found(SECRET)
+    }
+
+    fn found(&self, wanted: &str) -> Option<&str> {
+        self.0.context.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.as_str())
     }
 
     /// What the user can do, if the connector knows.
@@ -142,7 +154,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         // The key to blame is for whoever shows the line it stands on.
-        let shown = || self.0.context.iter().filter(|(key, _)| *key != CONFIG_PATH);
+        let shown = || self.0.context.iter().filter(|(key, _)| *key != CONFIG_PATH && *key != SECRET);
         for (index, (key, value)) in shown().enumerate() {
             write!(f, "{}{key}={value}", if index == 0 { " (" } else { ", " })?;
         }

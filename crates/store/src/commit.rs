@@ -10,10 +10,10 @@ use crate::lake::catalog::Draft;
 use crate::lake::change::{self, Change};
 use crate::lake::snapshot::{DataFile, Snapshot};
 use crate::lake::writer::StagedFiles;
-use crate::ledger::{audit, cursor, identity, intake, link, outbox, quarantine, run, suppression};
+use crate::ledger::{audit, cursor, identity, intake, link, outbox, person, quarantine, run, suppression};
 use crate::{
-    AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, QuarantineMark, Result, ReviewPair, RunStatus, Settlement,
-    Store, Suppression,
+    AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, PersonKeys, QuarantineMark, Result, ReviewPair, RunStatus,
+    Settlement, Store, Suppression,
 };
 
 /// The number of a snapshot in the catalog; later ones are larger.
@@ -70,11 +70,9 @@ pub enum LedgerOp {
         /// The last sequence number that was taken over.
         upto: i64,
     },
-    /// Clears a prospect's payloads and pushed fields for an erasure. What was to be sent is no longer sent.
-    ErasePayloads {
-        /// The prospect.
-        prospect_id: String,
-    },
+    /// Removes a person from the control tables. What was to be sent is no longer sent; which remote records they are stays.
+    /// [`Store::finish_erasure`] must follow, else the next run does it.
+    Erase(PersonKeys),
     /// Sets the counts and the end of the commit's own run.
     FinishRun {
         /// How it ended.
@@ -123,8 +121,8 @@ impl Commit {
         self
     }
 
-    /// Replaces some files of a table by new ones, for compaction and erasure. It is a conflict if one of the old files is no
-    /// longer live; appends in the meantime are none.
+    /// Replaces some files of a table by new ones, for compaction and erasure; the new ones take the old ones' place in the order of
+    /// the rows. It is a conflict if one of the old files is no longer live; appends in the meantime are none.
     pub fn rewrite(&mut self, table: &'static Table, old: &[DataFile], files: Vec<StagedFiles>) -> &mut Self {
         self.changes.push(Change::Rewrite { table, old: old.iter().map(|file| file.id).collect(), files });
         self
@@ -198,10 +196,7 @@ async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str,
         LedgerOp::Merged(former) => identity::merged(connection, &former, run_id, now).await,
         LedgerOp::Audit(entry) => audit::append(connection, &entry, now).await,
         LedgerOp::IntakeTaken { source, upto } => intake::clear_taken(connection, &source, upto).await,
-        LedgerOp::ErasePayloads { prospect_id } => {
-            outbox::erase(connection, &prospect_id, now).await?;
-            link::erase(connection, &prospect_id).await
-        }
+        LedgerOp::Erase(keys) => person::erase(connection, &keys).await,
         LedgerOp::FinishRun { status, counts } => run::finish(connection, run_id, status, &counts, (None, now)).await,
     }
 }

@@ -26,6 +26,8 @@ words! {
         InsideSettleBeforeCommit = "inside-settle-before-commit",
         /// Snapshots are expired in the catalog, their files are still there.
         AfterExpireBeforeDelete = "after-expire-before-delete",
+        /// A person's files are gone, what the ledger's free pages and its log hold is not.
+        AfterDeleteBeforeVacuum = "after-delete-before-vacuum",
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::placed;
 use crate::lake::catalog::{self, Entries, Entry};
-use crate::lake::snapshot::{self, Snapshot};
+use crate::lake::place::folder_name;
+use crate::lake::snapshot::{self, DataFile, Snapshot};
 use crate::lake::writer::TableWriter;
 use crate::ledger::intake::IntakeQueue;
 use crate::ledger::{self, run};
@@ -173,7 +174,16 @@ impl Store {
     ///
     /// [`StoreError::NotFound`] if the store was not opened with this table.
     pub fn writer(&self, table: &Table, partition: Option<&str>) -> Result<TableWriter> {
-        Ok(TableWriter::new(Arc::clone(self.entry(table)?), &self.0.lake, partition))
+        Ok(TableWriter::new(Arc::clone(self.entry(table)?), &self.0.lake, partition.map(folder_name)))
+    }
+
+    /// A writer of the file that takes the place of another one in its folder; see [`Commit::rewrite`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::writer`].
+    pub fn rewriter(&self, table: &Table, file: &DataFile) -> Result<TableWriter> {
+        Ok(TableWriter::new(Arc::clone(self.entry(table)?), &self.0.lake, file.partition.clone()))
     }
 
     /// Begins to collect what is to happen in one transaction.

@@ -57,7 +57,7 @@ pub fn spec(text: &[u8]) -> Result<Value> {
     Ok(spec_of(&manifest))
 }
 
-fn spec_of(manifest: &Value) -> Value {
+pub(super) fn spec_of(manifest: &Value) -> Value {
     let spec = manifest.get("spec");
     let mut out = Map::default();
     let empty =
@@ -136,7 +136,7 @@ impl Manifest {
 }
 
 /// A stream, or the streams of a conditional group that the settings want.
-fn group(compiler: &Compiler<'_>, node: &Node<'_>) -> Vec<Named> {
+pub(super) fn group(compiler: &Compiler<'_>, node: &Node<'_>) -> Vec<Named> {
     use crate::engine::Evaluate as _;
     if node.kind() != "ConditionalStreams" {
         return vec![named(compiler, node)];

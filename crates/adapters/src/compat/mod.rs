@@ -31,6 +31,8 @@ mod compile;
 mod document;
 mod dynamic;
 mod exprs;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod jinja;
 mod jobs;
 mod manifest;

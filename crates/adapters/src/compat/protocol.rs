@@ -294,7 +294,7 @@ fn state_message(stream: &str, state: &Value, records: u64) -> Json {
 }
 
 /// The streams of a configured catalog, and whether they go on from a state.
-fn wanted(catalog: &[u8]) -> Result<Vec<(String, bool)>> {
+pub(super) fn wanted(catalog: &[u8]) -> Result<Vec<(String, bool)>> {
     let wrong = || {
         Error::new(ErrorKind::Config, "the catalog is no configured catalog")
             .hint("it must hold `streams`, each with `stream.name`")
@@ -309,7 +309,7 @@ fn wanted(catalog: &[u8]) -> Result<Vec<(String, bool)>> {
 }
 
 /// The states by stream: a list of messages, one message, or messages by line.
-fn states(bytes: &[u8]) -> Result<BTreeMap<String, Value>> {
+pub(super) fn states(bytes: &[u8]) -> Result<BTreeMap<String, Value>> {
     let wrong = |_| Error::new(ErrorKind::Config, "the state cannot be read").hint("give a STATE message, or a list of them");
     let mut messages = Vec::new();
     let mut parser = text::Parser::new(bytes);

@@ -17,7 +17,7 @@ const MAX_FILES: usize = 1_000;
 const MAX_XML_DEPTH: usize = 128;
 
 /// Reads a body. What is a sequence of records by its format becomes a list.
-pub(super) fn decode(decoder: &Decoder, body: &[u8]) -> Result<Value> {
+pub(crate) fn decode(decoder: &Decoder, body: &[u8]) -> Result<Value> {
     match decoder {
         Decoder::Json if body.iter().all(u8::is_ascii_whitespace) => Ok(Value::Map(Map::default())),
         Decoder::Json => json::parse(body),

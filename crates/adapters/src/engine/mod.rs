@@ -26,7 +26,11 @@ mod slices;
 mod state;
 mod value;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use decode::decode;
 pub use expr::{Constant, Evaluate, Expr, Scope, Slice, constant};
+#[cfg(feature = "fuzz")]
+pub(crate) use rules::headers_value;
 pub use run::{Event, Executor};
 pub(crate) use select::{set, transform};
 pub use state::{OpenSlice, PartitionState, StreamState};

@@ -73,7 +73,7 @@ impl Answer {
 }
 
 /// Headers as an object, with `link` read into its relations.
-pub(super) fn headers_value(headers: &HeaderMap) -> Value {
+pub(crate) fn headers_value(headers: &HeaderMap) -> Value {
     let mut map = Map::with_capacity(headers.len() + 1);
     for (name, value) in headers {
         let text = String::from_utf8_lossy(value.as_bytes());

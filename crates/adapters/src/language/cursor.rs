@@ -166,6 +166,15 @@ impl StateCodec for Codec {
     }
 }
 
+/// Reads a position and writes it again.
+#[cfg(feature = "fuzz")]
+pub(crate) fn position(json: &Json) {
+    if let Some(state) = decode(json) {
+        let written = encode(&state);
+        assert_eq!(decode(&written).map(|state| encode(&state)), Some(written), "a position is not what was written");
+    }
+}
+
 fn foreign() -> Error {
     Error::new(ErrorKind::Config, "the stored position is not one of this connector")
         .hint("run `headwater sync --full-refresh` to read everything again")

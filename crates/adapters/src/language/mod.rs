@@ -24,5 +24,7 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use cursor::position;
 pub use load::LanguageError;
 pub use source::Declarative;

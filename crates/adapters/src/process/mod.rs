@@ -22,6 +22,9 @@ mod singer;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use self::{airbyte::feed as feed_airbyte, singer::feed as feed_singer};
+
 use std::sync::Arc;
 
 use headwater_sdk::Connector;

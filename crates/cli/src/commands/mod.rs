@@ -5,6 +5,7 @@ mod catalogue;
 mod check;
 mod connector_kit;
 mod drift;
+mod erase;
 mod explain;
 mod init;
 mod plan;
@@ -58,6 +59,8 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         Command::Review { command } => Box::pin(review::run(global, command, console)).await,
         Command::Quarantine { command } => Box::pin(quarantine::run(global, command, console)).await,
         Command::Suppress(args) => Box::pin(suppress::run(global, args, console)).await,
+        Command::Erase(args) => Box::pin(erase::run(global, args, console)).await,
+        Command::ExportPerson { who, out } => Box::pin(erase::export(global, who, out.as_deref(), console)).await,
         Command::Query { sql, limit } => Box::pin(query::run(global, sql, *limit, console)).await,
         Command::Connectors { command } => Box::pin(catalogue::run(global, command, console)).await,
         Command::Schema => catalogue::schema(console),

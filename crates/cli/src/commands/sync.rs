@@ -52,7 +52,7 @@ pub(crate) fn conclude(global: &Global, report: SyncReport, console: &Console) -
 }
 
 /// Arms a fault point given as `POINT` or `POINT:N`.
-fn arm(text: &str) -> Result<(), Failure> {
+pub(crate) fn arm(text: &str) -> Result<(), Failure> {
     let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
     match (name.parse::<FaultPoint>(), nth.parse()) {
         (Ok(point), Ok(nth)) => {

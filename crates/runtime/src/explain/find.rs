@@ -12,17 +12,17 @@ use crate::privacy;
 use crate::rows::load;
 
 /// The person a question is about.
-pub(super) struct Found {
-    pub(super) prospect_id: String,
+pub(crate) struct Found {
+    pub(crate) prospect_id: String,
     /// By what it was found.
-    pub(super) by: String,
+    pub(crate) by: String,
     /// Ids that are this person too.
-    pub(super) merged_ids: Vec<String>,
+    pub(crate) merged_ids: Vec<String>,
     /// Others it could be about.
-    pub(super) also: Vec<String>,
+    pub(crate) also: Vec<String>,
 }
 
-pub(super) async fn find(engine: &Engine, snapshot: &Snapshot, who: &str) -> Result<Found> {
+pub(crate) async fn find(engine: &Engine, snapshot: &Snapshot, who: &str) -> Result<Found> {
     let people = People::load(snapshot)?;
     if people.live.is_empty() {
         return Err(Error::NotFound { what: "nobody is known yet".to_owned(), hint: "run `headwater sync` first".to_owned() });

@@ -2,7 +2,7 @@
 //!
 //! Reads the lake and the ledger, decides nothing. An error names neither the address nor the id that was asked for.
 
-mod find;
+pub(crate) mod find;
 mod gather;
 #[cfg(test)]
 mod tests;

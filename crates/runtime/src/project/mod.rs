@@ -341,9 +341,15 @@ fn split<T: DeserializeOwned>(
 }
 
 /// Turns a connector's complaint about its settings into one that names file and line.
-#[must_use]
-pub fn config_error(error: &headwater_sdk::Error, common: &[&str], place: impl Fn(&str, String) -> ProjectError) -> ProjectError {
-    let complaint = complaint(error.message(), error.config_path().unwrap_or_default(), common, place);
+fn config_error(
+    error: &headwater_sdk::Error,
+    config: &ConfigDoc,
+    common: &[&str],
+    place: impl Fn(&str, String) -> ProjectError,
+) -> ProjectError {
+    let secret = || error.secret_reference().and_then(|reference| config.path_of_secret(reference));
+    let path = error.config_path().map(str::to_owned).or_else(secret).unwrap_or_default();
+    let complaint = complaint(error.message(), &path, common, place);
     match error.hint_text() {
         Some(hint) if complaint.help.is_none() => complaint.help(hint),
         _ => complaint,
@@ -354,7 +360,7 @@ impl SourceEntry {
     /// Places a connector's complaint at this source's keys.
     #[must_use]
     pub fn config_error(&self, error: &headwater_sdk::Error) -> ProjectError {
-        config_error(error, file::SOURCE_KEYS, |path, message| self.error(path, message))
+        config_error(error, &self.config, file::SOURCE_KEYS, |path, message| self.error(path, message))
     }
 }
 
@@ -362,7 +368,7 @@ impl SinkEntry {
     /// Places a connector's complaint at this sink's keys.
     #[must_use]
     pub fn config_error(&self, error: &headwater_sdk::Error) -> ProjectError {
-        config_error(error, file::SINK_KEYS, |path, message| self.error(path, message))
+        config_error(error, &self.config, file::SINK_KEYS, |path, message| self.error(path, message))
     }
 }
 

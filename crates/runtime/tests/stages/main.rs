@@ -10,6 +10,7 @@
 
 mod applying;
 mod delivering;
+mod erasing;
 mod ingesting;
 mod measuring;
 mod project_files;

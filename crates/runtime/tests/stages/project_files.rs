@@ -132,11 +132,11 @@ async fn secrets() {
     settings.add_filter(r"\S*/\.tmp\w+", "[DIR]");
     let _bound = settings.bind_to_scope();
     assert_snapshot!(on_sync("sources:\n  list:\n    connector: script\n    token: { env: NOT_THERE }\n").await, @r#"
-    line 3: environment variable NOT_THERE is not set
+    line 5: environment variable NOT_THERE is not set
     help: export NOT_THERE=… before the run
     "#);
     assert_snapshot!(on_sync("sources:\n  list:\n    connector: script\n    token: { file: not/there }\n").await, @r#"
-    line 3: secret file [DIR]/not/there cannot be read
+    line 5: secret file [DIR]/not/there cannot be read
     help: check that the file exists and that this user may read it
     "#);
     assert_snapshot!(on_sync("sources:\n  list:\n    connector: script\n    token: abc123\n").await, @r#"

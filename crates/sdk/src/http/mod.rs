@@ -32,6 +32,8 @@ mod tests;
 
 pub use client::{HttpClient, HttpResponse};
 pub use error::HttpError;
+#[cfg(feature = "testkit")]
+pub(crate) use error::retry_after;
 pub use pause::Pause;
 pub use request::{Body, RequestSpec};
 pub use reqwest::{Method, StatusCode, header};

@@ -10,6 +10,13 @@ pub use chaos::ChaosSource;
 pub use contract::{Breach, Collected, Row, check_source_contract, collect};
 pub use fake_sink::FakeSink;
 
+/// How long an answer with this `Retry-After` asks us to wait.
+#[must_use]
+pub fn retry_after(value: &[u8], now: jiff::Timestamp) -> Option<std::time::Duration> {
+    let value = crate::http::header::HeaderValue::from_bytes(value).ok()?;
+    crate::http::retry_after(&[(crate::http::header::RETRY_AFTER, value)].into_iter().collect(), now)
+}
+
 /// What the environment says of a real server that a test needs. `./test e2e` starts the servers and sets the variables.
 ///
 /// # Panics

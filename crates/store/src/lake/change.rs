@@ -34,7 +34,7 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, store: &Store, draf
         Change::Append(files) => {
             let entry = Arc::clone(&files.entry);
             check_unaltered(connection, &entry).await?;
-            add(connection, draft, &entry, &[files]).await
+            add(connection, draft, &entry, (&[files], None)).await
         }
         Change::Replace { table, seen, files } => {
             let entry = store.entry(table)?;
@@ -45,15 +45,18 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, store: &Store, draf
                 return Err(StoreError::conflict(format!("table `{}`", table.name)));
             }
             end_all(connection, draft, entry).await?;
-            add(connection, draft, entry, &files).await
+            add(connection, draft, entry, (&files, None)).await
         }
         Change::Rewrite { table, old, files } => {
             let entry = store.entry(table)?;
             check_unaltered(connection, entry).await?;
+            // What the old rows say now depends on the order of the files, so the new ones take their place in it.
+            let mut place = None;
             for file in old {
-                end_one(connection, draft, entry, file).await?;
+                let order = end_one(connection, draft, entry, file).await?;
+                place = Some(place.map_or(order, |place: i64| place.min(order)));
             }
-            add(connection, draft, entry, &files).await?;
+            add(connection, draft, entry, (&files, place)).await?;
             total(connection, entry).await
         }
     }
@@ -90,19 +93,20 @@ async fn end_all(connection: &mut SqliteConnection, draft: &mut Draft, entry: &E
     Ok(())
 }
 
-async fn end_one(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, file: i64) -> Result<()> {
-    let ended = sqlx::query(
-        "UPDATE ducklake_data_file SET end_snapshot = ? WHERE table_id = ? AND data_file_id = ? AND end_snapshot IS NULL",
+/// Ends a file; its place in the order of the table's files.
+async fn end_one(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, file: i64) -> Result<i64> {
+    let place: Option<i64> = sqlx::query_scalar(
+        "UPDATE ducklake_data_file SET end_snapshot = ? WHERE table_id = ? AND data_file_id = ? AND end_snapshot IS NULL \
+         RETURNING coalesce(file_order, data_file_id)",
     )
     .bind(draft.id)
     .bind(entry.id)
     .bind(file)
-    .execute(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    if ended.rows_affected() != 1 {
-        return Err(StoreError::conflict(format!("a file of table `{}`", entry.table.name)));
-    }
-    touched(connection, draft, entry, "deleted_from_table").await
+    let place = place.ok_or_else(|| StoreError::conflict(format!("a file of table `{}`", entry.table.name)))?;
+    touched(connection, draft, entry, "deleted_from_table").await?;
+    Ok(place)
 }
 
 /// Notes a change of a table's rows, for the catalog and for [`crate::Snapshot::version`].
@@ -116,20 +120,31 @@ async fn touched(connection: &mut SqliteConnection, draft: &mut Draft, entry: &E
     Ok(())
 }
 
-async fn add(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, staged: &[StagedFiles]) -> Result<()> {
+/// Adds files, at a place in the order of the table's files or behind all others.
+async fn add(
+    connection: &mut SqliteConnection,
+    draft: &mut Draft,
+    entry: &Entry,
+    (staged, place): (&[StagedFiles], Option<i64>),
+) -> Result<()> {
     for StagedFiles { entry: of, files } in staged {
         if of.id != entry.id || of.altered != entry.altered {
             return Err(StoreError::Misfit { table: entry.table.name, why: "its files are of another table".to_owned() });
         }
         for file in files {
             touched(connection, draft, entry, "inserted_into_table").await?;
-            add_file(connection, draft, entry, file).await?;
+            add_file(connection, draft, entry, (file, place)).await?;
         }
     }
     Ok(())
 }
 
-async fn add_file(connection: &mut SqliteConnection, draft: &mut Draft, entry: &Entry, file: &StagedFile) -> Result<()> {
+async fn add_file(
+    connection: &mut SqliteConnection,
+    draft: &mut Draft,
+    entry: &Entry,
+    (file, place): (&StagedFile, Option<i64>),
+) -> Result<()> {
     let StagedFile { relative, rows, bytes, footer_bytes, columns } = file;
     let id = draft.next_file_id();
     let next_row: Option<i64> = sqlx::query_scalar("SELECT next_row_id FROM ducklake_table_stats WHERE table_id = ?")
@@ -138,7 +153,7 @@ async fn add_file(connection: &mut SqliteConnection, draft: &mut Draft, entry: &
         .await?;
     sqlx::query(
         "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, \
-         file_size_bytes, footer_size, row_id_start) VALUES (?, ?, ?, ?, 1, 'parquet', ?, ?, ?, ?)",
+         file_size_bytes, footer_size, row_id_start, file_order) VALUES (?, ?, ?, ?, 1, 'parquet', ?, ?, ?, ?, ?)",
     )
     .bind(id)
     .bind(entry.id)
@@ -148,6 +163,7 @@ async fn add_file(connection: &mut SqliteConnection, draft: &mut Draft, entry: &
     .bind(bytes)
     .bind(footer_bytes)
     .bind(next_row.unwrap_or_default())
+    .bind(place)
     .execute(&mut *connection)
     .await?;
     let add_up = if next_row.is_some() {

@@ -21,10 +21,11 @@ pub(crate) struct Place {
 pub(crate) const UNFINISHED: &str = "part";
 
 impl Place {
-    pub(crate) fn new(table_folder: &Path, partition: Option<&str>) -> Result<Self> {
+    /// A new place in the table's folder, or in the folder of a partition below it.
+    pub(crate) fn new(table_folder: &Path, folder: Option<&str>) -> Result<Self> {
         let name = format!("{}.parquet", random::uuid()?);
-        let relative = match partition {
-            Some(partition) => format!("{}/{name}", folder_name(partition)),
+        let relative = match folder {
+            Some(folder) => format!("{folder}/{name}"),
             None => name,
         };
         let path = table_folder.join(&relative);

@@ -50,7 +50,7 @@ impl Snapshot {
         self.id
     }
 
-    /// The table's live files, oldest first.
+    /// The table's live files, oldest rows first.
     #[must_use]
     pub fn files(&self, table: &Table) -> &[DataFile] {
         self.tables.get(table.name).map_or(&[], |state| &state.files)
@@ -103,6 +103,15 @@ impl Snapshot {
         Ok(())
     }
 
+    /// As [`Snapshot::read`], but one file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::read`].
+    pub fn read_file(&self, table: &'static Table, columns: &[&str], file: &DataFile) -> Result<TableReader> {
+        self.reader(table, columns, |known| known.id == file.id)
+    }
+
     fn reader(&self, table: &'static Table, columns: &[&str], wanted: impl Fn(&DataFile) -> bool) -> Result<TableReader> {
         self.check_readable(table)?;
         TableReader::new(table, columns, self.files(table).iter().filter(|file| wanted(file)).cloned().collect())
@@ -143,7 +152,8 @@ async fn load_files(
     let rows = sqlx::query(
         "SELECT table_id, data_file_id, path, path_is_relative, record_count, file_size_bytes, begin_snapshot, \
          mapping_id IS NOT NULL OR partial_max IS NOT NULL \
-         FROM ducklake_data_file WHERE begin_snapshot <= ?1 AND (end_snapshot IS NULL OR end_snapshot > ?1) ORDER BY data_file_id",
+         FROM ducklake_data_file WHERE begin_snapshot <= ?1 AND (end_snapshot IS NULL OR end_snapshot > ?1) \
+         ORDER BY coalesce(file_order, data_file_id), data_file_id",
     )
     .bind(id)
     .fetch_all(connection)

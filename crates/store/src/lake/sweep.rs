@@ -12,6 +12,7 @@ use crate::fault::{self, FaultPoint};
 use crate::lake::bounds;
 use crate::lake::place::UNFINISHED;
 use crate::lake::text::{instant_of, instant_text};
+use crate::ledger::meta;
 use crate::{Result, RunLock, SnapshotId, Store, StoreError};
 
 /// A file that no row names may belong to a commit that is yet to come; past this age it is the rest of a crash.
@@ -42,10 +43,39 @@ impl Store {
             let snapshots = self.expire(now, keep).await?;
             fault::point(FaultPoint::AfterExpireBeforeDelete);
             let files = self.delete_scheduled().await?;
-            let orphans = self.delete_orphans(now).await?;
+            let newest = Duration::from_micros(u64::try_from(now).unwrap_or_default()).saturating_sub(ORPHAN_AGE);
+            let orphans = self.delete_orphans(newest).await?;
             Ok(Swept { snapshots, files, orphans })
         })
         .await
+    }
+
+    /// Removes what is left of erased people: every snapshot but the last, the files that only those showed, every file that no row
+    /// names, and free pages and log of the ledger. It may be repeated, also after it was killed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] if a file cannot be removed, [`StoreError::Busy`] if somebody reads the ledger meanwhile. The erasure then
+    /// stays pending.
+    pub async fn finish_erasure(&self, lock: &RunLock, now: i64) -> Result<Swept> {
+        let swept = placed("finishing an erasure", self.ledger(), async {
+            let snapshots = self.expire(now, Duration::ZERO).await?;
+            fault::point(FaultPoint::AfterExpireBeforeDelete);
+            let files = self.delete_scheduled().await?;
+            // Whoever holds the lock is the only one to write files.
+            let orphans = self.delete_orphans(Duration::MAX).await?;
+            Ok(Swept { snapshots, files, orphans })
+        })
+        .await?;
+        fault::point(FaultPoint::AfterDeleteBeforeVacuum);
+        self.vacuum(lock).await?;
+        placed("finishing an erasure", self.ledger(), async {
+            let mut tx = self.begin().await?;
+            meta::remove(tx.connection(), meta::ERASURE).await?;
+            tx.commit().await
+        })
+        .await?;
+        Ok(swept)
     }
 
     /// Rewrites the ledger without its free pages and empties the write-ahead log: the last step of an erasure.
@@ -120,8 +150,7 @@ impl Store {
         Ok(gone.len())
     }
 
-    async fn delete_orphans(&self, now: i64) -> Result<usize> {
-        let newest = Duration::from_micros(u64::try_from(now).unwrap_or_default()).saturating_sub(ORPHAN_AGE);
+    async fn delete_orphans(&self, newest: Duration) -> Result<usize> {
         let found = old_files(&self.lake().join("main"), newest)?;
         // Read after the folders: a file that a commit named in between is named here.
         let named = self.named_files().await?;

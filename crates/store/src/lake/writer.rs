@@ -36,7 +36,7 @@ const SAMPLE_ROWS: usize = 1024;
 pub struct TableWriter {
     entry: Arc<Entry>,
     lake: PathBuf,
-    partition: Option<String>,
+    folder: Option<String>,
     file_bytes: usize,
     open: Option<OpenFile>,
     done: Vec<StagedFile>,
@@ -79,15 +79,9 @@ impl StagedFiles {
 }
 
 impl TableWriter {
-    pub(crate) fn new(entry: Arc<Entry>, lake: &Path, partition: Option<&str>) -> Self {
-        Self {
-            entry,
-            lake: lake.to_owned(),
-            partition: partition.map(str::to_owned),
-            file_bytes: FILE_BYTES,
-            open: None,
-            done: Vec::new(),
-        }
+    /// Writes into the folder of that name, or into the table's own.
+    pub(crate) fn new(entry: Arc<Entry>, lake: &Path, folder: Option<String>) -> Self {
+        Self { entry, lake: lake.to_owned(), folder, file_bytes: FILE_BYTES, open: None, done: Vec::new() }
     }
 
     /// Writes the rows of a batch, whose columns must be those of the table, in its order.
@@ -103,7 +97,7 @@ impl TableWriter {
         let batch = self.fit(batch)?;
         let open = match &mut self.open {
             Some(open) => open,
-            none => none.insert(OpenFile::create(&self.entry, self.partition.as_deref(), &batch)?),
+            none => none.insert(OpenFile::create(&self.entry, self.folder.as_deref(), &batch)?),
         };
         open.write(&batch)?;
         if open.writer.bytes_written() >= self.file_bytes {
@@ -156,8 +150,8 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn create(entry: &Entry, partition: Option<&str>, first: &RecordBatch) -> Result<Self> {
-        let place = Place::new(&entry.folder, partition)?;
+    fn create(entry: &Entry, folder: Option<&str>, first: &RecordBatch) -> Result<Self> {
+        let place = Place::new(&entry.folder, folder)?;
         let folder = place.path.parent().unwrap_or(&entry.folder);
         fs::create_dir_all(folder).map_err(StoreError::io(folder))?;
         let file = File::options().create_new(true).read(true).write(true).open(&place.temporary);

@@ -2,7 +2,7 @@
 //!
 //! They hold ids of leads and numbers, and in the model hashes of values; nothing that a person said of themselves.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
 use crate::ledger::word;
@@ -63,9 +63,7 @@ impl Store {
     pub async fn decisions(&self) -> Result<Vec<Decision>> {
         placed("reading the decisions", self.ledger(), async {
             let rows = sqlx::query("SELECT one, two, verdict FROM hw_decision ORDER BY one, two").fetch_all(self.pool()).await?;
-            rows.iter()
-                .map(|row| Ok(Decision { one: row.try_get(0)?, two: row.try_get(1)?, verdict: word(row, "verdict")? }))
-                .collect()
+            rows.iter().map(decision_of).collect()
         })
         .await
     }
@@ -118,7 +116,7 @@ impl Store {
             let rows = sqlx::query("SELECT lead_id, prospect_id FROM hw_merge ORDER BY at DESC, lead_id, prospect_id")
                 .fetch_all(self.pool())
                 .await?;
-            rows.iter().map(|row| Ok(FormerProspect { lead_id: row.try_get(0)?, prospect_id: row.try_get(1)? })).collect()
+            rows.iter().map(former_of).collect()
         })
         .await
     }
@@ -191,4 +189,12 @@ pub(crate) async fn merged(connection: &mut SqliteConnection, former: &FormerPro
         .execute(connection)
         .await?;
     Ok(())
+}
+
+pub(crate) fn decision_of(row: &SqliteRow) -> Result<Decision> {
+    Ok(Decision { one: row.try_get("one")?, two: row.try_get("two")?, verdict: word(row, "verdict")? })
+}
+
+pub(crate) fn former_of(row: &SqliteRow) -> Result<FormerProspect> {
+    Ok(FormerProspect { lead_id: row.try_get("lead_id")?, prospect_id: row.try_get("prospect_id")? })
 }

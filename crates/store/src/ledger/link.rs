@@ -99,16 +99,7 @@ pub(crate) async fn remove(connection: &mut SqliteConnection, sink: &str, prospe
     Ok(())
 }
 
-/// Forgets what was pushed. The remote id stays: the remote record must still be found to be erased there.
-pub(crate) async fn erase(connection: &mut SqliteConnection, prospect_id: &str) -> Result<()> {
-    sqlx::query("UPDATE hw_crm_link SET pushed_fields = '{}', pushed_hash = '' WHERE prospect_id = ?")
-        .bind(prospect_id)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-fn link_of(row: &SqliteRow) -> Result<CrmLink> {
+pub(crate) fn link_of(row: &SqliteRow) -> Result<CrmLink> {
     Ok(CrmLink {
         sink: row.try_get("sink")?,
         prospect_id: row.try_get("prospect_id")?,

@@ -7,6 +7,7 @@ pub(crate) mod intake;
 pub(crate) mod link;
 pub(crate) mod meta;
 pub(crate) mod outbox;
+pub(crate) mod person;
 pub(crate) mod quarantine;
 pub(crate) mod run;
 pub(crate) mod suppression;

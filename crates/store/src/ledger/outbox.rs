@@ -316,20 +316,6 @@ pub(crate) async fn undo(connection: &mut SqliteConnection, sink: &str, delivery
     Ok(())
 }
 
-/// Clears what a prospect's pushes held. Those that wait are held back: there is nothing left to send.
-pub(crate) async fn erase(connection: &mut SqliteConnection, prospect_id: &str, now: i64) -> Result<()> {
-    sqlx::query(
-        "UPDATE hw_outbox SET payload = '{}', before = NULL, updated_at = ?2, \
-         reason = CASE WHEN state IN ('pending', 'retry') THEN 'erased' ELSE reason END, \
-         state = CASE WHEN state IN ('pending', 'retry') THEN 'held_back' ELSE state END WHERE prospect_id = ?1",
-    )
-    .bind(prospect_id)
-    .bind(now)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
     let mut list = query.separated(", ");
     for id in ids {
@@ -338,7 +324,7 @@ fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
     query.push(")");
 }
 
-fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
+pub(crate) fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
     let entry = OutboxEntry {
         sink: row.try_get("sink")?,
         prospect_id: row.try_get("prospect_id")?,

@@ -4,7 +4,7 @@ use headwater_model::tables::{LEAD, PROSPECT, TOUCH};
 use headwater_store::{DeliveryOp, LedgerOp, OutboxEntry, StoreError};
 use serde_json::json;
 
-use crate::{NOW, append, fresh, open, read, rows, stage};
+use crate::{NOW, append, fresh, open, read, rows, stage, stage_into, texts};
 
 fn push(key: &str) -> OutboxEntry {
     OutboxEntry {
@@ -113,6 +113,43 @@ async fn replace_of_a_table_that_moved_on_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn rewritten_rows_keep_their_place_before_later_ones() {
+    let (folder, store) = fresh().await;
+    for from in [0, 10, 20] {
+        append(&store, &LEAD, from, 2).await;
+    }
+    for round in 0..2 {
+        let base = store.snapshot().await.unwrap();
+        let file = &base.files(&LEAD)[1];
+        let mut writer = store.rewriter(&LEAD, file).unwrap();
+        writer.write(&rows(&LEAD, 11, 1)).unwrap();
+        let mut commit = store.commit("run", NOW);
+        commit.rewrite(&LEAD, std::slice::from_ref(file), vec![writer.finish().unwrap()]);
+        commit.execute().await.unwrap();
+        let ids = texts(&read(&store.snapshot().await.unwrap(), &LEAD), "lead_id");
+        assert_eq!(ids, ["lead_id 0", "lead_id 1", "lead_id 11", "lead_id 20", "lead_id 21"], "round {round}");
+    }
+    drop(folder);
+}
+
+#[tokio::test]
+async fn rewritten_file_stays_in_the_folder_of_its_partition() {
+    let (_folder, store) = fresh().await;
+    let mut commit = store.commit("run", NOW);
+    commit.append(stage_into(&store, &LEAD, Some("a b"), 0, 2));
+    commit.execute().await.unwrap();
+    let base = store.snapshot().await.unwrap();
+    let file = &base.files(&LEAD)[0];
+    let mut writer = store.rewriter(&LEAD, file).unwrap();
+    writer.write(&rows(&LEAD, 1, 1)).unwrap();
+    let mut commit = store.commit("run", NOW);
+    commit.rewrite(&LEAD, std::slice::from_ref(file), vec![writer.finish().unwrap()]);
+    commit.execute().await.unwrap();
+    let left = store.snapshot().await.unwrap().read(&LEAD, &["lead_id"], Some("a b")).unwrap().next().unwrap().unwrap();
+    assert_eq!(left.num_rows(), 1);
+}
+
+#[tokio::test]
 async fn rewrite_takes_out_named_files_and_no_others() {
     let (_folder, store) = fresh().await;
     append(&store, &LEAD, 0, 2).await;
@@ -122,8 +159,8 @@ async fn rewrite_takes_out_named_files_and_no_others() {
     let mut commit = store.commit("run", NOW);
     commit.rewrite(&LEAD, &base.files(&LEAD)[..1], vec![stage(&store, &LEAD, 1, 1)]);
     commit.execute().await.unwrap();
-    let ids = crate::texts(&read(&store.snapshot().await.unwrap(), &LEAD), "lead_id");
-    assert_eq!(ids, ["lead_id 2", "lead_id 3", "lead_id 4", "lead_id 5", "lead_id 1"]);
+    let ids = texts(&read(&store.snapshot().await.unwrap(), &LEAD), "lead_id");
+    assert_eq!(ids, ["lead_id 1", "lead_id 2", "lead_id 3", "lead_id 4", "lead_id 5"]);
     let mut late = store.commit("late", NOW);
     late.rewrite(&LEAD, &base.files(&LEAD)[..1], Vec::new());
     assert!(matches!(late.execute().await, Err(StoreError::Conflict { .. })));

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use headwater_model::tables::{LEAD, PROSPECT, TOUCH};
 use headwater_store::fault::{self, FaultPoint};
-use headwater_store::{DeliveryOp, IntakeRecord, LedgerOp, LinkUpdate, OutboxEntry, Outcome, Settlement, Store};
+use headwater_store::{
+    DeliveryOp, IntakeRecord, LedgerOp, LinkUpdate, OutboxEntry, Outcome, PersonKeys, RunLock, Settlement, Store,
+};
 use serde_json::json;
 
 use crate::{NOW, open, read, stage, texts};
@@ -117,6 +119,18 @@ async fn work(store: &Store) {
     }
     deliver(store).await;
     store.sweep(&lock, LATER, Duration::ZERO).await.unwrap();
+    erase(store, &lock).await;
+}
+
+/// The rows of the first step go.
+async fn erase(store: &Store, lock: &RunLock) {
+    let base = store.snapshot().await.unwrap();
+    let first = &base.files(&PROSPECT)[0];
+    let mut commit = store.commit("erase", NOW);
+    commit.rewrite(&PROSPECT, std::slice::from_ref(first), vec![stage(store, &PROSPECT, 10, (STEPS - 1) * 10)]);
+    commit.ledger(LedgerOp::Erase(PersonKeys { prospects: vec!["0".to_owned()], ..PersonKeys::default() }));
+    commit.execute().await.unwrap();
+    store.finish_erasure(lock, LATER).await.unwrap();
 }
 
 async fn ingest(store: &Store, step: usize, seen: Option<i64>) {

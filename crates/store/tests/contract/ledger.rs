@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_store::{
-    AuditCheck, AuditEntry, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome, QuarantineMark,
-    QuarantineState, RunStatus, Settlement, Store, StoreError, Suppression, SuppressionKind,
+    AuditCheck, AuditEntry, Decision, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome, PersonKeys,
+    QuarantineMark, QuarantineState, RunStatus, Settlement, Store, StoreError, Suppression, SuppressionKind, Verdict,
 };
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -170,19 +170,39 @@ async fn doubtful_push_can_be_queued_again() {
 }
 
 #[tokio::test]
-async fn erasure_clears_payloads_and_stops_waiting_pushes() {
+async fn erasure_leaves_of_a_person_only_which_remote_records_they_are() {
     let (_folder, store) = fresh().await;
     enqueue(&store, &["a", "b"]).await;
-    let mut commit = store.commit("erase", NOW);
-    commit.ledger(LedgerOp::ErasePayloads { prospect_id: "prospect a".to_owned() });
+    let decision = |one: &str, two: &str| Decision { one: one.to_owned(), two: two.to_owned(), verdict: Verdict::Same };
+    let link = |prospect: &str| LinkUpdate {
+        sink: "crm".to_owned(),
+        prospect_id: prospect.to_owned(),
+        remote_id: format!("remote of {prospect}"),
+        pushed_hash: "h".to_owned(),
+        pushed_fields: json!({ "city": "Lyon" }),
+    };
+    let mut commit = store.commit("run", NOW);
+    commit.ledger(LedgerOp::Decide(decision("led_a", "led_b"))).ledger(LedgerOp::Decide(decision("led_b", "led_c")));
+    commit.ledger(LedgerOp::Link(link("prospect a"))).ledger(LedgerOp::Link(link("prospect b")));
     commit.execute().await.unwrap();
+    let keys = PersonKeys { prospects: vec!["prospect a".to_owned()], leads: vec!["led_a".to_owned()], ..PersonKeys::default() };
+    let held = store.person_records(&keys).await.unwrap();
+    assert_eq!((held.pushes.len(), held.links.len(), held.decisions.len()), (1, 1, 1));
+    assert!(!store.erasure_pending().await.unwrap());
+
+    let mut commit = store.commit("erase", NOW);
+    commit.ledger(LedgerOp::Erase(keys.clone()));
+    commit.execute().await.unwrap();
+    let held = store.person_records(&keys).await.unwrap();
+    assert_eq!((held.pushes.len(), held.decisions.len()), (0, 0));
+    assert_eq!((held.links[0].remote_id.as_str(), &held.links[0].pushed_fields), ("remote of prospect a", &json!({})));
     let due = store.outbox_due("crm", NOW, 10).await.unwrap();
     assert_eq!(due.iter().map(|row| row.entry.delivery_key.as_str()).collect::<Vec<_>>(), ["b"]);
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM hw_outbox WHERE payload || coalesce(before, '') LIKE '%Lyon%'")
-        .fetch_one(&mut crate::raw(&store).await)
-        .await
-        .unwrap();
-    assert_eq!(left, 1);
+    assert_eq!(store.decisions().await.unwrap(), [decision("led_b", "led_c")]);
+    assert!(store.erasure_pending().await.unwrap());
+    let lock = store.lock(NOW).await.unwrap();
+    store.finish_erasure(&lock, NOW).await.unwrap();
+    assert!(!store.erasure_pending().await.unwrap());
 }
 
 fn suppression(hmac: &str, kind: SuppressionKind) -> Suppression {

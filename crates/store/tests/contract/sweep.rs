@@ -94,3 +94,16 @@ async fn vacuum_empties_the_write_ahead_log() {
     assert_eq!(std::fs::metadata(folder.path().join("ledger.db-wal")).unwrap().len(), 0);
     assert_eq!(read(&store.snapshot().await.unwrap(), &LEAD), rows(&LEAD, 0, 3));
 }
+
+#[tokio::test]
+async fn a_finished_erasure_leaves_no_file_but_those_of_the_last_snapshot() {
+    let (folder, store) = fresh().await;
+    let lock = store.lock(NOW).await.unwrap();
+    replace(&store, 0, NOW).await;
+    replace(&store, 10, NOW).await;
+    // Young, and of a run that died: an ordinary sweep would keep it.
+    drop(stage(&store, &LEAD, 3, 3));
+    assert_eq!(files(&folder.path().join("lake")).len(), 3);
+    store.finish_erasure(&lock, NOW).await.unwrap();
+    assert_eq!(files(&folder.path().join("lake")).len(), 1);
+}

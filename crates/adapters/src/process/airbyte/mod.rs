@@ -5,6 +5,8 @@ mod message;
 mod source;
 
 pub(super) use source::AirbyteSource;
+#[cfg(feature = "fuzz")]
+pub(crate) use source::feed;
 
 use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Source};
 

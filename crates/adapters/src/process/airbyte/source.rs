@@ -283,3 +283,29 @@ impl Dialect for Reading {
         }
     }
 }
+
+/// Reads what a source might print: its catalog on the first line, messages on the others.
+#[cfg(feature = "fuzz")]
+pub(crate) fn feed(printed: &[u8]) {
+    let mut lines = printed.split(|byte| *byte == b'\n');
+    let catalog = lines.next().and_then(|line| std::str::from_utf8(line).ok());
+    let streams = catalog.and_then(|text| Stream::parse(text, &BTreeMap::new(), &BTreeSet::new()).ok());
+    let Some(stream) = streams.as_ref().and_then(|streams| streams.first()) else { return };
+    let mut reading = Reading {
+        of: stream.descriptor.clone(),
+        incremental: stream.incremental,
+        pager: Pager::new(&stream.name, stream.fields.clone(), &stream.keys),
+        position: Position::default(),
+        counted: 0,
+        failure: None,
+        incomplete: false,
+        mask: Mask::new(&[]),
+    };
+    for line in lines {
+        if reading.line(line).is_err() {
+            break;
+        }
+    }
+    drop(reading.pager.take());
+    drop(state_file(&reading.position));
+}

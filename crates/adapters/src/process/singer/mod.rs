@@ -7,6 +7,8 @@ mod target;
 mod verify;
 
 pub(super) use source::SingerSource;
+#[cfg(feature = "fuzz")]
+pub(crate) use source::feed;
 pub(super) use target::TargetSink;
 
 use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink, Source};

@@ -253,3 +253,25 @@ impl Dialect for Reading {
         Ok(())
     }
 }
+
+/// Reads what a tap might print: its catalog on the first line, messages on the others.
+#[cfg(feature = "fuzz")]
+pub(crate) fn feed(printed: &[u8]) {
+    let mut lines = printed.split(|byte| *byte == b'\n');
+    let catalog = lines.next().and_then(|line| Catalog::parse(line).ok());
+    let Some(entry) = catalog.as_ref().and_then(|catalog| catalog.streams().first()) else { return };
+    let mut reading = Reading {
+        id: entry.id.clone(),
+        stream: entry.stream.clone(),
+        pager: Pager::new(&entry.id, entry.fields.clone(), &entry.keys),
+        position: Position::default(),
+        announced: false,
+        other: 0,
+    };
+    for line in lines {
+        if reading.line(line).is_err() {
+            break;
+        }
+    }
+    drop(reading.pager.take());
+}

@@ -25,12 +25,11 @@ pub struct Suppressed {
 /// When a value is neither an address nor an international number; then nothing is suppressed. The message holds its place in the
 /// list, not the value.
 pub async fn suppress(engine: &Engine, values: &[String], reason: &str, origin: &str) -> Result<Suppressed> {
-    let hasher = engine.suppression_hasher().await?;
     let now = engine.clock().now_us();
-    let mut known = engine.store.suppression_set().await?;
     let mut commit = engine.store.commit(origin, now);
+    let mut known = engine.store.suppression_set().await?;
     let mut changed = 0;
-    for (kind, hmac) in hashes(&hasher, values)? {
+    for (kind, hmac) in hashes(&engine.suppression_hasher().await?, values)? {
         changed += u64::from(known.insert(hmac.clone()));
         commit.ledger(LedgerOp::Audit(AuditEntry {
             actor: origin.to_owned(),
@@ -38,19 +37,24 @@ pub async fn suppress(engine: &Engine, values: &[String], reason: &str, origin: 
             subject_hmac: Some(hmac.clone()),
             detail: reason.to_owned(),
         }));
-        commit.ledger(LedgerOp::Suppress(Suppression {
-            hmac,
-            kind,
-            key_version: KEY_VERSION,
-            normaliser_version: NORMALISER_VERSION,
-            scope: "all".to_owned(),
-            reason: reason.to_owned(),
-            requested_at: now,
-            origin: origin.to_owned(),
-        }));
+        commit.ledger(suppression(kind, hmac, reason, (origin, now)));
     }
     commit.execute().await?;
     Ok(Suppressed { given: values.len() as u64, changed })
+}
+
+/// The entry that keeps whoever has this hash out.
+pub(super) fn suppression(kind: SuppressionKind, hmac: String, reason: &str, (origin, now): (&str, i64)) -> LedgerOp {
+    LedgerOp::Suppress(Suppression {
+        hmac,
+        kind,
+        key_version: KEY_VERSION,
+        normaliser_version: NORMALISER_VERSION,
+        scope: "all".to_owned(),
+        reason: reason.to_owned(),
+        requested_at: now,
+        origin: origin.to_owned(),
+    })
 }
 
 /// Takes suppressions back.
@@ -74,7 +78,8 @@ pub async fn is_suppressed(engine: &Engine, value: &str) -> Result<bool> {
     Ok(hashes.iter().any(|(_, hash)| known.contains(hash)))
 }
 
-fn hashes(hasher: &Hasher, values: &[String]) -> Result<Vec<(SuppressionKind, String)>> {
+/// The keyed hashes of addresses and numbers, in their order.
+pub(super) fn hashes(hasher: &Hasher, values: &[String]) -> Result<Vec<(SuppressionKind, String)>> {
     let hash = |(index, value): (usize, &String)| {
         if let Some(address) = email::normalise(value) {
             return Ok((SuppressionKind::Email, hex(&hasher.hash(Kind::Email, &address))));

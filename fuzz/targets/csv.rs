@@ -1,0 +1,7 @@
+//! Delimited text: encoding, layout, records.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    headwater_fuzz::file("list.csv", data);
+});

@@ -1,0 +1,7 @@
+//! JSON lines.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    headwater_fuzz::file("list.jsonl", data);
+});

@@ -1,0 +1,7 @@
+//! Saved plans.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    headwater_fuzz::runtime::plan(data);
+});

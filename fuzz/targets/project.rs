@@ -1,0 +1,7 @@
+//! Project files.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    headwater_fuzz::runtime::project(data);
+});

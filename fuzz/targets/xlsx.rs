@@ -1,0 +1,7 @@
+//! Workbooks.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    headwater_fuzz::file("list.xlsx", data);
+});
