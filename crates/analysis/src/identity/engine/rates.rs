@@ -283,9 +283,10 @@ impl Counts {
     /// The counts of these bytes, if they are of the forms of this roster.
     pub(super) fn read(bytes: &mut In<'_>, roster: &Roster) -> Option<Self> {
         let mut counts = Self::default();
-        let Self { first, root, initial, last, local, domain, company, city, title, country, email, phone, .. } = &mut counts;
+        let Self { first, root, initial, last, local, domain, company, city, title, country, email, phone, plain, .. } =
+            &mut counts;
         let named = [first, root, initial, last, local, domain, company, city, title, country, email, phone];
-        for counted in named.into_iter().chain(&mut counts.plain) {
+        for counted in named.into_iter().chain(plain) {
             let total = u32::try_from(bytes.u64()?).ok()?;
             *counted = Counted { of: bytes.u32s()?, total };
         }
