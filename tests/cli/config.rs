@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use headwater_tests::project::Project;
 use serde_json::Value;
 
-use super::Fact;
+use super::{Fact, code, expect_error};
 
 /// Values of the right form for the secrets that the examples name.
 const SECRETS: [(&str, &str); 9] = [
@@ -88,4 +88,14 @@ fn collect(schema: &Value, keys: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, keys)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// What decides who is who stands in the file; a flag that would change it says so before anything runs.
+#[test]
+fn a_flag_sets_where_things_are_and_never_what_is_decided() -> Fact {
+    let project = Project::demo()?;
+    let run = project.run(&["sync", "--full-refresh", "--set", "identity.auto_merge_above=0.5"])?;
+    expect_error(&run, code::USAGE, &["identity.auto_merge_above", "headwater.yaml"]);
+    project.run(&["status", "--set", "store.ledger=sqlite://elsewhere.db"])?.done()?;
+    Ok(())
 }

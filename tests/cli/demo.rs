@@ -2,7 +2,12 @@
 //!
 //! The reports depend on the day they are asked for (a young source is called immature), so they are held by their contract.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
 use headwater_tests::project::{Project, filters};
+use serde_json::Value;
 
 use super::Fact;
 
@@ -122,6 +127,46 @@ fn sync_tells_where_every_row_went() -> Fact {
     --- stderr
     hint: some rows were refused; `headwater quarantine list` shows which, and why
     ");
+    Ok(())
+}
+
+/// The demo beside the truth that its maker knows: nobody is joined to somebody else, and more are found than by equal addresses.
+#[test]
+fn people_of_the_demo_are_who_they_are() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    let truth = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/demo/truth.csv"))?;
+    let truth: BTreeMap<(&str, &str), &str> = truth
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let (record, person) = line.rsplit_once(',')?;
+            Some((record.split_once(',')?, person))
+        })
+        .collect();
+    let found = project.rows(
+        "SELECT l.source, r.source_pk AS key, k.prospect_id AS person FROM identity_link k JOIN lead l ON l.lead_id = k.lead_id \
+         JOIN source_record r ON r.record_id = l.record_id",
+        &[],
+        |_| {},
+    )?;
+    let mut persons: Vec<(String, &str)> = Vec::new();
+    for row in &found {
+        let row: Value = serde_json::from_str(row)?;
+        let [source, key, person] = ["source", "key", "person"].map(|column| row[column].as_str().unwrap_or_default());
+        persons.extend(truth.get(&(source, key)).map(|truly| (person.to_owned(), *truly)));
+    }
+    assert!(persons.len() > 900, "{} of {} leads have a truth", persons.len(), found.len());
+    let pairs = |by: &dyn Fn(&(String, &str)) -> String| {
+        let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
+        persons.iter().for_each(|lead| *sizes.entry(by(lead)).or_default() += 1);
+        sizes.values().map(|size| size * (size - 1) / 2).sum::<u64>()
+    };
+    let joined = pairs(&|(person, _)| person.clone());
+    let due = pairs(&|(_, truly)| (*truly).to_owned());
+    let right = pairs(&|(person, truly)| format!("{person} {truly}"));
+    assert!(right == joined, "{} of {joined} joins are wrong", joined - right);
+    assert!(right as f64 >= 0.93 * due as f64, "{right} of {due} true pairs are found");
     Ok(())
 }
 

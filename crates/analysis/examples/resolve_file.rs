@@ -1,7 +1,7 @@
 //! Resolves a CSV file without the rest of the program, to measure the engine alone: `resolve_file FILE [--out OUT] [--id COLUMN]
 //! [--truth COLUMN] [--threads N] [--merge-at CHANCE] [--map COLUMN=ATTRIBUTE]…`. Everybody else uses `headwater resolve`.
 //!
-//! With `--recall`, the share of true pairs that are compared is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`,
+//! With `--errors N`, the first N wrong pairs of each kind are explained. With `--recall`, the share of true pairs that are compared is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`,
 //! the quality against that column is printed. `--add MORE` then adds the records of another file of the same columns to an index
 //! of the first, and prints what each step cost.
 
@@ -11,7 +11,9 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 
-use headwater_analysis::identity::engine::{Attribute, Columns, Decisions, Index, Options, Sheet, Truth, Wanted, resolve_roster};
+use headwater_analysis::identity::engine::{
+    Attribute, Columns, Decisions, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted, resolve_roster,
+};
 
 type Fact<T> = Result<T, Box<dyn Error>>;
 
@@ -20,6 +22,7 @@ struct Arguments {
     out: Option<String>,
     add: Option<String>,
     recall: bool,
+    errors: usize,
     wanted: Wanted,
     options: Options,
 }
@@ -33,6 +36,7 @@ fn arguments() -> Fact<Arguments> {
         out: None,
         add: None,
         recall: false,
+        errors: 0,
         wanted: Wanted::default(),
         options: Options::default(),
     };
@@ -43,6 +47,7 @@ fn arguments() -> Fact<Arguments> {
         }
         let value = given.next().ok_or("a flag lacks its value")?;
         match flag.as_str() {
+            "--errors" => out.errors = value.parse()?,
             "--out" => out.out = Some(value),
             "--id" => out.wanted.id = Some(value),
             "--truth" => out.wanted.truth = Some(value),
@@ -91,12 +96,13 @@ fn main() -> Fact<()> {
     }
     if let Some(truth) = truth {
         print_quality(&truth, &resolution.person);
+        print_errors(&roster, &truth, &resolution, &model, arguments.errors);
         if arguments.recall {
             println!("blocking recall {:.4}", truth.blocking_recall(&roster));
         }
     }
     if let Some(more) = arguments.add {
-        add(&more, &columns, Index::new(roster, model, arguments.options)?)?;
+        add(&more, &columns, &Index::new(roster, model, arguments.options)?, &arguments.options)?;
     }
     Ok(())
 }
@@ -117,18 +123,61 @@ fn print_quality(truth: &Truth, person: &[u32]) {
     );
 }
 
-/// Adds the records of another file to an index.
-fn add(file: &str, columns: &Columns, mut index: Index) -> Fact<()> {
+/// Explains pairs that are in one person and should not be, and the other way round.
+fn print_errors(roster: &Roster, truth: &Truth, resolution: &Resolution, model: &Model, most: usize) {
+    let explainer = Explainer::new(roster, model);
+    for (title, is_joined) in [("WRONG", true), ("MISSED", false)] {
+        let person = |row: u32| resolution.person.get(row as usize);
+        let is_one = |one, two| truth.of(one).is_some() && truth.of(one) == truth.of(two);
+        let rows = || 0..u32::try_from(roster.len()).unwrap_or(u32::MAX);
+        let pairs = rows().flat_map(|one| (one + 1..).take_while(move |two| rows().contains(two)).map(move |two| (one, two)));
+        let wrong = pairs.filter(|(one, two)| (person(*one) == person(*two)) == is_joined && is_one(*one, *two) != is_joined);
+        for (one, two) in wrong.take(most) {
+            let Some(found) = explainer.explain(one, two) else { continue };
+            let weights: Vec<String> =
+                found.weights.iter().map(|weight| format!("{} {} {:+.1}", weight.field, weight.seen, weight.bits)).collect();
+            let rivals = found.rivals.map(|(name, bits)| format!("{name} {bits:.1}"));
+            let (one, two) = (roster.id(one), roster.id(two));
+            println!(
+                "{title} {one} {two} {:.3}: start {:.1}; {}; {rivals:?}",
+                found.chance,
+                found.prior_bits,
+                weights.join("; ")
+            );
+        }
+    }
+}
+
+/// Adds the records of another file to an index that was kept as bytes.
+fn add(file: &str, columns: &Columns, index: &Index, options: &Options) -> Fact<()> {
     let known = index.roster().len();
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(File::open(file)?));
     let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
     let before = cpu_seconds();
+    let bytes = index.to_bytes();
+    let kept = cpu_seconds();
+    let mut index = Index::from_bytes(&bytes, index.model().clone(), options).ok_or("the index cannot be read again")?;
+    let read = cpu_seconds();
     let ids: Vec<String> = records.iter().map(|record| format!("new-{}", record.get(columns.id).unwrap_or_default())).collect();
-    let cells = records.iter().map(|record| columns.evidence.iter().map(|(at, _)| record.get(*at).unwrap_or_default()));
-    index.add(ids.iter().map(String::as_str).zip(cells))?;
-    let spent = cpu_seconds() - before;
-    let found = (known..).zip(index.person().iter().skip(known)).filter(|(_, person)| (**person as usize) < known).count();
-    println!("added {} to {known}: {spent:.3} CPU-seconds after {before:.3}; {found} joined a known person", records.len());
+    for (id, record) in ids.iter().zip(&records) {
+        index.put(id, 0, columns.evidence.iter().map(|(at, _)| record.get(*at).unwrap_or_default()))?;
+    }
+    index.settle(Decisions::default())?;
+    let added = cpu_seconds();
+    let rows: Vec<u32> = (0..u32::try_from(index.roster().len())?).collect();
+    let (resolution, _) = index.answer(&rows, options.review_at);
+    let told = cpu_seconds();
+    let found = (known..).zip(resolution.person.iter().skip(known)).filter(|(_, person)| (**person as usize) < known).count();
+    println!(
+        "added {} to {known}; {found} joined a known person. CPU-seconds: {before:.3} before, {:.3} to keep {} MiB, {:.3} to read \
+         them, {:.3} to add, {:.3} to tell who is who",
+        records.len(),
+        kept - before,
+        bytes.len() >> 20,
+        read - kept,
+        added - read,
+        told - added
+    );
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Global {
     /// Write logs as JSON lines
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
-    /// Override a setting, such as `store.ledger=sqlite://other.db`
+    /// Override a setting of `store` or `serve`, such as `store.ledger=sqlite://other.db`
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = crate::wiring::setting)]
     pub(crate) set: Vec<(String, String)>,
 }

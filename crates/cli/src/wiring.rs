@@ -70,7 +70,11 @@ impl Connector for Halves {
 /// A setting given as `--set KEY=VALUE`.
 pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if key.contains('.') => Ok((key.to_owned(), value.to_owned())),
+        Some((key, value)) if key.starts_with("store.") || key.starts_with("serve.") => Ok((key.to_owned(), value.to_owned())),
+        // What decides a figure stands in a file that can be kept under version control.
+        Some((key, _)) if key.contains('.') => {
+            Err("only `store` and `serve` can be set here; everything else stands in headwater.yaml".to_owned())
+        }
         _ => Err("write SECTION.KEY=VALUE, such as store.lake=/data/lake".to_owned()),
     }
 }

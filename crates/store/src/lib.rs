@@ -18,6 +18,7 @@
 mod commit;
 mod error;
 pub mod fault;
+mod index_file;
 mod lake;
 mod ledger;
 mod lock;

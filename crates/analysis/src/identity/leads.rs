@@ -156,6 +156,13 @@ impl Leads {
         self.text(Field::LeadId, row).unwrap_or_default()
     }
 
+    /// The position of a lead.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<u32> {
+        let found = self.order.binary_search_by(|place| text_at(&self.parts, *place, Field::LeadId).unwrap_or_default().cmp(id));
+        u32::try_from(found.ok()?).ok()
+    }
+
     /// When the source was seen to say this, in microseconds.
     #[must_use]
     pub fn observed_at(&self, row: u32) -> i64 {

@@ -187,30 +187,43 @@ impl Resolver for Exact {
     }
 
     fn link(&self, leads: &Leads) -> Links {
-        let mut links =
-            Links { evidence: RULES.iter().map(|(_, evidence)| (*evidence).to_owned()).collect(), ..Links::default() };
-        let vendors = Vendors::new(leads, &self.vendors);
-        let names: Vec<Name> = leads.rows().map(|row| Name::of(leads, row)).collect();
-        let mut entries: Vec<Entry> = Vec::new();
-        for ((rule, _), evidence) in RULES.iter().zip(0..) {
-            collect(*rule, leads, &names, &vendors, &mut entries);
-            self.chain(&mut entries, &names, &mut links, |_| evidence);
-        }
-        collect(Rule::VendorId, leads, &names, &vendors, &mut entries);
-        let first = u32::try_from(links.evidence.len()).unwrap_or(u32::MAX);
-        self.chain(&mut entries, &names, &mut links, |row| first + vendors.number(leads, row));
-        links.evidence.extend(vendors.names.iter().map(|vendor| format!("vendor_id:{vendor}")));
-        links
+        self.link_by(&RULES.map(|(rule, _)| rule), leads)
     }
 }
 
 impl Exact {
+    /// The joins by ids that somebody gave to one person only: LinkedIn profiles and vendors' ids.
+    pub(super) fn link_by_ids(&self, leads: &Leads) -> Links {
+        self.link_by(&[Rule::LinkedIn], leads)
+    }
+
+    /// The joins by these rules and by vendors' ids.
+    fn link_by(&self, rules: &[Rule], leads: &Leads) -> Links {
+        let mut links =
+            Links { evidence: RULES.iter().map(|(_, evidence)| (*evidence).to_owned()).collect(), ..Links::default() };
+        let vendors = Vendors::new(leads, &self.vendors);
+        // Rules that hold names beside keys ask for every name; the others only where many leads share a key.
+        let needs_names = rules.contains(&Rule::PhoneAndName) || rules.contains(&Rule::EmailAndName);
+        let known: Vec<Name> = if needs_names { leads.rows().map(|row| Name::of(leads, row)).collect() } else { Vec::new() };
+        let name = |row: u32| known.get(row as usize).copied().unwrap_or_else(|| Name::of(leads, row));
+        let mut entries: Vec<Entry> = Vec::new();
+        for ((rule, _), evidence) in RULES.iter().zip(0..).filter(|((rule, _), _)| rules.contains(rule)) {
+            collect(*rule, leads, &name, &vendors, &mut entries);
+            self.chain(&mut entries, &name, &mut links, |_| evidence);
+        }
+        collect(Rule::VendorId, leads, &name, &vendors, &mut entries);
+        let first = u32::try_from(links.evidence.len()).unwrap_or(u32::MAX);
+        self.chain(&mut entries, &name, &mut links, |row| first + vendors.number(leads, row));
+        links.evidence.extend(vendors.names.iter().map(|vendor| format!("vendor_id:{vendor}")));
+        links
+    }
+
     /// Sorts the entries into groups of one key and joins each group in a chain. Leaves `entries` empty.
-    fn chain(&self, entries: &mut Vec<Entry>, names: &[Name], links: &mut Links, evidence: impl Fn(u32) -> u32) {
+    fn chain(&self, entries: &mut Vec<Entry>, name: &impl Fn(u32) -> Name, links: &mut Links, evidence: impl Fn(u32) -> u32) {
         entries.sort_unstable();
         entries.dedup();
         for group in entries.chunk_by(|one, two| one.0 == two.0) {
-            if self.is_generic(group, names) {
+            if self.is_generic(group, name) {
                 links.generic_keys += 1;
                 continue;
             }
@@ -221,17 +234,13 @@ impl Exact {
         entries.clear();
     }
 
-    fn is_generic(&self, group: &[Entry], names: &[Name]) -> bool {
+    fn is_generic(&self, group: &[Entry], name: &impl Fn(u32) -> Name) -> bool {
         let Bounds { leads_per_key, names_per_key } = self.bounds;
         if group.len() <= leads_per_key.min(names_per_key) {
             return false;
         }
-        let mut known: Vec<u64> = group
-            .iter()
-            .filter_map(|(_, row)| names.get(*row as usize))
-            .filter(|name| name.is_known)
-            .map(|name| name.hash)
-            .collect();
+        let known = group.iter().map(|(_, row)| name(*row)).filter(|name| name.is_known);
+        let mut known: Vec<u64> = known.map(|name| name.hash).collect();
         known.sort_unstable();
         known.dedup();
         known.len() > names_per_key || (group.len() > leads_per_key && known.len() > 1)
@@ -280,17 +289,17 @@ impl Vendors {
     }
 }
 
-fn collect(rule: Rule, leads: &Leads, names: &[Name], vendors: &Vendors, entries: &mut Vec<Entry>) {
-    for (row, name) in leads.rows().zip(names) {
+fn collect(rule: Rule, leads: &Leads, name: &impl Fn(u32) -> Name, vendors: &Vendors, entries: &mut Vec<Entry>) {
+    for row in leads.rows() {
         let mut add = |key: u128| entries.push((key, row));
         match rule {
             Rule::Email => personal_email(leads, row).map(|email| xxh3_128(email.as_bytes())).into_iter().for_each(add),
-            Rule::EmailAndName if name.is_full => {
-                desk_email(leads, row).map(|email| with_name(&email, *name)).into_iter().for_each(add);
+            Rule::EmailAndName if name(row).is_full => {
+                desk_email(leads, row).map(|email| with_name(&email, name(row))).into_iter().for_each(add);
             }
-            Rule::PhoneAndName if name.is_full => {
+            Rule::PhoneAndName if name(row).is_full => {
                 for phone in [Field::Phone, Field::Mobile].into_iter().filter_map(|field| phone_key(leads.text(field, row)?)) {
-                    add(with_name(&phone, *name));
+                    add(with_name(&phone, name(row)));
                 }
             }
             Rule::LinkedIn => {

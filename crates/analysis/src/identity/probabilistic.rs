@@ -4,9 +4,10 @@
 //! fields that spoke for them as evidence. What [`Exact`] knows by ids that a vendor or LinkedIn gave stands above every chance.
 
 use hashbrown::{HashMap, HashSet};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{
-    Attribute, Decisions, Explainer, Explanation, Model, Options, Problem, Resolution, Roster, resolve_by, resolve_roster,
+    Attribute, Decisions, Index, Model, Options, Problem, Resolution, Roster, Spoke, Tie, resolve_by, resolve_roster,
 };
 use super::leads::{Field, Leads};
 use super::link::{DECISION, Edge, Exact, Links, Method, Resolver};
@@ -27,7 +28,7 @@ pub struct Probabilistic {
 }
 
 /// What a run found besides the links.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Found {
     /// The joins.
     pub links: Links,
@@ -35,18 +36,29 @@ pub struct Found {
     pub resolution: Resolution,
     /// The model it was decided by.
     pub model: Model,
-    /// How far the leads are from those that the frozen model was learned from; nothing where there was none.
+    /// How far the leads are from those that the frozen model was learned from; nothing where there was none, or where too few
+    /// leads are new to look.
     pub drift: Option<f64>,
     /// Whether the model was learned from these leads.
     pub is_learned: bool,
+    /// How many leads were compared with others: all of them, or those that changed since the index was made.
+    pub matched: usize,
+    /// What the next run needs to look at new leads alone.
+    pub index: Index,
+    /// Whether the index differs enough from the one that was known to be worth keeping.
+    pub is_index_new: bool,
 }
 
 /// The version of the rules when no model is frozen.
-const RULES: &str = "engine-1";
+const RULES: &str = "engine-2";
 /// A frozen model whose values moved farther than this is stale: see [`Model::drift`].
 const STALE: f64 = 0.1;
 /// So many times the records that a frozen model was learned from say more than it does.
 const OUTGROWN: u64 = 2;
+/// An index is made anew, and the drift looked at, when more than one in so many of its records changed.
+const SETTLED: usize = 50;
+/// An index that has so many records in four for each lead keeps too many that are gone.
+const WORN: usize = 5;
 /// The columns of a lead that speak of the person.
 const COLUMNS: [(Field, Attribute); 15] = [
     (Field::GivenName, Attribute::FirstName),
@@ -65,8 +77,6 @@ const COLUMNS: [(Field, Attribute); 15] = [
     (Field::PostalCode, Attribute::Postcode),
     (Field::Region, Attribute::Region),
 ];
-/// A field is named as evidence when it doubles the odds at least.
-const TELLING_BITS: f64 = 1.0;
 
 impl Probabilistic {
     /// A resolver by a frozen model, or one that learns.
@@ -81,16 +91,9 @@ impl Probabilistic {
     /// # Errors
     /// There are more leads than one run can number.
     pub fn roster(leads: &Leads) -> Result<Roster, Problem> {
-        let attributes: Vec<Attribute> = COLUMNS.iter().map(|(_, attribute)| *attribute).collect();
-        let mut roster = Roster::new(&attributes);
+        let mut roster = Roster::new(&attributes());
         for row in leads.rows() {
-            // A desk's address, where the source says so, is no mailbox of a person.
-            let is_desk = leads.text(Field::EmailKind, row) == Some("generic_pro");
-            let cells = COLUMNS.iter().map(|(field, _)| match field {
-                Field::Email if is_desk => "",
-                field => leads.text(*field, row).unwrap_or_default(),
-            });
-            roster.push(leads.id(row), cells)?;
+            roster.push(leads.id(row), cells(leads, row))?;
         }
         Ok(roster)
     }
@@ -100,33 +103,99 @@ impl Probabilistic {
     /// # Errors
     /// Decisions contradict each other, or there are too many leads.
     pub fn find(&self, leads: &Leads) -> Result<Found, Problem> {
-        let roster = Self::roster(leads)?;
-        let mut decisions = Decisions::default();
-        let rows = |(one, two): &(String, String)| Some((roster.find(one)?, roster.find(two)?));
-        decisions.same.extend(self.same.iter().filter_map(rows));
-        decisions.different.extend(self.different.iter().filter_map(rows));
+        self.find_from(leads, None)
+    }
+
+    /// The same, from the index of an earlier run by the frozen model: only what changed since is looked at. The answer is that of
+    /// [`find`](Self::find).
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_from(&self, leads: &Leads, known: Option<Index>) -> Result<Found, Problem> {
         // People are believed before ids: two who share a profile are two if somebody says so.
+        let row = |(one, two): &(String, String)| Some((leads.find(one)?, leads.find(two)?));
+        let mut decisions = Decisions {
+            same: self.same.iter().filter_map(row).collect(),
+            different: self.different.iter().filter_map(row).collect(),
+        };
         let exact = self.certain(leads).held_to(leads.len(), &decisions.same, &decisions.different);
         decisions.same.extend(exact.edges.iter().filter(|edge| edge.method == Method::Exact).map(|edge| (edge.left, edge.right)));
+        match known.map(|index| self.go_on(leads, index, &decisions)).transpose()?.flatten() {
+            Some((index, drift, rows)) => {
+                let (resolution, ties) = index.answer(&rows, self.options.review_at);
+                let links = links(exact, &ties, &decisions);
+                let (model, is_index_new) = (index.model().clone(), drift.is_some());
+                let matched = index.changes();
+                Ok(Found { links, resolution, model, drift, is_learned: false, matched, index, is_index_new })
+            }
+            None => self.find_anew(leads, exact, &decisions),
+        }
+    }
+
+    /// Takes what changed into the index, and gives the numbers of the leads in it; nothing where it is better made anew.
+    fn go_on(&self, leads: &Leads, mut index: Index, decisions: &Decisions) -> Result<Option<Gone>, Problem> {
+        let is_outgrown = index.model().records() * OUTGROWN < leads.len() as u64;
+        if is_outgrown || index.roster().columns() != attributes() {
+            return Ok(None);
+        }
+        let known = u32::try_from(index.roster().len()).unwrap_or(u32::MAX);
+        let mut is_there = vec![false; index.roster().len()];
+        let mut rows: Vec<u32> = Vec::with_capacity(leads.len());
+        let (mut said, mut next) = (String::new(), 0);
+        for lead in leads.rows() {
+            let mark = mark(leads, lead, &mut said);
+            // The index was made of leads in this order, so most follow each other there too.
+            let is_next = next < known && index.roster().id(next) == leads.id(lead);
+            let found = if is_next { Some(next) } else { index.roster().find(leads.id(lead)) };
+            let row = match found.filter(|row| index.mark(*row) == Some(mark)) {
+                Some(row) => row,
+                None => index.put(leads.id(lead), mark, cells(leads, lead))?,
+            };
+            if let Some(slot) = is_there.get_mut(row as usize) {
+                *slot = true;
+                next = row + 1;
+            }
+            rows.push(row);
+        }
+        for (row, _) in (0..known).zip(&is_there).filter(|(_, is_there)| !**is_there) {
+            if index.mark(row) != Some(GONE) {
+                index.drop(row, GONE);
+            }
+        }
+        let row = |(one, two): &(u32, u32)| Some((*rows.get(*one as usize)?, *rows.get(*two as usize)?));
+        let said = Decisions {
+            same: decisions.same.iter().filter_map(row).collect(),
+            different: decisions.different.iter().filter_map(row).collect(),
+        };
+        let drift = (index.changes() * SETTLED > leads.len()).then(|| index.model().drift_to(index.roster()));
+        if index.roster().len() * 4 > leads.len() * WORN + 4 || drift.is_some_and(|drift| drift > STALE) {
+            return Ok(None);
+        }
+        index.settle(said)?;
+        Ok(if index.is_stale() { None } else { Some((index, drift, rows)) })
+    }
+
+    fn find_anew(&self, leads: &Leads, exact: Links, decisions: &Decisions) -> Result<Found, Problem> {
+        let roster = Self::roster(leads)?;
         let drift = self.model.as_ref().map(|model| model.drift_to(&roster));
         let is_fit =
             |model: &&Model| drift.is_some_and(|drift| drift <= STALE) && model.records() * OUTGROWN >= roster.len() as u64;
         let frozen = self.model.as_ref().filter(is_fit);
         let (resolution, model) = match frozen {
-            Some(model) => (resolve_by(&roster, model, &decisions, &self.options)?, model.clone()),
-            None => resolve_roster(&roster, &decisions, &self.options)?,
+            Some(model) => (resolve_by(&roster, model, decisions, &self.options)?, model.clone()),
+            None => resolve_roster(&roster, decisions, &self.options)?,
         };
-        let links = links(exact, &Explainer::new(&roster, &model), &resolution, &decisions);
-        Ok(Found { links, resolution, is_learned: frozen.is_none(), model, drift })
+        let mut said = String::new();
+        let marks = leads.rows().map(|row| mark(leads, row, &mut said)).collect();
+        let index = Index::of(roster, marks, resolution.clone(), model.clone(), decisions.clone(), &self.options);
+        let links = links(exact, index.ties(), decisions);
+        let (is_learned, matched) = (frozen.is_none(), leads.len());
+        Ok(Found { links, resolution, model, drift, is_learned, matched, index, is_index_new: true })
     }
 
     /// The links by ids that somebody gave to one person only.
     fn certain(&self, leads: &Leads) -> Links {
-        let mut links = self.exact.link(leads);
-        let is_certain = |evidence: &String| evidence == "linkedin" || evidence.starts_with("vendor_id:");
-        let certain: Vec<bool> = links.evidence.iter().map(is_certain).collect();
-        links.edges.retain(|edge| certain.get(edge.evidence as usize).copied().unwrap_or(false));
-        links
+        self.exact.link_by_ids(leads)
     }
 }
 
@@ -141,36 +210,61 @@ impl Resolver for Probabilistic {
     }
 }
 
-fn links(mut links: Links, explainer: &Explainer<'_>, resolution: &Resolution, decisions: &Decisions) -> Links {
+/// An index that went on, how far its records are from the model's if that was looked at, and the numbers of the leads in it.
+type Gone = (Index, Option<f64>, Vec<u32>);
+
+/// The mark of a record that is gone.
+const GONE: u64 = 0;
+
+fn attributes() -> [Attribute; COLUMNS.len()] {
+    COLUMNS.map(|(_, attribute)| attribute)
+}
+
+/// What a lead says, in the order of the columns.
+fn cells(leads: &Leads, row: u32) -> impl Iterator<Item = &str> {
+    // A desk's address, where the source says so, is no mailbox of a person.
+    let is_desk = leads.text(Field::EmailKind, row) == Some("generic_pro");
+    COLUMNS.iter().map(move |(field, _)| match field {
+        Field::Email if is_desk => "",
+        field => leads.text(*field, row).unwrap_or_default(),
+    })
+}
+
+/// A digest of what a lead says. `said` is room to work in.
+fn mark(leads: &Leads, row: u32, said: &mut String) -> u64 {
+    said.clear();
+    for cell in cells(leads, row) {
+        said.push_str(cell);
+        said.push('\u{1f}');
+    }
+    xxh3_64(said.as_bytes()).max(GONE + 1)
+}
+
+fn links(mut links: Links, ties: &[Tie], decisions: &Decisions) -> Links {
     let ordered = |one: u32, two: u32| (one.min(two), one.max(two));
     let exact: HashSet<(u32, u32)> = links.edges.iter().map(|edge| ordered(edge.left, edge.right)).collect();
     let said: HashSet<(u32, u32)> = decisions.same.iter().map(|(one, two)| ordered(*one, *two)).collect();
-    let mut numbers: HashMap<String, u32> = links.evidence.iter().cloned().zip(0..).collect();
-    for join in &resolution.joins {
-        let (left, right) = (join.one, join.two);
-        if exact.contains(&ordered(left, right)) {
+    let mut numbers: HashMap<Option<Spoke>, u32> = HashMap::new();
+    numbers.extend((0..).zip(&links.evidence).filter(|(_, text)| *text == DECISION).map(|(at, _)| (None, at)));
+    for Tie { pair, spoke } in ties {
+        let (left, right) = (pair.one, pair.two);
+        if exact.contains(&(left, right)) {
             continue;
         }
-        let is_said = said.contains(&ordered(left, right));
-        let (method, text) = match explainer.explain(left, right) {
-            Some(found) if !is_said => (Method::Probabilistic, evidence(&found)),
-            _ => (Method::Manual, DECISION.to_owned()),
-        };
-        let next = u32::try_from(links.evidence.len()).unwrap_or(u32::MAX);
-        let evidence = *numbers.entry(text).or_insert_with_key(|text| {
-            links.evidence.push(text.clone());
+        let is_said = said.contains(&(left, right));
+        let (method, why) = if is_said { (Method::Manual, None) } else { (Method::Probabilistic, Some(*spoke)) };
+        let evidence = *numbers.entry(why).or_insert_with(|| {
+            let next = u32::try_from(links.evidence.len()).unwrap_or(u32::MAX);
+            links.evidence.push(why.map_or_else(|| DECISION.to_owned(), evidence));
             next
         });
-        links.edges.push(Edge { left, right, method, evidence, score: f64::from(join.chance) });
+        links.edges.push(Edge { left, right, method, evidence, score: f64::from(pair.chance) });
     }
     links
 }
 
 /// The fields that spoke for a join, strongest first.
-fn evidence(found: &Explanation) -> String {
-    let mut spoke: Vec<(f64, &str)> =
-        found.weights.iter().filter(|weight| weight.bits >= TELLING_BITS).map(|weight| (weight.bits, weight.field)).collect();
-    spoke.sort_by(|one, two| two.0.total_cmp(&one.0).then_with(|| one.1.cmp(two.1)));
-    let fields: Vec<&str> = spoke.into_iter().map(|(_, field)| field).collect();
+fn evidence(spoke: Spoke) -> String {
+    let fields: Vec<&str> = spoke.fields().collect();
     if fields.is_empty() { "several faint signs".to_owned() } else { fields.join("+") }
 }

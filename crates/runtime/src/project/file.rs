@@ -253,9 +253,9 @@ impl Default for IdentitySection {
 #[serde(rename_all = "snake_case")]
 pub enum IdentityEngine {
     /// Everything that records say is weighed.
+    #[default]
     Probabilistic,
     /// Records join by an equal key: e-mail, phone with name, LinkedIn profile, a vendor's id.
-    #[default]
     Exact,
 }
 

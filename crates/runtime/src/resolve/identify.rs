@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
-use headwater_analysis::identity::engine::{Doubt, Gates, Model, Options, Problem};
+use headwater_analysis::identity::engine::{Doubt, Gates, Index, Model, Options, Problem};
 use headwater_analysis::identity::{self, Bounds, Clusters, Exact, Leads, Prior, Probabilistic, Resolved, Resolver};
 use headwater_store::{Decision, ReviewPair, Verdict};
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{cluster_of, internal};
 use crate::engine::Engine;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::project::{GatesSection, IdentityEngine, IdentitySection};
 
 /// The rules of the probabilistic engine; raised when they may decide differently.
-const RULES: &str = "engine-1";
+const RULES: &str = "engine-2";
 
 /// Everything by which leads are joined, besides the leads.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Identified {
     pub(super) queue: Vec<ReviewPair>,
     /// A model that was learned in this run.
     pub(super) learned: Option<Model>,
+    /// What the next run needs to look at new leads alone, where it differs from what is kept.
+    pub(super) index: Option<Index>,
     /// For the cursor: which model, and how it fits.
     pub(super) note: Value,
 }
@@ -63,12 +65,24 @@ impl Rules {
         })
     }
 
-    /// Finds who is who. `frozen` is the model of the last run, unless a new one is to be learned.
-    pub(super) fn identify(self, leads: &Leads, prior: &Prior, frozen: Option<Model>) -> Result<Identified> {
+    /// Finds who is who.
+    pub(super) fn identify(self, leads: &Leads, prior: &Prior, known: Known) -> Result<Identified> {
         match self.section.engine {
             IdentityEngine::Exact => self.by_keys(leads, prior),
-            IdentityEngine::Probabilistic => self.by_weights(leads, prior, frozen),
+            IdentityEngine::Probabilistic => self.by_weights(leads, prior, known),
         }
+    }
+
+    /// What the last run left; nothing where it is not to be relied on (`force`).
+    pub(super) async fn known(&self, engine: &Engine, cursor: Option<&Value>, force: bool) -> Result<Known> {
+        if force || self.section.engine == IdentityEngine::Exact {
+            return Ok(Known::default());
+        }
+        let Some(model) = frozen(engine, cursor).await? else { return Ok(Known::default()) };
+        let bytes = engine.store.identity_index()?;
+        let index = bytes.and_then(|bytes| Index::from_bytes(&bytes, model.clone(), &options(&self.section)));
+        let drift = cursor.and_then(|cursor| cursor.pointer("/identity/drift")).and_then(Value::as_f64);
+        Ok(Known { model: Some(model), index, drift })
     }
 
     fn by_keys(self, leads: &Leads, prior: &Prior) -> Result<Identified> {
@@ -83,24 +97,27 @@ impl Rules {
         let resolved = Resolved { links, clusters, assignment };
         let version = self.exact.version().to_owned();
         let note = json!({ "model": version });
-        Ok(Identified { resolved, version, queue: Vec::new(), learned: None, note })
+        Ok(Identified { resolved, version, queue: Vec::new(), learned: None, index: None, note })
     }
 
-    fn by_weights(self, leads: &Leads, prior: &Prior, frozen: Option<Model>) -> Result<Identified> {
+    fn by_weights(self, leads: &Leads, prior: &Prior, known: Known) -> Result<Identified> {
         let pairs = |wanted| self.said(wanted).map(|decision| (decision.one.clone(), decision.two.clone())).collect::<Vec<_>>();
         let (same, different) = (pairs(Verdict::Same), pairs(Verdict::Different));
-        let mut engine = Probabilistic::new(self.exact, options(&self.section), frozen);
+        let mut engine = Probabilistic::new(self.exact, options(&self.section), known.model);
         (engine.same, engine.different) = (same, different);
-        let found = engine.find(leads).map_err(|problem| said_twice(&problem))?;
+        let found = engine.find_from(leads, known.index).map_err(|problem| said_twice(&problem))?;
         found.resolution.check(&gates(self.section.gates)).map_err(|wild| Error::Wild(wild.to_string()))?;
         let clusters = identity::cluster(leads.len(), &found.links).map_err(internal)?;
         let assignment = identity::assign(leads, &found.links, &clusters, prior);
         let queue = queue(leads, &clusters, &found.resolution.doubts, &engine.different);
         let version = found.model.version();
-        info!(model = version, learned = found.is_learned, drift = found.drift, doubts = queue.len(), "who is who");
-        let note = json!({ "model": version, "learned_from": found.model.records(), "drift": found.drift });
+        let matched = found.matched;
+        info!(model = version, learned = found.is_learned, drift = found.drift, matched, doubts = queue.len(), "who is who");
+        let drift = found.drift.or(known.drift.filter(|_| !found.is_learned));
+        let note = json!({ "model": version, "learned_from": found.model.records(), "drift": drift, "matched": matched });
         let resolved = Resolved { links: found.links, clusters, assignment };
-        Ok(Identified { resolved, version, queue, learned: found.is_learned.then_some(found.model), note })
+        let index = (found.is_index_new && leads.len() <= MOST_INDEXED).then_some(found.index);
+        Ok(Identified { resolved, version, queue, learned: found.is_learned.then_some(found.model), index, note })
     }
 
     fn said(&self, wanted: Verdict) -> impl Iterator<Item = &Decision> {
@@ -108,8 +125,26 @@ impl Rules {
     }
 }
 
+/// What the last run left for this one.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    model: Option<Model>,
+    index: Option<Index>,
+    drift: Option<f64>,
+}
+
+/// An index of more leads takes more than two gigabytes, for which a run reads the leads again instead.
+const MOST_INDEXED: usize = 5_000_000;
+
+/// Keeps an index. It can be made again, so that a full disk costs time and not the run.
+pub(super) fn keep(engine: &Engine, index: &Index) {
+    if let Err(error) = engine.store.keep_identity_index(&index.to_bytes()) {
+        warn!(%error, "the identity index is not kept; the next run looks at every lead");
+    }
+}
+
 /// The model that the last run froze. One of another format is learned anew.
-pub(super) async fn frozen(engine: &Engine, cursor: Option<&Value>) -> Result<Option<Model>> {
+async fn frozen(engine: &Engine, cursor: Option<&Value>) -> Result<Option<Model>> {
     let Some(version) = cursor.and_then(|cursor| cursor.pointer("/identity/model")).and_then(Value::as_str) else {
         return Ok(None);
     };

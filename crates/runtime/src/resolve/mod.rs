@@ -79,9 +79,10 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     let mut prior = Prior::read(&links, &load(&snapshot, &tables::IDENTITY_EVENT, &[])?).map_err(internal)?;
     let former = engine.store.former_prospects().await?;
     prior.remember(former.iter().map(|former| (former.lead_id.as_str(), former.prospect_id.as_str()))).map_err(internal)?;
-    let frozen = if force { None } else { identify::frozen(engine, before).await? };
+    let known = rules.known(engine, before, force).await?;
     let vendors = rules.vendors().clone();
-    let identified = rules.identify(&leads, &prior, frozen)?;
+    let mut identified = rules.identify(&leads, &prior, known)?;
+    let index = identified.index.take();
     let resolved = &identified.resolved;
     let directory = Directory::new(&leads, &resolved.clusters, vendors);
     let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, &directory)?;
@@ -115,13 +116,16 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     remember(&mut commit, identified, &links)?;
     commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
     commit.execute().await?;
+    if let Some(index) = index {
+        identify::keep(engine, &index);
+    }
     info!(leads = counts.leads, prospects = counts.prospects, merged = counts.merged, "resolved");
     Ok(counts)
 }
 
 /// Keeps in the ledger what the next run and the reviews need: the questions, a new model, whose the merged leads were.
 fn remember(commit: &mut Commit, identified: Identified, links: &[RecordBatch]) -> Result<()> {
-    let Identified { resolved, version, queue, learned, note: _ } = identified;
+    let Identified { resolved, version, queue, learned, index: _, note: _ } = identified;
     commit.ledger(LedgerOp::Review(queue));
     if let Some(model) = learned {
         commit.ledger(LedgerOp::IdentityModel { version, bytes: model.to_bytes() });

@@ -15,7 +15,8 @@ const BOB: (&str, &[&str]) = ("2", &["bob@example.com", "Bob", ""]);
 
 fn project(sink: &str) -> String {
     format!(
-        "sources: {{ list: {{ connector: script }} }}\n\
+        "identity: {{ engine: exact }}\n\
+         sources: {{ list: {{ connector: script }} }}\n\
          sinks: {{ crm: {{ connector: remote, audience: 'true', map: {{ email: email, name: given_name, title: job_title }}{sink} }} }}\n"
     )
 }

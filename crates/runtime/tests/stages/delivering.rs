@@ -17,7 +17,8 @@ const BOB: (&str, &[&str]) = ("2", &["bob@example.com", "Bob", "", "", "Alder"])
 
 fn project(sink: &str) -> String {
     format!(
-        "sources: {{ list: {{ connector: script }}, forms: {{ connector: script }} }}\n\
+        "identity: {{ engine: exact }}\n\
+         sources: {{ list: {{ connector: script }}, forms: {{ connector: script }} }}\n\
          sinks: {{ crm: {{ connector: remote, audience: 'true', map: {{ email: email, name: given_name, title: job_title }}{sink} }} }}\n"
     )
 }

@@ -1,5 +1,8 @@
 //! From leads to people with a history.
 
+use headwater_runtime::review;
+use headwater_runtime::sync::SyncOptions;
+
 use crate::rig::Rig;
 
 const PROJECT: &str = "\
@@ -9,6 +12,8 @@ sources:
   clicks: { connector: script, role: engagements }
   orders: { connector: script, role: conversions, currency: EUR }
 ";
+/// Joins by equal keys, so that the test says when.
+const EXACT: &str = "identity: { engine: exact }\n";
 const COLUMNS: &[&str] = &["email", "full_name", "phone", "created_at", "consent"];
 const ORDER: &[&str] = &["email", "value", "kind", "occurred_at"];
 const CLICK: &[&str] = &["email", "kind", "occurred_at"];
@@ -38,7 +43,7 @@ async fn people_keep_their_ids() {
 
 #[tokio::test]
 async fn of_two_people_who_are_one_the_older_id_stays() {
-    let rig = Rig::new(PROJECT).await;
+    let rig = Rig::new(&format!("{PROJECT}{EXACT}")).await;
     rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-01-01", ""])]);
     rig.sync().await;
     let older = rig.cell("SELECT prospect_id FROM prospect").await;
@@ -178,4 +183,89 @@ async fn records_marked_as_tests_are_nobody() {
     rig.scripts.say("forms", &["email", "is_test"], &[("1", &["ann@example.com", "true"]), ("2", &["bob@example.com", ""])]);
     rig.sync().await;
     assert_eq!(rig.table("SELECT email FROM prospect").await, ["bob@example.com"]);
+}
+
+const PERSON: &[&str] = &["email", "given_name", "family_name", "phone", "company_name", "city"];
+
+/// A number of people, some of whom say the same as others or nearly so; `later` changes what a few of them say.
+fn crowd(numbers: std::ops::Range<usize>, later: usize) -> Vec<(String, [String; 6])> {
+    const GIVEN: [&str; 7] = ["Ada", "Bruno", "Mira", "Tariq", "Greta", "Robert", "Bob"];
+    const FAMILY: [&str; 9] = ["Lovett", "Ferrand", "Ferand", "Osei", "Lindqvist", "Quillon", "Oster", "Aldous", "Brandt"];
+    const FIRMS: [&str; 5] = ["Northmill", "Kestrel Foods", "Harbour Optics", "Alder Freight", "Vetch Paper"];
+    let one = |n: usize| {
+        let who = (n * 7 + later) % 23;
+        let (given, family) = (GIVEN[who % 7], FAMILY[who % 9]);
+        let firm = FIRMS[who % 5];
+        let domain = firm.to_lowercase().replace(' ', "-");
+        let email = format!("{given}.{family}@{domain}.example").to_lowercase();
+        let phone = if n % 3 == 0 { format!("+4930123{who:04}") } else { String::new() };
+        let cells =
+            [if n % 4 == 1 { String::new() } else { email }, given.into(), family.into(), phone, firm.into(), "Leeds".into()];
+        (n.to_string(), cells)
+    };
+    numbers.map(one).collect()
+}
+
+fn say(rig: &Rig, people: &[(String, [String; 6])]) {
+    let cells: Vec<Vec<&str>> = people.iter().map(|(_, cells)| cells.iter().map(String::as_str).collect()).collect();
+    let rows: Vec<(&str, &[&str])> = people.iter().zip(&cells).map(|((key, _), cells)| (key.as_str(), &cells[..])).collect();
+    rig.scripts.say("list", PERSON, &rows);
+}
+
+/// How many leads the last run compared with others.
+async fn matched(rig: &Rig) -> u64 {
+    let cursor = rig.engine.store.cursor("resolve").await.unwrap().unwrap();
+    cursor.value["identity"]["matched"].as_u64().unwrap()
+}
+
+/// New, changed and gone leads, and an answer of the review: whoever looks only at them ends where one run over all of them does.
+#[tokio::test]
+async fn a_run_that_looks_at_new_leads_alone_ends_where_one_over_all_does() {
+    let project = "sources: { list: { connector: script } }\nidentity: { engine: probabilistic, review_above: 0.05 }\n";
+    let (steps, whole) = (Rig::new(project).await, Rig::new(project).await);
+    let people = "SELECT l.lead_id, l.prospect_id, l.method, l.evidence, l.score FROM identity_link l ORDER BY l.lead_id";
+    let mut looked = Vec::new();
+    for step in 0..5 {
+        for rig in [&steps, &whole] {
+            match step {
+                0 => say(rig, &crowd(0..60, 0)),
+                1 => say(rig, &crowd(60..70, 0)),
+                2 => say(rig, &crowd(8..12, 1)),
+                3 => rig.scripts.say_gone("list", PERSON, &[("4", &["", "", "", "", "", ""]), ("9", &["", "", "", "", "", ""])]),
+                _ => {
+                    let twice =
+                        "SELECT prospect_id, min(lead_id) FROM identity_link GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1";
+                    let [prospect, lead] = &rig.rows(twice).await[0][..] else { panic!("two columns") };
+                    review::split(&rig.engine, prospect, std::slice::from_ref(lead)).await.unwrap();
+                }
+            }
+        }
+        whole.engine.store.drop_identity_index().unwrap();
+        let (one, two) = (steps.sync().await.resolve, whole.sync().await.resolve);
+        assert_eq!(one, two, "step {step}");
+        assert_eq!(steps.table(people).await, whole.table(people).await, "step {step}");
+        looked.push((matched(&steps).await, matched(&whole).await));
+    }
+    assert_eq!(looked, [(60, 60), (10, 70), (4, 70), (2, 68), (0, 68)]);
+}
+
+#[tokio::test]
+async fn an_index_that_is_damaged_costs_time_and_nothing_else() {
+    let project = "sources: { list: { connector: script } }\nidentity: { engine: probabilistic }\n";
+    let rig = Rig::new(project).await;
+    say(&rig, &crowd(0..60, 0));
+    rig.sync().await;
+    let mut bytes = rig.engine.store.identity_index().unwrap().unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    rig.engine.store.keep_identity_index(&bytes).unwrap();
+    say(&rig, &crowd(60..61, 0));
+    rig.sync().await;
+    assert_eq!(matched(&rig).await, 61);
+    say(&rig, &crowd(61..62, 0));
+    rig.sync().await;
+    assert_eq!(matched(&rig).await, 1);
+    let refreshed = rig.try_sync(&SyncOptions { full_refresh: true, ..SyncOptions::default() }).await.unwrap();
+    assert!(refreshed.resolve.worked);
+    assert_eq!(matched(&rig).await, 62);
 }

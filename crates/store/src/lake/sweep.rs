@@ -78,12 +78,14 @@ impl Store {
         Ok(swept)
     }
 
-    /// Rewrites the ledger without its free pages and empties the write-ahead log: the last step of an erasure.
+    /// Rewrites the ledger without its free pages, empties the write-ahead log and removes the identity index: the last step of an
+    /// erasure.
     ///
     /// # Errors
     ///
     /// [`StoreError::Busy`] if somebody reads the ledger meanwhile.
     pub async fn vacuum(&self, _lock: &RunLock) -> Result<()> {
+        self.drop_identity_index()?;
         placed("vacuuming", self.ledger(), async {
             sqlx::query("VACUUM").execute(self.pool()).await?;
             let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.pool()).await?;

@@ -243,7 +243,7 @@ pub(super) fn keys_of(roster: &Roster, counts: &Counts, rows: std::ops::Range<u3
 }
 
 /// Sorts by key, then record: first into 256 parts by the key's top bits, which the processor's cache holds one at a time.
-fn sorted(entries: Vec<Entry>) -> Vec<Entry> {
+pub(super) fn sorted(entries: Vec<Entry>) -> Vec<Entry> {
     let mut starts = [0_usize; 257];
     for (key, _) in &entries {
         starts[(key >> 56) as usize + 1] += 1;

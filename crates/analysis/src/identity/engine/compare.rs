@@ -101,6 +101,10 @@ const HOUSE: usize = 3;
 const HOUSE_OF_STREET: f32 = -2.3;
 /// The plain attributes from this one on are parts of a postal address.
 const POSTAL: usize = 2;
+const POSTCODE: usize = 4;
+const REGION: usize = 5;
+/// Who shares city or postal code shares the region too, but for how it is written: the chance that strangers do.
+const REGION_OF_PLACE: f32 = 0.9;
 /// The chance that two strangers of one organisation are in one city.
 const CITY_OF_ORG: f32 = 0.75;
 /// No level is less likely among strangers than this.
@@ -443,7 +447,7 @@ impl Comparer<'_> {
         let is_slip = may_be_within(1, phones.sketch(a.phone), phones.sketch(b.phone))
             && within_one(phones.get(a.phone).as_bytes(), phones.get(b.phone).as_bytes());
         (out.level[PHONE], out.rate[PHONE]) =
-            if is_slip { (plain::SLIP, if is_same_org { -4.0 } else { -11.0 }) } else { (plain::OTHER, 0.0) };
+            if is_slip { (plain::SLIP, if is_same_org { -4.0 } else { self.counts.phone_slip }) } else { (plain::OTHER, 0.0) };
     }
 
     fn city(&self, a: &Record, b: &Record, is_same_org: bool, out: &mut Comparison) {
@@ -510,9 +514,28 @@ impl Comparer<'_> {
             };
             // Who shares the street by chance often shares the house: one household, one block of flats.
             let is_house = field == HOUSE && matches!(out.level[PLAINS + STREET], plain::SAME | plain::SLIP);
-            let rate = if is_house { rate.max(HOUSE_OF_STREET) } else { rate };
+            let is_one_city = out.level[CITY] == city::SAME;
+            let is_one_place = is_one_city || out.level[PLAINS + POSTCODE] == plain::SAME;
+            let rate = match field {
+                _ if is_house => rate.max(HOUSE_OF_STREET),
+                // City, postal code and region are one place told three times: each counts for what it adds to those before it.
+                POSTCODE if is_one_city && level == plain::SAME => rate.max(self.postcode_of_city(x, one, two)),
+                REGION if is_one_place && level == plain::OTHER => (1.0 - REGION_OF_PLACE).ln(),
+                REGION if is_one_place => rate.max(REGION_OF_PLACE.ln()),
+                _ => rate,
+            };
             (out.level[PLAINS + field], out.rate[PLAINS + field]) = (level, rate);
         }
+    }
+}
+
+impl Comparer<'_> {
+    /// The chance that strangers of the cities of two records share this postal code.
+    fn postcode_of_city(&self, postcode: u32, one: u32, two: u32) -> f32 {
+        let of_city = |row: u32| self.counts.city.of[self.roster.records[row as usize].city as usize];
+        let others = |count: u32| count.saturating_sub(2) as f32 + 0.5;
+        let (have, live) = (others(self.counts.plain[POSTCODE].of[postcode as usize]), others(of_city(one).max(of_city(two))));
+        (have / live.max(have)).ln()
     }
 }
 

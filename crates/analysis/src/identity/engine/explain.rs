@@ -2,11 +2,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "fields are below FIELDS by construction")]
 
-use super::compare::{CITY, COUNTRY, Comparer, FIELDS, FIRST, LAST, MAIL, ORG, PHONE, TITLE, city, mail, name, org, plain};
+use super::compare::{
+    CITY, COUNTRY, Comparer, Comparison, FIELDS, FIRST, LAST, MAIL, ORG, PHONE, TITLE, city, mail, name, org, plain,
+};
 use super::model::Model;
 use super::rates::{Counts, Rates};
 use super::roster::{PLAIN, Roster};
-use super::weights::share;
+use super::weights::{Class, share};
 
 /// What one field says of a pair.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,30 @@ pub struct Explanation {
     pub chance: f32,
 }
 
+/// The fields that doubled the odds of a pair at least, the strongest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Spoke(pub(super) u64);
+
+/// Bits of a field in [`Spoke`]; 0 is none.
+const SPOKE_BITS: u32 = 4;
+const _: () = assert!(FIELDS < 1 << SPOKE_BITS && FIELDS * SPOKE_BITS as usize <= 64);
+
+impl Spoke {
+    pub(super) fn of(class: &Class, comparison: &Comparison) -> Self {
+        let weights = (0..FIELDS).map(|field| (class.weight(field, comparison), field));
+        let mut telling: Vec<(f32, usize)> = weights.filter(|(nats, _)| *nats >= std::f32::consts::LN_2).collect();
+        telling.sort_by(|one, two| two.0.total_cmp(&one.0).then_with(|| field_name(one.1).cmp(field_name(two.1))));
+        Self(telling.iter().rev().fold(0, |all, (_, field)| all << SPOKE_BITS | (*field as u64 + 1)))
+    }
+
+    /// Their names.
+    pub fn fields(self) -> impl Iterator<Item = &'static str> {
+        let rest = std::iter::successors(Some(self.0), |rest| Some(rest >> SPOKE_BITS));
+        let number = |rest: u64| usize::try_from(rest & ((1 << SPOKE_BITS) - 1)).ok()?.checked_sub(1);
+        rest.map_while(number).map(field_name)
+    }
+}
+
 /// Explains pairs of one roster.
 #[derive(Debug)]
 pub struct Explainer<'a> {
@@ -46,7 +72,7 @@ impl<'a> Explainer<'a> {
     #[must_use]
     pub fn new(roster: &'a Roster, model: &'a Model) -> Self {
         let mut counts = Counts::default();
-        counts.thaw(&model.counts, roster);
+        counts.thaw(model, roster);
         let rates = Rates::of(&counts);
         Self { roster, model, counts, rates }
     }

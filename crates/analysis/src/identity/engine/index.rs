@@ -2,35 +2,41 @@
 //! divided anew.
 //!
 //! The model is frozen, so that every pair has the chance it would have in one run over all records, and the result is that of
-//! [`resolve_by`](super::resolve_by) over them in any order. The exception is told by [`Index::is_stale`].
+//! [`resolve_by`](super::resolve_by) over them in any order. The exception is told by [`Index::is_stale`]. Records may change,
+//! go, and be decided of; each touches its neighbours only. An index can be kept as bytes: it is a function of records, model and
+//! decisions, so a lost one is made again.
 
 #![expect(clippy::indexing_slicing, reason = "records are numbered by the roster that everything here is made from")]
-#![expect(clippy::cast_possible_truncation, reason = "records are fewer than 2^31")]
+#![expect(clippy::cast_possible_truncation, reason = "records are fewer than 2^31, pairs fewer than 2^32")]
+
+use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashSet};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::Problem;
-use super::block::{Entry, GROWN, entries, keys_of, rule_of};
+use super::block::{Entry, GROWN, entries, keys_of, rule_of, sorted};
+use super::bytes::{In, Out};
 use super::compare::Comparer;
+use super::explain::Spoke;
 use super::group::{Pair, divide};
 use super::model::Model;
 use super::rates::{Counts, Rates};
 use super::roster::Roster;
-use super::run::{Bench, CONNECTED, Decisions, KEPT, Options, Said};
+use super::run::{Bench, CONNECTED, Decisions, Doubt, KEPT, Options, Resolution, Said, concluded, surest};
 
-/// The top 20 bits of a key lead to a dozen keys at a million records.
-const TOP_BITS: u32 = 20;
-const TOP_SHIFT: u32 = 64 - TOP_BITS;
+/// The top bits of a key lead to about so many keys, a power of two.
+const KEYS_PER_TOP: usize = 8;
+/// The mark and the number of the stored form.
+const MARK: u64 = u64::from_le_bytes(*b"hwindex\x01");
 
-fn tops(entries: &[Entry]) -> Vec<u32> {
-    let mut tops = vec![0_u32; (1 << TOP_BITS) + 1];
-    for (key, _) in entries {
-        tops[(key >> TOP_SHIFT) as usize + 1] += 1;
-    }
-    for top in 1..tops.len() {
-        tops[top] += tops[top - 1];
-    }
-    tops
+/// A pair that holds a person together, and the fields that spoke for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tie {
+    /// The pair.
+    pub pair: Doubt,
+    /// The fields.
+    pub spoke: Spoke,
 }
 
 /// The known records with their keys, pairs and persons.
@@ -38,50 +44,65 @@ fn tops(entries: &[Entry]) -> Vec<u32> {
 pub struct Index {
     roster: Roster,
     model: Model,
-    options: Options,
+    merge_at: f32,
     counts: Counts,
     rates: Rates,
-    entries: Vec<Entry>,
-    /// Where the keys with each value of the top bits begin in `entries`.
-    tops: Vec<u32>,
-    left_out: HashSet<u64>,
-    fresh: HashMap<u64, Vec<u32>>,
-    pairs: HashMap<u32, Vec<Pair>>,
+    shelf: Shelf,
+    near: Near,
+    said: Decisions,
     person: Vec<u32>,
+    ties: Vec<Tie>,
+    /// What each record said, as a number of the caller's.
+    marks: Vec<u64>,
+    /// Records that came or changed and are not matched yet.
+    pending: BTreeSet<u32>,
+    /// Records whose neighbours went.
+    loose: BTreeSet<u32>,
+    changes: usize,
     is_stale: bool,
 }
 
 impl Index {
-    /// Resolves a roster by a model and keeps what later records need.
+    /// Resolves a roster by a model and keeps what later records need. Every record is marked 0.
     ///
     /// # Errors
     /// None at present beyond those of [`resolve_by`](super::resolve_by).
     pub fn new(roster: Roster, model: Model, options: Options) -> Result<Self, Problem> {
         let resolution = super::resolve_by(&roster, &model, &Decisions::default(), &options)?;
+        let marks = vec![0; roster.len()];
+        Ok(Self::of(roster, marks, resolution, model, Decisions::default(), &options))
+    }
+
+    /// Keeps what later records need of a run by this model under these decisions. `marks` has a number for each record, by which
+    /// its owner tells whether it changed.
+    #[must_use]
+    pub fn of(
+        roster: Roster,
+        marks: Vec<u64>,
+        resolution: Resolution,
+        model: Model,
+        decisions: Decisions,
+        options: &Options,
+    ) -> Self {
+        let Resolution { person, joins, mut pairs, overruled, .. } = resolution;
         let mut counts = Counts::default();
-        counts.thaw(&model.counts, &roster);
+        counts.thaw(&model, &roster);
         let rates = Rates::of(&counts);
-        let entries = entries(&roster, &counts);
-        let left_out = model.left_out.iter().copied().collect();
-        let mut pairs: HashMap<u32, Vec<Pair>> = HashMap::new();
-        for pair in &resolution.pairs {
-            pairs.entry(pair.one).or_default().push(*pair);
-            pairs.entry(pair.two).or_default().push(*pair);
-        }
-        Ok(Self {
-            roster,
-            model,
-            options,
-            counts,
-            rates,
-            tops: tops(&entries),
-            entries,
-            left_out,
-            fresh: HashMap::new(),
-            pairs,
-            person: resolution.person,
-            is_stale: false,
-        })
+        let shelf = Shelf::of(entries(&roster, &counts), model.left_out.iter().copied().collect());
+        let said = ordered(decisions);
+        pairs.retain(|pair| said.same.binary_search(&(pair.one, pair.two)).is_err());
+        pairs.extend(overruled);
+        let comparer = Comparer { roster: &roster, rates: &rates, counts: &counts };
+        let tie = |pair: Doubt| Tie { pair, spoke: Spoke::of(&model.weights.person, &comparer.compare(pair.one, pair.two)) };
+        let ties = joins.into_iter().map(tie).collect();
+        let near = Near::of(pairs, roster.len());
+        let (pending, loose) = (BTreeSet::new(), BTreeSet::new());
+        let merge_at = options.merge_at;
+        #[rustfmt::skip]
+        let index = Self {
+            roster, model, merge_at, counts, rates, shelf, near, said, person, ties, marks, pending, loose, changes: 0, is_stale: false,
+        };
+        index
     }
 
     /// The records.
@@ -90,10 +111,34 @@ impl Index {
         &self.roster
     }
 
+    /// The model that decides.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// For each record the number of its person: the least of the person's records.
     #[must_use]
     pub fn person(&self) -> &[u32] {
         &self.person
+    }
+
+    /// The pairs that hold the persons together, the surest of each person first.
+    #[must_use]
+    pub fn ties(&self) -> &[Tie] {
+        &self.ties
+    }
+
+    /// The mark of a record.
+    #[must_use]
+    pub fn mark(&self, row: u32) -> Option<u64> {
+        self.marks.get(row as usize).copied()
+    }
+
+    /// How many records came, changed or went since the index was made or read.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.changes
     }
 
     /// Whether a key outgrew the model so far that one run over all records would leave it out: learn a new model.
@@ -102,74 +147,114 @@ impl Index {
         self.is_stale
     }
 
-    /// Adds records, cells in the order of the roster's columns, and gives the numbers of all records whose person may have
-    /// changed, the new ones among them.
+    /// Takes a record in, or what it says now; cells stand in the order of the roster's columns. It counts from the next
+    /// [`settle`](Self::settle) on. Gives its number.
     ///
     /// # Errors
-    /// A record has no id or a known one; those before it are in the index.
-    pub fn add<'a, C>(&mut self, records: impl IntoIterator<Item = (&'a str, C)>) -> Result<Vec<u32>, Problem>
-    where
-        C: IntoIterator<Item = &'a str>,
-    {
-        let begin = self.roster.len() as u32;
-        let mut problem = Ok(());
-        for (id, cells) in records {
-            problem = self.roster.push(id, cells);
-            if problem.is_err() {
-                break;
+    /// It has no id, or there are more records than can be numbered.
+    pub fn put<'a>(&mut self, id: &str, mark: u64, cells: impl IntoIterator<Item = &'a str>) -> Result<u32, Problem> {
+        let known = self.roster.find(id);
+        let row = match known {
+            Some(row) => {
+                self.forget(row);
+                self.roster.put(row, cells);
+                self.marks[row as usize] = mark;
+                row
             }
-        }
-        let touched = self.settle(begin);
-        problem.map(|()| touched)
+            None => {
+                self.roster.push(id, cells)?;
+                self.marks.push(mark);
+                self.roster.len() as u32 - 1
+            }
+        };
+        self.changes += 1;
+        self.pending.insert(row);
+        Ok(row)
     }
 
-    fn settle(&mut self, begin: u32) -> Vec<u32> {
-        let end = self.roster.len() as u32;
-        self.counts.thaw(&self.model.counts, &self.roster);
-        self.rates.extend(&self.counts);
-        self.person.extend(begin..end);
+    /// Lets a record say nothing any more. It keeps its number, and gets this mark.
+    pub fn drop(&mut self, row: u32, mark: u64) {
+        if (row as usize) < self.roster.len() {
+            self.forget(row);
+            self.roster.put(row, []);
+            self.marks[row as usize] = mark;
+            self.changes += 1;
+            self.pending.insert(row);
+        }
+    }
+
+    /// Takes the keys and pairs of a record away.
+    fn forget(&mut self, row: u32) {
+        if self.pending.contains(&row) {
+            return;
+        }
         let mut keys = Vec::new();
-        keys_of(&self.roster, &self.counts, begin..end, &mut keys);
-        let comparer = Comparer { roster: &self.roster, rates: &self.rates, counts: &self.counts };
+        keys_of(&self.roster, &self.counts, row..row + 1, &mut keys);
+        self.shelf.forget(row, &keys);
+        self.loose.extend(self.near.forget(row));
+    }
+
+    /// Matches what came, parts from what went, and holds all to these decisions. Gives the numbers of all records whose person may
+    /// have changed, the new ones among them.
+    ///
+    /// # Errors
+    /// The decisions contradict each other, or name records that are not there; then the index is of no use any more.
+    pub fn settle(&mut self, decisions: Decisions) -> Result<Vec<u32>, Problem> {
+        let said = Said::of(&decisions, self.roster.len())?;
+        let before = std::mem::replace(&mut self.said, ordered(decisions));
+        self.counts.thaw(&self.model, &self.roster);
+        self.rates.extend(&self.counts);
+        self.person.extend(self.person.len() as u32..self.roster.len() as u32);
+        self.near.grow(self.roster.len());
+        let pending = std::mem::take(&mut self.pending);
+        for row in &pending {
+            self.meet(*row);
+        }
+        let mut seeds = pending;
+        seeds.append(&mut self.loose);
+        for (one, two) in [(&before.same, &self.said.same), (&before.different, &self.said.different)] {
+            let other = |pair: &&(u32, u32)| one.binary_search(pair).is_err() || two.binary_search(pair).is_err();
+            seeds.extend(one.iter().chain(two).filter(other).flat_map(|(one, two)| [*one, *two]));
+        }
+        Ok(self.regroup(seeds, said))
+    }
+
+    /// Compares a record with all that share a key with it.
+    fn meet(&mut self, row: u32) {
+        let Self { roster, model, counts, rates, shelf, near, is_stale, .. } = self;
+        let mut keys = Vec::new();
+        keys_of(roster, counts, row..row + 1, &mut keys);
         let mut met: Vec<u32> = Vec::new();
-        for own in keys.chunk_by(|one, two| one.1 >> 1 == two.1 >> 1) {
-            let row = own[0].1 >> 1;
-            met.clear();
-            for (key, me) in own {
-                if self.left_out.contains(key) {
-                    continue;
-                }
-                let top = (key >> TOP_SHIFT) as usize;
-                let near = &self.entries[self.tops[top] as usize..self.tops[top + 1] as usize];
-                let from = near.partition_point(|(known, _)| known < key);
-                let old = near[from..].iter().take_while(|(known, _)| known == key).map(|(_, row)| *row);
-                let fresh = self.fresh.entry(*key).or_default();
-                let before = met.len();
-                met.extend(old.chain(fresh.iter().copied()).filter(|you| (me | you) & 1 == 1).map(|you| you >> 1));
-                self.is_stale |= (met.len() - before) as u64 > GROWN * rule_of(*key).most_pairs() / 2;
-                fresh.push(*me);
-            }
-            met.sort_unstable();
-            met.dedup();
-            for other in met.iter().filter(|other| **other != row && !comparer.is_hopeless(row, **other)) {
-                let chance = self.model.weights.chance(&comparer.compare(*other, row));
-                if chance >= KEPT {
-                    let pair = Pair { one: *other, two: row, chance };
-                    self.pairs.entry(*other).or_default().push(pair);
-                    self.pairs.entry(row).or_default().push(pair);
-                }
+        for entry in &keys {
+            let before = met.len();
+            shelf.meet(*entry, &mut met);
+            *is_stale |= (met.len() - before) as u64 > GROWN * rule_of(entry.0).most_pairs() / 2;
+        }
+        met.sort_unstable();
+        met.dedup();
+        let comparer = Comparer { roster, rates, counts };
+        for other in met.into_iter().filter(|other| *other != row && !comparer.is_hopeless(row, *other)) {
+            let (one, two) = (row.min(other), row.max(other));
+            let chance = model.weights.chance(&comparer.compare(one, two));
+            if chance >= KEPT {
+                near.add(Pair { one, two, chance });
             }
         }
-        self.regroup(begin..end)
     }
 
     /// Divides the components of these records anew.
-    fn regroup(&mut self, rows: std::ops::Range<u32>) -> Vec<u32> {
+    fn regroup(&mut self, seeds: BTreeSet<u32>, said: Said) -> Vec<u32> {
         let comparer = Comparer { roster: &self.roster, rates: &self.rates, counts: &self.counts };
-        let bench =
-            Bench { comparer: &comparer, weights: &self.model.weights, said: Said::none(), merge_at: self.options.merge_at };
+        let bench = Bench { comparer: &comparer, weights: &self.model.weights, said, merge_at: self.merge_at };
+        let mut same: Vec<(u32, u32)> = bench.said.certain().flat_map(|(one, two)| [(one, two), (two, one)]).collect();
+        same.sort_unstable();
+        let said_of = |row: u32| {
+            let begin = same.partition_point(|(one, _)| *one < row);
+            same[begin..].iter().take_while(move |(one, _)| *one == row).map(|(_, two)| *two)
+        };
         let mut seen: HashSet<u32> = HashSet::new();
-        for row in rows {
+        let mut ties: Vec<Doubt> = Vec::new();
+        for row in seeds {
             if !seen.insert(row) {
                 continue;
             }
@@ -177,13 +262,15 @@ impl Index {
             let mut next = 0;
             while let Some(one) = members.get(next).copied() {
                 next += 1;
-                for pair in self.pairs.get(&one).into_iter().flatten() {
+                let found = self.near.of_row(one).filter(|pair| !bench.said.rules(pair.one, pair.two));
+                let sure = said_of(one).map(|other| Pair { one: one.min(other), two: one.max(other), chance: 1.0 });
+                for pair in found.chain(sure) {
                     let other = if pair.one == one { pair.two } else { pair.one };
                     if pair.chance >= CONNECTED && seen.insert(other) {
                         members.push(other);
                     }
                     if pair.one == one {
-                        inside.push(*pair);
+                        inside.push(pair);
                     }
                 }
             }
@@ -192,10 +279,265 @@ impl Index {
             inside.sort_unstable_by_key(|pair| (pair.one, pair.two));
             for group in divide(&members, &inside, &bench) {
                 group.iter().for_each(|member| self.person[*member as usize] = group[0]);
+                bench.tie(&group, &inside, &mut ties);
             }
         }
+        let class = &self.model.weights.person;
+        let tie = |pair: Doubt| Tie { pair, spoke: Spoke::of(class, &comparer.compare(pair.one, pair.two)) };
+        self.ties.retain(|tie| !seen.contains(&tie.pair.one));
+        self.ties.extend(ties.into_iter().map(tie));
         let mut touched: Vec<u32> = seen.into_iter().collect();
         touched.sort_unstable();
         touched
+    }
+
+    /// Who is who among these records, told by their places in the list: what one run over them would say, and its joins with what
+    /// spoke for them. All other records must have been dropped. The pairs of the answer are not in order, and none was compared
+    /// for it.
+    #[must_use]
+    pub fn answer(&self, rows: &[u32], review_at: f32) -> (Resolution, Vec<Tie>) {
+        let mut place = vec![u32::MAX; self.roster.len()];
+        let mut least = vec![u32::MAX; self.roster.len()];
+        let mut person = Vec::with_capacity(rows.len());
+        for (at, row) in (0_u32..).zip(rows) {
+            place[*row as usize] = at;
+            let least = &mut least[self.person[*row as usize] as usize];
+            *least = at.min(*least);
+            person.push(*least);
+        }
+        let moved = |one: u32, two: u32, chance: f32| {
+            let (one, two) = (place[one as usize], place[two as usize]);
+            (one.max(two) != u32::MAX).then_some(Doubt { one: one.min(two), two: one.max(two), chance })
+        };
+        let Decisions { same, different } = &self.said;
+        let is_decided = |pair: &Pair| {
+            let pair = (pair.one, pair.two);
+            same.binary_search(&pair).is_ok() || different.binary_search(&pair).is_ok()
+        };
+        let sure = same.iter().filter_map(|(one, two)| moved(*one, *two, 1.0));
+        let found = self.near.pairs.iter().filter(|pair| pair.chance >= KEPT && !is_decided(pair));
+        let pairs = found.filter_map(|pair| moved(pair.one, pair.two, pair.chance)).chain(sure);
+        let pairs = pairs.map(|Doubt { one, two, chance }| Pair { one, two, chance }).collect();
+        let order = |at: u32| self.roster.records[rows[at as usize] as usize].order;
+        let tie = |tie: &Tie| Some(Tie { pair: moved(tie.pair.one, tie.pair.two, tie.pair.chance)?, ..*tie });
+        let mut ties: Vec<Tie> = self.ties.iter().filter_map(tie).collect();
+        ties.sort_unstable_by(|x, y| surest(order)(&x.pair, &y.pair));
+        let joins = ties.iter().map(|tie| tie.pair).collect();
+        (concluded(person, pairs, joins, order, review_at), ties)
+    }
+
+    /// The index as bytes, without its model.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Out::default();
+        out.u64(MARK);
+        out.text(&self.model.version());
+        out.u64(u64::from(self.merge_at.to_bits()));
+        self.roster.write(&mut out);
+        self.counts.write(&mut out);
+        out.u64s(self.marks.iter().copied());
+        let entries = self.shelf.all();
+        out.u64s(entries.iter().map(|(key, _)| *key));
+        out.u32s(entries.iter().map(|(_, row)| *row));
+        drop(entries);
+        let pairs: Vec<Pair> = self.near.pairs.iter().copied().filter(|pair| pair.chance >= KEPT).collect();
+        out.rows(pairs.iter().map(|pair| [pair.one, pair.two, pair.chance.to_bits()]));
+        for said in [&self.said.same, &self.said.different] {
+            out.rows(said.iter().map(|(one, two)| [*one, *two]));
+        }
+        out.u32s(self.person.iter().copied());
+        out.rows(self.ties.iter().map(|Tie { pair, .. }| [pair.one, pair.two, pair.chance.to_bits()]));
+        out.u64s(self.ties.iter().map(|tie| tie.spoke.0));
+        let digest = xxh3_64(&out.0);
+        out.u64(digest);
+        out.0
+    }
+
+    /// The index of these bytes, if they are whole, of this format, of this model, and were grouped by this threshold.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], model: Model, options: &Options) -> Option<Self> {
+        let (bytes, digest) = bytes.split_last_chunk()?;
+        if xxh3_64(bytes) != u64::from_le_bytes(*digest) {
+            return None;
+        }
+        let mut bytes = In(bytes);
+        let is_ours =
+            bytes.u64()? == MARK && bytes.text()? == model.version() && bytes.u64()? == u64::from(options.merge_at.to_bits());
+        if !is_ours {
+            return None;
+        }
+        let roster = Roster::read(&mut bytes)?;
+        let counts = Counts::read(&mut bytes, &roster)?;
+        let marks = bytes.u64s()?;
+        let keys = bytes.u64s()?;
+        let shelved: Vec<Entry> = keys.into_iter().zip(bytes.u32s()?).collect();
+        let pair = |[one, two, chance]: [u32; 3]| Pair { one, two, chance: f32::from_bits(chance) };
+        let pairs: Vec<Pair> = bytes.rows()?.into_iter().map(pair).collect();
+        let mut said = || -> Option<Vec<(u32, u32)>> { Some(bytes.rows()?.into_iter().map(|[one, two]| (one, two)).collect()) };
+        let said = Decisions { same: said()?, different: said()? };
+        let person = bytes.u32s()?;
+        let ties: Vec<[u32; 3]> = bytes.rows()?;
+        let tie = |([one, two, chance], spoke): ([u32; 3], u64)| Tie {
+            pair: Doubt { one, two, chance: f32::from_bits(chance) },
+            spoke: Spoke(spoke),
+        };
+        let ties = ties.into_iter().zip(bytes.u64s()?).map(tie).collect();
+        if !bytes.0.is_empty() || marks.len() != roster.len() || person.len() != roster.len() {
+            return None;
+        }
+        let rates = Rates::of(&counts);
+        let shelf = Shelf::of(shelved, model.left_out.iter().copied().collect());
+        let near = Near::of(pairs, roster.len());
+        let (pending, loose) = (BTreeSet::new(), BTreeSet::new());
+        let merge_at = options.merge_at;
+        #[rustfmt::skip]
+        let index = Self {
+            roster, model, merge_at, counts, rates, shelf, near, said, person, ties, marks, pending, loose, changes: 0, is_stale: false,
+        };
+        Some(index)
+    }
+}
+
+/// The lesser record first, each pair once, in order.
+fn ordered(decisions: Decisions) -> Decisions {
+    let sorted = |pairs: Vec<(u32, u32)>| {
+        let mut pairs: Vec<(u32, u32)> = pairs.into_iter().map(|(one, two)| (one.min(two), one.max(two))).collect();
+        pairs.retain(|(one, two)| one != two);
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    };
+    let Decisions { same, different } = decisions;
+    Decisions { same: sorted(same), different: sorted(different) }
+}
+
+/// Which records have a key.
+#[derive(Debug)]
+struct Shelf {
+    entries: Vec<Entry>,
+    /// Where the keys with each value of the bits above `shift` begin in `entries`.
+    tops: Vec<u32>,
+    shift: u32,
+    left_out: HashSet<u64>,
+    /// Keys that came since.
+    fresh: HashMap<u64, Vec<u32>>,
+    /// Records whose keys in `entries` are not theirs any more.
+    moved: HashSet<u32>,
+}
+
+impl Shelf {
+    fn of(entries: Vec<Entry>, left_out: HashSet<u64>) -> Self {
+        let bits = (entries.len() / KEYS_PER_TOP).max(2).ilog2();
+        let shift = u64::BITS - bits;
+        let mut tops = vec![0_u32; (1 << bits) + 1];
+        for (key, _) in &entries {
+            tops[(key >> shift) as usize + 1] += 1;
+        }
+        for top in 1..tops.len() {
+            tops[top] += tops[top - 1];
+        }
+        Self { entries, tops, shift, left_out, fresh: HashMap::new(), moved: HashSet::new() }
+    }
+
+    /// Adds the records that have this key too, and puts the entry on the shelf.
+    fn meet(&mut self, (key, me): Entry, met: &mut Vec<u32>) {
+        let Self { entries, tops, shift, left_out, fresh, moved } = self;
+        let fresh = fresh.entry(key).or_default();
+        if !left_out.contains(&key) {
+            let top = (key >> *shift) as usize;
+            let near = &entries[tops[top] as usize..tops[top + 1] as usize];
+            let from = near.partition_point(|(known, _)| *known < key);
+            let old = near[from..].iter().take_while(|(known, _)| *known == key).map(|(_, row)| *row);
+            let old = old.filter(|row| moved.is_empty() || !moved.contains(&(row >> 1)));
+            met.extend(old.chain(fresh.iter().copied()).filter(|you| (me | you) & 1 == 1).map(|you| you >> 1));
+        }
+        fresh.push(me);
+    }
+
+    fn forget(&mut self, row: u32, keys: &[Entry]) {
+        for (key, entry) in keys {
+            if let Some(fresh) = self.fresh.get_mut(key) {
+                fresh.retain(|known| known != entry);
+            }
+        }
+        self.moved.insert(row);
+    }
+
+    /// Every entry that still holds, in order.
+    fn all(&self) -> Vec<Entry> {
+        let old = self.entries.iter().copied().filter(|(_, row)| self.moved.is_empty() || !self.moved.contains(&(row >> 1)));
+        let fresh = self.fresh.iter().flat_map(|(key, rows)| rows.iter().map(|row| (*key, *row)));
+        sorted(old.chain(fresh).collect())
+    }
+}
+
+/// The scored pairs of every record.
+#[derive(Debug)]
+struct Near {
+    /// A pair that is gone has no chance.
+    pairs: Vec<Pair>,
+    /// Where each record's places begin in `places`.
+    starts: Vec<u32>,
+    places: Vec<u32>,
+    /// Places of pairs that came since.
+    fresh: HashMap<u32, Vec<u32>>,
+}
+
+impl Near {
+    fn of(pairs: Vec<Pair>, records: usize) -> Self {
+        let mut starts = vec![0_u32; records + 2];
+        for pair in &pairs {
+            starts[pair.one as usize + 2] += 1;
+            starts[pair.two as usize + 2] += 1;
+        }
+        for row in 2..starts.len() {
+            starts[row] += starts[row - 1];
+        }
+        let mut places = vec![0_u32; 2 * pairs.len()];
+        for (place, pair) in (0_u32..).zip(&pairs) {
+            for row in [pair.one, pair.two] {
+                let next = &mut starts[row as usize + 1];
+                places[*next as usize] = place;
+                *next += 1;
+            }
+        }
+        Self { pairs, starts, places, fresh: HashMap::new() }
+    }
+
+    /// Makes room for records.
+    fn grow(&mut self, records: usize) {
+        let end = self.starts.last().copied().unwrap_or_default();
+        self.starts.resize(records + 2, end);
+    }
+
+    fn add(&mut self, pair: Pair) {
+        for row in [pair.one, pair.two] {
+            self.fresh.entry(row).or_default().push(self.pairs.len() as u32);
+        }
+        self.pairs.push(pair);
+    }
+
+    fn places(&self, row: u32) -> impl Iterator<Item = u32> {
+        let old = &self.places[self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize];
+        old.iter().chain(self.fresh.get(&row).into_iter().flatten()).copied()
+    }
+
+    /// The pairs of a record.
+    fn of_row(&self, row: u32) -> impl Iterator<Item = Pair> {
+        self.places(row).map(|place| self.pairs[place as usize]).filter(|pair| pair.chance >= KEPT)
+    }
+
+    /// Takes the pairs of a record away and gives those whom it was connected with.
+    fn forget(&mut self, row: u32) -> Vec<u32> {
+        let places: Vec<u32> = self.places(row).collect();
+        let mut others = Vec::new();
+        for place in places {
+            let pair = &mut self.pairs[place as usize];
+            if pair.chance >= CONNECTED {
+                others.push(if pair.one == row { pair.two } else { pair.one });
+            }
+            pair.chance = 0.0;
+        }
+        others
     }
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod block;
+mod bytes;
 mod compare;
 mod edit;
 mod explain;
@@ -27,8 +28,8 @@ mod weights;
 
 pub use accounts::accounts;
 pub use block::{Block, Rule as BlockRule};
-pub use explain::{Explainer, Explanation, Weight};
-pub use index::Index;
+pub use explain::{Explainer, Explanation, Spoke, Weight};
+pub use index::{Index, Tie};
 pub use measure::{Quality, Score, quality};
 pub use model::{Model, NotAModel};
 pub use roster::{Attribute, Roster};

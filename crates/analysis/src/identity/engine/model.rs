@@ -15,6 +15,7 @@ pub struct Model {
     pub(super) records: u64,
     pub(super) weights: Weights,
     pub(super) counts: Vec<Frozen>,
+    pub(super) phone_slip: f32,
     pub(super) left_out: Vec<u64>,
 }
 
@@ -30,13 +31,13 @@ pub enum NotAModel {
 }
 
 /// The mark and the number of the format.
-const MARK: &[u8; 8] = b"hwident\x01";
+const MARK: &[u8; 8] = b"hwident\x02";
 
 impl Model {
     /// Names what the model decides by: a digest of its contents.
     #[must_use]
     pub fn version(&self) -> String {
-        format!("engine-1-{:016x}", xxh3_64(&self.to_bytes()))
+        format!("engine-2-{:016x}", xxh3_64(&self.to_bytes()))
     }
 
     /// How many records it was learned from.
@@ -48,9 +49,10 @@ impl Model {
     /// The model as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { records, weights, counts, left_out } = self;
+        let Self { records, weights, counts, phone_slip, left_out } = self;
         let mut out = MARK.to_vec();
         out.extend(records.to_le_bytes());
+        out.extend(phone_slip.to_le_bytes());
         for class in [&weights.person, &weights.kin, &weights.namesake] {
             out.extend(class.prior.to_le_bytes());
         }
@@ -78,6 +80,7 @@ impl Model {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotAModel> {
         let mut rest = Reader(bytes.strip_prefix(MARK).ok_or(NotAModel::Foreign)?);
         let records = rest.u64()?;
+        let phone_slip = rest.f32()?;
         let mut weights = Weights::start(usize::try_from(records).map_err(|_| NotAModel::Damaged)?);
         for class in [&mut weights.person, &mut weights.kin, &mut weights.namesake] {
             let Class { prior, table: _ } = class;
@@ -103,7 +106,7 @@ impl Model {
         if !rest.0.is_empty() || !is_sorted {
             return Err(NotAModel::Damaged);
         }
-        Ok(Self { records, weights, counts, left_out })
+        Ok(Self { records, weights, counts, phone_slip, left_out })
     }
 
     /// How far the values of a roster are from those that the model was learned from; see [`Model::drift`]. Keys that are newly
@@ -111,7 +114,8 @@ impl Model {
     #[must_use]
     pub fn drift_to(&self, roster: &Roster) -> f64 {
         let counts = Counts::of(roster).frozen(roster);
-        self.drift(&Self { records: roster.len() as u64, weights: self.weights.clone(), counts, left_out: self.left_out.clone() })
+        let (weights, left_out) = (self.weights.clone(), self.left_out.clone());
+        self.drift(&Self { records: roster.len() as u64, weights, counts, phone_slip: self.phone_slip, left_out })
     }
 
     /// How much of a later roster the model does not know: the largest growth of a share among the commonest values, from 0 (the

@@ -8,6 +8,9 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::bytes::{In, Out};
+use super::edit::{may_be_within, within_one};
+use super::model::Model;
 use super::pool::Pool;
 use super::roster::{PLAIN, Record, Roster};
 
@@ -30,10 +33,11 @@ impl Counted {
         }
     }
 
-    /// The natural logarithm of the chance that a further record has this form, the two at hand left out.
-    fn rate(&self, form: usize) -> f32 {
-        let others = f64::from(self.of[form].saturating_sub(2)) + UNSEEN;
-        (others / f64::from(self.total.max(1))).min(1.0).ln() as f32
+    /// The natural logarithm of the chance that a further record has this form, the two at hand left out, where in general one in
+    /// `usual` has any given form.
+    fn rate(&self, form: usize, usual: f64) -> f32 {
+        let others = f64::from(self.of[form].saturating_sub(2)) + UNSEEN + ELSEWHERE / usual;
+        (others / (f64::from(self.total) + ELSEWHERE)).min(1.0).ln() as f32
     }
 }
 
@@ -41,6 +45,8 @@ impl Counted {
 const UNSEEN: f64 = 0.5;
 /// The same for what is given to one person only.
 const UNSEEN_IDENTIFIER: f64 = 0.02;
+/// How many records of leads in general stand behind those at hand: a handful of leads does not make every name common.
+const ELSEWHERE: f64 = 50.0;
 
 /// Counts over all records; what a model freezes.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +66,31 @@ pub(super) struct Counts {
     pub(super) title: Counted,
     pub(super) country: Counted,
     pub(super) plain: [Counted; PLAIN.len()],
+    /// The natural logarithm of the chance that the numbers of two strangers are one stroke apart.
+    pub(super) phone_slip: f32,
+}
+
+/// The chance of a slip among numbers that fill their range evenly, as a logarithm: no roster's is taken to be less.
+const PHONE_SLIP: f32 = -11.0;
+/// About so many pairs of numbers are looked at for those that are one stroke apart.
+const PHONE_PAIRS: usize = 400_000;
+
+/// Numbers come in blocks: of one firm, one exchange, one country. The denser they lie, the less a stroke between two says. Counted
+/// over pairs of different numbers that the order of their hashes picks, with one pair of the even range as if it had been seen.
+fn phone_slip(phones: &Pool) -> f32 {
+    let mut order: Vec<(u64, u32)> = (1..phones.len() as u32).map(|form| (xxh3_64(phones.get(form).as_bytes()), form)).collect();
+    order.sort_unstable();
+    let steps = (PHONE_PAIRS / order.len().max(1)).clamp(1, order.len().saturating_sub(1).max(1));
+    let (mut pairs, mut slips) = (0_u32, 0_u32);
+    for step in 1..=steps {
+        for ((_, one), (_, two)) in order.iter().zip(order.iter().skip(step)).take(PHONE_PAIRS) {
+            pairs += 1;
+            let may_be = may_be_within(1, phones.sketch(*one), phones.sketch(*two));
+            slips += u32::from(may_be && within_one(phones.get(*one).as_bytes(), phones.get(*two).as_bytes()));
+        }
+    }
+    let seen = f64::from(PHONE_SLIP.exp()).recip();
+    (((f64::from(slips) + 1.0) / (f64::from(pairs) + seen)).ln() as f32).max(PHONE_SLIP)
 }
 
 /// Initials are counted by their scalar value within this many buckets.
@@ -94,6 +125,7 @@ impl Counts {
             plain.iter().zip(&mut counts.plain).for_each(|(form, counted)| counted.add(*form));
         }
         counts.email_names = counts.surnames(roster, roster.emails.len(), |record| [record.email, 0]);
+        counts.phone_slip = phone_slip(&roster.phones);
         counts.phone_names = counts.surnames(roster, roster.phones.len(), |record| [record.phone, record.mobile]);
         counts
     }
@@ -198,8 +230,9 @@ impl Counts {
     }
 
     /// Adds the counts of forms that came to the roster since; for a new roster, of all its forms.
-    pub(super) fn thaw(&mut self, frozen: &[Frozen], roster: &Roster) {
-        let mut frozen = frozen.iter();
+    pub(super) fn thaw(&mut self, model: &Model, roster: &Roster) {
+        self.phone_slip = model.phone_slip;
+        let mut frozen = model.counts.iter();
         let mut extend = |counted: &mut Counted, names: Option<&mut Vec<u32>>, pool: Option<&Pool>| {
             let Some(frozen) = frozen.next() else { return };
             counted.total = frozen.total;
@@ -226,6 +259,45 @@ impl Counts {
         for (counted, pool) in self.plain.iter_mut().zip(&roster.plains) {
             extend(counted, None, Some(pool));
         }
+    }
+}
+
+impl Counts {
+    /// Every table, in a fixed order.
+    fn all(&self) -> Vec<&Counted> {
+        let Self { first, root, initial, last, local, domain, company, city, title, country, email, phone, .. } = self;
+        let named = [first, root, initial, last, local, domain, company, city, title, country, email, phone];
+        named.into_iter().chain(&self.plain).collect()
+    }
+
+    pub(super) fn write(&self, out: &mut Out) {
+        for Counted { of, total } in self.all() {
+            out.u64(u64::from(*total));
+            out.u32s(of.iter().copied());
+        }
+        out.u32s(self.email_names.iter().copied());
+        out.u32s(self.phone_names.iter().copied());
+        out.u64(u64::from(self.phone_slip.to_bits()));
+    }
+
+    /// The counts of these bytes, if they are of the forms of this roster.
+    pub(super) fn read(bytes: &mut In<'_>, roster: &Roster) -> Option<Self> {
+        let mut counts = Self::default();
+        let Self { first, root, initial, last, local, domain, company, city, title, country, email, phone, plain, .. } =
+            &mut counts;
+        let named = [first, root, initial, last, local, domain, company, city, title, country, email, phone];
+        for counted in named.into_iter().chain(plain) {
+            let total = u32::try_from(bytes.u64()?).ok()?;
+            *counted = Counted { of: bytes.u32s()?, total };
+        }
+        counts.email_names = bytes.u32s()?;
+        counts.phone_names = bytes.u32s()?;
+        counts.phone_slip = f32::from_bits(u32::try_from(bytes.u64()?).ok()?);
+        let is_whole = counts.tables(roster).iter().all(|(counted, pool, names)| {
+            let forms = pool.map_or(INITIALS, Pool::len);
+            counted.of.len() == forms && (names.is_empty() || names.len() == forms)
+        });
+        is_whole.then_some(counts)
     }
 }
 
@@ -256,29 +328,33 @@ impl Rates {
 
     /// Adds the rates of forms that were counted since.
     pub(super) fn extend(&mut self, counts: &Counts) {
-        let plain = |rates: &mut Vec<f32>, counted: &Counted| {
-            rates.extend((rates.len()..counted.of.len()).map(|form| counted.rate(form)))
+        let plain = |rates: &mut Vec<f32>, counted: &Counted, usual: f64| {
+            rates.extend((rates.len()..counted.of.len()).map(|form| counted.rate(form, usual)));
         };
-        plain(&mut self.first, &counts.first);
-        plain(&mut self.root, &counts.root);
-        plain(&mut self.initial, &counts.initial);
-        plain(&mut self.last, &counts.last);
-        plain(&mut self.local, &counts.local);
-        plain(&mut self.domain, &counts.domain);
-        plain(&mut self.company, &counts.company);
-        plain(&mut self.city, &counts.city);
-        plain(&mut self.title, &counts.title);
-        plain(&mut self.country, &counts.country);
+        // How many forms a field has in general, each taken for as common as the next. It decides where there are few records.
+        plain(&mut self.first, &counts.first, 300.0);
+        plain(&mut self.root, &counts.root, 300.0);
+        plain(&mut self.initial, &counts.initial, 12.0);
+        plain(&mut self.last, &counts.last, 3000.0);
+        plain(&mut self.local, &counts.local, 3000.0);
+        plain(&mut self.domain, &counts.domain, 2000.0);
+        plain(&mut self.company, &counts.company, 2000.0);
+        plain(&mut self.city, &counts.city, 200.0);
+        plain(&mut self.title, &counts.title, 50.0);
+        plain(&mut self.country, &counts.country, 8.0);
         identifiers(&mut self.email, &counts.email, &counts.email_names);
         identifiers(&mut self.phone, &counts.phone, &counts.phone_names);
-        for (rates, counted) in self.plain.iter_mut().zip(&counts.plain) {
-            plain(rates, counted);
+        for ((rates, counted), usual) in self.plain.iter_mut().zip(&counts.plain).zip(USUAL_PLAIN) {
+            plain(rates, counted, usual);
         }
     }
 }
 
+/// How many dates of birth, personal numbers, streets, house numbers, postal codes and regions there are in general.
+const USUAL_PLAIN: [f64; PLAIN.len()] = [10_000.0, 100_000.0, 5_000.0, 100.0, 1_000.0, 20.0];
+
 fn identifiers(rates: &mut Vec<f32>, counted: &Counted, names: &[u32]) {
-    let total = f64::from(counted.total.max(1));
+    let total = f64::from(counted.total) + ELSEWHERE;
     let rate = |(count, names): (&u32, &u32)| {
         let (count, names) = (f64::from(*count), f64::from(*names));
         let strangers = if names > 1.0 { count * (names - 1.0) / names } else { 0.0 };

@@ -4,6 +4,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::bytes::{In, Out};
 use super::edit::sketch;
 use super::form::{self, Mailbox};
 use super::pool::Pool;
@@ -210,6 +211,12 @@ impl Roster {
         self.records.is_empty()
     }
 
+    /// The columns of its records.
+    #[must_use]
+    pub fn columns(&self) -> &[Attribute] {
+        &self.columns
+    }
+
     /// The id of a record.
     #[must_use]
     pub fn id(&self, row: u32) -> &str {
@@ -237,7 +244,32 @@ impl Roster {
         if !is_new {
             return Err(Problem::RepeatedId { record: self.len() + 1 });
         }
-        let mut record = Record { order: xxh3_64(id.as_bytes()), ..Record::default() };
+        let (record, plain, registration) = self.forms(xxh3_64(id.as_bytes()), cells);
+        self.records.push(record);
+        if PLAIN.iter().any(|attribute| self.columns.contains(attribute)) {
+            self.plain.push(plain);
+        }
+        if self.columns.contains(&Attribute::Registration) {
+            self.registrations.push(registration);
+        }
+        Ok(())
+    }
+
+    /// Lets a record say something else.
+    pub(super) fn put<'a>(&mut self, row: u32, cells: impl IntoIterator<Item = &'a str>) {
+        let (record, plain, registration) = self.forms(self.records[row as usize].order, cells);
+        self.records[row as usize] = record;
+        if let Some(slot) = self.plain.get_mut(row as usize) {
+            *slot = plain;
+        }
+        if let Some(slot) = self.registrations.get_mut(row as usize) {
+            *slot = registration;
+        }
+    }
+
+    /// What cells say: the record, its plain attributes, its registration number.
+    fn forms<'a>(&mut self, order: u64, cells: impl IntoIterator<Item = &'a str>) -> (Record, [u32; PLAIN.len()], u32) {
+        let mut record = Record { order, ..Record::default() };
         let mut plain = [0; PLAIN.len()];
         let (mut full, mut registration) = ([0; 3], 0);
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
@@ -292,14 +324,7 @@ impl Roster {
         if record.web == record.domain {
             record.web = 0;
         }
-        self.records.push(record);
-        if PLAIN.iter().any(|attribute| self.columns.contains(attribute)) {
-            self.plain.push(plain);
-        }
-        if self.columns.contains(&Attribute::Registration) {
-            self.registrations.push(registration);
-        }
-        Ok(())
+        (record, plain, registration)
     }
 
     fn mail_form(&mut self, raw: u32, column: usize) -> MailForm {
@@ -343,7 +368,7 @@ impl Roster {
                 let name = form::company(text);
                 let (id, is_new) = self.companies.intern(&name);
                 if is_new {
-                    let stem: String = name.chars().filter(|letter| letter.is_alphabetic()).collect();
+                    let stem = letters(&name);
                     self.company_sketches.push(sketch(&stem));
                     self.company_stems.push(stem);
                 }
@@ -398,7 +423,7 @@ impl Roster {
         if is_new {
             let at = self.local_facts.len();
             self.local_facts.push(Local::default());
-            let letters: String = text.chars().filter(|letter| letter.is_alphabetic()).collect();
+            let letters = letters(text);
             let has_digits = text.chars().any(char::is_numeric);
             let letters = if letters == text { id } else { self.local(&letters) };
             self.local_facts[at] = Local { letters, has_digits };
@@ -434,4 +459,84 @@ fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute
         Attribute::Postcode => &mut plain[4],
         Attribute::Region => &mut plain[5],
     })
+}
+
+impl Roster {
+    pub(super) fn write(&self, out: &mut Out) {
+        // What the raw values said is found again where it is needed; stems are made of the texts.
+        let Self { columns, raw: _, known: _, ids, records, plain, names, name_facts, emails, locals, local_facts, .. } = self;
+        out.u32s(columns.iter().map(|column| *column as u32));
+        ids.write(out);
+        out.u64s(records.iter().map(|record| record.order));
+        out.rows(records.iter().map(|record| {
+            let Record { first, last, email, local, domain, web, company, phone, mobile, city, title, country, .. } = *record;
+            let Record { is_work, double, .. } = *record;
+            [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, u32::from(is_work)]
+        }));
+        out.rows(plain.iter().copied());
+        let fact = |name: &Name| [name.root, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
+        out.rows(name_facts.iter().map(fact));
+        out.rows(local_facts.iter().map(|local| [local.letters, u32::from(local.has_digits)]));
+        out.rows(self.double_parts.iter().copied());
+        out.u32s(self.registrations.iter().copied());
+        let pools = [names, emails, locals, &self.doubles, &self.domains, &self.companies, &self.phones, &self.cities];
+        for pool in pools.into_iter().chain([&self.titles, &self.countries, &self.registration_pool]).chain(&self.plains) {
+            pool.write(out);
+        }
+    }
+
+    pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {
+        let columns: Option<Vec<Attribute>> =
+            bytes.u32s()?.into_iter().map(|column| Attribute::ALL.get(column as usize).copied()).collect();
+        let mut roster = Self::new(&columns?);
+        roster.ids = Pool::read(bytes)?;
+        let orders = bytes.u64s()?;
+        let records = bytes.rows::<14>()?;
+        if records.len() != orders.len() || roster.ids.len() != records.len() + 1 {
+            return None;
+        }
+        roster.records = records
+            .into_iter()
+            .zip(orders)
+            .map(|(forms, order)| {
+                let [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, work] = forms;
+                let is_work = work == 1;
+                #[rustfmt::skip]
+                let record = Record {
+                    first, last, email, local, domain, web, company, phone, mobile, city, title, country, is_work, double, order,
+                };
+                record
+            })
+            .collect();
+        roster.plain = bytes.rows()?;
+        let fact = |[root, initial, flags]: [u32; 3]| Name { root, initial, is_initial: flags & 1 == 1, is_form: flags & 2 == 2 };
+        roster.name_facts = bytes.rows()?.into_iter().map(fact).collect();
+        let fact = |[letters, digits]: [u32; 2]| Local { letters, has_digits: digits == 1 };
+        roster.local_facts = bytes.rows()?.into_iter().map(fact).collect();
+        roster.double_parts = bytes.rows()?;
+        roster.registrations = bytes.u32s()?;
+        let Self { names, emails, locals, doubles, domains, companies, phones, cities, titles, countries, .. } = &mut roster;
+        for pool in [names, emails, locals, doubles, domains, companies, phones, cities, titles, countries] {
+            *pool = Pool::read(bytes)?;
+        }
+        roster.registration_pool = Pool::read(bytes)?;
+        for pool in &mut roster.plains {
+            *pool = Pool::read(bytes)?;
+        }
+        let texts = |pool: &Pool| 0..u32::try_from(pool.len()).unwrap_or(u32::MAX);
+        roster.domain_stems = texts(&roster.domains).map(|form| form::stem(roster.domains.get(form))).collect();
+        roster.company_stems = texts(&roster.companies).map(|form| letters(roster.companies.get(form))).collect();
+        roster.company_sketches = roster.company_stems.iter().map(|stem| sketch(stem)).collect();
+        let lengths = [
+            (roster.name_facts.len(), roster.names.len()),
+            (roster.local_facts.len(), roster.locals.len()),
+            (roster.double_parts.len(), roster.doubles.len()),
+        ];
+        lengths.iter().all(|(one, two)| one == two).then_some(roster)
+    }
+}
+
+/// The letters of a text alone.
+fn letters(text: &str) -> String {
+    text.chars().filter(|letter| letter.is_alphabetic()).collect()
 }

@@ -63,7 +63,7 @@ pub struct Resolution {
     /// For each record, how sure it is: the mean chance of its pairs within its person; of a record that stands alone, the chance
     /// that it is none of its neighbours.
     pub confidence: Vec<f32>,
-    /// Pairs that join a person, the surest of each record's first: enough to hold each person together.
+    /// Pairs that join a person, the surest first: enough to hold each person together.
     pub joins: Vec<Doubt>,
     /// Pairs of two persons that may be one, the most doubtful first; at most [`MOST_DOUBTS`].
     pub doubts: Vec<Doubt>,
@@ -74,6 +74,8 @@ pub struct Resolution {
     /// The largest blocks.
     pub largest_blocks: Vec<Block>,
     pub(super) pairs: Vec<Pair>,
+    /// Pairs as they were before somebody decided otherwise.
+    pub(super) overruled: Vec<Pair>,
 }
 
 /// The most doubtful pairs that a run lists.
@@ -189,7 +191,8 @@ pub fn resolve_roster(roster: &Roster, decisions: &Decisions, options: &Options)
     let comparer = Comparer { roster, rates: &rates, counts: &counts };
     let weights = learn(&comparer, &blocks, options.threads);
     let (resolution, left_out) = apply(&comparer, blocks, &weights, decisions, options)?;
-    let model = Model { records: roster.len() as u64, weights, counts: counts.frozen(roster), left_out };
+    let phone_slip = counts.phone_slip;
+    let model = Model { records: roster.len() as u64, weights, counts: counts.frozen(roster), phone_slip, left_out };
     Ok((resolution, model))
 }
 
@@ -199,7 +202,7 @@ pub fn resolve_roster(roster: &Roster, decisions: &Decisions, options: &Options)
 /// The decisions contradict each other, or name records that are not there.
 pub fn resolve_by(roster: &Roster, model: &Model, decisions: &Decisions, options: &Options) -> Result<Resolution, Problem> {
     let mut counts = Counts::default();
-    counts.thaw(&model.counts, roster);
+    counts.thaw(model, roster);
     let rates = Rates::of(&counts);
     let blocks = Blocks::of(roster, &counts, Some(&model.left_out));
     let comparer = Comparer { roster, rates: &rates, counts: &counts };
@@ -237,12 +240,11 @@ fn apply(
     let (mut pairs, compared) = score(comparer, &blocks, weights, options.threads);
     let (left_out, largest_blocks) = (std::mem::take(&mut blocks.left_out), std::mem::take(&mut blocks.largest));
     drop(blocks);
-    bench.said.impose(&mut pairs);
-    let person = bench.group(&pairs, records);
-    let confidence = confidence(&person, &pairs);
-    let (doubts, doubtful) = doubts(comparer.roster, &person, &pairs, options.review_at);
-    let joins = bench.joins(&person, &pairs);
-    Ok((Resolution { person, confidence, joins, doubts, doubtful, compared, largest_blocks, pairs }, left_out))
+    let overruled = bench.said.impose(&mut pairs);
+    let (person, joins) = bench.group(&pairs, records);
+    let order = |row| bench.order(row);
+    let found = concluded(person, pairs, joins, order, options.review_at);
+    Ok((Resolution { compared, largest_blocks, overruled, ..found }, left_out))
 }
 
 /// Runs `work` over units of records on several threads; the results stand in the order of the units.
@@ -332,10 +334,6 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn none() -> Self {
-        Self { tied: Vec::new(), same: Vec::new(), apart: HashSet::new() }
-    }
-
     pub(super) fn of(decisions: &Decisions, records: usize) -> Result<Self, Problem> {
         let is_there = |(one, two): &(u32, u32)| (*one as usize) < records && (*two as usize) < records;
         if !decisions.same.iter().chain(&decisions.different).all(is_there) {
@@ -355,18 +353,31 @@ impl Said {
         } else if apart.iter().any(|(one, two)| one == two) {
             return Err(Problem::Contradiction { pairs: 1 });
         }
-        Ok(Self { tied, same: decisions.same.iter().map(ordered).filter(|(one, two)| one != two).collect(), apart })
+        let mut same: Vec<(u32, u32)> = decisions.same.iter().map(ordered).filter(|(one, two)| one != two).collect();
+        same.sort_unstable();
+        same.dedup();
+        Ok(Self { tied, same, apart })
     }
 
-    /// Makes pairs that were decided certain.
-    pub(super) fn impose(&self, pairs: &mut Vec<Pair>) {
+    /// Makes pairs that were decided certain, or none; gives them back as they were.
+    pub(super) fn impose(&self, pairs: &mut Vec<Pair>) -> Vec<Pair> {
         if self.same.is_empty() && self.apart.is_empty() {
-            return;
+            return Vec::new();
         }
-        pairs.retain(|pair| !self.apart.contains(&(pair.one, pair.two)));
-        pairs.extend(self.same.iter().map(|(one, two)| Pair { one: *one, two: *two, chance: 1.0 }));
-        pairs.sort_by(|x, y| (x.one, x.two).cmp(&(y.one, y.two)).then_with(|| y.chance.total_cmp(&x.chance)));
-        pairs.dedup_by_key(|pair| (pair.one, pair.two));
+        let overruled: Vec<Pair> = pairs.extract_if(.., |pair| self.rules(pair.one, pair.two)).collect();
+        pairs.extend(self.certain().map(|(one, two)| Pair { one, two, chance: 1.0 }));
+        pairs.sort_unstable_by_key(|pair| (pair.one, pair.two));
+        overruled
+    }
+
+    /// Whether somebody decided of two records, the lesser first.
+    pub(super) fn rules(&self, one: u32, two: u32) -> bool {
+        self.apart.contains(&(one, two)) || self.same.binary_search(&(one, two)).is_ok()
+    }
+
+    /// The pairs that are one person because somebody says so.
+    pub(super) fn certain(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.same.iter().copied()
     }
 }
 
@@ -406,7 +417,8 @@ impl Judge for Bench<'_> {
 }
 
 impl Bench<'_> {
-    fn group(&self, pairs: &[Pair], records: usize) -> Vec<u32> {
+    /// Who is who, and the pairs that hold the persons together.
+    fn group(&self, pairs: &[Pair], records: usize) -> (Vec<u32>, Vec<Doubt>) {
         let mut forest = Forest::new(records);
         for pair in pairs.iter().filter(|pair| pair.chance >= CONNECTED) {
             forest.union(pair.one, pair.two);
@@ -418,6 +430,7 @@ impl Bench<'_> {
             pairs.iter().copied().filter(|pair| roots[pair.one as usize] == roots[pair.two as usize]).collect();
         inside.sort_unstable_by_key(|pair| (roots[pair.one as usize], pair.one, pair.two));
         let mut person: Vec<u32> = (0..records as u32).collect();
+        let mut joins = Vec::new();
         let mut rest = inside.as_slice();
         for component in by_root.chunk_by(|one, two| one.0 == two.0) {
             let root = component[0].0;
@@ -428,38 +441,43 @@ impl Bench<'_> {
                 let members: Vec<u32> = component.iter().map(|(_, row)| *row).collect();
                 for group in divide(&members, own, self) {
                     group.iter().for_each(|row| person[*row as usize] = group[0]);
+                    self.tie(&group, own, &mut joins);
                 }
             }
         }
-        person
+        (person, joins)
     }
 
-    /// For each person the surest pairs that hold it together.
-    fn joins(&self, person: &[u32], pairs: &[Pair]) -> Vec<Doubt> {
-        let mut inside: Vec<Pair> =
-            pairs.iter().copied().filter(|pair| person[pair.one as usize] == person[pair.two as usize]).collect();
-        let order = |pair: &Pair| {
-            let (one, two) = (self.order(pair.one), self.order(pair.two));
-            (one.min(two), one.max(two))
-        };
-        inside.sort_unstable_by(|x, y| y.chance.total_cmp(&x.chance).then_with(|| order(x).cmp(&order(y))));
-        let mut forest = Forest::new(person.len());
-        let mut joins = Vec::new();
-        for Pair { one, two, chance } in inside {
+    /// The surest pairs that hold a person together; `pairs` are all within its component.
+    pub(super) fn tie(&self, group: &[u32], pairs: &[Pair], joins: &mut Vec<Doubt>) {
+        if group.len() < 2 {
+            return;
+        }
+        let number = |row: u32| Some(group.binary_search(&row).ok()? as u32);
+        let is_inside = |pair: &&Pair| number(pair.one).is_some() && number(pair.two).is_some();
+        let doubt = |pair: &Pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance };
+        let mut inside: Vec<Doubt> = pairs.iter().filter(is_inside).map(doubt).collect();
+        let order = |row| self.order(row);
+        inside.sort_unstable_by(surest(order));
+        let mut forest = Forest::new(group.len());
+        for pair in inside {
+            let (one, two) = (number(pair.one).unwrap_or_default(), number(pair.two).unwrap_or_default());
             if forest.root(one) != forest.root(two) {
                 forest.union(one, two);
-                joins.push(Doubt { one, two, chance });
+                joins.push(pair);
             }
         }
         // Average link can join by the sum of many faint pairs; what no kept pair joins is joined by its own comparison.
-        for row in 0..person.len() as u32 {
-            let least = person[row as usize];
-            if forest.root(row) != forest.root(least) {
-                forest.union(row, least);
-                joins.push(Doubt { one: least, two: row, chance: self.score(least, row) });
+        let mut by_order: Vec<u32> = (0..group.len() as u32).collect();
+        by_order.sort_unstable_by_key(|at| (self.order(group[*at as usize]), group[*at as usize]));
+        for at in &by_order[1..] {
+            if forest.root(*at) != forest.root(by_order[0]) {
+                forest.union(*at, by_order[0]);
+                let (one, two) = (group[by_order[0] as usize], group[*at as usize]);
+                let (one, two) = (one.min(two), one.max(two));
+                joins.push(Doubt { one, two, chance: self.score(one, two) });
             }
         }
-        joins
     }
 }
 
@@ -488,17 +506,33 @@ fn confidence(person: &[u32], pairs: &[Pair]) -> Vec<f32> {
 /// Chances are summed in these parts of one.
 const PARTS: f32 = 1_000_000.0;
 
-fn doubts(roster: &Roster, person: &[u32], pairs: &[Pair], review_at: f32) -> (Vec<Doubt>, usize) {
+/// What follows of persons and their pairs, in the numbers of one list of records; `order` as in [`Judge::order`].
+pub(super) fn concluded(
+    person: Vec<u32>,
+    pairs: Vec<Pair>,
+    mut joins: Vec<Doubt>,
+    order: impl Fn(u32) -> u64 + Copy,
+    review_at: f32,
+) -> Resolution {
+    joins.sort_unstable_by(surest(order));
+    let confidence = confidence(&person, &pairs);
     let is_doubtful = |pair: &&Pair| pair.chance >= review_at && person[pair.one as usize] != person[pair.two as usize];
     let mut doubts: Vec<Doubt> =
         pairs.iter().filter(is_doubtful).map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance }).collect();
-    let all = doubts.len();
+    let doubtful = doubts.len();
     let doubt = |pair: &Doubt| (pair.chance - 0.5).abs();
-    let order = |pair: &Doubt| {
-        let (one, two) = (roster.records[pair.one as usize].order, roster.records[pair.two as usize].order);
-        (one.min(two), one.max(two))
-    };
-    doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| order(x).cmp(&order(y))));
+    doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| orders(order, x).cmp(&orders(order, y))));
     doubts.truncate(MOST_DOUBTS);
-    (doubts, all)
+    let (compared, largest_blocks, overruled) = (0, Vec::new(), Vec::new());
+    Resolution { person, confidence, joins, doubts, doubtful, compared, largest_blocks, pairs, overruled }
+}
+
+/// Pairs by falling chance, then by the orders of their records.
+pub(super) fn surest(order: impl Fn(u32) -> u64 + Copy) -> impl Fn(&Doubt, &Doubt) -> std::cmp::Ordering {
+    move |x, y| y.chance.total_cmp(&x.chance).then_with(|| orders(order, x).cmp(&orders(order, y)))
+}
+
+fn orders(order: impl Fn(u32) -> u64, pair: &Doubt) -> (u64, u64) {
+    let (one, two) = (order(pair.one), order(pair.two));
+    (one.min(two), one.max(two))
 }

@@ -193,6 +193,12 @@ impl Truth {
         self.person.iter().flatten().count()
     }
 
+    /// The number of a record's person, where it is known.
+    #[must_use]
+    pub fn of(&self, row: u32) -> Option<u32> {
+        self.person.get(row as usize).copied().flatten()
+    }
+
     /// How right a partition is; records without a known person are left out.
     #[must_use]
     pub fn quality(&self, found: &[u32]) -> Quality {

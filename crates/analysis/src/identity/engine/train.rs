@@ -10,13 +10,16 @@
 use hashbrown::HashMap;
 
 use super::compare::{Comparison, FIELDS, LEVELS};
-use super::weights::{AS_STRANGERS, Class, Weights, groups};
+use super::weights::{AS_STRANGERS, Class, Weights, crowd, groups};
 
 /// Rates are rounded to this part of one.
 const STEPS: f32 = 4.0;
 const ROUNDS: usize = 15;
 /// How many pairs the starting chances of a group are worth.
 const PULL: f64 = 60.0;
+
+/// How many records of leads in general say with those at hand how common persons, kin and namesakes are.
+const PULL_OF_CLASSES: f64 = 200.0;
 
 type Pattern = (u64, [i16; 3]);
 
@@ -76,13 +79,15 @@ pub(super) fn train(patterns: &Patterns, mut weights: Weights, records: usize, a
                 weights.person.table[field][*level as usize] = chance.max(1e-4).ln() as f32;
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "a number of records as a share")]
-        let per_record = |share: f64, low: f64, high: f64| {
-            ((share / all_pairs * records as f64).clamp(low, high) / records as f64).ln() as f32
+        let sampled = all_pairs / (records as f64 - 1.0).max(1.0);
+        let prior = |seen: f64, start: &Class, (low, high): (f64, f64)| {
+            let begun = f64::from(start.prior.exp()) * crowd(records);
+            let partners = (seen + PULL_OF_CLASSES * begun) / (sampled + PULL_OF_CLASSES);
+            (partners.clamp(low, high) / crowd(records)).ln() as f32
         };
-        weights.person.prior = per_record(classes[0], 0.05, 5.0);
-        weights.kin.prior = per_record(classes[1], 0.01, 1.0);
-        weights.namesake.prior = per_record(classes[2], 0.02, 0.5);
+        weights.person.prior = prior(classes[0], &start.person, (0.05, 5.0));
+        weights.kin.prior = prior(classes[1], &start.kin, (0.01, 1.0));
+        weights.namesake.prior = prior(classes[2], &start.namesake, (0.02, 0.5));
         weights.derive();
     }
     weights

@@ -130,6 +130,16 @@ const KIN: &[(usize, u8, f32)] = &[
 /// How many persons, kin and namesakes a record has at the start of training, among all records.
 const START_PARTNERS: [f32; 3] = [0.8, 0.08, 0.08];
 
+/// Records among which one looks for partners: those at hand, and some that are not. However few there are, most pairs are of
+/// strangers.
+#[expect(clippy::cast_precision_loss, reason = "a number of records as a share")]
+pub(super) fn crowd(records: usize) -> f64 {
+    records as f64 + UNSEEN_RECORDS
+}
+
+/// So many people who are not among the records could have been.
+const UNSEEN_RECORDS: f64 = 40.0;
+
 impl Weights {
     /// The weights before training, for this many records.
     pub(super) fn start(records: usize) -> Self {
@@ -139,8 +149,8 @@ impl Weights {
         }
         // The chance of swapped names stands with the given name.
         person[LAST][name::SWAPPED as usize] = 0.0;
-        #[expect(clippy::cast_precision_loss, reason = "a number of records as a share")]
-        let prior = |partners: f32| (partners / records.max(2) as f32).ln();
+        #[expect(clippy::cast_possible_truncation, reason = "chances need no more than the precision of an f32")]
+        let prior = |partners: f32| (f64::from(partners) / crowd(records)).ln() as f32;
         let [same, kin, namesake] = START_PARTNERS.map(prior);
         let mut weights = Self {
             person: Class { prior: same, table: person },

@@ -1,6 +1,7 @@
 //! What the engine promises, on small worlds.
 
 mod bad_input;
+mod care;
 mod decisions;
 mod promises;
 mod sheets;

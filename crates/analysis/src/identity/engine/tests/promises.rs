@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::{
-    Decisions, Explainer, Gates, Index, Model, NotAModel, Options, Roster, accounts, quality, resolve_by, resolve_roster,
+    Decisions, Doubt, Explainer, Gates, Index, Model, NotAModel, Options, Roster, accounts, quality, resolve_by, resolve_roster,
 };
 use super::{COLUMNS, PEOPLE, groups, people};
 
@@ -60,7 +60,7 @@ fn damaged_and_foreign_bytes_are_no_model() {
     assert_eq!(Model::from_bytes(&longer), Err(NotAModel::Damaged));
     // A length that no memory holds.
     let mut huge = bytes;
-    let at = 8 + 8 + 12 + 14 * 16 * 4 + 4;
+    let at = 8 + 8 + 4 + 12 + 14 * 16 * 4 + 4;
     huge[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
     assert_eq!(Model::from_bytes(&huge), Err(NotAModel::Damaged));
 }
@@ -155,14 +155,98 @@ proptest! {
         let rows: Vec<_> = rows.into_iter().enumerate().collect();
         let cut = cut.min(rows.len());
         let (_, model) = resolved(&filled(&rows[..cut]), &Options::default());
-        let whole = filled(&rows);
-        let expected = resolve_by(&whole, &model, &Decisions::default(), &Options::default()).unwrap();
-        let mut index = Index::new(filled(&rows[..cut]), model, Options::default()).unwrap();
+        let mut index = Index::new(filled(&rows[..cut]), model.clone(), Options::default()).unwrap();
         for part in rows[cut..].chunks(step) {
-            let ids: Vec<String> = part.iter().map(|(id, _)| format!("r{id}")).collect();
-            let touched = index.add(ids.iter().map(String::as_str).zip(part.iter().map(|(_, cells)| cells.iter().copied()))).unwrap();
-            prop_assert!(touched.len() >= part.len());
+            let put = |(id, cells): &(usize, [&'static str; COLUMNS.len()])| index.put(&format!("r{id}"), 1, *cells).unwrap();
+            let new: Vec<u32> = part.iter().map(put).collect();
+            let touched = index.settle(Decisions::default()).unwrap();
+            prop_assert!(new.iter().all(|row| touched.contains(row)));
         }
-        prop_assert_eq!(groups(index.roster(), index.person()), groups(&whole, &expected.person));
+        prop_assert_eq!(told(&index, &rows), expected(&rows, &model, &Decisions::default()));
     }
+
+    #[test]
+    fn an_index_follows_changes_departures_and_decisions(
+        rows in world(24),
+        steps in proptest::collection::vec((0_u8..5, 0_usize..24, 0_usize..24), 1..8),
+    ) {
+        let mut rows: Vec<_> = rows.into_iter().enumerate().collect();
+        let (_, model) = resolved(&filled(&rows), &Options::default());
+        let mut index = Index::new(filled(&rows), model.clone(), Options::default()).unwrap();
+        let mut said: Vec<(usize, usize, bool)> = Vec::new();
+        for (kind, one, two) in steps {
+            let (one, two) = (one % rows.len(), two % rows.len());
+            match kind {
+                // Somebody says what another says.
+                0 => {
+                    rows[one].1 = rows[two].1;
+                    index.put(&format!("r{}", rows[one].0), 1, rows[one].1).unwrap();
+                }
+                1 if rows.len() > 2 => {
+                    let (id, _) = rows.remove(one);
+                    index.drop(index.roster().find(&format!("r{id}")).unwrap(), 0);
+                }
+                2 | 3 => {
+                    let (one, two) = (rows[one].0, rows[two].0);
+                    let is_free = said.iter().all(|(x, y, _)| ![*x, *y].contains(&one) && ![*x, *y].contains(&two));
+                    if one != two && is_free {
+                        said.push((one, two, kind == 2));
+                    }
+                }
+                _ => drop(said.pop()),
+            }
+            let pairs = |wanted: bool, row: &dyn Fn(usize) -> Option<u32>| -> Vec<(u32, u32)> {
+                let pairs = said.iter().filter(|(.., is_same)| *is_same == wanted);
+                pairs.filter_map(|(one, two, _)| Some((row(*one)?, row(*two)?))).collect()
+            };
+            let is_there = |id: usize| rows.iter().any(|(known, _)| *known == id);
+            let known = |id: usize| index.roster().find(&format!("r{id}")).filter(|_| is_there(id));
+            let decisions = Decisions { same: pairs(true, &known), different: pairs(false, &known) };
+            index.settle(decisions).unwrap();
+            let place = |id: usize| rows.iter().position(|(known, _)| *known == id).map(|at| u32::try_from(at).unwrap());
+            let decisions = Decisions { same: pairs(true, &place), different: pairs(false, &place) };
+            prop_assert_eq!(told(&index, &rows), expected(&rows, &model, &decisions));
+            index = Index::from_bytes(&index.to_bytes(), model.clone(), &Options::default()).unwrap();
+        }
+    }
+}
+
+/// Persons, joins and doubts by an index, in the numbers of these rows.
+fn told(index: &Index, rows: &[(usize, [&'static str; COLUMNS.len()])]) -> (Vec<u32>, Vec<Doubt>, Vec<Doubt>) {
+    let numbers: Vec<u32> = rows.iter().map(|(id, _)| index.roster().find(&format!("r{id}")).unwrap()).collect();
+    let (resolution, ties) = index.answer(&numbers, Options::default().review_at);
+    assert!(ties.iter().map(|tie| tie.pair).eq(resolution.joins.iter().copied()));
+    (resolution.person, resolution.joins, resolution.doubts)
+}
+
+/// The same by one run over all rows.
+fn expected(
+    rows: &[(usize, [&'static str; COLUMNS.len()])],
+    model: &Model,
+    decisions: &Decisions,
+) -> (Vec<u32>, Vec<Doubt>, Vec<Doubt>) {
+    let resolution = resolve_by(&filled(rows), model, decisions, &Options::default()).unwrap();
+    (resolution.person, resolution.joins, resolution.doubts)
+}
+
+#[test]
+fn an_index_is_read_only_whole_and_with_its_model() {
+    let (_, model) = resolved(&people(), &Options::default());
+    let index = Index::new(people(), model.clone(), Options::default()).unwrap();
+    let bytes = index.to_bytes();
+    let read = |bytes: &[u8], options: &Options| Index::from_bytes(bytes, model.clone(), options);
+    let again = read(&bytes, &Options::default()).unwrap();
+    assert_eq!((again.person(), again.ties(), again.to_bytes() == bytes), (index.person(), index.ties(), true));
+    for end in (0..bytes.len()).step_by(311) {
+        assert!(read(&bytes[..end], &Options::default()).is_none(), "{end}");
+    }
+    for at in (0..bytes.len()).step_by(97) {
+        let mut broken = bytes.clone();
+        broken[at] ^= 4;
+        assert!(read(&broken, &Options::default()).is_none(), "{at}");
+    }
+    assert!(read(&bytes, &Options { merge_at: 0.9, ..Options::default() }).is_none());
+    let roster = filled(&[(1, PEOPLE[0].1), (2, PEOPLE[1].1)]);
+    let (_, other) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
+    assert!(Index::from_bytes(&bytes, other, &Options::default()).is_none());
 }

@@ -1,0 +1,67 @@
+//! How careful the engine is where little is known, or where many fields tell one thing.
+
+use super::super::{Attribute, Decisions, Explainer, Options, Roster, resolve_by, resolve_roster};
+use super::{COLUMNS, groups};
+
+const PLACED: [Attribute; 6] =
+    [Attribute::FirstName, Attribute::LastName, Attribute::Phone, Attribute::City, Attribute::Postcode, Attribute::Region];
+
+/// Many people of a few cities, nobody twice; every city has one postal code and one region.
+fn townspeople(phone: impl Fn(u32) -> String) -> Roster {
+    let mut roster = Roster::new(&PLACED);
+    for n in 0..400_u32 {
+        let (given, family, town) = (word(n % 25), word(40 + n), n / 25 % 7);
+        let (city, code, region) =
+            (format!("Town {}", word(town)), format!("{}", 10_000 + town * 371), format!("Shire {}", word(town)));
+        let cells = [given.as_str(), family.as_str(), &phone(n), &city, &code, &region];
+        roster.push(&format!("r{n}"), cells).unwrap();
+    }
+    roster
+}
+
+/// Four letters that are another word for every number below 400.
+fn word(n: u32) -> String {
+    let syllable = |n: u32| [letter("bcdfghjklmnpqrstvwxz", n), letter("aeiou", n)];
+    [n / 20, n % 20].into_iter().flat_map(syllable).collect()
+}
+
+fn letter(letters: &str, n: u32) -> char {
+    letters.chars().nth(n as usize % letters.len()).unwrap()
+}
+
+#[test]
+fn city_postal_code_and_region_are_one_place_told_three_times() {
+    let roster = townspeople(|_| String::new());
+    let (resolution, model) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
+    assert_eq!(groups(&roster, &resolution.person).len(), roster.len(), "a given name and a town are nobody");
+    let explainer = Explainer::new(&roster, &model);
+    // Given name and town come again after 175 people.
+    let found = explainer.explain(0, 175).unwrap();
+    let bits = |field: &str| found.weights.iter().find(|weight| weight.field == field).unwrap().bits;
+    assert!(bits("city") > 2.0, "{found:?}");
+    assert!(bits("postcode") < 1.0 && bits("region") < 1.0, "{found:?}");
+}
+
+#[test]
+fn a_stroke_between_numbers_says_little_where_numbers_lie_close() {
+    let close = townspeople(|n| format!("+33 1 99 00 {n:04}"));
+    let wide = townspeople(|n| format!("+33 {}", 100_000_000 + (u64::from(n) * 7_919_317) % 800_000_000));
+    let slip = |roster: &Roster| resolve_roster(roster, &Decisions::default(), &Options::default()).unwrap().1.phone_slip;
+    assert!(slip(&close) > -5.0, "{}", slip(&close));
+    assert!(slip(&wide) < -9.0, "{}", slip(&wide));
+}
+
+#[test]
+fn a_handful_of_leads_is_judged_as_leads_in_general_are() {
+    let ann = ["Ann", "Alder", "ann@alder.example", "", "", "", "", ""];
+    let namesake = ["Ann", "Alder", "", "", "Kestrel", "", "", ""];
+    let first = super::roster([("1", &ann[..])]);
+    let (_, model) = resolve_roster(&first, &Decisions::default(), &Options::default()).unwrap();
+    let by = |other: &[&'static str; COLUMNS.len()]| {
+        let roster = super::roster([("1", &ann[..]), ("2", &other[..])]);
+        let options = Options { merge_at: 0.9, ..Options::default() };
+        resolve_by(&roster, &model, &Decisions::default(), &options).unwrap().person
+    };
+    assert_eq!(by(&ann), [0, 0], "one address and one name, known from a single lead");
+    assert_eq!(by(&namesake), [0, 1], "a name alone is nobody");
+}
