@@ -33,6 +33,7 @@ fn init_tells_what_it_made_and_what_to_type_next() -> Fact {
       data/mailings.csv
       data/newsletter.csv
       data/orders.csv
+      data/rates.csv
       data/web_forms.jsonl
       data/zoominfo_contacts.csv
       .gitignore
@@ -109,7 +110,7 @@ fn sync_tells_where_every_row_went() -> Fact {
     ─────────────────────────────────────────────────────────────────────────────────
      ad_costs         224        223           0        0            0             1
      apollo_trial     250        244           0        6            0             0
-     mailings         465        465           0        0            0             0
+     mailings        1910       1910           0        0            0             0
      newsletter       206        205           0        0            0             1
      orders            62         60           0        0            0             2
      website            0          0           0        0            0             0
@@ -117,7 +118,7 @@ fn sync_tells_where_every_row_went() -> Fact {
      zoominfo_q3      399        398           0        0            0             1
 
     1027 leads are 824 people (824 new, 0 merged into another)
-    53 conversions credited to touches, 7 unattributed; 4 sources scored
+    50 conversions credited to touches, 7 unattributed; 4 sources scored
 
      sink       created   updated   unchanged   rejected   held back   pending
     ───────────────────────────────────────────────────────────────────────────
@@ -259,15 +260,24 @@ fn explain_traces_a_person_to_the_records() -> Fact {
      2026-07-06 00:00   list      project.channel   zoominfo_q3     2026-q3
      2026-07-11 17:58   direct    direct.untagged   website_forms
 
+    What they did
+
+     what they did   times   last
+    ──────────────────────────────────────────
+     sent                1   2026-07-14 14:02
+
     What they bought, and who is credited
 
      conversion   at                      worth   found by   model             credited to
-    ──────────────────────────────────────────────────────────────────────────────────────────────────
-     order        2026-07-17 19:58   960.00 EUR   email      first             list 100 %
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+     order        2026-07-17 19:58   960.00 EUR   email      counterfactual    direct 29 %, unattributed 71 %
+                                                             first             list 100 %
                                                              last              direct 100 %
                                                              last_non_direct   list 100 %
                                                              linear            list 50 %, direct 50 %
+                                                             markov            list 59 %, direct 41 %
                                                              position          list 50 %, direct 50 %
+                                                             shapley_rate      direct 100 %
                                                              time_decay        list 36 %, direct 64 %
 
     How they came to where they are
@@ -355,8 +365,8 @@ fn people_are_reported_and_one_page_shows_everything_without_a_network() -> Fact
 fn every_model_credits_every_conversion_once() -> Fact {
     let project = Project::demo()?;
     project.run(&["sync"])?;
-    let conversions = project.rows("SELECT conversion_id FROM conversion", &[], |_| {})?.len();
-    for model in ["first", "last", "last_non_direct", "linear", "position"] {
+    let conversions = project.rows("SELECT conversion_id FROM conversion WHERE kind <> 'refund'", &[], |_| {})?.len();
+    for model in ["first", "last", "last_non_direct", "linear", "position", "markov", "shapley_rate", "counterfactual"] {
         let report = project.run(&["report", "channels", "--model", model, "--format", "json"])?.done()?.json()?;
         assert_eq!(report["model"], model);
         let channels = report["channels"].as_array().ok_or("no channels")?;
@@ -367,5 +377,35 @@ fn every_model_credits_every_conversion_once() -> Fact {
             "{model}: {credited} + {unattributed}, not {conversions}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn credits_are_reported_by_what_else_is_known_and_stand_until_facts_change() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    let by = |level: &str| project.run(&["report", "channels", "--by", level, "--format", "json"])?.done()?.json();
+    let total = |report: &serde_json::Value| -> f64 {
+        let rows = report["channels"].as_array().into_iter().flatten().filter_map(|row| row["conversions"].as_f64());
+        rows.sum::<f64>() + report["unattributed"].as_f64().unwrap_or(0.0) + report["unnamed"].as_f64().unwrap_or(0.0)
+    };
+    let all = total(&by("channel")?);
+    for level in ["campaign", "source", "vendor", "rep", "category"] {
+        let report = by(level)?;
+        assert_eq!(report["by"], level);
+        assert!(
+            (total(&report) - all).abs() < 1e-6 && report["channels"].as_array().is_some_and(|rows| rows.len() > 1),
+            "{report}"
+        );
+    }
+    let changes = |project: &Project| project.run(&["report", "channels", "--changes", "--format", "json"])?.done()?.json();
+    assert_eq!(changes(&project)?["total"], 0);
+    let settings = project.read("headwater.yaml")?.replace("lookback_days: 90", "lookback_days: 3");
+    project.write("headwater.yaml", &settings)?;
+    let said = project.run(&["sync"])?.stdout;
+    assert!(said.contains("`report channels --changes` says from what to what, and why"), "{said}");
+    let changed = changes(&project)?;
+    assert!(changed["total"].as_u64() > Some(0), "{changed}");
+    assert_eq!(changed["causes"].as_object().map(|causes| causes.keys().collect::<Vec<_>>()), Some(vec![&"settings".to_owned()]));
     Ok(())
 }

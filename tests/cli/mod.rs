@@ -10,6 +10,7 @@ mod demo;
 mod failures;
 mod interrupts;
 mod live;
+mod page;
 mod privacy;
 mod resolve;
 mod review;

@@ -22,6 +22,7 @@ fn source(number: u64) -> SourceCounts {
     let mut luck = number + 1;
     let mut follow_up = Vec::new();
     let mut revenue: BTreeMap<u32, Decimal> = BTreeMap::new();
+    let mut paid: Vec<f64> = Vec::new();
     for _ in 0..LEADS {
         luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let [a, b, c] = [luck >> 33, luck >> 43, luck >> 23].map(|bits| bits % 1_000);
@@ -30,6 +31,7 @@ fn source(number: u64) -> SourceCounts {
         let converted = b < 20 + number && converts <= age;
         if converted {
             *revenue.entry(converts).or_default() += Decimal::from(100);
+            paid.push(100.0);
         }
         follow_up.push(FollowUp { days: if converted { converts } else { age }, converted });
     }
@@ -47,11 +49,19 @@ fn source(number: u64) -> SourceCounts {
         net_new_valid_customers: customers,
         conversions: customers,
         revenue: [("EUR".to_owned(), revenue.values().sum())].into(),
+        revenue_by_person: [("EUR".to_owned(), paid)].into(),
         revenue_by_age: [("EUR".to_owned(), revenue)].into(),
         cost: [("EUR".to_owned(), Decimal::from(LEADS))].into(),
         median_age_days: Some(180.0),
         follow_up,
-        mail: Some(Mail { sent: LEADS, bounced: 10 * (number % 9), complained: number % 4, unsubscribed: number, engaged: 300 }),
+        mail: Some(Mail {
+            sent: LEADS,
+            bounced: 10 * (number % 9),
+            complained: number % 4,
+            unsubscribed: number,
+            engaged: 300,
+            young: 0,
+        }),
         ..SourceCounts::default()
     }
 }

@@ -161,6 +161,12 @@ pub(crate) enum Command {
         /// Show every metric, not only the main ones
         #[arg(long)]
         all: bool,
+        /// By what credits are added up, for channels
+        #[arg(long, value_enum, default_value = "channel")]
+        by: ReportLevel,
+        /// Show which credits of the past were changed, from what to what and why, for channels
+        #[arg(long)]
+        changes: bool,
         /// Write all reports as one page with charts into this file; it needs no network
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
@@ -283,6 +289,23 @@ pub(crate) enum ReportName {
     Propensity,
     /// Who buys again, who is leaving, what customers are worth.
     Customers,
+}
+
+/// By what credits are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportLevel {
+    /// The channel of the contact.
+    Channel,
+    /// Its campaign.
+    Campaign,
+    /// The source that it is from, such as a list.
+    Source,
+    /// Who sold or runs it.
+    Vendor,
+    /// The sales representative of the conversion.
+    Rep,
+    /// The category of what was bought.
+    Category,
 }
 
 /// What to say of who is who. It holds in every later run.

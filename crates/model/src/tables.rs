@@ -230,6 +230,9 @@ tables! {
         currency: Text,
         occurred_at: Instant required,
         run_id: Text required,
+        product: Text,
+        category: Text,
+        rep: Text personal,
     }
     /// What did a lead from there cost?
     COST = "cost" {
@@ -247,6 +250,7 @@ tables! {
         impressions: Int,
         clicks: Int,
         run_id: Text required,
+        per: Text,
     }
     /// May I hold and use this record, and can I prove it? Append-only; the current state is the fold.
     CONSENT = "consent" {
@@ -387,6 +391,41 @@ tables! {
         value: Money,
         currency: Text,
         occurred_at: Instant required,
+        kind: Text,
+        vendor: Text,
+        category: Text,
+        rep: Text personal,
+        converted: Money,
+        revision: Int,
+    }
+    /// Which credits of the past were changed, from what to what, and why? Append-only.
+    CREDIT_CHANGE = "credit_change" {
+        model: Text required,
+        from_version: Text required,
+        to_version: Text required,
+        conversion_id: Text,
+        channel: Text,
+        revision: Int,
+        before: Text required,
+        after: Text required,
+        cause: Text required,
+        at: Instant required,
+        run_id: Text required,
+    }
+    /// What was spent on whom, and when? The costs as the rules divide them; rewritten by measure.
+    SPEND = "spend" {
+        cost_id: Text required,
+        source: Text,
+        channel: Text,
+        campaign: Text,
+        kind: Text required,
+        day: Day required,
+        amount: Money required,
+        currency: Text required,
+        converted: Money,
+        rule: Text required,
+        impressions: Int,
+        clicks: Int,
     }
     /// What is a source worth, and how sure are we? One row per source and metric.
     SCORECARD = "scorecard" {
@@ -400,6 +439,17 @@ tables! {
         high: Float,
         state: Text required,
         unit: Text,
+        as_of: Instant required,
+    }
+    /// Which source has changed, and could that be chance? One row per figure that stands out; rewritten by measure.
+    DRIFT = "drift" {
+        source: Text required,
+        figure: Text required,
+        before: Float required,
+        now: Float required,
+        probability: Float required,
+        base_from: Day required,
+        now_from: Day required,
         as_of: Instant required,
     }
     /// Who is likely to convert soon, and why? One row per person who is no customer yet; rewritten by measure.

@@ -1,7 +1,7 @@
 //! Rows of the lake in memory: batches, and typed views of their columns.
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::filter_record_batch;
 use hashbrown::HashMap;
@@ -66,6 +66,10 @@ pub(crate) fn booleans<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Boo
 }
 
 pub(crate) fn integers<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
+    column(batch, name)
+}
+
+pub(crate) fn days<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Date32Array> {
     column(batch, name)
 }
 

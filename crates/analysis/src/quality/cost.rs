@@ -122,6 +122,12 @@ impl Rates {
         }
     }
 
+    /// The rate noted for that very day.
+    #[must_use]
+    pub fn on(&self, currency: &str, day: i32) -> Option<Decimal> {
+        self.by_currency.get(currency)?.get(&day).copied()
+    }
+
     /// Brings dated amounts into the target currency, each at the rate of its own day.
     #[must_use]
     pub fn convert<'a>(&self, amounts: impl IntoIterator<Item = (i32, &'a str, Decimal)>) -> Converted {
@@ -135,7 +141,9 @@ impl Rates {
         converted
     }
 
-    fn rate(&self, currency: &str, day: i32) -> Option<Decimal> {
+    /// What one unit of a currency was worth on a day, or on the last of the seven before it that has a rate.
+    #[must_use]
+    pub fn rate(&self, currency: &str, day: i32) -> Option<Decimal> {
         if currency == self.target {
             return Some(Decimal::ONE);
         }

@@ -1,12 +1,14 @@
 //! What a source of leads is worth, and how sure we are of it.
 //!
 //! [`scorecards`] turns counts into metrics, each with its number of cases, an interval and a [`State`]; [`compare`] says which source
-//! is best. [`what_if`] answers what moving budget would do, [`drift`] which source has changed, [`cost`] what was spent where. Below them stand the pure estimators: [`interval`] for proportions, [`shrink`] for small sources, [`survival`] and [`cure`] for
-//! leads that have not had their time yet.
+//! is best. [`what_if`] answers what moving budget would do, [`drift`] which source has changed, [`cost`] what was spent where. Below
+//! them stand the pure estimators: [`interval`] for proportions, [`bootstrap`] for amounts, [`shrink`] for small sources, [`survival`]
+//! and [`cure`] for leads that have not had their time yet.
 //!
 //! Invariants: a figure that was not measured is `None` and says so in its state, never zero; an interval covers its value; a
 //! currency is never mixed with another.
 
+pub mod bootstrap;
 pub mod cost;
 pub mod cure;
 pub mod drift;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use super::{
-    Z_95, cure,
+    Z_95, bootstrap, cure,
     interval::{Interval, wilson},
     shrink::{self, Prior},
     survival::{AGES_DAYS, FollowUp, Median, kaplan_meier, median},
@@ -80,8 +80,10 @@ pub struct SourceCounts {
     pub follow_up: Vec<FollowUp>,
     /// What the conversions were worth, by currency and the days from the person's arrival.
     pub revenue_by_age: BTreeMap<String, BTreeMap<u32, Decimal>>,
-    /// How old the data were on arrival, in days: the median; nothing where the source does not date its records.
-    pub data_age_days: Option<f64>,
+    /// What each of the people who paid something paid in all, by currency: the ground of the intervals of money.
+    pub revenue_by_person: BTreeMap<String, Vec<f64>>,
+    /// How old each record was on arrival, in days; empty where the source does not date its records.
+    pub data_ages_days: Vec<f64>,
     /// How long each address was watched, and whether it then went bad; empty where nobody wrote to them.
     pub decay: Vec<FollowUp>,
     /// What became of mail; nothing where nobody wrote.
@@ -101,6 +103,8 @@ pub struct Mail {
     pub unsubscribed: u64,
     /// Of those it reached, those who answered or clicked within 14 days; machines do not count.
     pub engaged: u64,
+    /// Of those written to, those whose 30 days are not over: what counts within them may still come.
+    pub young: u64,
 }
 
 /// What the verdicts depend on.
@@ -214,6 +218,11 @@ impl State {
 }
 
 impl SourceCounts {
+    /// The interval of the mean amount of a person, where enough of them paid.
+    fn revenue_interval(&self, currency: &str) -> Option<Interval> {
+        bootstrap::mean(self.revenue_by_person.get(currency)?, self.distinct_persons)
+    }
+
     pub(super) fn is_immature(&self, settings: Settings) -> bool {
         self.median_age_days.is_none_or(|age| age < settings.maturity_days)
     }
@@ -272,7 +281,9 @@ impl All<'_> {
 
     /// Rates of rare events: drawn towards all sources, since one complaint among thirty is no rate of three per cent.
     fn mail(&self, counts: &SourceCounts) -> Vec<Metric> {
-        let Some(mail) = counts.mail else { return Vec::new() };
+        let Some(mail) = counts.mail else {
+            return MAIL.iter().map(|(name, _, _)| *name).chain(["engagement"]).map(|name| unmeasured(name, "share")).collect();
+        };
         let mut metrics: Vec<Metric> = MAIL
             .iter()
             .zip(self.mail)
@@ -288,6 +299,11 @@ impl All<'_> {
             })
             .collect();
         metrics.push(proportion("engagement", Some(mail.engaged), reached(&mail)));
+        if mail.young * 2 > mail.sent {
+            for metric in metrics.iter_mut().filter(|metric| metric.state == State::Ok) {
+                metric.state = State::Immature;
+            }
+        }
         if !counts.decay.is_empty() {
             let watched = counts.decay.len() as u64;
             metrics.extend(kaplan_meier(&counts.decay, &DECAY_DAYS).into_iter().map(|by| Metric {
@@ -303,7 +319,10 @@ impl All<'_> {
         let state = self.conversion_state(counts);
         for currency in &self.currencies {
             let earned = counts.revenue.get(*currency).copied().unwrap_or_default();
-            metrics.push(Metric { state, ..per_case("revenue_per_lead", earned, counts.distinct_persons, currency) });
+            let metric = per_case("revenue_per_lead", earned, counts.distinct_persons, currency);
+            let interval = counts.revenue_interval(currency);
+            let (low, high) = (interval.map(|interval| interval.low), interval.map(|interval| interval.high));
+            metrics.push(Metric { state, low, high, ..metric });
         }
         if self.currencies.is_empty() {
             metrics.push(unmeasured("revenue_per_lead", ""));
@@ -330,8 +349,19 @@ impl All<'_> {
             return None;
         }
         let earned = counts.revenue.get(currency).copied().unwrap_or_default();
-        let value = earned.to_f64()? / cost.to_f64()?;
-        Some(Metric { value: Some(value), n: counts.conversions, numerator: earned.to_f64(), ..unmeasured("roas", "ratio") })
+        let paid = cost.to_f64()?;
+        let value = earned.to_f64()? / paid;
+        // What it cost is known; what its people pay is a sample of what such people pay.
+        let interval = counts.revenue_interval(currency);
+        let end = |of: fn(Interval) -> f64| interval.map(|interval| of(interval) * counts.distinct_persons as f64 / paid);
+        Some(Metric {
+            value: Some(value),
+            n: counts.conversions,
+            numerator: earned.to_f64(),
+            low: end(|interval| interval.low),
+            high: end(|interval| interval.high),
+            ..unmeasured("roas", "ratio")
+        })
     }
 
     fn conversion_state(&self, counts: &SourceCounts) -> State {
@@ -424,13 +454,29 @@ fn volume(counts: &SourceCounts) -> Vec<Metric> {
         proportion("quarantined", Some(counts.quarantined), counts.received),
         proportion("suppressed", Some(counts.suppressed), counts.received),
         count("distinct_persons", counts.distinct_persons, counts.accepted, "persons"),
-        Metric {
-            value: counts.data_age_days,
-            n: counts.accepted,
-            state: if counts.data_age_days.is_some() { State::Ok } else { State::Unchecked },
-            ..unmeasured("freshness_days", "days")
-        },
+        freshness(&counts.data_ages_days),
     ]
+}
+
+/// The median age on arrival, with the interval that the order of the ages gives (binomial, whatever their distribution).
+fn freshness(ages_days: &[f64]) -> Metric {
+    let mut ages = ages_days.to_vec();
+    ages.sort_unstable_by(f64::total_cmp);
+    let n = ages.len() as f64;
+    let half = Z_95 * n.sqrt() / 2.0;
+    let at = |place: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among the ages")]
+        let place = place.clamp(0.0, (n - 1.0).max(0.0)) as usize;
+        ages.get(place).copied()
+    };
+    Metric {
+        value: ages.get(ages.len() / 2).copied(),
+        n: ages.len() as u64,
+        low: at((n / 2.0 - half).floor()),
+        high: at((n / 2.0 + half).floor()),
+        state: if ages.is_empty() { State::Unchecked } else { State::Ok },
+        ..unmeasured("freshness_days", "days")
+    }
 }
 
 fn records(counts: &SourceCounts) -> Vec<Metric> {

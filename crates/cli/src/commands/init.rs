@@ -7,7 +7,7 @@ use headwater_runtime::sync::{SyncOptions, sync};
 use serde_json::json;
 
 use super::{report, sync as sync_command};
-use crate::args::{Global, ReportName, TemplateName};
+use crate::args::{Global, ReportLevel, ReportName, TemplateName};
 use crate::console::Console;
 use crate::exit_code::Code;
 use crate::failure::Failure;
@@ -36,7 +36,8 @@ pub(crate) async fn demo(global: &Global, dir: &Path, console: &Console) -> Resu
     let engine = wiring::engine(&global, console).await?;
     let synced = sync(&engine, &SyncOptions::default()).await?;
     console.line(&sync_command::human(&synced, false))?;
-    let options = report::Options { model: "last_non_direct", all: false, html: None, what_if: None };
+    let (by, changes) = (ReportLevel::Channel, false);
+    let options = report::Options { model: "last_non_direct", all: false, by, changes, html: None, what_if: None };
     for what in [ReportName::Sources, ReportName::Channels, ReportName::Funnel] {
         Box::pin(report::run(&global, what, options, console)).await?;
         console.line("")?;

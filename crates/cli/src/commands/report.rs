@@ -5,7 +5,7 @@ use std::path::Path;
 
 use headwater_runtime::Error;
 use headwater_runtime::report::{
-    self, ChannelsReport, Cohort, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount, WhatIf,
+    self, Cohort, DriftAlert, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount, WhatIf,
     money_text,
 };
 use jiff::Timestamp;
@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::query::csv_line;
-use super::report_people as people;
-use crate::args::{Format, Global, ReportName};
+use super::{report_channels as credits, report_people as people};
+use crate::args::{Format, Global, ReportLevel, ReportName};
 use crate::console::{Console, Rows};
 use crate::exit_code::Code;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ const MAIN: [(&str, &str); 7] = [
     ("records", "volume"),
     ("people", "distinct_persons"),
     ("valid e-mail", "validity"),
-    ("new people", "net_new"),
+    ("came back", "bounce"),
     ("became customers", "conversion_rate"),
     ("cost per lead", "cost_per_lead"),
     ("return", "roas"),
@@ -40,6 +40,10 @@ pub(crate) struct Options<'a> {
     pub(crate) model: &'a str,
     /// Whether every figure is shown.
     pub(crate) all: bool,
+    /// By what credits are added up.
+    pub(crate) by: ReportLevel,
+    /// Whether the changes of past credits are shown.
+    pub(crate) changes: bool,
     /// Where the page with all reports goes.
     pub(crate) html: Option<&'a Path>,
     /// The budget to move: `FROM:TO:AMOUNT`.
@@ -47,7 +51,10 @@ pub(crate) struct Options<'a> {
 }
 
 pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>, console: &Console) -> Result<Code, Failure> {
-    let Options { model, all, html, what_if } = options;
+    let Options { model, all, by, changes, html, what_if } = options;
+    if what != ReportName::Channels && (changes || by != ReportLevel::Channel) {
+        return Err(Error::Usage("`--by` and `--changes` belong to `report channels`".to_owned()).into());
+    }
     let engine = wiring::quiet_engine(global).await?;
     if let Some(file) = html {
         let page = report::html(&engine, model).await?;
@@ -69,9 +76,13 @@ pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>,
             let report = report::sources(&engine).await?;
             give(console, &report, || sources_csv(&report), || sources(&report, all))
         }
+        ReportName::Channels if changes => {
+            let report = report::changes(&engine, None).await?;
+            give(console, &report, || credits::changes_csv(&report), || credits::changes(&report))
+        }
         ReportName::Channels => {
-            let report = report::channels(&engine, model).await?;
-            give(console, &report, || channels_csv(&report), || channels(&report))
+            let report = report::channels(&engine, model, credits::level(by)).await?;
+            give(console, &report, || credits::channels_csv(&report), || credits::channels(&report))
         }
         ReportName::Funnel => {
             let report = report::funnel(&engine).await?;
@@ -164,10 +175,29 @@ fn sources(report: &SourcesReport, all: bool) -> String {
     let table = if all { every_metric(report) } else { main_metrics(report) };
     let more = if all { "" } else { "; `--all` shows every figure" };
     format!(
-        "What each source is worth (measured {} UTC; percentages with their 95 % interval and cases{more})\n\n{table}\n\nVerdict: {}",
+        "What each source is worth (measured {} UTC; percentages with their 95 % interval and cases{more})\n\n{table}\n\n{}Verdict: {}",
         minute(Some(report.as_of)),
+        drifted(&report.alerts),
         report.verdict
     )
+}
+
+/// The sources that are not what they were.
+fn drifted(alerts: &[DriftAlert]) -> String {
+    let Some(first) = alerts.first() else { return String::new() };
+    let mut rows = Rows::new(&["source", "figure", "before", "now", "chance of it"]).right(2..=4);
+    for alert in alerts {
+        let figure = |value: f64| match alert.figure.as_str() {
+            "records_a_day" => format!("{value:.1}"),
+            "countries" | "email_domains" => format!("{value:.2} apart"),
+            _ => percent(value),
+        };
+        let before = if alert.before == 0.0 && alert.figure.ends_with('s') { "–".to_owned() } else { figure(alert.before) };
+        let chance =
+            if alert.probability < 1e-4 { "below 0.01 %".to_owned() } else { format!("{:.2} %", alert.probability * 100.0) };
+        rows.row([alert.source.clone(), words(&alert.figure), before, figure(alert.now), chance]);
+    }
+    format!("Not what they were (since {}, beside the days from {} on)\n\n{}\n\n", first.now_from, first.base_from, rows.render())
 }
 
 fn main_metrics(report: &SourcesReport) -> String {
@@ -237,66 +267,21 @@ pub(super) fn header(names: &[&str]) -> Vec<String> {
 }
 
 /// A number of conversions: whole ones without decimals.
-fn count(conversions: f64) -> String {
+pub(super) fn count(conversions: f64) -> String {
     if conversions.fract() == 0.0 { format!("{conversions:.0}") } else { format!("{conversions:.2}") }
 }
 
-fn channels(report: &ChannelsReport) -> String {
-    let mut rows = Rows::new(&["channel", "conversions", "value", "cost"]).right(1..=3);
-    for row in &report.channels {
-        rows.row([row.channel.clone(), count(row.conversions), money_text(&row.value), money_text(&row.cost)]);
-    }
-    if report.unattributed > 0.0 {
-        rows.row([
-            "(unattributed)".to_owned(),
-            count(report.unattributed),
-            money_text(&report.unattributed_value),
-            "–".to_owned(),
-        ]);
-    }
-    if !report.unallocated_cost.is_empty() {
-        rows.row(["(no channel named)".to_owned(), "–".to_owned(), "–".to_owned(), money_text(&report.unallocated_cost)]);
-    }
-    let title = format!(
-        "Which channel earned the conversions (model {}, touches of up to {} days before, measured {} UTC)",
-        report.model,
-        report.window_days,
-        minute(Some(report.as_of))
-    );
-    let none = if rows.is_empty() { "There are no conversions and no costs yet.".to_owned() } else { rows.render() };
-    let note = match report.model.as_str() {
-        _ if report.unattributed <= 0.0 => "",
-        "counterfactual" => "\nUnattributed: would have come anyway, belong to no single channel, or have no touch.",
-        _ => "\nUnattributed: no touch of a known person explains them.",
-    };
-    format!("{title}\n\n{none}{note}")
-}
-
-fn currencies<'a>(amounts: impl Iterator<Item = &'a MoneyText>) -> BTreeSet<&'a str> {
+pub(super) fn currencies<'a>(amounts: impl Iterator<Item = &'a MoneyText>) -> BTreeSet<&'a str> {
     amounts.flat_map(|amounts| amounts.keys().map(String::as_str)).collect()
 }
 
 /// One column per currency: amounts of two are never one number.
-fn columns(name: &str, currencies: &BTreeSet<&str>) -> Vec<String> {
+pub(super) fn columns(name: &str, currencies: &BTreeSet<&str>) -> Vec<String> {
     currencies.iter().map(|currency| format!("{name}_{currency}")).collect()
 }
 
-fn in_each(amounts: &MoneyText, currencies: &BTreeSet<&str>) -> Vec<String> {
+pub(super) fn in_each(amounts: &MoneyText, currencies: &BTreeSet<&str>) -> Vec<String> {
     currencies.iter().map(|currency| amounts.get(*currency).cloned().unwrap_or_default()).collect()
-}
-
-fn channels_csv(report: &ChannelsReport) -> Vec<Vec<String>> {
-    let values = currencies(report.channels.iter().map(|row| &row.value).chain([&report.unattributed_value]));
-    let costs = currencies(report.channels.iter().map(|row| &row.cost).chain([&report.unallocated_cost]));
-    let line = |channel: &str, conversions: f64, value: &MoneyText, cost: &MoneyText| {
-        [vec![channel.to_owned(), conversions.to_string()], in_each(value, &values), in_each(cost, &costs)].concat()
-    };
-    let none = MoneyText::new();
-    let mut rows = vec![[header(&["channel", "conversions"]), columns("value", &values), columns("cost", &costs)].concat()];
-    rows.extend(report.channels.iter().map(|row| line(&row.channel, row.conversions, &row.value, &row.cost)));
-    rows.push(line("unattributed", report.unattributed, &report.unattributed_value, &none));
-    rows.push(line("unallocated", 0.0, &none, &report.unallocated_cost));
-    rows
 }
 
 fn funnel(report: &FunnelReport) -> String {

@@ -1,6 +1,6 @@
 //! `report propensity` and `report customers`: reports about people.
 
-use headwater_runtime::report::{CurrencyCustomers, CustomersReport, OriginRow, PropensityReport};
+use headwater_runtime::report::{Affinity, CurrencyCustomers, CustomersReport, OriginRow, PropensityReport};
 
 use super::report::{header, minute, percent};
 use crate::console::Rows;
@@ -18,10 +18,20 @@ pub(super) fn propensity(report: &PropensityReport) -> String {
         let need = person.need.clone().unwrap_or_default();
         people.row([person.prospect_id.clone(), person.source.clone(), need, percent(person.probability), person.why()]);
     }
-    let mut needs = Rows::new(&["need", "people", "conversions to expect"]).right(1..=2);
+    let mut needs =
+        Rows::new(&["need", "people", "conversions to expect", "call first", "probability"]).right(1..=2).right(4..=4);
     for group in &report.needs {
         let need = group.need.clone().unwrap_or_else(|| "(none stated)".to_owned());
-        needs.row([need, group.people.to_string(), format!("{:.1}", group.expected)]);
+        let first = group.call.first();
+        let whole = [need, group.people.to_string(), format!("{:.1}", group.expected)];
+        let call = |person: Option<&headwater_runtime::report::Likely>| {
+            let probability = person.map(|person| percent(person.probability)).unwrap_or_default();
+            [person.map(|person| person.prospect_id.clone()).unwrap_or_default(), probability]
+        };
+        needs.row(whole.into_iter().chain(call(first)));
+        for person in group.call.iter().skip(1) {
+            needs.row([String::new(), String::new(), String::new()].into_iter().chain(call(Some(person))));
+        }
     }
     let mut sources =
         Rows::new(&["source", "cases", "converted", "expected", "AUC", "log-loss", "lift of the first tenth"]).right(1..=6);
@@ -40,7 +50,8 @@ pub(super) fn propensity(report: &PropensityReport) -> String {
         ]);
     }
     format!(
-        "{title}\n\n{}\n\n{} people have a score, {:.1} conversions are to be expected\n\n{}\n\nWhat the scores of people left out of the \
+        "{title}\n\n{}\n\n{} people have a score, {:.1} conversions are to be expected\n\nWhom to call this week, by the need they \
+         stated\n\n{}\n\nWhat the scores of people left out of the \
          fit were worth ({}): AUC {}, log-loss {}, Brier {}, slope of calibration {}, lift of the first tenth {}\n\n{}",
         people.render(),
         report.scored,
@@ -71,7 +82,23 @@ pub(super) fn customers(report: &CustomersReport) -> String {
         return format!("{title}\n\nNobody has bought yet.");
     }
     let parts = report.currencies.iter().map(|of| in_currency(of, report.horizon_months));
-    [title].into_iter().chain(parts).collect::<Vec<_>>().join("\n\n")
+    [title].into_iter().chain(parts).chain([affinity(report)]).collect::<Vec<_>>().join("\n\n")
+}
+
+fn affinity(report: &CustomersReport) -> String {
+    if report.with_product == 0 {
+        return "No order names a product: map the column that holds it as `product`.".to_owned();
+    }
+    let title = format!("What is bought together, by the {} customers of whom a product is known", report.with_product);
+    if report.affinity.is_empty() {
+        return format!("{title}: nothing more often than by chance.");
+    }
+    let mut rows = Rows::new(&["who has", "buys as well", "customers", "share", "times as often as all"]).right(2..=4);
+    for Affinity { has, buys, both, confidence, low, high, lift } in &report.affinity {
+        let share = format!("{} ({} to {})", percent(*confidence), percent(*low), percent(*high));
+        rows.row([has.clone(), buys.clone(), both.to_string(), share, format!("{lift:.1}")]);
+    }
+    format!("{title}\n\n{}", rows.render())
 }
 
 fn in_currency(of: &CurrencyCustomers, months: u32) -> String {
@@ -96,13 +123,27 @@ fn in_currency(of: &CurrencyCustomers, months: u32) -> String {
         rows.render()
     };
     format!(
-        "{} customers in {}: {}{refusal}\n\n{}\n\n{}",
+        "{} customers in {}: {}{refusal}\n\n{}\n\n{}{}",
         of.customers,
         of.currency,
         segments.join(", "),
         table("source", &of.sources),
-        table("channel", &of.channels)
+        table("channel", &of.channels),
+        clusters(of)
     )
+}
+
+/// The groups that customers form by themselves.
+fn clusters(of: &CurrencyCustomers) -> String {
+    if of.clusters.is_empty() {
+        return String::new();
+    }
+    let mut rows = Rows::new(&["group", "customers", "days since the last purchase", "purchases", "spent"]).right(1..=4);
+    for (number, group) in (1..).zip(&of.clusters) {
+        let figures = [format!("{:.0}", group.idle_days), format!("{:.1}", group.purchases), format!("{:.2}", group.spent)];
+        rows.row([number.to_string(), group.customers.to_string()].into_iter().chain(figures));
+    }
+    format!("\n\n{}", rows.render())
 }
 
 pub(super) fn customers_csv(report: &CustomersReport) -> Vec<Vec<String>> {

@@ -91,6 +91,15 @@ pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
             measure.unattributed,
             count(measure.sources, "source", "sources")
         ));
+        if measure.changed > 0 {
+            let credits = count(measure.changed, "earlier credit was", "earlier credits were");
+            parts.push(format!("{credits} changed; `report channels --changes` says from what to what, and why\n"));
+        }
+        if measure.alerts > 0 {
+            let figures =
+                count(measure.alerts, "figure of a source is not what it was", "figures of sources are not what they were");
+            parts.push(format!("{figures}; see `report sources`\n"));
+        }
     }
     if !report.sinks.is_empty() {
         let mut rows = Rows::new(&["sink", "created", "updated", "unchanged", "rejected", "held back", "pending"]).right(1..=6);

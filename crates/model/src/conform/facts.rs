@@ -20,7 +20,7 @@ use crate::{country, email, engagement, instant, phone, tables};
 pub(super) const ENGAGEMENT_FIELDS: &[&str] =
     &["email", "external_id", "kind", "raw_kind", "machine", "campaign", "url", "message_id", "occurred_at"];
 pub(super) const CONVERSION_FIELDS: &[&str] =
-    &["external_id", "email", "phone", "country", "kind", "value", "currency", "occurred_at"];
+    &["external_id", "email", "phone", "country", "kind", "value", "currency", "occurred_at", "product", "category", "rep"];
 pub(super) const COST_FIELDS: &[&str] =
     &["for_source", "channel", "campaign", "kind", "day", "until_day", "amount", "currency", "impressions", "clicks"];
 
@@ -258,6 +258,9 @@ impl<'a> Builder<'a> {
             Arc::new(currencies.into_iter().collect::<StringArray>()),
             moments(occurred),
             self.same(Some(&self.conformer.context.run_id)),
+            self.text("product"),
+            self.text("category"),
+            self.text("rep"),
         ];
         Ok((ids, RecordBatch::try_new(tables::CONVERSION.schema(), columns)?))
     }
@@ -289,6 +292,8 @@ impl<'a> Builder<'a> {
             Arc::new(Int64Array::from(impressions)),
             Arc::new(Int64Array::from(clicks)),
             self.same(Some(&self.conformer.context.run_id)),
+            // A bill states what was paid; only a project's `cost:` states a price.
+            self.same(None),
         ];
         Ok((ids, RecordBatch::try_new(tables::COST.schema(), columns)?))
     }

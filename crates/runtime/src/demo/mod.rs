@@ -46,6 +46,7 @@ const DEMO: Files = &[
     ("data/mailings.csv", include_bytes!("data/mailings.csv")),
     ("data/newsletter.csv", include_bytes!("data/newsletter.csv")),
     ("data/orders.csv", include_bytes!("data/orders.csv")),
+    ("data/rates.csv", include_bytes!("data/rates.csv")),
     ("data/web_forms.jsonl", include_bytes!("data/web_forms.jsonl")),
     ("data/zoominfo_contacts.csv", include_bytes!("data/zoominfo_contacts.csv")),
     (".gitignore", IGNORE),

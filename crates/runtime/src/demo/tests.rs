@@ -52,8 +52,8 @@ fn both_templates_are_projects_without_a_secret() {
 fn every_file_of_the_demo_is_read_and_every_path_is_there() {
     let (dir, created) = made(Template::Demo);
     let project = load(dir.path());
-    let read: BTreeSet<PathBuf> =
-        project.sources.iter().filter_map(|source| source.config.values.get("path")?.as_str().map(PathBuf::from)).collect();
+    let of_sources = project.sources.iter().filter_map(|source| source.config.values.get("path")?.as_str().map(PathBuf::from));
+    let read: BTreeSet<PathBuf> = of_sources.chain(project.file.measures.rates_file.iter().map(PathBuf::from)).collect();
     let data: BTreeSet<PathBuf> = created.files.iter().filter(|file| file.starts_with("data")).cloned().collect();
     assert_eq!(read, data);
     let roles: BTreeSet<Role> = project.sources.iter().map(|source| source.section.role.unwrap_or_default()).collect();

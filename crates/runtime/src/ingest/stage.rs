@@ -398,7 +398,12 @@ pub(super) async fn whole_cost(engine: &Engine, entry: &SourceEntry, run_id: &st
         .ok_or_else(|| entry.error("cost.currency", "not a currency").help("write its ISO 4217 code such as EUR"))?;
     let key = format!("cost/{}", entry.name);
     let cursor = engine.store.cursor(&key).await?;
-    let said = serde_json::json!({ "amount": cost.amount, "currency": currency, "kind": cost.kind, "day": cost.day });
+    let mut said = serde_json::json!({ "amount": cost.amount, "currency": currency, "kind": cost.kind, "day": cost.day });
+    // Not said where not written, so that costs of older projects are not taken for new ones.
+    if let Some(said) = said.as_object_mut() {
+        said.extend(cost.until_day.as_ref().map(|day| ("until_day".to_owned(), day.as_str().into())));
+        said.extend(cost.per.as_str().map(|per| ("per".to_owned(), per.into())));
+    }
     if cursor.as_ref().is_some_and(|cursor| cursor.value == said) {
         return Ok(());
     }
@@ -409,6 +414,8 @@ pub(super) async fn whole_cost(engine: &Engine, entry: &SourceEntry, run_id: &st
         }
         None => instant::day_of(now.to_zoned(jiff::tz::TimeZone::UTC).date()),
     };
+    let until = cost.until_day.as_ref().map(|day| instant::parse_day(day, &DateStyle::default())).transpose();
+    let until = until.map_err(|error| entry.error("cost.until_day", error.to_string()))?;
     let one = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
     let columns: Vec<ArrayRef> = vec![
         one(Some(&ids::derived("cst_", &["project", &entry.name]))),
@@ -419,12 +426,13 @@ pub(super) async fn whole_cost(engine: &Engine, entry: &SourceEntry, run_id: &st
         one(entry.section.channel.as_ref().and_then(|channel| channel.campaign.as_deref())),
         one(Some(&cost.kind)),
         Arc::new(Date32Array::from(vec![day])),
-        Arc::new(Date32Array::from(vec![None])),
+        Arc::new(Date32Array::from(vec![until])),
         Arc::new(Decimal128Array::from(vec![amount]).with_precision_and_scale(18, 6)?),
         one(Some(&currency)),
         Arc::new(Int64Array::from(vec![None])),
         Arc::new(Int64Array::from(vec![None])),
         one(Some(run_id)),
+        one(cost.per.as_str()),
     ];
     let mut writer = engine.store.writer(&tables::COST, Some(&entry.name))?;
     writer.write(&RecordBatch::try_new(tables::COST.schema(), columns)?)?;

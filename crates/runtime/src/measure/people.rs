@@ -134,7 +134,7 @@ fn engagements(snapshot: &Snapshot, places: &HashMap<String, usize>, acts: &mut 
 }
 
 fn act(kind: &str, url: Option<&str>) -> Option<Act> {
-    if matches!(kind, "bounced" | "complained" | "unsubscribed") {
+    if matches!(kind, "bounced_hard" | "complained" | "unsubscribed") {
         return Some(Act::Gone);
     }
     match EngagementKind::from_row(kind, url) {
@@ -144,5 +144,20 @@ fn act(kind: &str, url: Option<&str>) -> Option<Act> {
         EngagementKind::Reply => Some(Act::Reply),
         EngagementKind::Subscribed => Some(Act::Subscribed),
         EngagementKind::Open | EngagementKind::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::engagement;
+
+    use super::*;
+
+    #[test]
+    fn what_ends_a_conversation_is_told_by_the_words_of_the_lake() {
+        for raw in ["bounce", "complaint", "unsubscribe"] {
+            assert_eq!(act(engagement::kind(raw), None), Some(Act::Gone), "{raw}");
+        }
+        assert_eq!(act(engagement::kind("soft_bounce"), None), None);
     }
 }

@@ -14,14 +14,17 @@ use headwater_model::{money, tables};
 use headwater_store::{Run, Snapshot, StagedFiles};
 use rust_decimal::Decimal;
 
-use super::credits::signed;
+use super::credits::{is_refund, signed};
+use super::exchange::{Exchange, day_of};
+use super::mail::MailLog;
+use super::spend::Spent;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::rows::{amounts, at, at_instant, booleans, instants, latest, load, text};
 use crate::sync::DRY_RUN;
 
 /// How many past runs are read for what they counted and the lake does not keep: rows of suppressed people.
-pub(super) const RUNS_READ: u32 = 10_000;
+pub(crate) const RUNS_READ: u32 = 10_000;
 const DAY_US: i64 = 86_400_000_000;
 
 /// What the verdicts depend on.
@@ -29,8 +32,11 @@ pub(crate) fn settings(engine: &Engine) -> Settings {
     Settings { maturity_days: f64::from(engine.project.file.measures.maturity_days) }
 }
 
-pub(super) fn write(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us: i64) -> Result<(StagedFiles, u64)> {
-    let counts = counts(engine, snapshot, runs, now_us)?;
+/// What was counted beside the lake: past runs, costs as they are divided, and the rates of currencies.
+pub(crate) type Beside<'a> = (&'a [Run], &'a [Spent], &'a Exchange);
+
+pub(super) fn write(engine: &Engine, snapshot: &Snapshot, beside: Beside<'_>, now_us: i64) -> Result<(StagedFiles, u64)> {
+    let counts = counts(engine, snapshot, beside, now_us)?;
     let cards = scorecards(&counts, settings(engine));
     let rows: Vec<_> = cards.iter().flat_map(|card| card.metrics.iter().map(move |metric| (card, metric))).collect();
     let text = |value: &dyn Fn(usize) -> String| -> ArrayRef {
@@ -63,8 +69,16 @@ struct Person {
     first_source: Option<String>,
     became_prospect_at: Option<i64>,
     became_customer_at: Option<i64>,
-    /// When, how much in millionths, of what.
-    conversions: Vec<(i64, i128, String)>,
+    paid: Vec<Paid>,
+}
+
+/// What a person paid, or got back, at one time.
+struct Paid {
+    at_us: i64,
+    /// Millionths, as they are added up.
+    amount: i128,
+    currency: String,
+    is_refund: bool,
 }
 
 /// A person as one source knows them.
@@ -75,9 +89,15 @@ struct Appearance {
 }
 
 /// What each source with leads brought.
-pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us: i64) -> Result<Vec<SourceCounts>> {
+pub(crate) fn counts(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    (runs, spent, exchange): Beside<'_>,
+    now_us: i64,
+) -> Result<Vec<SourceCounts>> {
     let required = &engine.project.file.measures.required_fields;
-    let people = people(snapshot)?;
+    let people = people(snapshot, exchange)?;
+    let mail = MailLog::load(snapshot)?;
     let links = load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
     let mut prospect_of: HashMap<&str, &str> = HashMap::new();
     for batch in &links {
@@ -85,13 +105,20 @@ pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us:
         prospect_of.extend((0..batch.num_rows()).map(|row| (lead.value(row), prospect.value(row))));
     }
     let leads = leads(snapshot, required)?;
+    let began: HashMap<&str, i64> = runs.iter().map(|run| (run.run_id.as_str(), run.started_at)).collect();
+    let mut ages: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     let mut of: BTreeMap<&str, (SourceCounts, HashMap<&str, Appearance>)> = BTreeMap::new();
     for batch in &leads {
-        let source = text(batch, "source")?;
+        let (source, observed) = (text(batch, "source")?, instants(batch, "observed_at")?);
         for row in 0..batch.num_rows() {
             let (counts, persons) = of.entry(source.value(row)).or_default();
             let valid_email = count_lead(counts, batch, row, required)?;
-            let first_at = at_instant(instants(batch, "created_at")?, row).unwrap_or(instants(batch, "observed_at")?.value(row));
+            let age = began.get(text(batch, "run_id")?.value(row)).map(|began| began - observed.value(row));
+            // What nobody dated was observed when it arrived, which is no age.
+            ages.entry(source.value(row))
+                .or_default()
+                .extend(age.filter(|age| *age > 0 && is_counted(batch, row).unwrap_or(false)));
+            let first_at = at_instant(instants(batch, "created_at")?, row).unwrap_or(observed.value(row));
             if let Some(prospect) = prospect_of.get(text(batch, "lead_id")?.value(row)) {
                 let seen = persons.entry(prospect).or_insert(Appearance { first_at, valid_email });
                 seen.first_at = seen.first_at.min(first_at);
@@ -101,7 +128,7 @@ pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us:
     }
     let channels = channels(snapshot)?;
     let refused = refused(snapshot)?;
-    let costs = costs(snapshot)?;
+    let costs = costs(spent, exchange);
     let finished = of.into_iter().map(|(name, (mut counts, persons))| {
         name.clone_into(&mut counts.source);
         counts.channel = channels.get(name).cloned().unwrap_or_default();
@@ -110,7 +137,8 @@ pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, runs: &[Run], now_us:
         counts.suppressed = took.filter_map(|run| run.counts.pointer(&format!("/sources/{name}/suppressed"))?.as_u64()).sum();
         counts.received = counts.accepted + counts.quarantined + counts.suppressed;
         counts.cost = costs.get(name).cloned().unwrap_or_default();
-        count_people(&mut counts, &persons, &people, now_us);
+        counts.data_ages_days = ages.remove(name).unwrap_or_default().into_iter().map(in_days).collect();
+        count_people(&mut counts, &persons, (&people, &mail), now_us);
         counts
     });
     Ok(finished.collect())
@@ -129,6 +157,7 @@ fn leads(snapshot: &Snapshot, required: &[String]) -> Result<Vec<RecordBatch>> {
         "consent",
         "lawful_basis",
         "basis_obtained_at",
+        "run_id",
     ];
     for field in required {
         if !columns.contains(&field.as_str()) {
@@ -138,9 +167,14 @@ fn leads(snapshot: &Snapshot, required: &[String]) -> Result<Vec<RecordBatch>> {
     latest(load(snapshot, &tables::LEAD, &columns)?, "lead_id")
 }
 
+/// Whether a row is a lead of somebody: not one taken back, and no test.
+fn is_counted(batch: &RecordBatch, row: usize) -> Result<bool> {
+    Ok(at(text(batch, "op")?, row) != Some("delete") && !booleans(batch, "is_test")?.value(row))
+}
+
 /// Counts one lead; whether it has a valid address.
 fn count_lead(counts: &mut SourceCounts, batch: &RecordBatch, row: usize, required: &[String]) -> Result<bool> {
-    if at(text(batch, "op")?, row) == Some("delete") || booleans(batch, "is_test")?.value(row) {
+    if !is_counted(batch, row)? {
         return Ok(false);
     }
     counts.accepted += 1;
@@ -169,12 +203,18 @@ fn count_lead(counts: &mut SourceCounts, batch: &RecordBatch, row: usize, requir
     Ok(valid)
 }
 
-fn count_people(counts: &mut SourceCounts, persons: &HashMap<&str, Appearance>, people: &HashMap<String, Person>, now_us: i64) {
+fn count_people(
+    counts: &mut SourceCounts,
+    persons: &HashMap<&str, Appearance>,
+    (people, mail): (&HashMap<String, Person>, &MailLog),
+    now_us: i64,
+) {
     counts.distinct_persons = persons.len() as u64;
     counts.duplicate_within = counts.accepted.saturating_sub(counts.distinct_persons);
     let mut ages: Vec<i64> = Vec::with_capacity(persons.len());
     let mut sorted: Vec<_> = persons.iter().collect();
     sorted.sort_unstable_by_key(|(prospect, _)| **prospect);
+    (counts.mail, counts.decay) = mail.judge(sorted.iter().map(|(person, seen)| (**person, seen.first_at)), now_us);
     for (prospect, seen) in sorted {
         let Some(person) = people.get(*prospect) else { continue };
         let net_new = person.first_source.as_deref() == Some(counts.source.as_str());
@@ -185,24 +225,37 @@ fn count_people(counts: &mut SourceCounts, persons: &HashMap<&str, Appearance>, 
         counts.prospects += u64::from(person.became_prospect_at.is_some());
         counts.customers += u64::from(customer);
         counts.net_new_valid_customers += u64::from(customer && net_new && seen.valid_email);
-        for (when, amount, currency) in person.conversions.iter().filter(|(when, _, _)| *when >= seen.first_at) {
-            counts.conversions += 1;
+        let mut sums: BTreeMap<&str, i128> = BTreeMap::new();
+        for Paid { at_us, amount, currency, is_refund } in person.paid.iter().filter(|paid| paid.at_us >= seen.first_at) {
+            counts.conversions += u64::from(!is_refund);
+            *sums.entry(currency).or_default() += amount;
             *counts.revenue.entry(currency.clone()).or_default() += decimal(*amount);
-            let age = u32::try_from((when - seen.first_at) / DAY_US).unwrap_or(u32::MAX);
+            let age = u32::try_from((at_us - seen.first_at) / DAY_US).unwrap_or(u32::MAX);
             *counts.revenue_by_age.entry(currency.clone()).or_default().entry(age).or_default() += decimal(*amount);
+        }
+        for (currency, sum) in sums {
+            #[expect(clippy::cast_precision_loss, reason = "millionths of what a person pays fit 53 bits")]
+            counts.revenue_by_person.entry(currency.to_owned()).or_default().push(sum as f64 / 1e6);
         }
         let until = if customer { person.became_customer_at.unwrap_or(now_us) } else { now_us };
         let days = u32::try_from((until - seen.first_at).max(0) / DAY_US).unwrap_or(u32::MAX);
         counts.follow_up.push(FollowUp { days, converted: customer });
         ages.push((now_us - seen.first_at).max(0));
     }
-    ages.sort_unstable();
-    #[expect(clippy::cast_precision_loss, reason = "an age in microseconds fits 53 bits for 285 years")]
-    let median = ages.get(ages.len() / 2).map(|age| *age as f64 / DAY_US as f64);
-    counts.median_age_days = median;
+    counts.median_age_days = median_days(ages);
 }
 
-fn people(snapshot: &Snapshot) -> Result<HashMap<String, Person>> {
+fn median_days(mut ages_us: Vec<i64>) -> Option<f64> {
+    ages_us.sort_unstable();
+    ages_us.get(ages_us.len() / 2).copied().map(in_days)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an age in microseconds fits 53 bits for 285 years")]
+fn in_days(age_us: i64) -> f64 {
+    age_us as f64 / DAY_US as f64
+}
+
+fn people(snapshot: &Snapshot, exchange: &Exchange) -> Result<HashMap<String, Person>> {
     let mut people: HashMap<String, Person> = HashMap::new();
     for batch in load(
         snapshot,
@@ -218,7 +271,7 @@ fn people(snapshot: &Snapshot) -> Result<HashMap<String, Person>> {
                     first_source: at(first, row).map(str::to_owned),
                     became_prospect_at: at_instant(prospect, row),
                     became_customer_at: at_instant(customer, row),
-                    conversions: Vec::new(),
+                    paid: Vec::new(),
                 },
             );
         }
@@ -235,8 +288,10 @@ fn people(snapshot: &Snapshot) -> Result<HashMap<String, Person>> {
         let (value, when) = (amounts(&batch, "value")?, instants(&batch, "occurred_at")?);
         for row in (0..batch.num_rows()).filter(|row| value.is_valid(*row)) {
             let Some(person) = owner.get(id.value(row)).and_then(|prospect| people.get_mut(prospect)) else { continue };
-            let amount = signed(kind.value(row), value.value(row));
-            person.conversions.push((when.value(row), amount, at(currency, row).unwrap_or_default().to_owned()));
+            let (kind, at_us) = (kind.value(row), when.value(row));
+            let stated = (at(currency, row).unwrap_or_default(), signed(kind, value.value(row)));
+            let (currency, amount) = exchange.counted(day_of(at_us), stated.0, stated.1);
+            person.paid.push(Paid { at_us, amount, currency: currency.to_owned(), is_refund: is_refund(kind) });
         }
     }
     Ok(people)
@@ -280,19 +335,16 @@ fn refused(snapshot: &Snapshot) -> Result<HashMap<String, u64>> {
     Ok(refused)
 }
 
-/// What each source cost: the latest version of every cost that names it.
-pub(crate) fn costs(snapshot: &Snapshot) -> Result<HashMap<String, Money>> {
+/// What was spent on each source, as it is added up.
+fn costs(spent: &[Spent], exchange: &Exchange) -> HashMap<String, Money> {
     let mut costs: HashMap<String, Money> = HashMap::new();
-    for batch in latest(load(snapshot, &tables::COST, &["cost_id", "for_source", "amount", "currency"])?, "cost_id")? {
-        let (for_source, currency, amount) = (text(&batch, "for_source")?, text(&batch, "currency")?, amounts(&batch, "amount")?);
-        for row in 0..batch.num_rows() {
-            if let Some(source) = at(for_source, row) {
-                let sum = costs.entry(source.to_owned()).or_default().entry(currency.value(row).to_owned()).or_default();
-                *sum += decimal(amount.value(row));
-            }
+    for part in spent {
+        if let Some(source) = &part.source {
+            let (currency, amount) = part.counted(exchange.target());
+            *costs.entry(source.clone()).or_default().entry(currency.to_owned()).or_default() += decimal(amount);
         }
     }
-    Ok(costs)
+    costs
 }
 
 /// Millionths as a decimal.

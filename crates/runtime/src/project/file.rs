@@ -176,6 +176,36 @@ pub struct CostSection {
     pub kind: String,
     /// The day it was spent; the day of the first run when left out.
     pub day: Option<String>,
+    /// The last day it pays for, where it pays for several.
+    pub until_day: Option<String>,
+    /// What the amount is the price of.
+    #[serde(default)]
+    pub per: CostUnit,
+}
+
+/// What the amount of a cost is the price of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CostUnit {
+    /// The whole source.
+    #[default]
+    Whole,
+    /// Each record that it brought, from `day` to `until_day` where that is written.
+    Record,
+    /// Each day from `day` to `until_day`, or until today.
+    Day,
+}
+
+impl CostUnit {
+    /// The word used in the lake; nothing for the whole.
+    #[must_use]
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::Record => Some("record"),
+            Self::Day => Some("day"),
+        }
+    }
 }
 
 fn list_purchase() -> String {
@@ -313,12 +343,76 @@ pub struct MeasuresSection {
     pub required_fields: Vec<String>,
     /// Sources whose people are younger than this many days are called immature.
     pub maturity_days: u32,
+    /// The currency (ISO 4217) in which amounts are added up, each at the rate of its own day; without it, and where a rate is missing,
+    /// amounts of each currency stand apart.
+    pub currency: Option<String>,
+    /// The day rates: a CSV file, relative to the project, with the columns `day`, `currency` and `rate`, which is what one unit of that
+    /// currency was worth in `currency`. A day without a rate takes that of up to seven days before.
+    pub rates_file: Option<String>,
+    /// How costs are divided that several sources or days share; the first rule that fits a cost applies.
+    pub cost_rules: Vec<CostRule>,
+    /// When a source is said to have changed.
+    pub drift: DriftSection,
+}
+
+/// How some costs are divided.
+#[derive(Debug, Clone, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CostRule {
+    /// Only costs of this kind, such as `tool`; any when left out.
+    pub kind: Option<String>,
+    /// Only costs of this channel; any when left out.
+    pub channel: Option<String>,
+    /// Only costs of this campaign; any when left out.
+    pub campaign: Option<String>,
+    /// What they are divided by.
+    pub divide_by: CostDivision,
+    /// The sources among which they are divided; all that have what is divided by when left out.
+    #[serde(default)]
+    pub among: Vec<String>,
+}
+
+/// What a cost is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CostDivision {
+    /// The records that each source brought on its days. Costs that name a source stay with it.
+    Records,
+    /// The contacts through its campaign that each source counted on its days. Costs that name a source stay with it.
+    Campaign,
+    /// Its days, from the first to the last, in equal parts.
+    Days,
+}
+
+/// When a source is said to have changed.
+#[derive(Debug, Clone, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DriftSection {
+    /// The last days, which are compared.
+    pub window_days: u32,
+    /// The days before them, with which they are compared.
+    pub base_days: u32,
+    /// The part of alerts that may be false, from 0 to 1; with 0 there are none.
+    pub false_alerts: f64,
+}
+
+impl Default for DriftSection {
+    fn default() -> Self {
+        Self { window_days: 7, base_days: 28, false_alerts: 0.05 }
+    }
 }
 
 impl Default for MeasuresSection {
     fn default() -> Self {
         let fields = ["email", "given_name", "family_name", "company_name"];
-        Self { required_fields: fields.map(str::to_owned).to_vec(), maturity_days: 30 }
+        Self {
+            required_fields: fields.map(str::to_owned).to_vec(),
+            maturity_days: 30,
+            currency: None,
+            rates_file: None,
+            cost_rules: Vec::new(),
+            drift: DriftSection::default(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use headwater_model::{country, tables};
 use jiff::tz::TimeZone;
 
 use super::error::ProjectError;
-use super::file::CostSection;
+use super::file::{CostSection, CostUnit};
 use super::{Project, SourceEntry, nearest, parse_every};
 
 /// Checks what can be checked without asking anybody.
@@ -29,6 +29,7 @@ pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
         }
     }
     identity(project)?;
+    measures(project)?;
     project.sources.iter().try_for_each(source)
 }
 
@@ -50,6 +51,44 @@ fn identity(project: &Project) -> Result<(), ProjectError> {
         return Err(project
             .error("identity.review_above", "pairs below the bound of a join cannot be reviewed")
             .help("set `review_above` to at most `auto_merge_above`"));
+    }
+    Ok(())
+}
+
+/// Money is added up in a currency there is, and costs are divided among sources there are.
+fn measures(project: &Project) -> Result<(), ProjectError> {
+    let section = &project.file.measures;
+    match &section.currency {
+        Some(code) if money::currency(code).is_none() => {
+            let complaint = project.error("measures.currency", format!("`{code}` is not a currency"));
+            return Err(complaint.help("write its ISO 4217 code such as EUR"));
+        }
+        None if section.rates_file.is_some() => {
+            let complaint = project.error("measures.rates_file", "rates into no currency");
+            return Err(complaint.help("write the currency in which amounts are added up as `currency:` beside it"));
+        }
+        Some(_) | None => {}
+    }
+    for (index, rule) in section.cost_rules.iter().enumerate() {
+        for (place, name) in rule.among.iter().enumerate() {
+            if project.source(name).is_none() {
+                let path = format!("measures.cost_rules[{index}].among[{place}]");
+                let complaint = project.error(&path, format!("there is no source `{name}`"));
+                return Err(match nearest(name, project.sources.iter().map(|source| source.name.as_str())) {
+                    Some(near) => complaint.help(format!("did you mean `{near}`?")),
+                    None => complaint,
+                });
+            }
+        }
+    }
+    let drift = &section.drift;
+    if drift.window_days == 0 || drift.base_days < drift.window_days {
+        let complaint = project.error("measures.drift", "there is nothing to compare");
+        return Err(complaint.help("set `window_days` to 1 or more, and `base_days` to at least `window_days`"));
+    }
+    if !(0.0..=1.0).contains(&drift.false_alerts) {
+        let complaint = project.error("measures.drift.false_alerts", format!("`{}` is no share", drift.false_alerts));
+        return Err(complaint.help("write a number from 0 to 1"));
     }
     Ok(())
 }
@@ -84,7 +123,8 @@ fn source(entry: &SourceEntry) -> Result<(), ProjectError> {
     section.cost.as_ref().map_or(Ok(()), |section| cost(entry, section))
 }
 
-fn cost(entry: &SourceEntry, CostSection { amount, currency: code, kind: _, day }: &CostSection) -> Result<(), ProjectError> {
+fn cost(entry: &SourceEntry, section: &CostSection) -> Result<(), ProjectError> {
+    let CostSection { amount, currency: code, kind: _, day, until_day, per } = section;
     if let Err(error) = money::parse(amount, NumberStyle::Point) {
         let message = match error {
             money::NotAnAmount::Ambiguous => "the decimal sign cannot be told".to_owned(),
@@ -93,10 +133,18 @@ fn cost(entry: &SourceEntry, CostSection { amount, currency: code, kind: _, day 
         return Err(entry.error("cost.amount", message).help("write a plain number such as \"1234.50\""));
     }
     currency(entry, "cost.currency", code)?;
-    match day.as_deref().map(|day| instant::parse_day(day, &DateStyle::default())) {
-        Some(Err(_)) => Err(entry.error("cost.day", "not a day").help("write it as 2026-10-03")),
-        Some(Ok(_)) | None => Ok(()),
+    let parse = |key: &str, day: &Option<String>| {
+        let parsed = day.as_deref().map(|day| instant::parse_day(day, &DateStyle::default())).transpose();
+        parsed.map_err(|_| entry.error(key, "not a day").help("write it as 2026-10-03"))
+    };
+    let (first, last) = (parse("cost.day", day)?, parse("cost.until_day", until_day)?);
+    if last.is_some_and(|last| first.is_some_and(|first| last < first)) {
+        return Err(entry.error("cost.until_day", "is before `day`").help("write the last day it pays for"));
     }
+    if *per == CostUnit::Day && first.is_none() {
+        return Err(entry.error("cost.per", "a price of each day needs the first").help("write it as `day:`"));
+    }
+    Ok(())
 }
 
 fn currency(entry: &SourceEntry, key: &str, code: &str) -> Result<(), ProjectError> {

@@ -6,14 +6,48 @@ use headwater_model::tables;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Amounts, COST_COLUMNS, Measured, MoneyText, VERSION, channel_of_source, costs, tidy};
+use super::{Amounts, Measured, MoneyText, VERSION, channel_of, channel_of_source, tidy};
 use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::rows::{latest, load};
+use crate::measure::{is_refund, spent};
 
 /// The channel that measure gives a conversion no touch explains.
 pub(super) const UNATTRIBUTED: &str = "unattributed";
+
+/// By what credits are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The channel of the touch.
+    #[default]
+    Channel,
+    /// Its campaign.
+    Campaign,
+    /// The source, such as a list or a form, that the touch is from.
+    Source,
+    /// Who sold or runs it.
+    Vendor,
+    /// The sales representative of the conversion.
+    Rep,
+    /// The category of what was bought.
+    Category,
+}
+
+impl Level {
+    /// The word for it, which is the column of `credit` as well.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Campaign => "campaign",
+            Self::Source => "source",
+            Self::Vendor => "vendor",
+            Self::Rep => "rep",
+            Self::Category => "category",
+        }
+    }
+}
 
 /// The conversions of each channel under one model.
 #[derive(Debug, Serialize)]
@@ -24,6 +58,8 @@ pub struct ChannelsReport {
     pub as_of: Timestamp,
     /// The attribution model.
     pub model: String,
+    /// By what the credits are added up.
+    pub by: Level,
     /// How many days before a conversion a touch may lie.
     pub window_days: u64,
     /// Every channel that earned or cost something, the one with the most conversions first.
@@ -32,11 +68,15 @@ pub struct ChannelsReport {
     pub unattributed: f64,
     /// What those were worth.
     pub unattributed_value: MoneyText,
+    /// Credited conversions of which nobody knows the campaign, vendor or what else they are added up by; zero by channel.
+    pub unnamed: f64,
+    /// What those were worth.
+    pub unnamed_value: MoneyText,
     /// Costs that name neither a channel nor a source whose channel is known.
     pub unallocated_cost: MoneyText,
 }
 
-/// One channel.
+/// One channel, or one of what else credits are added up by.
 #[derive(Debug, Serialize)]
 pub struct ChannelRow {
     /// Its name.
@@ -64,6 +104,7 @@ pub(super) struct Tally {
 pub(super) struct Tallies {
     pub(super) channels: BTreeMap<String, Tally>,
     pub(super) unattributed: Tally,
+    pub(super) unnamed: Tally,
     pub(super) unallocated: Amounts,
 }
 
@@ -71,10 +112,10 @@ pub(super) struct Tallies {
 ///
 /// # Errors
 /// [`crate::Error::NotFound`] when nothing was measured yet, or that model was not.
-pub async fn channels(engine: &Engine, model: &str) -> Result<ChannelsReport> {
+pub async fn channels(engine: &Engine, model: &str, by: Level) -> Result<ChannelsReport> {
     let measured = Measured::load(engine).await?;
     let model = measured.check_model(model)?;
-    let Tallies { channels, unattributed, unallocated } = tally(&measured, &model)?;
+    let Tallies { channels, unattributed, unnamed, unallocated } = tally(&measured, &model, by)?;
     let row = |(channel, tally): (String, Tally)| ChannelRow {
         channel,
         conversions: tidy(tally.conversions),
@@ -87,40 +128,64 @@ pub async fn channels(engine: &Engine, model: &str) -> Result<ChannelsReport> {
         version: VERSION,
         as_of: measured.at,
         model,
+        by,
         window_days: measured.window_days,
         channels,
         unattributed: tidy(unattributed.conversions),
         unattributed_value: unattributed.value.text(),
+        unnamed: tidy(unnamed.conversions),
+        unnamed_value: unnamed.value.text(),
         unallocated_cost: unallocated.text(),
     })
 }
 
-pub(super) fn tally(measured: &Measured, model: &str) -> Result<Tallies> {
+pub(super) fn tally(measured: &Measured, model: &str, by: Level) -> Result<Tallies> {
     let snapshot = &measured.snapshot;
+    let target = measured.currency.as_deref();
     let mut tallies = Tallies::default();
-    for row in each(&load(snapshot, &tables::CREDIT, &["model", "channel", "share", "value", "currency"])?) {
-        if row.text("model")? != Some(model) {
-            continue;
-        }
-        let tally = match row.text("channel")? {
-            Some(channel) if channel != UNATTRIBUTED => of(&mut tallies.channels, channel),
-            _ => &mut tallies.unattributed,
-        };
-        tally.conversions += row.float("share")?.unwrap_or_default();
-        if let (Some(value), Some(currency)) = (row.amount("value")?, row.text("currency")?) {
-            tally.value.add(currency, value);
+    let mut columns = vec!["model", "channel", "share", "value", "currency", "converted", "kind"];
+    if by != Level::Channel {
+        columns.push(by.as_str());
+    }
+    for batch in snapshot.read(&tables::CREDIT, &columns, None)? {
+        for row in each(&[batch?]) {
+            if row.text("model")? != Some(model) {
+                continue;
+            }
+            let tally = match (row.text("channel")?, row.text(by.as_str())?) {
+                // Of a conversion that no touch explains, who sold it and what it was is known all the same.
+                (None | Some(UNATTRIBUTED), _) if !matches!(by, Level::Rep | Level::Category) => &mut tallies.unattributed,
+                (_, Some(name)) => of(&mut tallies.channels, name),
+                (_, None) => &mut tallies.unnamed,
+            };
+            if !row.text("kind")?.is_some_and(is_refund) {
+                tally.conversions += row.float("share")?.unwrap_or_default();
+            }
+            match (row.amount("converted")?, row.amount("value")?, target, row.text("currency")?) {
+                (Some(converted), _, Some(target), _) => tally.value.add(target, converted),
+                (_, Some(value), _, Some(currency)) => tally.value.add(currency, value),
+                _ => {}
+            }
         }
     }
     let of_source = channel_of_source(snapshot)?;
-    for cost in costs(&latest(load(snapshot, &tables::COST, COST_COLUMNS)?, "cost_id")?)? {
-        let Some(channel) = cost.channel(&of_source)? else {
-            tallies.unallocated.add(cost.currency, cost.amount);
+    for part in spent(snapshot)? {
+        let (currency, amount) = part.counted(target);
+        let name = match by {
+            Level::Channel => channel_of(&part, &of_source),
+            Level::Campaign => part.campaign.as_deref(),
+            Level::Source => part.source.as_deref(),
+            // Nobody says for which of them something was spent.
+            Level::Vendor | Level::Rep | Level::Category => continue,
+        };
+        let Some(name) = name else {
+            tallies.unallocated.add(currency, amount);
             continue;
         };
-        let tally = of(&mut tallies.channels, channel);
-        tally.cost.add(cost.currency, cost.amount);
-        for (sum, column) in [(&mut tally.impressions, "impressions"), (&mut tally.clicks, "clicks")] {
-            if let Some(counted) = cost.row.integer(column)? {
+        let tally = of(&mut tallies.channels, name);
+        tally.cost.add(currency, amount);
+        for (sum, counted) in [(&mut tally.impressions, part.impressions), (&mut tally.clicks, part.clicks)] {
+            if let Some(counted) = counted {
                 *sum = Some(sum.unwrap_or_default() + counted);
             }
         }

@@ -1,12 +1,14 @@
 //! Which origin brings good customers: who buys again, who is leaving, what they will be worth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
+use headwater_analysis::customer::affinity::{Rule, rules};
 use headwater_analysis::customer::orders::{Order, Purchases, purchases};
 use headwater_analysis::customer::origin::{Models, Origin, origins};
-use headwater_analysis::customer::segment::{Activity, scores};
+use headwater_analysis::customer::segment::{Activity, clusters, scores};
 use headwater_analysis::customer::spending::Horizon;
+use headwater_analysis::quality::drift::FALSE_DISCOVERIES;
 use headwater_model::tables;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,9 +17,15 @@ use super::{Measured, VERSION};
 use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::measure::known;
+use crate::measure::{Exchange, day_of, is_refund, known, signed};
 use crate::rows::{latest, load};
 
+/// The groups that are looked for.
+const CLUSTERS: usize = 4;
+/// Customers below which groups are chance.
+const CLUSTERED: usize = 20;
+/// Rules about products that the report names.
+const SHOWN: usize = 25;
 /// Twelve months, each taken off one per cent.
 const HORIZON: Horizon = Horizon { periods: 12, length: 365.25 / 12.0, discount: 0.01 };
 
@@ -32,6 +40,42 @@ pub struct CustomersReport {
     pub horizon_months: u32,
     /// Every currency in which somebody bought.
     pub currencies: Vec<CurrencyCustomers>,
+    /// Products that are bought by the same customers more often than by chance, the strongest first.
+    pub affinity: Vec<Affinity>,
+    /// Customers of whom a product is known.
+    pub with_product: u64,
+}
+
+/// Who buys the one buys the other.
+#[derive(Debug, Clone, Serialize)]
+pub struct Affinity {
+    /// What they have.
+    pub has: String,
+    /// What they buy as well.
+    pub buys: String,
+    /// Customers with both.
+    pub both: u64,
+    /// Of those with the one, the part that has the other.
+    pub confidence: f64,
+    /// The lower end of its 95 % interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// How many times as often as among all customers.
+    pub lift: f64,
+}
+
+/// A group that customers form by how long ago, how often and for how much they bought.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClusterRow {
+    /// Customers.
+    pub customers: u64,
+    /// Days since the last purchase, in the middle of the group.
+    pub idle_days: f64,
+    /// Purchases.
+    pub purchases: f64,
+    /// What they have spent.
+    pub spent: f64,
 }
 
 /// The customers who buy in one currency.
@@ -49,6 +93,8 @@ pub struct CurrencyCustomers {
     pub channels: Vec<OriginRow>,
     /// How many are of which segment.
     pub segments: BTreeMap<&'static str, u64>,
+    /// The groups that they form by themselves, the largest first.
+    pub clusters: Vec<ClusterRow>,
 }
 
 /// The customers of one origin.
@@ -86,7 +132,7 @@ pub async fn customers(engine: &Engine) -> Result<CustomersReport> {
     let people: HashMap<String, (String, String)> =
         known(&measured.snapshot)?.into_iter().map(|known| (known.person.id, (known.person.source, known.channel))).collect();
     let mut currencies = Vec::new();
-    for (currency, orders) in orders(&measured, &people)? {
+    for (currency, orders) in orders(&measured, &people, &Exchange::load(engine)?)? {
         let rows: Vec<Order<'_>> =
             orders.iter().map(|(customer, at_us, amount)| Order { customer, at_us: *at_us, amount: *amount }).collect();
         let bought = purchases(&rows, measured.at_us);
@@ -94,7 +140,40 @@ pub async fn customers(engine: &Engine) -> Result<CustomersReport> {
             currencies.push(of_currency(currency, &bought, &people));
         }
     }
-    Ok(CustomersReport { version: VERSION, as_of: measured.at, horizon_months: HORIZON.periods, currencies })
+    let baskets = baskets(&measured, &people)?;
+    let sets: Vec<BTreeSet<&str>> = baskets.values().map(|products| products.iter().map(String::as_str).collect()).collect();
+    let affinity = rules(&sets, FALSE_DISCOVERIES).into_iter().take(SHOWN).map(affinity).collect();
+    let with_product = baskets.len() as u64;
+    Ok(CustomersReport {
+        version: VERSION,
+        as_of: measured.at,
+        horizon_months: HORIZON.periods,
+        currencies,
+        affinity,
+        with_product,
+    })
+}
+
+fn affinity(rule: Rule) -> Affinity {
+    let Rule { has, buys, both, support: _, confidence, interval, lift } = rule;
+    Affinity { has, buys, both, confidence, low: interval.low, high: interval.high, lift }
+}
+
+/// The products of each customer. An order may name several, with `;` between them.
+fn baskets(measured: &Measured, people: &HashMap<String, (String, String)>) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let owners = owners(measured, people)?;
+    let mut baskets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let columns = ["conversion_id", "kind", "product"];
+    for row in each(&latest(load(&measured.snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?) {
+        let owner = row.text("conversion_id")?.and_then(|id| owners.get(id));
+        let (Some(owner), Some(products)) = (owner, row.text("product")?) else { continue };
+        if !is_refund(row.text("kind")?.unwrap_or_default()) {
+            let named = products.split(';').map(str::trim).filter(|product| !product.is_empty());
+            baskets.entry(owner.clone()).or_default().extend(named.map(str::to_owned));
+        }
+    }
+    baskets.retain(|_, products| !products.is_empty());
+    Ok(baskets)
 }
 
 fn of_currency(currency: String, bought: &[Purchases], people: &HashMap<String, (String, String)>) -> CurrencyCustomers {
@@ -123,7 +202,18 @@ fn of_currency(currency: String, bought: &[Purchases], people: &HashMap<String, 
         sources: by(|(source, _)| source),
         channels: by(|(_, channel)| channel),
         segments,
+        clusters: if activities.len() < CLUSTERED { Vec::new() } else { groups(&activities) },
     }
+}
+
+fn groups(activities: &[Activity]) -> Vec<ClusterRow> {
+    let row = |cluster: headwater_analysis::customer::segment::Cluster| ClusterRow {
+        customers: cluster.members.len() as u64,
+        idle_days: cluster.middle.idle_days,
+        purchases: cluster.middle.purchases,
+        spent: cluster.middle.spent,
+    };
+    clusters(activities, CLUSTERS).into_iter().map(row).collect()
 }
 
 fn row(origin: Origin) -> OriginRow {
@@ -142,7 +232,28 @@ fn row(origin: Origin) -> OriginRow {
 }
 
 /// What people bought, by currency. A refund takes away, whatever its sign in the source.
-fn orders(measured: &Measured, people: &HashMap<String, (String, String)>) -> Result<BTreeMap<String, Orders>> {
+fn orders(
+    measured: &Measured,
+    people: &HashMap<String, (String, String)>,
+    exchange: &Exchange,
+) -> Result<BTreeMap<String, Orders>> {
+    let owners = owners(measured, people)?;
+    let columns = ["conversion_id", "kind", "value", "currency", "occurred_at"];
+    let mut orders: BTreeMap<String, Orders> = BTreeMap::new();
+    for row in each(&latest(load(&measured.snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?) {
+        let owner = row.text("conversion_id")?.and_then(|id| owners.get(id));
+        let (Some(owner), Some(amount), Some(at)) = (owner, row.amount("value")?, row.micros("occurred_at")?) else { continue };
+        let amount = signed(row.text("kind")?.unwrap_or_default(), amount);
+        let (currency, amount) = exchange.counted(day_of(at), row.text("currency")?.unwrap_or_default(), amount);
+        #[expect(clippy::cast_precision_loss, reason = "millionths of any order fit 53 bits")]
+        let amount = amount as f64 / 1e6;
+        orders.entry(currency.to_owned()).or_default().push((owner.clone(), at, amount));
+    }
+    Ok(orders)
+}
+
+/// Whose each conversion is.
+fn owners(measured: &Measured, people: &HashMap<String, (String, String)>) -> Result<HashMap<String, String>> {
     let mut owners: HashMap<String, String> = HashMap::new();
     for row in each(&load(&measured.snapshot, &tables::FACT_LINK, &["fact_id", "kind", "prospect_id"])?) {
         let owner = row.word("prospect_id")?;
@@ -150,15 +261,5 @@ fn orders(measured: &Measured, people: &HashMap<String, (String, String)>) -> Re
             owners.insert(row.word("fact_id")?, owner);
         }
     }
-    let columns = ["conversion_id", "kind", "value", "currency", "occurred_at"];
-    let mut orders: BTreeMap<String, Orders> = BTreeMap::new();
-    for row in each(&latest(load(&measured.snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?) {
-        let owner = row.text("conversion_id")?.and_then(|id| owners.get(id));
-        let (Some(owner), Some(amount), Some(at)) = (owner, row.amount("value")?, row.micros("occurred_at")?) else { continue };
-        let amount = if row.text("kind")? == Some("refund") { -amount.abs() } else { amount };
-        #[expect(clippy::cast_precision_loss, reason = "millionths of any order fit 53 bits")]
-        let amount = amount as f64 / 1e6;
-        orders.entry(row.word("currency")?).or_default().push((owner.clone(), at, amount));
-    }
-    Ok(orders)
+    Ok(owners)
 }

@@ -43,7 +43,7 @@ impl Metric {
     fn number(&self, value: f64) -> String {
         match self.unit.as_deref() {
             Some("share") => format!("{:.1}", value * 100.0),
-            Some("records" | "persons") => format!("{value:.0}"),
+            Some("records" | "persons" | "days") => format!("{value:.0}"),
             Some(_) | None => format!("{value:.2}"),
         }
     }

@@ -3,6 +3,7 @@
 //! Nothing is computed anew here but sums: a report shows what the last `measure` wrote, and says of when. Amounts of different
 //! currencies are never added; a figure that was not measured is absent or says so in its state.
 
+mod changes;
 mod channels;
 mod customers;
 mod figure;
@@ -24,19 +25,21 @@ use jiff::Timestamp;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
-pub use channels::{ChannelRow, ChannelsReport, channels};
-pub use customers::{CurrencyCustomers, CustomersReport, OriginRow, customers};
+pub use changes::{ChangesReport, CreditChange, changes};
+pub use channels::{ChannelRow, ChannelsReport, Level, channels};
+pub use customers::{Affinity, ClusterRow, CurrencyCustomers, CustomersReport, OriginRow, customers};
 pub use figure::money_text;
 pub use funnel::{Cohort, FunnelReport, SourceFunnel, StageCount, Step, funnel};
 pub use html::html;
 pub use propensity::{Likely, NeedGroup, PropensityReport, propensity};
-pub use sources::{Metric, SourceCard, SourcesReport, sources};
+pub use sources::{DriftAlert, Metric, SourceCard, SourcesReport, sources};
 pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};
 pub use what_if::{WhatIf, what_if};
 
-use crate::cells::{Row, each, instant};
+use crate::cells::{each, instant};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::measure::Spent;
 use crate::rows::load;
 
 /// The version of the reports' shapes.
@@ -92,6 +95,8 @@ struct Measured {
     at_us: i64,
     models: Vec<String>,
     window_days: u64,
+    /// The currency in which amounts were added up.
+    currency: Option<String>,
 }
 
 impl Measured {
@@ -107,6 +112,7 @@ impl Measured {
             at_us: cursor.updated_at,
             models: models.filter_map(Value::as_str).map(canonical).collect(),
             window_days: cursor.value.get("lookback_days").and_then(Value::as_u64).unwrap_or_default(),
+            currency: cursor.value.get("currency").and_then(Value::as_str).map(str::to_owned),
         })
     }
 
@@ -139,37 +145,10 @@ fn tidy(share: f64) -> f64 {
     (share * 1e6).round() / 1e6
 }
 
-/// One current cost.
-struct Cost<'a> {
-    row: Row<'a>,
-    currency: &'a str,
-    amount: i128,
-}
-
-const COST_COLUMNS: &[&str] = &["cost_id", "for_source", "channel", "amount", "currency", "impressions", "clicks"];
-
-/// The costs as their sources state them now.
-fn costs(batches: &[arrow::array::RecordBatch]) -> Result<Vec<Cost<'_>>> {
-    each(batches)
-        .map(|row| {
-            Ok(Cost {
-                row,
-                currency: row.text("currency")?.unwrap_or_default(),
-                amount: row.amount("amount")?.unwrap_or_default(),
-            })
-        })
-        .collect()
-}
-
-impl<'a> Cost<'a> {
-    /// The channel it was spent on: the one it names, else that of the source it was spent for.
-    fn channel(&self, of_source: &'a BTreeMap<String, String>) -> Result<Option<&'a str>> {
-        if let Some(channel) = self.row.text("channel")? {
-            return Ok(Some(channel));
-        }
-        let source = self.row.text("for_source")?;
-        Ok(source.and_then(|source| of_source.get(source)).map(String::as_str).filter(|channel| !channel.is_empty()))
-    }
+/// The channel on which something was spent: the one it names, else that of the source it was spent for.
+fn channel_of<'a>(spent: &'a Spent, of_source: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    let of_source = || spent.source.as_ref().and_then(|source| of_source.get(source)).filter(|channel| !channel.is_empty());
+    spent.channel.as_ref().or_else(of_source).map(String::as_str)
 }
 
 /// The channel of each source that has a scorecard.

@@ -16,6 +16,8 @@ use crate::rows::load;
 
 /// People whom the report names; the table `propensity` has all.
 const SHOWN: usize = 25;
+/// People whom it names of each need.
+const SHOWN_OF_NEED: usize = 5;
 
 /// Who is likely to convert.
 #[derive(Debug, Serialize)]
@@ -45,7 +47,7 @@ pub struct PropensityReport {
 }
 
 /// One person.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Likely {
     /// The prospect.
     pub prospect_id: String,
@@ -80,6 +82,8 @@ pub struct NeedGroup {
     pub people: u64,
     /// The conversions to expect of them.
     pub expected: f64,
+    /// Of them, those with the highest scores: whom to call this week.
+    pub call: Vec<Likely>,
 }
 
 /// The scores as last measured.
@@ -126,9 +130,14 @@ pub async fn propensity(engine: &Engine) -> Result<PropensityReport> {
         });
     }
     report.people.sort_by(|a, b| b.probability.total_cmp(&a.probability).then_with(|| a.prospect_id.cmp(&b.prospect_id)));
+    let first_of = |need: &Option<String>| -> Vec<Likely> {
+        report.people.iter().filter(|person| person.need == *need).take(SHOWN_OF_NEED).cloned().collect()
+    };
+    let groups = needs.into_iter().map(|(need, (people, expected))| NeedGroup { call: first_of(&need), need, people, expected });
+    report.needs = groups.collect();
     report.people.truncate(SHOWN);
-    report.needs = needs.into_iter().map(|(need, (people, expected))| NeedGroup { need, people, expected }).collect();
-    report.needs.sort_by(|a, b| b.expected.total_cmp(&a.expected));
+    // Those who stated a need come first: they can go to who knows it.
+    report.needs.sort_by(|a, b| a.need.is_none().cmp(&b.need.is_none()).then(b.expected.total_cmp(&a.expected)));
     report.needs.truncate(SHOWN);
     Ok(report)
 }

@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 use headwater_analysis::quality::compare;
 use headwater_model::tables;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
 use super::{Measured, VERSION};
 use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::measure::{source_counts, source_settings};
-use crate::rows::load;
-
-/// How many past runs the counts of suppressed rows are taken from; as many as measure reads.
-const RUNS_READ: u32 = 10_000;
+use crate::measure::{Exchange, RUNS_READ, source_counts, source_settings, spent};
+use crate::rows::{days, load};
 
 /// The scorecards.
 #[derive(Debug, Serialize)]
@@ -28,6 +26,29 @@ pub struct SourcesReport {
     pub sources: Vec<SourceCard>,
     /// Which is best and how sure that is, in one sentence.
     pub verdict: String,
+    /// The source that the verdict names, if there is one.
+    pub best: Option<String>,
+    /// Sources that are not what they were, the least likely to be chance first.
+    pub alerts: Vec<DriftAlert>,
+}
+
+/// A figure of a source that stands out from its own past.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DriftAlert {
+    /// The source.
+    pub source: String,
+    /// The figure: `records_a_day`, `validity`, `freemail`, `completeness`, or the mix of `countries` or `email_domains`.
+    pub figure: String,
+    /// What it was before: records a day, or a share; zero for a mix.
+    pub before: f64,
+    /// What it is; for a mix its distance from before, from 0 to 1.
+    pub now: f64,
+    /// The probability of such a difference by chance.
+    pub probability: f64,
+    /// The first day of what it is compared with.
+    pub base_from: Date,
+    /// The first day of what is compared.
+    pub now_from: Date,
 }
 
 /// One source.
@@ -83,9 +104,37 @@ fn by_name<S: Serializer>(metrics: &[Metric], serializer: S) -> Result<S::Ok, S:
 pub async fn sources(engine: &Engine) -> Result<SourcesReport> {
     let measured = Measured::load(engine).await?;
     let runs = engine.store.list_runs(RUNS_READ).await?;
-    let counts = source_counts(engine, &measured.snapshot, &runs, measured.at_us)?;
-    let verdict = compare(&counts, source_settings(engine)).to_string();
-    Ok(SourcesReport { version: VERSION, as_of: measured.at, sources: cards(&measured)?, verdict })
+    let (spent, exchange) = (spent(&measured.snapshot)?, Exchange::load(engine)?);
+    let counts = source_counts(engine, &measured.snapshot, (&runs, &spent, &exchange), measured.at_us)?;
+    let compared = compare(&counts, source_settings(engine));
+    let verdict = compared.to_string();
+    let best = compared.best.map(|best| best.source);
+    let (sources, alerts) = (cards(&measured)?, alerts(&measured)?);
+    Ok(SourcesReport { version: VERSION, as_of: measured.at, sources, verdict, best, alerts })
+}
+
+fn alerts(measured: &Measured) -> Result<Vec<DriftAlert>> {
+    let mut alerts = Vec::new();
+    for batch in load(&measured.snapshot, &tables::DRIFT, &[])? {
+        let (base, now) = (days(&batch, "base_from")?, days(&batch, "now_from")?);
+        for (place, row) in each(std::slice::from_ref(&batch)).enumerate() {
+            alerts.push(DriftAlert {
+                source: row.word("source")?,
+                figure: row.word("figure")?,
+                before: row.float("before")?.unwrap_or_default(),
+                now: row.float("now")?.unwrap_or_default(),
+                probability: row.float("probability")?.unwrap_or_default(),
+                base_from: date(base.value(place)),
+                now_from: date(now.value(place)),
+            });
+        }
+    }
+    Ok(alerts)
+}
+
+/// The date of a day since 1970.
+fn date(day: i32) -> Date {
+    Date::new(1970, 1, 1).ok().and_then(|first| first.checked_add(jiff::Span::new().days(day)).ok()).unwrap_or_default()
 }
 
 pub(super) fn cards(measured: &Measured) -> Result<Vec<SourceCard>> {

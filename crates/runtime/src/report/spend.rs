@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use headwater_model::tables;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::channels::{Tallies, tally};
-use super::{Amounts, COST_COLUMNS, Measured, Metric, MoneyText, VERSION, costs, sources, tidy};
+use super::channels::{Level, Tallies, tally};
+use super::{Amounts, Measured, Metric, MoneyText, VERSION, sources, tidy};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::rows::{latest, load};
+use crate::measure::spent;
 
 /// What was spent, by channel and by source.
 #[derive(Debug, Serialize)]
@@ -72,7 +71,7 @@ pub struct SourceSpend {
 pub async fn spend(engine: &Engine, model: &str) -> Result<SpendReport> {
     let measured = Measured::load(engine).await?;
     let model = measured.check_model(model)?;
-    let Tallies { channels, unattributed: _, unallocated } = tally(&measured, &model)?;
+    let Tallies { channels, unattributed: _, unnamed: _, unallocated } = tally(&measured, &model, Level::Channel)?;
     let spent = channels.into_iter().filter(|(_, tally)| tally.cost != Amounts::default() || tally.clicks.is_some());
     let channels = spent.map(|(channel, tally)| ChannelSpend {
         channel,
@@ -95,14 +94,15 @@ pub async fn spend(engine: &Engine, model: &str) -> Result<SpendReport> {
 }
 
 fn of_sources(measured: &Measured) -> Result<Vec<SourceSpend>> {
-    let mut spent: BTreeMap<String, Amounts> = BTreeMap::new();
-    for cost in costs(&latest(load(&measured.snapshot, &tables::COST, COST_COLUMNS)?, "cost_id")?)? {
-        if let Some(source) = cost.row.owned("for_source")? {
-            spent.entry(source).or_default().add(cost.currency, cost.amount);
+    let mut by_source: BTreeMap<String, Amounts> = BTreeMap::new();
+    for part in spent(&measured.snapshot)? {
+        if let Some(source) = &part.source {
+            let (currency, amount) = part.counted(measured.currency.as_deref());
+            by_source.entry(source.clone()).or_default().add(currency, amount);
         }
     }
     let cards = sources::cards(measured)?;
-    let rows = spent.into_iter().map(|(source, cost)| {
+    let rows = by_source.into_iter().map(|(source, cost)| {
         let card = cards.iter().find(|card| card.source == source);
         let metric = |name: &str| card.and_then(|card| card.metric(name)).cloned();
         SourceSpend {

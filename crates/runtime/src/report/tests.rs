@@ -33,18 +33,14 @@ async fn spent_and_earned() -> World {
             ],
         )
         .await;
-    let old = [("cost_id", "c1"), ("channel", "email"), ("amount", "999"), ("currency", "EUR")];
-    world.put(&tables::COST, &[&old]).await;
-    world
-        .put(
-            &tables::COST,
-            &[
-                &[("cost_id", "c1"), ("channel", "email"), ("amount", "10"), ("currency", "EUR"), ("clicks", "4")],
-                &[("cost_id", "c2"), ("for_source", "q4"), ("amount", "20"), ("currency", "CHF")],
-                &[("cost_id", "c3"), ("for_source", "nobody_knows"), ("amount", "3"), ("currency", "EUR")],
-            ],
-        )
-        .await;
+    let part = |id, source: Option<&'static str>, channel: Option<&'static str>, amount, currency| {
+        let known = [("source", source), ("channel", channel)].into_iter().filter_map(|(name, value)| Some((name, value?)));
+        known.chain([("cost_id", id), ("amount", amount), ("currency", currency), ("rule", "stated")]).collect::<Vec<_>>()
+    };
+    let mut email = part("c1", None, Some("email"), "10", "EUR");
+    email.push(("clicks", "4"));
+    let (q4, nobody) = (part("c2", Some("q4"), None, "20", "CHF"), part("c3", Some("nobody_knows"), None, "3", "EUR"));
+    world.put(&tables::SPEND, &[&email, &q4, &nobody]).await;
     let metric = |source, channel, name, value, unit| {
         [
             ("source", source),
@@ -75,7 +71,7 @@ async fn before_the_first_measure_a_report_says_what_to_run() {
     let world = World::of("").await;
     for error in [
         sources(&world.engine).await.unwrap_err(),
-        channels(&world.engine, "first").await.unwrap_err(),
+        channels(&world.engine, "first", Level::Channel).await.unwrap_err(),
         funnel(&world.engine).await.unwrap_err(),
         spend(&world.engine, "first").await.unwrap_err(),
     ] {
@@ -86,7 +82,9 @@ async fn before_the_first_measure_a_report_says_what_to_run() {
 #[tokio::test]
 async fn a_model_that_was_not_computed_is_refused_with_those_that_were() {
     let world = spent_and_earned().await;
-    for error in [channels(&world.engine, "markov").await.unwrap_err(), spend(&world.engine, "markov").await.unwrap_err()] {
+    for error in
+        [channels(&world.engine, "markov", Level::Channel).await.unwrap_err(), spend(&world.engine, "markov").await.unwrap_err()]
+    {
         assert!(error.to_string().contains("markov"));
         assert!(hint(&error).contains("first, last"), "{}", hint(&error));
     }
@@ -97,14 +95,14 @@ async fn a_model_is_found_by_each_of_its_names() {
     let world = World::of("").await;
     world.measured(&["shapley"]).await;
     for name in ["shapley", "shapley_rate"] {
-        assert_eq!(channels(&world.engine, name).await.unwrap().model, "shapley_rate");
+        assert_eq!(channels(&world.engine, name, Level::Channel).await.unwrap().model, "shapley_rate");
     }
 }
 
 #[tokio::test]
 async fn channels_hold_one_models_credits_with_currencies_apart() {
     let world = spent_and_earned().await;
-    let report = channels(&world.engine, "last").await.unwrap();
+    let report = channels(&world.engine, "last", Level::Channel).await.unwrap();
     let names: Vec<&str> = report.channels.iter().map(|row| row.channel.as_str()).collect();
     assert_eq!(names, ["email", "list"]);
     let email = &report.channels[0];
@@ -116,7 +114,7 @@ async fn channels_hold_one_models_credits_with_currencies_apart() {
 #[tokio::test]
 async fn a_cost_counts_once_for_its_channel_its_sources_channel_or_none() {
     let world = spent_and_earned().await;
-    let report = channels(&world.engine, "last").await.unwrap();
+    let report = channels(&world.engine, "last", Level::Channel).await.unwrap();
     assert_eq!(report.channels[0].cost, money(&[("EUR", "10.00")]), "the latest version of a cost counts, and only it");
     assert_eq!(report.channels[1].cost, money(&[("CHF", "20.00")]), "the source's channel");
     assert_eq!(report.unallocated_cost, money(&[("EUR", "3.00")]));
@@ -125,7 +123,7 @@ async fn a_cost_counts_once_for_its_channel_its_sources_channel_or_none() {
 #[tokio::test]
 async fn the_channels_answer_has_the_public_keys() {
     let world = spent_and_earned().await;
-    let answer = serde_json::to_value(channels(&world.engine, "last").await.unwrap()).unwrap();
+    let answer = serde_json::to_value(channels(&world.engine, "last", Level::Channel).await.unwrap()).unwrap();
     assert_eq!(
         (&answer["version"], &answer["model"], &answer["unattributed"]),
         (&Value::from(1), &Value::from("last"), &Value::from(1.0))

@@ -7,10 +7,7 @@ use serde::Serialize;
 use super::{Measured, VERSION};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::measure::source_counts;
-
-/// As many runs as measure reads.
-const RUNS_READ: u32 = 10_000;
+use crate::measure::{Exchange, RUNS_READ, source_counts, spent};
 
 /// The expected change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,7 +41,8 @@ pub struct WhatIf {
 pub async fn what_if(engine: &Engine, from: &str, to: &str, amount: f64) -> Result<WhatIf> {
     let measured = Measured::load(engine).await?;
     let runs = engine.store.list_runs(RUNS_READ).await?;
-    let counts = source_counts(engine, &measured.snapshot, &runs, measured.at_us)?;
+    let (spent, exchange) = (spent(&measured.snapshot)?, Exchange::load(engine)?);
+    let counts = source_counts(engine, &measured.snapshot, (&runs, &spent, &exchange), measured.at_us)?;
     if !(amount.is_finite() && amount > 0.0) {
         return Err(Error::Usage("the amount to move must be more than zero".to_owned()));
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::quality::{
-    Mail,
+    Mail, bootstrap,
     cost::{Part, Rates, Rule, allocate},
     cure,
     drift::{Change, Comparison, FALSE_DISCOVERIES, alerts, discoveries},
@@ -76,7 +76,7 @@ fn few_customers_make_velocity_not_reached_and_payback_a_day() {
 #[test]
 fn rare_mail_events_are_drawn_to_all_sources() {
     let with_mail = |source: &str, sent, bounced| SourceCounts {
-        mail: Some(Mail { sent, bounced, complained: 0, unsubscribed: bounced / 2, engaged: 1 }),
+        mail: Some(Mail { sent, bounced, complained: 0, unsubscribed: bounced / 2, engaged: 1, young: 0 }),
         ..counts(source, sent, 1)
     };
     let cards = scorecards(
@@ -189,4 +189,61 @@ fn moving_budget_to_the_better_source_is_a_gain() {
     let back = shift(1000.0, good, poor, None).unwrap();
     assert!((back.customers + answer.customers).abs() < 1e-9);
     assert_eq!(shift(1000.0, Record { cost_per_lead: 0.0, ..poor }, good, None), None);
+}
+
+/// What `scipy.stats.bootstrap` (BCa, 200,000 resamples) says of the same people.
+#[test]
+fn intervals_of_amounts_are_those_of_a_long_bootstrap() {
+    let few: Vec<f64> = vec![960.0, 4800.0, 480.0, 1450.0, 1980.0, 2400.0, 960.0, 6400.0, 480.0, 1450.0, 3900.0, 960.0];
+    let many: Vec<f64> = (1..=400).map(|at| f64::from(at % 40 + 1).powi(2)).collect();
+    for (amounts, people, low, high) in [(&few, 180, 69.44, 300.78), (&many, 5_000, 39.01, 50.36)] {
+        let interval = bootstrap::mean(amounts, people).unwrap();
+        let width = high - low;
+        assert!((interval.low - low).abs() < 0.05 * width, "{interval:?}");
+        assert!((interval.high - high).abs() < 0.05 * width, "{interval:?}");
+    }
+}
+
+#[test]
+fn few_payers_have_no_interval_and_equal_ones_no_width() {
+    assert_eq!(bootstrap::mean(&[100.0; 4], 50), None);
+    assert_eq!(bootstrap::mean(&[100.0; 50], 50), None, "everybody paid the same: nothing varies");
+    assert_eq!(bootstrap::mean(&[f64::NAN; 9], 50), None);
+    assert_eq!(bootstrap::mean(&[1.0; 9], 5), None, "more payers than people");
+}
+
+#[test]
+fn resampling_and_its_expansion_agree_where_one_takes_over() {
+    let amounts: Vec<f64> = (1..=300).map(|at| f64::from(at % 30 + 1) * 100.0).collect();
+    let (resampled, expanded) = (bootstrap::mean(&amounts[1..], 4_000).unwrap(), bootstrap::mean(&amounts, 4_000).unwrap());
+    let width = expanded.high - expanded.low;
+    assert!((resampled.low - expanded.low).abs() < 0.08 * width, "{resampled:?} {expanded:?}");
+    assert!((resampled.high - expanded.high).abs() < 0.08 * width, "{resampled:?} {expanded:?}");
+}
+
+#[test]
+fn money_has_the_interval_of_its_people() {
+    let mut source = counts("vendor", 180, 12);
+    let paid = vec![960.0, 4800.0, 480.0, 1450.0, 1980.0, 2400.0, 960.0, 6400.0, 480.0, 1450.0, 3900.0, 960.0];
+    let sum: f64 = paid.iter().sum();
+    source.revenue.insert("EUR".to_owned(), Decimal::try_from(sum).unwrap());
+    source.revenue_by_person.insert("EUR".to_owned(), paid);
+    source.cost.insert("EUR".to_owned(), Decimal::from(1_000));
+    let metrics = scorecards(&[source], Settings::default()).remove(0).metrics;
+    let (each, roas) = (metric(&metrics, "revenue_per_lead"), metric(&metrics, "roas"));
+    assert!(each.low.unwrap() < each.value.unwrap() && each.value.unwrap() < each.high.unwrap(), "{each:?}");
+    assert!((roas.low.unwrap() - each.low.unwrap() * 180.0 / 1_000.0).abs() < 1e-9, "{roas:?}");
+    assert!((roas.high.unwrap() - each.high.unwrap() * 180.0 / 1_000.0).abs() < 1e-9, "{roas:?}");
+}
+
+#[test]
+fn mail_of_the_last_weeks_is_immature() {
+    let mail = |young| Mail { sent: 100, bounced: 4, complained: 0, unsubscribed: 1, engaged: 9, young };
+    let state = |young| {
+        let source = SourceCounts { mail: Some(mail(young)), ..counts("vendor", 100, 5) };
+        let metrics = scorecards(&[source], Settings::default()).remove(0).metrics;
+        ["bounce", "complaint", "unsubscribe", "engagement"].map(|name| metric(&metrics, name).state)
+    };
+    assert_eq!(state(50), [State::Ok; 4]);
+    assert_eq!(state(51), [State::Immature; 4]);
 }

@@ -213,9 +213,10 @@ fn every_figure_has_its_own_cases_and_unit() {
         median_age_days: Some(60.0),
         follow_up: Vec::new(),
         revenue_by_age: [("EUR".to_owned(), [(3, Decimal::from(300)), (7, Decimal::from(1600))].into())].into(),
-        data_age_days: Some(4.5),
+        revenue_by_person: BTreeMap::new(),
+        data_ages_days: vec![9.0, 4.5, 0.5],
         decay: Vec::new(),
-        mail: Some(super::Mail { sent: 50, bounced: 10, complained: 2, unsubscribed: 4, engaged: 8 }),
+        mail: Some(super::Mail { sent: 50, bounced: 10, complained: 2, unsubscribed: 4, engaged: 8, young: 0 }),
     };
     let cards = scorecards(&[source], Settings::default());
     let rows: Vec<(&str, Option<f64>, u64, &str)> =
@@ -228,7 +229,7 @@ fn every_figure_has_its_own_cases_and_unit() {
             ("quarantined", Some(0.125), 120, "share"),
             ("suppressed", Some(5.0 / 120.0), 120, "share"),
             ("distinct_persons", Some(95.0), 100, "persons"),
-            ("freshness_days", Some(4.5), 100, "days"),
+            ("freshness_days", Some(4.5), 3, "days"),
             ("validity", Some(80.0 / 90.0), 90, "share"),
             ("deliverable", None, 80, "share"),
             ("disposable", Some(0.05), 80, "share"),
@@ -278,7 +279,9 @@ fn what_nobody_counted_is_unchecked_and_not_zero() {
     let cards = scorecards(&[counts("vendor", 10, 0)], Settings::default());
     let metrics = &cards[0].metrics;
     for name in
-        ["deliverable", "disposable", "role", "freemail", "completeness", "revenue_per_lead", "cost_per_lead", "cac", "roas"]
+        ["deliverable", "disposable", "role", "freemail", "completeness", "bounce", "complaint", "unsubscribe", "engagement"]
+            .into_iter()
+            .chain(["revenue_per_lead", "cost_per_lead", "cac", "roas"])
     {
         let metric = metric(metrics, name);
         assert_eq!((metric.value, metric.low, metric.high, metric.state), (None, None, None, State::Unchecked), "{name}");

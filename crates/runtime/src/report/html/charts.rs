@@ -4,11 +4,17 @@ use super::escape;
 
 const WIDTH: f64 = 900.0;
 const LABEL: f64 = 190.0;
-const RIGHT: f64 = 90.0;
 const ROW: f64 = 24.0;
+/// A row of a group of bars: thinner, with a gap after the group.
+const THIN: f64 = 15.0;
+const GAP: f64 = 10.0;
+/// Bars under one label from which on rows are thin.
+const MANY: usize = 4;
+/// The most that a letter takes.
+const LETTER: f64 = 7.0;
 const TOP: f64 = 12.0;
 /// Colours told apart; more series begin again.
-const COLOURS: usize = 6;
+const COLOURS: usize = 10;
 /// Rows of one chart; the table beside it has all.
 const MAX_ROWS: usize = 120;
 /// Letters of a label; the table beside it has all.
@@ -41,32 +47,39 @@ pub(super) fn bars(id: &str, title: &str, description: &str, bars: &[Bar]) -> St
     if shown.is_empty() || most <= 0.0 {
         return String::new();
     }
-    let scale = (WIDTH - LABEL - RIGHT) / most;
-    let height = TOP * 2.0 + ROW * shown.len() as f64;
+    let longest = shown.iter().map(|bar| bar.text.chars().count()).max().unwrap_or(0);
+    let scale = (WIDTH - LABEL - 12.0 - LETTER * longest as f64) / most;
+    let in_groups = shown.chunk_by(|one, other| one.label == other.label).any(|group| group.len() >= MANY);
+    let (row, gap) = if in_groups { (THIN, GAP) } else { (ROW, 0.0) };
+    let groups = shown.chunk_by(|one, other| one.label == other.label).count();
+    let height = TOP * 2.0 + row * shown.len() as f64 + gap * groups.saturating_sub(1) as f64;
     let mut out = open(id, title, description, height);
     out += &format!("<line class=\"axis\" x1=\"{LABEL}\" x2=\"{LABEL}\" y1=\"{TOP}\" y2=\"{:.1}\"/>", height - TOP);
-    let mut before = "";
-    for (at, bar) in shown.iter().enumerate() {
-        let y = TOP + ROW * at as f64;
+    let mut before = shown.first().map_or("", |first| first.label.as_str());
+    let mut is_first = true;
+    let mut y = TOP - row;
+    for bar in shown {
+        y += row + if bar.label == before { 0.0 } else { gap };
+        let middle = y + row / 2.0;
         let length = bar.value.max(0.0) * scale;
-        if bar.label != before {
+        if is_first || bar.label != before {
             out += &format!(
                 "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LABEL - 8.0,
-                y + 16.0,
+                middle + 4.0,
                 escape(&shorten(&bar.label))
             );
         }
-        before = &bar.label;
+        (before, is_first) = (&bar.label, false);
         out += &format!(
             "<rect class=\"s{}\" x=\"{LABEL}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"{:.1}\"/>",
             bar.series % COLOURS,
-            y + 4.0,
-            ROW - 8.0
+            y + row / 6.0,
+            row * 2.0 / 3.0
         );
         let mut end = length;
         if let Some((low, high)) = bar.range {
-            let (low, high, middle) = (LABEL + low.max(0.0) * scale, LABEL + high * scale, y + ROW / 2.0);
+            let (low, high) = (LABEL + low.max(0.0) * scale, LABEL + high * scale);
             out += &format!(
                 "<path class=\"range\" fill=\"none\" d=\"M{low:.1} {middle:.1}H{high:.1}M{low:.1} {:.1}v8M{high:.1} {:.1}v8\"/>",
                 middle - 4.0,
@@ -74,7 +87,7 @@ pub(super) fn bars(id: &str, title: &str, description: &str, bars: &[Bar]) -> St
             );
             end = end.max(high - LABEL);
         }
-        out += &format!("<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", LABEL + end + 6.0, y + 16.0, escape(&bar.text));
+        out += &format!("<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", LABEL + end + 6.0, middle + 4.0, escape(&bar.text));
     }
     out.push_str("</svg>");
     out

@@ -9,8 +9,8 @@ mod sections;
 mod tests;
 
 use super::{
-    ChannelsReport, CustomersReport, FunnelReport, Measured, PropensityReport, SourcesReport, SpendReport, channels, customers,
-    funnel, propensity, sources, spend,
+    ChangesReport, ChannelsReport, CustomersReport, FunnelReport, Level, Measured, PropensityReport, SourcesReport, SpendReport,
+    changes, channels, customers, funnel, propensity, sources, spend,
 };
 use crate::engine::Engine;
 use crate::error::Result;
@@ -21,6 +21,7 @@ pub(crate) struct Reports {
     pub(crate) sources: SourcesReport,
     /// One for each model that was computed.
     pub(crate) channels: Vec<ChannelsReport>,
+    pub(crate) changes: ChangesReport,
     pub(crate) funnel: FunnelReport,
     pub(crate) spend: SpendReport,
     pub(crate) propensity: PropensityReport,
@@ -35,11 +36,12 @@ pub async fn html(engine: &Engine, model: &str) -> Result<String> {
     let measured = Measured::load(engine).await?;
     let mut of_models = Vec::new();
     for model in &measured.models {
-        of_models.push(channels(engine, model).await?);
+        of_models.push(channels(engine, model, Level::Channel).await?);
     }
     let reports = Reports {
         sources: sources(engine).await?,
         channels: of_models,
+        changes: changes(engine, None).await?,
         funnel: funnel(engine).await?,
         spend: spend(engine, model).await?,
         propensity: propensity(engine).await?,
@@ -49,19 +51,21 @@ pub async fn html(engine: &Engine, model: &str) -> Result<String> {
 }
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d5dae0;--paper:#fff;--a:#2457a6;--b:#b4540a;--c:#1e7b57;--d:#7a3f98;--e:#8a6d00;--f:#a3244b}\
-@media (prefers-color-scheme:dark){:root{--ink:#e8ebee;--soft:#a3adb8;--line:#3a424b;--paper:#14181d;--a:#7fb0ff;--b:#ffab66;--c:#62cfa2;--d:#cf9df0;--e:#e0c250;--f:#ff8fae}}\
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d5dae0;--paper:#fff;--a:#2457a6;--b:#b4540a;--c:#1e7b57;--d:#7a3f98;--e:#8a6d00;--f:#a3244b;--g:#0f7480;--h:#6b6f76;--i:#5a4fcf;--j:#8c4a2f}\
+@media (prefers-color-scheme:dark){:root{--ink:#e8ebee;--soft:#a3adb8;--line:#3a424b;--paper:#14181d;--a:#7fb0ff;--b:#ffab66;--c:#62cfa2;--d:#cf9df0;--e:#e0c250;--f:#ff8fae;--g:#5fd0dd;--h:#b7bcc4;--i:#aea6ff;--j:#e0a184}}\
 *{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:64rem;margin:0 auto;padding:1.5rem}\
 h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.2rem;margin:2.2rem 0 .4rem;border-bottom:1px solid var(--line)}p{margin:.4rem 0}.soft{color:var(--soft)}\
-ul.answers{padding-left:1.2rem}ul.answers li{margin:.4rem 0}.wide{overflow-x:auto}\
+.answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem;margin:1rem 0}.answer{border:1px solid var(--line);border-radius:.5rem;padding:.8rem 1rem}\
+.answer h2{font-size:1rem;margin:0;border:0}.answer .figure{font-size:1.7rem;font-weight:600;line-height:1.2;color:var(--a);overflow-wrap:anywhere}.answer p{font-size:.9rem}a{color:var(--a)}\
+.wide{overflow-x:auto}\
 svg{display:block;width:100%;height:auto;margin:.6rem 0}svg text{fill:var(--ink);font:12px system-ui,sans-serif}svg .soft{fill:var(--soft)}svg .axis{stroke:var(--line)}\
 svg .range{stroke:var(--ink);stroke-width:1.5}\
-.s0{fill:var(--a)}.s1{fill:var(--b)}.s2{fill:var(--c)}.s3{fill:var(--d)}.s4{fill:var(--e)}.s5{fill:var(--f)}\
-.l0{stroke:var(--a)}.l1{stroke:var(--b)}.l2{stroke:var(--c)}.l3{stroke:var(--d)}.l4{stroke:var(--e)}.l5{stroke:var(--f)}\
+.s0{fill:var(--a)}.s1{fill:var(--b)}.s2{fill:var(--c)}.s3{fill:var(--d)}.s4{fill:var(--e)}.s5{fill:var(--f)}.s6{fill:var(--g)}.s7{fill:var(--h)}.s8{fill:var(--i)}.s9{fill:var(--j)}\
+.l0{stroke:var(--a)}.l1{stroke:var(--b)}.l2{stroke:var(--c)}.l3{stroke:var(--d)}.l4{stroke:var(--e)}.l5{stroke:var(--f)}.l6{stroke:var(--g)}.l7{stroke:var(--h)}.l8{stroke:var(--i)}.l9{stroke:var(--j)}\
 table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}caption{text-align:left;color:var(--soft);padding:.2rem 0}\
 th,td{padding:.2rem .7rem .2rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
-@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--a:#2457a6;--b:#b4540a;--c:#1e7b57;--d:#7a3f98;--e:#8a6d00;--f:#a3244b}\
-body{max-width:none;padding:0;font-size:10.5pt}svg,tr,li{break-inside:avoid}h2{break-after:avoid}svg{max-height:18cm}.wide{overflow:visible}}";
+@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--a:#2457a6;--b:#b4540a;--c:#1e7b57;--d:#7a3f98;--e:#8a6d00;--f:#a3244b;--g:#0f7480;--h:#6b6f76;--i:#5a4fcf;--j:#8c4a2f}\
+body{max-width:none;padding:0;font-size:10.5pt}svg,tr,.answer{break-inside:avoid}h2{break-after:avoid}svg{max-height:18cm}.wide{overflow:visible}}";
 
 pub(crate) fn page(reports: &Reports) -> String {
     let mut out = String::new();
@@ -74,6 +78,7 @@ pub(crate) fn page(reports: &Reports) -> String {
     out.push_str(&sections::answers(reports));
     out.push_str(&sections::sources(&reports.sources));
     out.push_str(&sections::channels(&reports.channels));
+    out.push_str(&sections::changes(&reports.changes));
     out.push_str(&sections::funnel(&reports.funnel));
     out.push_str(&sections::time_to_convert(&reports.sources));
     out.push_str(&sections::spend(&reports.spend));

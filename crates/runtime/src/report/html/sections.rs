@@ -3,15 +3,19 @@
 use super::charts::{Bar, Line, bars, legend, lines};
 use super::{Reports, escape};
 use crate::report::{
-    ChannelsReport, CustomersReport, FunnelReport, Metric, OriginRow, PropensityReport, SourcesReport, SpendReport, money_text,
+    ChangesReport, ChannelsReport, CreditChange, CustomersReport, FunnelReport, Metric, OriginRow, PropensityReport,
+    SourcesReport, SpendReport, minute, money_text,
 };
 use std::collections::BTreeSet;
 
 /// Figures of a source that stand in the table, with their headers.
-const FIGURES: [(&str, &str); 9] = [
+const FIGURES: [(&str, &str); 12] = [
     ("records", "volume"),
     ("people", "distinct_persons"),
     ("valid e-mail", "validity"),
+    ("age on arrival", "freshness_days"),
+    ("came back", "bounce"),
+    ("answered or clicked", "engagement"),
     ("new people", "net_new"),
     ("became customers", "conversion_rate"),
     ("ever will", "conversion_ultimate"),
@@ -22,33 +26,126 @@ const FIGURES: [(&str, &str); 9] = [
 /// The ages at which conversion is drawn.
 const AGES: [u32; 4] = [30, 60, 90, 180];
 
-/// The three questions, answered in a sentence each.
+/// Cases below which a source is not called the worst.
+const JUDGED: i64 = 30;
+
+/// The three questions, each answered in a card: the figure first, then how sure it is, then what to do.
 pub(super) fn answers(reports: &Reports) -> String {
+    let cards = [
+        ("Who is likely to convert soon?", "#propensity-h", likely(reports)),
+        ("Which origin is best, which worst?", "#sources-h", origins(reports)),
+        ("Is the money well spent?", "#spend-h", money(reports)),
+    ];
+    let mut out = String::from("<div class=\"answers\">");
+    for (question, more, Answer { figure, lines }) in cards {
+        let lines: Vec<String> = lines.iter().map(|line| format!("<p>{}</p>", escape(line))).collect();
+        out += &format!(
+            "<section class=\"answer\"><h2>{question}</h2><p class=\"figure\">{}</p>{}<p><a href=\"{more}\">the figures</a></p></section>",
+            escape(&figure),
+            lines.concat()
+        );
+    }
+    out + "</div>"
+}
+
+struct Answer {
+    figure: String,
+    lines: Vec<String>,
+}
+
+fn likely(reports: &Reports) -> Answer {
     let propensity = &reports.propensity;
-    let likely = match (&propensity.refusal, propensity.people.first()) {
-        (Some(refusal), _) => format!("Nobody can tell yet: {refusal}."),
-        (None, Some(best)) => format!(
-            "{} people have a score; {:.1} conversions are expected within {} days. The likeliest has {}.",
-            propensity.scored,
-            propensity.expected,
-            propensity.horizon_days,
-            percent(best.probability)
-        ),
-        (None, None) => "Nobody who may be contacted has a score.".to_owned(),
+    let best = match (&propensity.refusal, propensity.people.first()) {
+        (Some(refusal), _) => {
+            return Answer { figure: "not known yet".to_owned(), lines: vec![format!("Nobody can tell yet: {refusal}.")] };
+        }
+        (None, None) => {
+            return Answer { figure: "nobody".to_owned(), lines: vec!["Nobody who may be contacted has a score.".to_owned()] };
+        }
+        (None, Some(best)) => best,
     };
-    let best = reports.spend.sources.iter().filter_map(|source| Some((source, source.roas.as_ref()?.value?)));
-    let best = best.max_by(|a, b| a.1.total_cmp(&b.1));
-    let spend = best.map_or_else(
-        || "No source has both a cost and a return in one currency.".to_owned(),
-        |(source, roas)| format!("{} brings back most of what it costs: {roas:.2} times.", source.source),
-    );
-    format!(
-        "<ul class=\"answers\"><li><strong>Which origin brings better records?</strong> {}.</li><li><strong>Who is likely to convert \
-         soon?</strong> {}</li><li><strong>Is the money well spent?</strong> {}</li></ul>",
-        escape(&reports.sources.verdict),
-        escape(&likely),
-        escape(&spend)
-    )
+    let mut lines = vec![format!(
+        "conversions to expect within {} days of {} people; the likeliest has {}.",
+        propensity.horizon_days,
+        propensity.scored,
+        percent(best.probability)
+    )];
+    let needs: Vec<String> = propensity
+        .needs
+        .iter()
+        .filter_map(|group| Some(format!("{} ({:.1})", group.need.as_ref()?, group.expected)))
+        .take(3)
+        .collect();
+    if !needs.is_empty() {
+        lines.push(format!("Call this week about: {}.", needs.join("; ")));
+    }
+    Answer { figure: format!("{:.1}", propensity.expected), lines }
+}
+
+fn origins(reports: &Reports) -> Answer {
+    let rated = || {
+        let rates = reports.sources.sources.iter().filter_map(|card| Some((card, card.metric("conversion_rate")?)));
+        rates.filter(|(_, rate)| rate.value.is_some() && rate.n >= JUDGED)
+    };
+    let best = rated().max_by(|a, b| a.1.value.unwrap_or(0.0).total_cmp(&b.1.value.unwrap_or(0.0)));
+    let worst = rated().min_by(|a, b| a.1.value.unwrap_or(0.0).total_cmp(&b.1.value.unwrap_or(0.0)));
+    let figure = reports.sources.best.clone().unwrap_or_else(|| "not known yet".to_owned());
+    let mut lines = vec![format!("{}.", capital(&reports.sources.verdict))];
+    if let (Some((best, high)), Some((worst, low))) = (best, worst)
+        && best.source != worst.source
+    {
+        let sure = if low.high < high.low { "for certain" } else { "by what is known; the two intervals overlap" };
+        lines
+            .push(format!("Fewest people of {} became customers, {sure}: {low}; most of {}: {high}.", worst.source, best.source));
+    }
+    match reports.sources.alerts.len() {
+        0 => {}
+        1 => lines.push("One figure of a source is not what it was; see below.".to_owned()),
+        count => lines.push(format!("{count} figures of sources are not what they were; see below.")),
+    }
+    Answer { figure, lines }
+}
+
+fn money(reports: &Reports) -> Answer {
+    let returns = || reports.spend.sources.iter().filter_map(|source| Some((source, source.roas.as_ref()?)));
+    let known = || returns().filter(|(_, roas)| roas.value.is_some());
+    let best = known().max_by(|a, b| a.1.value.unwrap_or(0.0).total_cmp(&b.1.value.unwrap_or(0.0)));
+    let worst = known().min_by(|a, b| a.1.value.unwrap_or(0.0).total_cmp(&b.1.value.unwrap_or(0.0)));
+    let (Some((best, roas)), Some((worst, least))) = (best, worst) else {
+        let none = "No source has both a cost and a return in one currency.";
+        return Answer { figure: "not known yet".to_owned(), lines: vec![none.to_owned()] };
+    };
+    let mut lines = vec![format!("times its cost comes back from {}{}.", best.source, between(roas))];
+    if best.source != worst.source {
+        let verdict = match (least.low, least.high) {
+            (_, Some(high)) if high < 1.0 => "less than it costs, for certain",
+            (Some(low), _) if low > 1.0 => "more than it costs, for certain",
+            _ => "which may be more or less than it costs",
+        };
+        lines.push(format!("Least from {}: {} times{}, {verdict}.", worst.source, least.figure(), between(least)));
+    }
+    let of_channels = reports.spend.channels.iter().filter_map(|row| {
+        let ratio = row.return_on_spend.values().next().filter(|_| row.return_on_spend.len() == 1)?;
+        Some((row, ratio.parse::<f64>().ok()?))
+    });
+    if let Some((row, ratio)) = of_channels.min_by(|a, b| a.1.total_cmp(&b.1)) {
+        lines.push(format!(
+            "Of the channels {} brings back least: {ratio:.2} times (model {}).",
+            row.channel, reports.spend.model
+        ));
+    }
+    Answer { figure: roas.figure(), lines }
+}
+
+/// `, 95 % between 1.2 and 3.4`, where there is an interval.
+fn between(metric: &Metric) -> String {
+    let ends = metric.low.zip(metric.high);
+    ends.map_or_else(String::new, |(low, high)| format!(" (95 %: {low:.2} to {high:.2})"))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 pub(super) fn sources(report: &SourcesReport) -> String {
@@ -77,21 +174,72 @@ pub(super) fn sources(report: &SourcesReport) -> String {
         .iter()
         .filter(|(_, name)| report.sources.iter().any(|card| card.metric(name).is_some_and(|metric| metric.value.is_some())))
         .collect();
-    let mut headers = vec!["source", "channel"];
-    headers.extend(used.iter().map(|(header, _)| *header));
-    let rows = report.sources.iter().map(|card| {
-        let figures = used
-            .iter()
-            .map(|(_, name)| card.metric(name).map(|metric| with_state(&metric.to_string(), metric)).unwrap_or_default());
-        [card.source.clone(), card.channel.clone()].into_iter().chain(figures).collect()
-    });
-    section(
-        "sources",
-        "What each source is worth",
-        &chart,
-        &table("Figures of each source with their intervals", &headers, 2, rows),
-    )
+    let figure = |card: &crate::report::SourceCard, name: &str| {
+        card.metric(name).map(|metric| with_state(&metric.to_string(), metric)).unwrap_or_default()
+    };
+    let caption = "Figures of each source with their 95 % intervals and cases";
+    // Few sources stand side by side, which is how they are compared; many stand below each other.
+    let figures = if report.sources.len() <= SIDE_BY_SIDE {
+        let headers: Vec<&str> =
+            std::iter::once("figure").chain(report.sources.iter().map(|card| card.source.as_str())).collect();
+        let channels = report.sources.iter().map(|card| card.channel.clone());
+        let first = std::iter::once("channel".to_owned()).chain(channels).collect();
+        let rows = used.iter().map(|(header, name)| {
+            std::iter::once((*header).to_owned()).chain(report.sources.iter().map(|card| figure(card, name))).collect()
+        });
+        table(caption, &headers, 1, std::iter::once(first).chain(rows))
+    } else {
+        let headers: Vec<&str> = ["source", "channel"].into_iter().chain(used.iter().map(|(header, _)| *header)).collect();
+        let rows = report.sources.iter().map(|card| {
+            let figures = used.iter().map(|(_, name)| figure(card, name));
+            [card.source.clone(), card.channel.clone()].into_iter().chain(figures).collect()
+        });
+        table(caption, &headers, 2, rows)
+    };
+    section("sources", "What each source is worth", &chart, &(figures + &drifted(report)))
 }
+
+/// Sources up to which the figures stand side by side.
+const SIDE_BY_SIDE: usize = 5;
+
+fn drifted(report: &SourcesReport) -> String {
+    let rows = report.alerts.iter().map(|alert| {
+        let figure = |value: f64| match alert.figure.as_str() {
+            "records_a_day" => format!("{value:.1}"),
+            "countries" | "email_domains" => format!("{value:.2} apart"),
+            _ => percent(value),
+        };
+        let chance =
+            if alert.probability < 1e-4 { "below 0.01 %".to_owned() } else { format!("{:.2} %", alert.probability * 100.0) };
+        vec![alert.source.clone(), alert.figure.replace('_', " "), figure(alert.before), figure(alert.now), chance]
+    });
+    table("Sources that are not what they were", &["source", "figure", "before", "now", "chance of it"], 2, rows)
+}
+
+/// What was changed of past credits.
+pub(super) fn changes(report: &ChangesReport) -> String {
+    if report.changes.is_empty() {
+        let text = "<p>Nothing: every credit stands as it was first given.</p>";
+        return section("changes", "What was changed of credits given before", text, "");
+    }
+    let causes = report.causes.iter().map(|(cause, count)| vec![cause.replace('_', " "), count.to_string()]);
+    let rows = report.changes.iter().take(SHOWN_CHANGES).map(|change| {
+        vec![
+            change.conversion_id.as_ref().or(change.channel.as_ref()).cloned().unwrap_or_default(),
+            minute(change.at),
+            change.model.clone(),
+            CreditChange::told(&change.before),
+            CreditChange::told(&change.after),
+            change.cause.replace('_', " "),
+        ]
+    });
+    let tables = table("Changes by cause", &["cause", "changes"], 1, causes)
+        + &table("The latest changes", &["of", "when (UTC)", "model", "before", "since", "why"], 9, rows);
+    section("changes", "What was changed of credits given before", "", &tables)
+}
+
+/// Changes that the page names; the table `credit_change` has all.
+const SHOWN_CHANGES: usize = 30;
 
 pub(super) fn channels(reports: &[ChannelsReport]) -> String {
     let names: BTreeSet<&str> = reports.iter().flat_map(|report| &report.channels).map(|row| row.channel.as_str()).collect();
@@ -239,11 +387,20 @@ pub(super) fn spend(report: &SpendReport) -> String {
             format!("{:.2}", row.conversions),
             money_text(&row.value),
             money_text(&row.cost_per_conversion),
-            money_text(&row.return_on_spend),
+            returns(&row.return_on_spend),
         ]
     });
     let headers = ["channel", "cost", "conversions", "value", "cost per conversion", "value by cost"];
     section("spend", "What was spent, and what came of it", &charts, &table("Spend by channel", &headers, 1, rows))
+}
+
+/// A return is a ratio within one currency; the currency is named only where there are several.
+fn returns(ratios: &crate::report::MoneyText) -> String {
+    match ratios.len() {
+        0 => "–".to_owned(),
+        1 => ratios.values().cloned().collect(),
+        _ => ratios.iter().map(|(currency, ratio)| format!("{ratio} in {currency}")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 pub(super) fn propensity(report: &PropensityReport) -> String {
@@ -275,15 +432,38 @@ pub(super) fn propensity(report: &PropensityReport) -> String {
         ]
     });
     let needs = report.needs.iter().map(|group| {
+        let call: Vec<String> = group
+            .call
+            .iter()
+            .map(|person| format!("{} ({})", person.prospect_id, percent(person.probability).replace(' ', "\u{a0}")))
+            .collect();
         vec![
             group.need.clone().unwrap_or_else(|| "(none stated)".to_owned()),
             group.people.to_string(),
             format!("{:.1}", group.expected),
+            call.join(", "),
         ]
     });
-    let tables = table("Whom to call first", &["prospect", "source", "need", "probability", "why"], 9, people)
-        + &table("Conversions to expect by need", &["need", "people", "expected"], 1, needs);
-    section("propensity", "Who is likely to convert", &note, &tables)
+    let expected: Vec<Bar> = report
+        .needs
+        .iter()
+        .map(|group| Bar {
+            label: group.need.clone().unwrap_or_else(|| "(none stated)".to_owned()),
+            value: group.expected,
+            text: format!("{:.1} of {}", group.expected, group.people),
+            range: None,
+            series: 0,
+        })
+        .collect();
+    let chart = bars(
+        "needs",
+        "Conversions to expect, by the need that was stated",
+        "One bar a need, of the people who may be contacted. The table below has the numbers.",
+        &expected,
+    );
+    let tables = table("Whom to call this week, by need", &["need", "people", "expected", "call first"], 9, needs)
+        + &table("Whom to call first of all", &["prospect", "source", "need", "probability", "why"], 9, people);
+    section("propensity", "Who is likely to convert", &(note + &chart), &tables)
 }
 
 pub(super) fn customers(report: &CustomersReport) -> String {
@@ -315,7 +495,19 @@ pub(super) fn customers(report: &CustomersReport) -> String {
         }
         let segments = of.segments.iter().map(|(segment, count)| vec![segment.replace('_', " "), count.to_string()]);
         body += &table(&format!("Segments, in {}", of.currency), &["segment", "customers"], 1, segments);
+        let groups = (1..).zip(&of.clusters).map(|(number, group)| {
+            let figures = [format!("{:.0}", group.idle_days), format!("{:.1}", group.purchases), format!("{:.2}", group.spent)];
+            [format!("group {number}"), group.customers.to_string()].into_iter().chain(figures).collect()
+        });
+        let headers = ["group", "customers", "days since the last purchase", "purchases", "spent"];
+        body += &table(&format!("Groups that customers form, in {}", of.currency), &headers, 1, groups);
     }
+    let affinity = report.affinity.iter().map(|rule| {
+        let share = format!("{} ({} to {})", percent(rule.confidence), percent(rule.low), percent(rule.high));
+        vec![rule.has.clone(), rule.buys.clone(), rule.both.to_string(), share, format!("{:.1}", rule.lift)]
+    });
+    let headers = ["who has", "buys as well", "customers", "share", "times as often as all"];
+    body += &table("What is bought together more often than by chance", &headers, 2, affinity);
     if body.is_empty() {
         body.push_str("<p>Nobody has bought yet.</p>");
     }
