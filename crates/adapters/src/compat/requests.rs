@@ -55,6 +55,7 @@ impl Compiler<'_> {
             body: self.body(node)?,
             auth: node.child("authenticator")?.map(|auth| self.auth(&auth)).transpose()?.unwrap_or_default(),
             decoder: Decoder::Json,
+            timeout: None,
             errors: node.child("error_handler")?.map(|errors| self.errors(&errors)).transpose()?.unwrap_or_else(usual_errors),
         })
     }
@@ -201,6 +202,7 @@ impl Compiler<'_> {
             body,
             auth: Auth::None,
             decoder: Decoder::Json,
+            timeout: None,
             errors: usual_errors(),
         };
         let rotates = node.get("refresh_token_updater").is_some() || node.get("refresh_token").is_some();

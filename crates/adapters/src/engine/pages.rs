@@ -41,10 +41,11 @@ pub(super) fn pages(
         let mut token = token;
         let fixed = injections(&stream, &slice);
         let bookmark = stream.bookmark.as_ref().map(|bookmark| &bookmark.value);
+        let mut work = super::job::Work::default();
         for turn in 0..MAX_PAGES {
             let (page, next) = match &stream.retriever {
                 Retriever::Pages(plan) => one(&shared, plan, &slice, &fixed, (token.take(), &[]), bookmark).await?,
-                Retriever::Job(job) => (super::job::run(&shared, job, &slice, &fixed).await?, None),
+                Retriever::Job(job) => work.step(&shared, job, &slice, &fixed, token.take()).await?,
             };
             let page = observed(&stream, page, &slice, next)?;
             token = page.next.clone();

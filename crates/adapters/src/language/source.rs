@@ -125,12 +125,12 @@ impl Declarative {
         loaded.as_ref().map_err(Clone::clone)
     }
 
-    /// A source of a setup for tests, which waits for nothing. `check` is the stream that shows that it works.
-    pub(super) fn rehearsal(&self, setup: Setup, check: &str, cx: &BuildContext) -> Result<DeclarativeSource> {
+    /// A source of a setup for tests, which waits by `pause`. `check` is the stream that shows that it works.
+    pub(super) fn rehearsal(&self, setup: Setup, check: &str, cx: &BuildContext, pause: Pause) -> Result<DeclarativeSource> {
         let loaded = self.loaded()?;
         let mut compiled = compile(&loaded.document, &loaded.spec, setup)?;
         compiled.plan.check = vec![check.to_owned()];
-        DeclarativeSource::new(compiled, cx, Pause::virtual_time())
+        DeclarativeSource::new(compiled, cx, pause)
     }
 }
 

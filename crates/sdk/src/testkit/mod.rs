@@ -7,7 +7,7 @@ mod fake_sink;
 mod tests;
 
 pub use chaos::ChaosSource;
-pub use contract::{Breach, Collected, Row, check_source_contract, collect};
+pub use contract::{Breach, Collected, Row, check_source_contract, collect, collect_into};
 pub use fake_sink::FakeSink;
 
 /// What the environment says of a real server that a test needs. `./test e2e` starts the servers and sets the variables.

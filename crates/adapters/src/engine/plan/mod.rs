@@ -133,7 +133,10 @@ pub struct Pages {
 pub struct Job {
     /// Makes the job.
     pub create: Requester,
-    /// Asks how it goes; sees the answer of `create` as `creation_response`.
+    /// What is kept of the answer of `create`, and in positions: later requests see it as `creation_response`. Without it the whole
+    /// body.
+    pub keep: Option<Expr>,
+    /// Asks how it goes.
     pub poll: Requester,
     /// Where the poll's answer says how it goes.
     pub status: Expr,

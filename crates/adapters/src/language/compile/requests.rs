@@ -26,7 +26,11 @@ const MAX_RETRIES: u32 = 5;
 const MAX_WAITING: Duration = Duration::from_mins(30);
 /// The longest wait that a header may ask for; above it the stream fails, and the next run goes on.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(10);
-/// How long a token lasts where the server does not say.
+/// The longest time that a file may give an answer.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
+/// The path that is an address which the remote told.
+const JOB_FILE: &str = "${job.file}";
+/// Where a token server's answer has the token.
 const ACCESS_TOKEN: &str = "access_token";
 
 impl Compiler<'_> {
@@ -39,22 +43,26 @@ impl Compiler<'_> {
         auth: &AuthPlan,
         rules: &[(String, &[ResponseRule])],
     ) -> Result<Requester> {
-        let whole = request.path.starts_with("http://") || request.path.starts_with("https://");
+        let told = request.path.trim() == JOB_FILE;
+        let whole = told || request.path.starts_with("http://") || request.path.starts_with("https://");
         let address = |path: String, text: &str, encode: bool| -> Result<Expr> {
             let placed = self.template(&path, text, names, page.clone())?;
-            Ok(Arc::new(Address { placed, instead: self.setup.instead.clone(), encode, below: None }))
+            let below = told.then(|| self.template("api.url", &self.spec.api.url, &self.names("an address"), PageVariable::None));
+            Ok(Arc::new(Address { placed, instead: self.setup.instead.clone(), encode, below: below.transpose()? }))
         };
         let (url, below) = if whole {
-            (address(format!("{path}.path"), &request.path, true)?, None)
+            (address(format!("{path}.path"), request.path.trim(), !told)?, None)
         } else {
             // The base may be one `${connection.url}`, which is an address and no part of one.
             let base = address("api.url".to_owned(), &self.spec.api.url, false)?;
             (base, Some(address(format!("{path}.path"), &request.path, true)?))
         };
-        let mut query = self.object("api.query", &self.spec.api.query, names, page)?;
+        let nothing = BTreeMap::new();
+        let shared = |own| if request.anonymous { &nothing } else { own };
+        let mut query = self.object("api.query", shared(&self.spec.api.query), names, page)?;
         query.members.extend(self.object(&format!("{path}.query"), &request.query, names, page)?.members);
         query.first_page_only = matches!(page, PageVariable::Url(_));
-        let mut headers = self.object("api.headers", &self.spec.api.headers, names, page)?;
+        let mut headers = self.object("api.headers", shared(&self.spec.api.headers), names, page)?;
         headers.members.extend(self.object(&format!("{path}.headers"), &request.headers, names, page)?.members);
         Ok(Requester {
             name: format!("{} {}", http_method(request.method), request.path),
@@ -64,10 +72,19 @@ impl Compiler<'_> {
             query: (!query.members.is_empty()).then(|| Arc::new(query) as Expr),
             headers: (!headers.members.is_empty()).then(|| Arc::new(headers) as Expr),
             body: self.body(path, request, names, page)?,
-            auth: auth.clone(),
+            auth: if request.anonymous { Self::no_auth() } else { auth.clone() },
             decoder: self.decoder(&format!("{path}.decode"), &request.decode)?,
+            timeout: request.timeout.as_ref().map(|text| self.timeout(&format!("{path}.timeout"), text)).transpose()?,
             errors: self.errors(rules)?,
         })
+    }
+
+    fn timeout(&self, path: &str, text: &str) -> Result<Duration> {
+        let timeout = self.span(path, text)?;
+        if timeout > LONGEST_TIMEOUT {
+            return Err(self.error(path, "an answer may take 1 hour at most"));
+        }
+        Ok(timeout)
     }
 
     pub(super) fn object(
@@ -320,6 +337,7 @@ impl Compiler<'_> {
             body: BodyPlan::Form(Arc::new(TokenForm { members, refresh_token })),
             auth: client,
             decoder: Decoder::Json,
+            timeout: None,
             errors: self.errors(&[])?,
         };
         Ok(AuthPlan::Token(Arc::new(TokenPlan {

@@ -1,6 +1,8 @@
 //! Streams: paging, records, partitions, cursors, fields.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_model::conform;
 use headwater_sdk::StreamSpec;
@@ -8,16 +10,21 @@ use headwater_sdk::document::nearest;
 
 use super::{Compiler, Made, Result, mapping};
 use crate::engine::plan::{
-    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Pages, Paginator, Paging as PagingPlan, Parent, Partitions, Positions,
-    Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform, Transformation,
+    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Pages, Paginator, Paging as PagingPlan,
+    Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform, Transformation,
 };
 use crate::engine::{Expr, Map, Value, constant};
 use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
-use crate::language::evaluate::{Address, NextPage, PageVariable};
+use crate::language::evaluate::{Address, FILE, JobState, Kept, NextPage, PageVariable};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::rows::{FieldPlan, FindRecords, Give, MakeRow, POSITION};
-use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Method, Paging, Precision, Stream};
+use crate::language::spec::{
+    BoundKind, CursorKind, CursorSpec, ForEach, Job, Method, Paging, Precision, Request, ResponseRule, Stream,
+};
 
+/// The shortest wait between two looks at a job, and the longest time that one run waits for it.
+const SOONEST: Duration = Duration::from_secs(1);
+const LONGEST_JOB: Duration = Duration::from_hours(24);
 const START: &str = "start";
 const END: &str = "end";
 /// How deep `for_each` may be nested through parents.
@@ -138,22 +145,93 @@ impl Compiler<'_> {
             (format!("{path}.on_response"), stream.on_response.as_slice()),
             ("api.on_response".to_owned(), self.spec.api.on_response.as_slice()),
         ];
+        if let Some(job) = &stream.job {
+            names = names.with(Variable::Job, Known::Keys(job_keys(job)));
+        }
         let requester = self.requester(&format!("{path}.request"), &stream.request, (&names, &page), auth, &rules)?;
+        let pages = Pages { requester, paginator: paging, selector: self.selector(&path, stream, last)? };
         let place = format!("{path}.cursor");
         let (opaque, ordered): (Vec<_>, Vec<_>) = stream.cursor.iter().partition(|cursor| cursor.kind == CursorKind::Opaque);
         Ok(StreamPlan {
             name: name.to_owned(),
             primary_key: Vec::new(),
             schema: SchemaPlan::Inline(Value::Map(Map::default())),
-            retriever: Retriever::Pages(Box::new(Pages {
-                requester,
-                paginator: paging,
-                selector: self.selector(&path, stream, last)?,
-            })),
+            retriever: match &stream.job {
+                None => Retriever::Pages(Box::new(pages)),
+                Some(job) => Retriever::Job(Box::new(self.job(&path, (stream, job), auth, &rules, pages)?)),
+            },
             partitions: self.partitions(&path, stream, auth, depth)?,
             cursor: ordered.first().map(|cursor| self.cursor(&place, stream, cursor)).transpose()?,
             bookmark: opaque.first().map(|cursor| self.bookmark(&place, stream, cursor, &page)).transpose()?,
             codec: Arc::new(Codec),
+        })
+    }
+
+    /// The job of a stream, of which `download` fetches the files.
+    fn job(
+        &self,
+        path: &str,
+        (stream, job): (&Stream, &Job),
+        auth: &AuthPlan,
+        rules: &[(String, &[ResponseRule])],
+        download: Pages,
+    ) -> Result<JobPlan> {
+        let path = &format!("{path}.job");
+        let Job { create, give, poll, every, at_most, done_when, failed_when, files } = job;
+        if let Some(cursor) = stream.cursor.as_ref().filter(|cursor| cursor.kind == CursorKind::Opaque || cursor.newest_first) {
+            let what = if cursor.newest_first { "`newest_first`" } else { "a cursor of `type: opaque`" };
+            return Err(self.error(path, format!("a job is read as a whole: it cannot have {what}")));
+        }
+        if files.is_some() && give.contains_key(FILE) {
+            return Err(self
+                .error(&format!("{path}.give.{FILE}"), "`job.file` is the file that is fetched")
+                .help("choose another name"));
+        }
+        for (key, request) in [("create", create), ("poll", poll)] {
+            if !matches!(request.method, Method::Get | Method::Post) {
+                return Err(self.error(&format!("{path}.{key}.method"), "a stream only asks").help("write `GET` or `POST`"));
+            }
+        }
+        let (every, at_most) = (self.span(&format!("{path}.every"), every)?, self.span(&format!("{path}.at_most"), at_most)?);
+        if every < SOONEST {
+            return Err(self.error(&format!("{path}.every"), "a job is asked for once a second at most"));
+        }
+        if at_most < every || at_most > LONGEST_JOB {
+            return Err(self.error(&format!("{path}.at_most"), "must lie between `every` and 24 hours"));
+        }
+        let none = PageVariable::None;
+        let asked = self.stream_names(stream, "a request");
+        let known = asked.clone().with(Variable::Job, Known::Keys(given_keys(job).collect()));
+        let answered = |names: Names, place| {
+            names.at(place).with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything)
+        };
+        let kept = answered(asked.clone(), "what is kept of a job");
+        let members = give
+            .iter()
+            .map(|(key, text)| Ok((key.clone(), self.expression(&format!("{path}.give.{key}"), text, &kept, none.clone())?)));
+        let keep = Kept(members.collect::<Result<_>>()?);
+        let state = answered(known.clone(), "how a job goes");
+        let condition = |key: &str, text: &str| self.condition(&format!("{path}.{key}"), text, &state, none.clone());
+        let done = condition("done_when", done_when)?;
+        let failed = failed_when.as_ref().map(|text| condition("failed_when", text)).transpose()?;
+        let targets = files.as_ref().map(|text| self.expression(&format!("{path}.files"), text, &state, none.clone()));
+        let words = [
+            (JobState::DONE, JobStatus::Completed),
+            (JobState::FAILED, JobStatus::Failed),
+            (JobState::RUNNING, JobStatus::Running),
+        ];
+        Ok(JobPlan {
+            create: self.requester(&format!("{path}.create"), create, (&asked, &none), auth, rules)?,
+            keep: Some(Arc::new(keep)),
+            poll: self.requester(&format!("{path}.poll"), poll, (&known, &none), auth, rules)?,
+            status: Arc::new(JobState { done, failed }),
+            statuses: words.map(|(word, status)| (word.to_owned(), status)).into_iter().collect::<BTreeMap<_, _>>(),
+            targets: targets.transpose()?.map(|targets| Arc::new(targets) as Expr),
+            download,
+            delete: None,
+            abort: None,
+            timeout: at_most,
+            poll_every: every,
         })
     }
 
@@ -372,9 +450,19 @@ impl Compiler<'_> {
     }
 }
 
-fn micros(span: std::time::Duration) -> Step {
+fn micros(span: Duration) -> Step {
     let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     Step::Span(jiff::Span::new().microseconds(micros))
+}
+
+/// What requests for a job's files see of it.
+fn job_keys(job: &Job) -> Vec<(String, Type)> {
+    let file = job.files.as_ref().map(|_| (FILE.to_owned(), Type::Any));
+    given_keys(job).chain(file).collect()
+}
+
+fn given_keys(job: &Job) -> impl Iterator<Item = (String, Type)> {
+    job.give.keys().map(|key| (key.clone(), Type::Any))
 }
 
 fn page_keys(page: &PageVariable) -> Vec<(String, Type)> {
@@ -396,9 +484,13 @@ fn looks_at_last(stream: &Stream) -> bool {
     }
 }
 
-/// Whether the stream's request names the end of what it asks for.
+/// Whether the stream's requests name the end of what they ask for.
 fn mentions_end(stream: &Stream) -> bool {
-    let request = &stream.request;
+    let made = stream.job.as_ref().map(|job| &job.create);
+    std::iter::once(&stream.request).chain(made).any(names_end)
+}
+
+fn names_end(request: &Request) -> bool {
     let texts = request.query.values().chain(request.headers.values()).chain(request.form.values()).chain([&request.path]);
     let in_json = request.json.as_ref().map(ToString::to_string);
     texts.chain(in_json.as_ref()).any(|text| text.contains("cursor.end"))

@@ -78,6 +78,8 @@ pub enum Variable {
     Page,
     /// The last record of the page just read.
     Last,
+    /// The job that was made, and the file of it that is fetched.
+    Job,
     /// The token that signing in gave.
     Session,
     /// The row that a sink writes.
@@ -92,7 +94,7 @@ pub enum Variable {
 
 impl Variable {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Connection,
         Self::Record,
         Self::Response,
@@ -101,6 +103,7 @@ impl Variable {
         Self::Cursor,
         Self::Page,
         Self::Last,
+        Self::Job,
         Self::Session,
         Self::Row,
         Self::Rows,
@@ -120,6 +123,7 @@ impl Variable {
             Self::Cursor => "cursor",
             Self::Page => "page",
             Self::Last => "last",
+            Self::Job => "job",
             Self::Session => "session",
             Self::Row => "row",
             Self::Rows => "rows",

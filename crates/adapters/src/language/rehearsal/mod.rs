@@ -1,16 +1,18 @@
 //! `connectors test`: plays a connector's recorded exchanges to it and compares what it asks and gives.
 //!
-//! Each test is three reads: the recorded one, the recorded one after it, and those of the contract kit. Nothing leaves the
-//! machine, and no wait is waited out.
+//! Each test is the recorded read, the recorded one after it, those of the contract kit, and those through every trouble that remotes
+//! make. Nothing leaves the machine, and no wait is waited out.
 
 mod conforming;
 mod server;
+mod troubles;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_model::checkpoint::Checkpoint;
+use headwater_sdk::http::Pause;
 use headwater_sdk::testkit::{Collected, Row, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, Source as _, StreamSpec};
 use jiff::Timestamp;
@@ -21,6 +23,7 @@ use super::source::{Declarative, DeclarativeSource};
 use super::spec::{Exchange, SettingKind, Spec, Test};
 use crate::engine::{Map, Value};
 use server::{Mode, Prepared, Server, sorted, target};
+use troubles::Misbehaving;
 
 /// When a test is read, unless it says otherwise.
 const NOW: &str = "2026-02-01T00:00:00Z";
@@ -120,7 +123,8 @@ impl Stage<'_> {
     async fn run(&mut self) -> Result<(), String> {
         let server = Server::start().await.map_err(|error| format!("no server can be started: {error}"))?;
         let origin = server.origin().map_err(|error| error.to_string())?;
-        let source = self.source(&origin)?;
+        let pause = Pause::virtual_time();
+        let source = self.source(&origin, &pause)?;
         let stream = self.stream(&source).await?;
         let first = self.prepared(&self.test.exchanges)?;
         let all = self.read(&server, &source, &stream, (first.clone(), None)).await?;
@@ -128,7 +132,13 @@ impl Stage<'_> {
         self.compare(&expect, &all)?;
         self.problems.extend(conforming::refusals(&stream, &all.rows, self.now()?));
         let (rest, then) = self.second(&server, &source, &stream, &all).await?;
-        self.contract(&server, &source, &all, first.into_iter().chain(then).collect(), rest).await;
+        let exchanges: Vec<Prepared> = first.into_iter().chain(then).collect();
+        self.contract(&server, &source, &all, exchanges.clone(), rest).await;
+        if self.problems.is_empty() {
+            let (spec, now) = (self.spec, self.now()?);
+            let remote = Misbehaving { spec, server: &server, source: &source, stream: &stream, pause: &pause, now };
+            self.problems.extend(remote.drive(exchanges).await);
+        }
         Ok(())
     }
 
@@ -185,7 +195,7 @@ impl Stage<'_> {
         exchanges: Vec<Prepared>,
         repeats: usize,
     ) {
-        if !self.problems.is_empty() || self.expected == Expected::Write {
+        if !self.problems.is_empty() {
             // What is wrong already would only be said again in other words.
             return;
         }
@@ -206,7 +216,7 @@ impl Stage<'_> {
         super::expr::instant(text).ok_or_else(|| format!("`now: {text}` is no instant"))
     }
 
-    fn source(&self, origin: &str) -> Result<DeclarativeSource, String> {
+    fn source(&self, origin: &str, pause: &Pause) -> Result<DeclarativeSource, String> {
         let unknown = self.test.connection.keys().find(|key| !self.spec.connection.contains_key(*key));
         if let Some(unknown) = unknown {
             return Err(format!("the test's connection has no setting `{unknown}`"));
@@ -237,7 +247,7 @@ impl Stage<'_> {
             instead: Some(origin.to_owned()),
             page_size: self.test.page_size,
         };
-        let made = self.connector.rehearsal(setup, &self.test.stream, &cx);
+        let made = self.connector.rehearsal(setup, &self.test.stream, &cx, pause.clone());
         made.map_err(|error| chain(&error))
     }
 

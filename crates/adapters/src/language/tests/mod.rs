@@ -2,6 +2,7 @@
 
 mod complaints;
 mod features;
+mod jobs;
 mod positions;
 mod remote;
 mod resuming;
