@@ -211,6 +211,7 @@ impl Compiler<'_> {
                 requester: Box::new(requester),
                 token: token_name.split('.').map(str::to_owned).collect(),
                 refresh_token: rotates.then(|| vec![refresh_name]),
+                assertion: None,
             },
             lifetime,
             initial,
@@ -276,7 +277,7 @@ impl Compiler<'_> {
             other => return Err(request.problem("", not_supported(other))),
         };
         let token = node.texts("session_token_path")?;
-        let source = TokenSource::Request { requester: Box::new(requester), token, refresh_token: None };
+        let source = TokenSource::Request { requester: Box::new(requester), token, refresh_token: None, assertion: None };
         Ok(TokenPlan { source, lifetime, initial: None, at, prefix })
     }
 

@@ -8,7 +8,7 @@ use headwater_sdk::{Error, ErrorKind, Result};
 
 use super::expr::{Scope, Slice};
 use super::pages::one;
-use super::plan::{Inject, Job, JobStatus};
+use super::plan::{Inject, Job, JobStatus, Lookup};
 use super::request::{Call, Shared};
 use super::select::Selected;
 use super::value::{Map, Value};
@@ -18,6 +18,8 @@ const MAX_PAGES: usize = 100_000;
 /// How many records are given at once, however many a file has.
 const AT_ONCE: usize = 10_000;
 
+/// The name under which requests see what was kept of the job.
+const MADE_NAME: &str = "creation_response";
 const MADE: &str = "job";
 const FILE: &str = "file";
 const GIVEN: &str = "given";
@@ -62,7 +64,7 @@ impl Work {
     pub(super) async fn step(
         &mut self,
         shared: &Shared,
-        job: &Job,
+        (job, lookups): (&Job, &Value),
         slice: &Slice,
         fixed: &[(Inject, Value)],
         token: Option<Value>,
@@ -70,7 +72,7 @@ impl Work {
         let Some(place) = token.as_ref().and_then(Place::read) else {
             return self.make(shared, job, slice, fixed).await;
         };
-        match self.go_on(shared, job, slice, place).await {
+        match self.go_on(shared, (job, lookups), slice, place).await {
             // A job of an earlier read may be gone, its files too.
             Err(error) if !self.own && error.kind() != ErrorKind::Unavailable && error.kind() != ErrorKind::RateLimited => {
                 tracing::warn!(request = job.create.name, error = %error, "an earlier job cannot be used and is made anew");
@@ -103,7 +105,13 @@ impl Work {
         Ok((Selected::default(), Some(Place::begin(made).write())))
     }
 
-    async fn go_on(&mut self, shared: &Shared, job: &Job, slice: &Slice, place: Place) -> Result<(Selected, Option<Value>)> {
+    async fn go_on(
+        &mut self,
+        shared: &Shared,
+        (job, lookups): (&Job, &Value),
+        slice: &Slice,
+        place: Place,
+    ) -> Result<(Selected, Option<Value>)> {
         let Place { made, file, given } = place;
         if self.done.is_none() {
             let Some(done) = waited(shared, job, slice, &made).await? else { return Ok((Selected::default(), None)) };
@@ -117,7 +125,13 @@ impl Work {
         let mut rest = match self.rest.take() {
             Some(rest) => rest,
             None => {
-                let mut records = fetched(shared, job, slice, (&made, polled, target)).await?;
+                let mut records = fetched(
+                    shared,
+                    job,
+                    slice,
+                    [(MADE_NAME, &made), ("polling_response", polled), ("download_target", target), (Lookup::SEEN, lookups)],
+                )
+                .await?;
                 records.split_off(given.min(records.len()))
             }
         };
@@ -139,7 +153,7 @@ impl Work {
 
 /// The answer that says that a job is done, and its files; nothing where the remote leaves it out.
 async fn waited(shared: &Shared, job: &Job, slice: &Slice, made: &Value) -> Result<Option<(Value, Vec<Value>)>> {
-    let more = [("creation_response", made)];
+    let more = [(MADE_NAME, made)];
     let call = Call { slice: Some(slice), next_page_token: None, inject: &[], more: &more, once: false };
     let begun = shared.pause.elapsed();
     loop {
@@ -182,13 +196,7 @@ async fn waited(shared: &Shared, job: &Job, slice: &Slice, made: &Value) -> Resu
 }
 
 /// All records of one file.
-async fn fetched(
-    shared: &Shared,
-    job: &Job,
-    slice: &Slice,
-    (made, polled, target): (&Value, &Value, &Value),
-) -> Result<Vec<Value>> {
-    let more = [("creation_response", made), ("polling_response", polled), ("download_target", target)];
+async fn fetched(shared: &Shared, job: &Job, slice: &Slice, more: [(&str, &Value); 4]) -> Result<Vec<Value>> {
     let (mut out, mut token) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
         let (page, next) = one(shared, &job.download, slice, &[], (token, &more), None).await?;
@@ -204,7 +212,7 @@ async fn fetched(
 /// Tells the remote to forget a job that was read.
 async fn forget(shared: &Shared, job: &Job, slice: &Slice, (made, polled): (&Value, &Value)) -> Result<()> {
     let Some(delete) = &job.delete else { return Ok(()) };
-    let more = [("creation_response", made), ("polling_response", polled)];
+    let more = [(MADE_NAME, made), ("polling_response", polled)];
     let call = Call { slice: Some(slice), next_page_token: None, inject: &[], more: &more, once: false };
     shared.call(delete, &call).await.map(drop)
 }

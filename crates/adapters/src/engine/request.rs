@@ -310,14 +310,15 @@ fn secret(auth: &Auth, scope: &Scope<'_>) -> Option<String> {
         Auth::Basic { user, password } => Some(format!("{}\0{}", user.text(scope).ok()?, password.text(scope).ok()?)),
         Auth::Token(token) => match &token.source {
             TokenSource::Jwt(jwt) => jwt.key.text(scope).ok(),
-            TokenSource::Request { requester, .. } => {
+            TokenSource::Request { requester, assertion, .. } => {
+                let key = assertion.as_ref().map(|(jwt, _)| jwt.key.text(scope)).transpose().ok()?.unwrap_or_default();
                 let body = match &requester.body {
                     BodyPlan::Empty => String::new(),
                     BodyPlan::Json(body) | BodyPlan::Form(body) | BodyPlan::Text(body) => body.value(scope).ok()?.to_json(),
                 };
                 let headers = requester.headers.as_ref().map(|headers| headers.value(scope)).transpose().ok()?;
                 let headers = headers.unwrap_or_default().to_json();
-                Some(format!("{}\0{headers}\0{body}", secret(&requester.auth, scope)?))
+                Some(format!("{}\0{headers}\0{body}\0{key}", secret(&requester.auth, scope)?))
             }
         },
     }

@@ -155,6 +155,7 @@ impl Made {
             (Variable::Page, self.page.as_ref()),
             (Variable::Last, self.last.as_ref()),
             (Variable::Job, self.job.as_ref()),
+            (Variable::Lookup, scope.more(Variable::Lookup.name())),
             (Variable::Row, scope.more(Variable::Row.name())),
             (Variable::Rows, scope.more(Variable::Rows.name())),
             (Variable::Key, scope.more(Variable::Key.name())),
@@ -390,7 +391,7 @@ impl Evaluate for Refreshed {
     }
 }
 
-/// The form of a token request: constant members, and the refresh token.
+/// The form of a token request: constant members, the refresh token, what we assert.
 #[derive(Debug, Clone)]
 pub(super) struct TokenForm {
     pub(super) members: Object,
@@ -402,6 +403,9 @@ impl Evaluate for TokenForm {
         let mut out = self.members.value(scope)?;
         if let (Some(refresh), Some(map)) = (&self.refresh_token, out.as_map_mut()) {
             map.insert("refresh_token", refresh.value(scope)?);
+        }
+        if let (Some(assertion), Some(map)) = (scope.more("assertion"), out.as_map_mut()) {
+            map.insert("assertion", assertion.clone());
         }
         Ok(out)
     }

@@ -17,7 +17,7 @@ use super::compile::{Compiled, Made, Setup, compile, compile_sink};
 use super::load::{Document, LanguageError, MAX_FILE_BYTES};
 use super::rows;
 use super::sink::DeclarativeSink;
-use super::spec::{Setting, SettingKind, Spec};
+use super::spec::{Auth, Setting, SettingKind, Spec};
 use crate::engine::{Event, Executor, Map, Value};
 
 /// The version of our checkpoints.
@@ -293,6 +293,13 @@ fn settings(spec: &Spec, values: &JsonMap<String, Json>, cx: &BuildContext) -> R
         let (value, host) = typed(key, setting, value, cx)?;
         hosts.extend(host);
         config.insert(key.as_str(), value);
+    }
+    if let Auth::Choice { by, of } = &spec.api.auth {
+        let way = config.get(by).and_then(Value::as_str).unwrap_or_default();
+        let needed = of.get(way).map(Auth::settings).unwrap_or_default();
+        if let Some(missing) = needed.into_iter().find(|key| config.get(key).is_none()) {
+            return Err(wrong(".", format!("missing field `{missing}`")).hint(format!("`{by}: {way}` needs it")));
+        }
     }
     Ok(Setup { config: Value::Map(config), hosts, allow_private: cx.allow_private_hosts, ..Setup::default() })
 }

@@ -116,6 +116,8 @@ pub enum TokenSource {
         token: Path,
         /// Where the answer has the next refresh token, if it gives one.
         refresh_token: Option<Path>,
+        /// What the request asserts, signed anew each time and for so long; seen as `assertion`.
+        assertion: Option<(Jwt, Duration)>,
     },
     /// A JWT that we sign.
     Jwt(Jwt),

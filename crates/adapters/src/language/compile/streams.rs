@@ -10,21 +10,25 @@ use headwater_sdk::document::nearest;
 
 use super::{Compiler, Made, Result, mapping};
 use crate::engine::plan::{
-    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Pages, Paginator, Paging as PagingPlan,
-    Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform, Transformation,
+    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Lookup as LookupPlan, Pages, Paginator,
+    Paging as PagingPlan, Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform,
+    Transformation,
 };
-use crate::engine::{Expr, Map, Value, constant};
+use crate::engine::{Expr, Map, Scope, Value, constant};
 use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
 use crate::language::evaluate::{Address, FILE, JobState, Kept, NextPage, PageVariable};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::rows::{FieldPlan, FindRecords, Give, MakeRow, POSITION};
 use crate::language::spec::{
-    BoundKind, CursorKind, CursorSpec, ForEach, Job, Method, Paging, Precision, Request, ResponseRule, Stream,
+    BoundKind, CursorKind, CursorSpec, ForEach, Job, Lookup, Method, Paging, Precision, Request, ResponseRule, Setting,
+    SettingKind, Stream,
 };
 
 /// The shortest wait between two looks at a job, and the longest time that one run waits for it.
 const SOONEST: Duration = Duration::from_secs(1);
 const LONGEST_JOB: Duration = Duration::from_hours(24);
+/// How many parts one request may be for.
+const MAX_BATCH: usize = 10_000;
 const START: &str = "start";
 const END: &str = "end";
 /// How deep `for_each` may be nested through parents.
@@ -91,8 +95,8 @@ impl Compiler<'_> {
         let mut keys = Vec::new();
         for part in &stream.for_each {
             match part {
-                ForEach::Parent { give, .. } => keys.extend(give.keys().map(|key| (key.clone(), Type::Any))),
-                ForEach::Values { name, .. } => keys.push((name.clone(), Type::Any)),
+                ForEach::Parent { give, batch, .. } => keys.extend(give.keys().map(|key| (key.clone(), part_type(*batch)))),
+                ForEach::Values { name, batch, .. } => keys.push((name.clone(), part_type(*batch))),
             }
         }
         if !keys.is_empty() {
@@ -107,7 +111,7 @@ impl Compiler<'_> {
 
     fn row(&self, name: &str, stream: &Stream) -> Result<MakeRow> {
         let path = format!("streams.{name}");
-        let names = self.stream_names(stream, "a record's place").with(Variable::Record, Known::Anything);
+        let names = with_lookups(stream, self.stream_names(stream, "a record's place")).with(Variable::Record, Known::Anything);
         let one = |key: &str, text: &Option<String>| {
             text.as_ref().map(|text| self.expression(&format!("{path}.{key}"), text, &names, PageVariable::None)).transpose()
         };
@@ -163,8 +167,29 @@ impl Compiler<'_> {
             partitions: self.partitions(&path, stream, auth, depth)?,
             cursor: ordered.first().map(|cursor| self.cursor(&place, stream, cursor)).transpose()?,
             bookmark: opaque.first().map(|cursor| self.bookmark(&place, stream, cursor, &page)).transpose()?,
+            lookups: self.lookups(&path, stream, auth, depth)?,
             codec: Arc::new(Codec),
         })
+    }
+
+    /// The small streams that a stream looks into.
+    fn lookups(&self, path: &str, stream: &Stream, auth: &AuthPlan, depth: usize) -> Result<Vec<LookupPlan>> {
+        let mut out = Vec::new();
+        for (name, Lookup { stream: other, key, value }) in &stream.lookup {
+            let path = format!("{path}.lookup.{name}");
+            let Some(spec) = self.spec.streams.get(other) else {
+                return Err(self.unknown_stream(&format!("{path}.stream"), other));
+            };
+            let names = self.stream_names(spec, "a record that is looked up").with(Variable::Record, Known::Anything);
+            let part = |key: &str, text: &str| self.expression(&format!("{path}.{key}"), text, &names, PageVariable::None);
+            let names =
+                vec![(LookupPlan::KEY.to_owned(), part("key", key)?), (LookupPlan::VALUE.to_owned(), part("value", value)?)];
+            let given = Give { names, keep_raw: looks_at_last(spec) };
+            let plan = self.plan(other, spec, auth, Arc::new(given), depth + 1)?;
+            let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
+            out.push(LookupPlan { name: name.clone(), stream: Arc::new(plan) });
+        }
+        Ok(out)
     }
 
     /// The job of a stream, of which `download` fetches the files.
@@ -238,7 +263,7 @@ impl Compiler<'_> {
     fn selector(&self, path: &str, stream: &Stream, last: Arc<dyn Transform>) -> Result<Selector> {
         let names = self.stream_names(stream, "what finds records");
         let body = names.clone().with(Variable::Response, Known::Anything);
-        let record = names.at("a record's place").with(Variable::Record, Known::Anything);
+        let record = with_lookups(stream, names.at("a record's place")).with(Variable::Record, Known::Anything);
         let from = self.expression(&format!("{path}.records.from"), &stream.records.from, &body, PageVariable::None)?;
         let each = stream.records.each.as_ref();
         let each =
@@ -318,8 +343,8 @@ impl Compiler<'_> {
         let mut parts = Vec::new();
         for (index, part) in stream.for_each.iter().enumerate() {
             let path = format!("{path}.for_each[{index}]");
-            parts.push(match part {
-                ForEach::Values { values, name } => {
+            let made = match part {
+                ForEach::Values { values, name, batch: _ } => {
                     let names = self.names("a list of values");
                     let placed = self.expression(&format!("{path}.values"), values, &names, PageVariable::None)?;
                     if !placed.expr().ty().fits(Type::List) {
@@ -328,7 +353,7 @@ impl Compiler<'_> {
                     }
                     Partitions::List { values: Arc::new(placed), name: name.clone(), inject: None }
                 }
-                ForEach::Parent { stream: parent, give, id } => {
+                ForEach::Parent { stream: parent, give, id, batch: _ } => {
                     let Some(spec) = self.spec.streams.get(parent) else {
                         return Err(self.unknown_stream(&format!("{path}.stream"), parent));
                     };
@@ -354,6 +379,14 @@ impl Compiler<'_> {
                         incremental: false,
                     }])
                 }
+            };
+            let (ForEach::Values { batch, .. } | ForEach::Parent { batch, .. }) = part;
+            parts.push(match batch {
+                None => made,
+                Some(size) if (1..=MAX_BATCH).contains(size) => {
+                    Partitions::Groups { of: Box::new(made), size: *size, distinct: true }
+                }
+                Some(_) => return Err(self.error(&format!("{path}.batch"), format!("must lie between 1 and {MAX_BATCH}"))),
             });
         }
         Ok(match parts.len() {
@@ -423,6 +456,17 @@ impl Compiler<'_> {
         Ok(Bookmark { value: Arc::new(value), name: START.to_owned() })
     }
 
+    /// What an overlap says for this connection; before there is one, for the defaults of its settings.
+    fn overlap(&self, path: &str, text: &str) -> Result<Option<String>> {
+        let placed = self.template(path, text, &self.names("an overlap"), PageVariable::None)?;
+        let known = self.setup.config.as_map().is_some_and(|config| !config.is_empty());
+        let examples = || Value::Map(self.spec.connection.iter().map(|(key, one)| (key.as_str(), example(one))).collect());
+        let config = if known { self.setup.config.clone() } else { examples() };
+        let scope = Scope::new(&config, jiff::Timestamp::UNIX_EPOCH);
+        let found = placed.found(&scope).map_err(|error| self.error(path, error.message().to_owned()))?;
+        Ok(found.filter(|found| !found.is_null()).map(|found| found.to_plain()))
+    }
+
     /// How far back a later read begins: the overlap, and one step more where the remote leaves out its bound.
     fn lookback(&self, path: &str, cursor: &CursorSpec) -> Result<Option<Step>> {
         let further = match (cursor.bound, cursor.kind) {
@@ -430,7 +474,11 @@ impl Compiler<'_> {
             (BoundKind::Exclusive, CursorKind::Time) => unit(cursor.precision),
             (BoundKind::Exclusive, CursorKind::Integer | CursorKind::Opaque) => 1,
         };
-        let overlap = match (&cursor.overlap, cursor.kind) {
+        let overlap = match &cursor.overlap {
+            None => None,
+            Some(text) => self.overlap(&format!("{path}.overlap"), text)?,
+        };
+        let overlap = match (&overlap, cursor.kind) {
             (None, _) => 0,
             (Some(text), CursorKind::Time) => {
                 i64::try_from(self.span(&format!("{path}.overlap"), text)?.as_micros()).unwrap_or(i64::MAX)
@@ -447,6 +495,28 @@ impl Compiler<'_> {
             CursorKind::Time => Some(Step::Span(jiff::Span::new().microseconds(back))),
             CursorKind::Integer | CursorKind::Opaque => Some(Step::Count(back)),
         })
+    }
+}
+
+/// With what a stream looks into, where it looks into anything.
+fn with_lookups(stream: &Stream, names: Names) -> Names {
+    if stream.lookup.is_empty() {
+        return names;
+    }
+    names.with(Variable::Lookup, Known::Keys(stream.lookup.keys().map(|name| (name.clone(), Type::Map)).collect()))
+}
+
+/// What is known of a part's names: of several together they are lists.
+fn part_type(batch: Option<usize>) -> Type {
+    if batch.is_some() { Type::List } else { Type::Any }
+}
+
+/// What a setting of this kind stands for where there is no connection yet.
+fn example(setting: &Setting) -> Value {
+    match (&setting.default, setting.kind) {
+        (Some(default), _) => Value::from(default),
+        (None, SettingKind::Integer) => Value::Int(1),
+        (None, _) => Value::text("1d"),
     }
 }
 

@@ -80,6 +80,8 @@ pub enum Variable {
     Last,
     /// The job that was made, and the file of it that is fetched.
     Job,
+    /// Small streams that were read first, as keys and values.
+    Lookup,
     /// The token that signing in gave.
     Session,
     /// The row that a sink writes.
@@ -94,7 +96,7 @@ pub enum Variable {
 
 impl Variable {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Connection,
         Self::Record,
         Self::Response,
@@ -104,6 +106,7 @@ impl Variable {
         Self::Page,
         Self::Last,
         Self::Job,
+        Self::Lookup,
         Self::Session,
         Self::Row,
         Self::Rows,
@@ -124,6 +127,7 @@ impl Variable {
             Self::Page => "page",
             Self::Last => "last",
             Self::Job => "job",
+            Self::Lookup => "lookup",
             Self::Session => "session",
             Self::Row => "row",
             Self::Rows => "rows",

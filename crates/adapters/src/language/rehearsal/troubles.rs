@@ -18,6 +18,9 @@ use crate::language::spec::{Auth, FailureKind, ResponseRule, Spec, Then};
 const ASKED_SECS: u64 = 7;
 const ASKED_DATE_SECS: i64 = 9;
 
+/// How often a job is told of with nothing.
+const FEW: usize = 3;
+
 /// A connection whose remote misbehaves.
 pub(super) struct Misbehaving<'a> {
     pub(super) spec: &'a Spec,
@@ -145,16 +148,17 @@ impl Misbehaving<'_> {
     }
 
     async fn empty(&self, all: &Collected, place: usize) -> Option<String> {
-        self.misbehave(Some(place), usize::MAX, &Fault::Empty);
-        // A job of which nothing is said is waited for in vain.
+        // A job of which nothing is said is waited for: longer than a test should take.
         let has_job = self.spec.streams.values().any(|stream| stream.job.is_some());
-        let told = |kind| matches!(kind, ErrorKind::Protocol | ErrorKind::Auth) || (has_job && kind == ErrorKind::Unavailable);
+        self.misbehave(Some(place), if has_job { FEW } else { usize::MAX }, &Fault::Empty);
         let read = self.read(None).await;
         self.server.misbehave(None);
         match read {
             Ok(read) if !read.identities().is_subset(&all.identities()) => Some("gives rows that do not exist".to_owned()),
             // Where something must be in it, such as a token, that it is missing is told.
-            Err(Breach::Source(error)) if !told(error.kind()) => Some(format!("is told as {:?}: {error}", error.kind())),
+            Err(Breach::Source(error)) if !matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Auth) => {
+                Some(format!("is told as {:?}: {error}", error.kind()))
+            }
             Err(breach @ Breach::Rule { .. }) => Some(described(&breach)),
             Ok(_) | Err(Breach::Source(_)) => None,
         }
@@ -162,10 +166,7 @@ impl Misbehaving<'_> {
 
     /// A refusal of a token that is fetched or signed: it is made anew once, and the read goes on.
     async fn expired(&self, all: &Collected, order: &[usize]) -> Option<String> {
-        let lasts = match &self.spec.api.auth {
-            Auth::Oauth2 { .. } | Auth::Session { .. } | Auth::Jwt { .. } => self.rules(401).next().is_none(),
-            Auth::None | Auth::Header { .. } | Auth::Query { .. } | Auth::Bearer { .. } | Auth::Basic { .. } => false,
-        };
+        let lasts = self.rules(401).next().is_none() && is_fetched(&self.spec.api.auth);
         // The first request may be that for the token, and the last one that for a signed address.
         let place = order.get(1).copied().filter(|_| lasts && order.len() > 2)?;
         self.misbehave(Some(place), 1, &Fault::Status(401, None));
@@ -189,6 +190,15 @@ impl Misbehaving<'_> {
     fn rules(&self, status: u16) -> impl Iterator<Item = &ResponseRule> {
         let streams = self.spec.streams.values().flat_map(|stream| &stream.on_response);
         streams.chain(&self.spec.api.on_response).filter(move |rule| rule.status.contains(&status))
+    }
+}
+
+/// Whether a token is fetched or signed, whichever way is chosen.
+fn is_fetched(auth: &Auth) -> bool {
+    match auth {
+        Auth::Oauth2 { .. } | Auth::Session { .. } | Auth::Jwt { .. } => true,
+        Auth::Choice { by: _, of } => of.values().all(is_fetched),
+        Auth::None | Auth::Header { .. } | Auth::Query { .. } | Auth::Bearer { .. } | Auth::Basic { .. } => false,
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Stream {
     /// combination.
     #[serde(default)]
     pub for_each: Vec<ForEach>,
+    /// Small streams of this file that are read first, whole, as `lookup.NAME`: keys and values for `get`.
+    #[serde(default)]
+    pub lookup: BTreeMap<String, Lookup>,
     /// How a later read asks only for what is new.
     #[serde(default)]
     pub cursor: Option<CursorSpec>,
@@ -278,6 +281,9 @@ pub enum ForEach {
         give: BTreeMap<String, String>,
         /// Which of these names tells the partitions apart.
         id: String,
+        /// One read for so many records together: the names are lists then.
+        #[serde(default)]
+        batch: Option<usize>,
     },
     /// One read for each value.
     Values {
@@ -285,7 +291,22 @@ pub enum ForEach {
         values: String,
         /// The name, as `partition.NAME`.
         name: String,
+        /// One read for so many values together: the name is a list then.
+        #[serde(default)]
+        batch: Option<usize>,
     },
+}
+
+/// A small stream as keys and values.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The stream.
+    pub stream: String,
+    /// The key: an expression of its `record`.
+    pub key: String,
+    /// The value: an expression of its `record`.
+    pub value: String,
 }
 
 /// How a later read asks only for what is new.
@@ -309,7 +330,8 @@ pub struct CursorSpec {
     /// Whether the remote's filter gives records that stand exactly at `cursor.start`.
     #[serde(default)]
     pub bound: BoundKind,
-    /// How far before the furthest record a later read begins, such as `5m` or, for integers, a number.
+    /// How far before the furthest record a later read begins, such as `5m` or, for integers, a number. May hold `${connection.…}`:
+    /// `${connection.days}d`.
     #[serde(default)]
     pub overlap: Option<String>,
     /// Where the first read begins: a day or an instant, with `${connection.…}`. Default: everything there is.

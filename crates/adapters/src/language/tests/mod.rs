@@ -6,5 +6,6 @@ mod jobs;
 mod positions;
 mod remote;
 mod resuming;
+mod settings;
 mod tokens;
 mod troubles;
