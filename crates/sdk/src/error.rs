@@ -143,6 +143,12 @@ impl Error {
         self.0.context.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.as_str())
     }
 
+    /// What was added about where it happened, by its name.
+    #[must_use]
+    pub fn context_of(&self, key: &str) -> Option<&str> {
+        self.0.context.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
+    }
+
     /// What the user can do, if the connector knows.
     #[must_use]
     pub fn hint_text(&self) -> Option<&str> {

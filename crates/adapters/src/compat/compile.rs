@@ -188,7 +188,17 @@ impl<'a> Compiler<'a> {
         let filtered = cursor.as_ref().is_some_and(|cursor| cursor.filter);
         let retriever = self.retriever(&retriever, transforms, inline, filtered)?;
         let primary_key = node.paths("primary_key")?;
-        Ok(Arc::new(StreamPlan { name, primary_key, schema, retriever, partitions, cursor, bookmark: None, codec: codec() }))
+        Ok(Arc::new(StreamPlan {
+            name,
+            primary_key,
+            schema,
+            retriever,
+            partitions,
+            cursor,
+            bookmark: None,
+            lookups: Vec::new(),
+            codec: codec(),
+        }))
     }
 
     fn schema(&self, node: &Node<'_>) -> Result<SchemaPlan, Problem> {

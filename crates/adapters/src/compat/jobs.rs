@@ -62,6 +62,7 @@ pub(super) fn job(
     let minutes = compiler.settled_int(node, "polling_job_timeout")?.and_then(|minutes| u64::try_from(minutes).ok());
     Ok(Job {
         create: decoded("creation_requester")?,
+        keep: None,
         poll: decoded("polling_requester")?,
         status: extracted("status_extractor")?.ok_or_else(|| node.problem("status_extractor", "is missing"))?,
         statuses,

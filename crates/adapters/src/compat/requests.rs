@@ -55,6 +55,7 @@ impl Compiler<'_> {
             body: self.body(node)?,
             auth: node.child("authenticator")?.map(|auth| self.auth(&auth)).transpose()?.unwrap_or_default(),
             decoder: Decoder::Json,
+            timeout: None,
             errors: node.child("error_handler")?.map(|errors| self.errors(&errors)).transpose()?.unwrap_or_else(usual_errors),
         })
     }
@@ -201,6 +202,7 @@ impl Compiler<'_> {
             body,
             auth: Auth::None,
             decoder: Decoder::Json,
+            timeout: None,
             errors: usual_errors(),
         };
         let rotates = node.get("refresh_token_updater").is_some() || node.get("refresh_token").is_some();
@@ -209,6 +211,7 @@ impl Compiler<'_> {
                 requester: Box::new(requester),
                 token: token_name.split('.').map(str::to_owned).collect(),
                 refresh_token: rotates.then(|| vec![refresh_name]),
+                assertion: None,
             },
             lifetime,
             initial,
@@ -274,7 +277,7 @@ impl Compiler<'_> {
             other => return Err(request.problem("", not_supported(other))),
         };
         let token = node.texts("session_token_path")?;
-        let source = TokenSource::Request { requester: Box::new(requester), token, refresh_token: None };
+        let source = TokenSource::Request { requester: Box::new(requester), token, refresh_token: None, assertion: None };
         Ok(TokenPlan { source, lifetime, initial: None, at, prefix })
     }
 

@@ -69,14 +69,17 @@ impl Shared {
         let (token, until) = match &plan.source {
             TokenSource::Jwt(jwt) => {
                 let secs = match &plan.lifetime {
-                    Lifetime::Fixed(time) => i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 4_000_000),
+                    Lifetime::Fixed(time) => seconds(*time),
                     Lifetime::Run | Lifetime::Seconds(_) | Lifetime::Until(..) => 1_200,
                 };
                 (sign(jwt, &scope, secs)?, Some(now + secs * 1_000_000))
             }
-            TokenSource::Request { requester, token, refresh_token } => {
+            TokenSource::Request { requester, token, refresh_token, assertion } => {
                 let refresh = state.refresh_token.clone().map(Value::text);
-                let more: Vec<(&str, &Value)> = refresh.iter().map(|token| ("refresh_token", token)).collect();
+                let assertion = assertion.as_ref().map(|(jwt, lasts)| sign(jwt, &scope, seconds(*lasts)).map(Value::text));
+                let assertion = assertion.transpose()?;
+                let refresh = refresh.iter().map(|token| ("refresh_token", token));
+                let more: Vec<(&str, &Value)> = refresh.chain(assertion.iter().map(|token| ("assertion", token))).collect();
                 let call = Call { slice: None, next_page_token: None, inject: &[], more: &more, once: false };
                 let page = Box::pin(self.call(requester, &call)).await?;
                 let found = page.body.at(token).map(Value::to_plain).filter(|token| !token.is_empty());
@@ -94,6 +97,10 @@ impl Shared {
         state.token = Some((token.clone(), until));
         Ok(token)
     }
+}
+
+fn seconds(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 4_000_000)
 }
 
 fn until(lifetime: &Lifetime, body: &Value, now: i64) -> Result<Option<i64>> {

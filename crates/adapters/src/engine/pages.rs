@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use headwater_sdk::{Error, ErrorKind, Result};
 
 use super::expr::{Expr, Scope, Slice};
-use super::plan::{Cursor, Inject, Pages, Paginator, Paging, Partitions, Retriever, Selector, StreamPlan};
+use super::plan::{Cursor, Inject, Lookup, Pages, Paginator, Paging, Partitions, Retriever, Selector, StreamPlan};
 use super::request::{Call, Page, Shared};
 use super::select::{Selected, select};
 use super::value::Value;
@@ -32,8 +32,7 @@ pub(super) struct SlicePage {
 
 /// The pages of a slice, from a token or the first one.
 pub(super) fn pages(
-    shared: Arc<Shared>,
-    stream: Arc<StreamPlan>,
+    (shared, stream, lookups): (Arc<Shared>, Arc<StreamPlan>, Arc<Value>),
     slice: Slice,
     token: Option<Value>,
 ) -> BoxStream<'static, Result<SlicePage>> {
@@ -41,10 +40,12 @@ pub(super) fn pages(
         let mut token = token;
         let fixed = injections(&stream, &slice);
         let bookmark = stream.bookmark.as_ref().map(|bookmark| &bookmark.value);
+        let mut work = super::job::Work::default();
+        let more = [(Lookup::SEEN, &*lookups)];
         for turn in 0..MAX_PAGES {
             let (page, next) = match &stream.retriever {
-                Retriever::Pages(plan) => one(&shared, plan, &slice, &fixed, (token.take(), &[]), bookmark).await?,
-                Retriever::Job(job) => (super::job::run(&shared, job, &slice, &fixed).await?, None),
+                Retriever::Pages(plan) => one(&shared, plan, &slice, &fixed, (token.take(), &more), bookmark).await?,
+                Retriever::Job(job) => work.step(&shared, (job, &lookups), &slice, &fixed, token.take()).await?,
             };
             let page = observed(&stream, page, &slice, next)?;
             token = page.next.clone();

@@ -92,13 +92,15 @@ impl Shared {
         let mut renewed = false;
         loop {
             let draft = self.draft(requester, call)?;
+            let host = host_of(&draft.url);
             let draft = Box::pin(self.authorize(requester, draft)).await?;
             let answer = match self.send(requester, draft).await {
                 Ok(answer) => Ok(Answer::new(requester, answer)),
                 Err(broken) if broken.kind() == ErrorKind::Unavailable && !call.once => Err(broken),
                 Err(other) => return Err(other),
             };
-            let (verdict, handler) = judge(&requester.errors, &self.scope(call), answer.as_ref(), &tries, waited)?;
+            let (verdict, handler) = judge(&requester.errors, &self.scope(call), answer.as_ref(), &tries, waited)
+                .map_err(|error| error.context("host", host.clone()))?;
             let refused = matches!(&answer, Ok(answer) if answer.status == 401);
             let wait = match verdict {
                 Verdict::Take(action) => {
@@ -111,7 +113,7 @@ impl Shared {
                     renewed = true;
                     continue;
                 }
-                Verdict::Fail(error) => return Err(*error),
+                Verdict::Fail(error) => return Err(error.context("host", host)),
                 Verdict::Renew => {
                     self.forget_token(requester).await;
                     Duration::ZERO
@@ -212,6 +214,9 @@ impl Shared {
         let method = format!("{} ", requester.method);
         let name = requester.name.strip_prefix(&method).unwrap_or(&requester.name).to_owned();
         let mut request = RequestSpec::to(requester.method.clone(), name, url.clone());
+        if let Some(timeout) = requester.timeout {
+            request = request.timeout(timeout);
+        }
         for (name, value) in &headers {
             let bad = |_| Error::new(ErrorKind::Config, "a header cannot be sent").context("header", name.clone());
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(()))?;
@@ -305,14 +310,15 @@ fn secret(auth: &Auth, scope: &Scope<'_>) -> Option<String> {
         Auth::Basic { user, password } => Some(format!("{}\0{}", user.text(scope).ok()?, password.text(scope).ok()?)),
         Auth::Token(token) => match &token.source {
             TokenSource::Jwt(jwt) => jwt.key.text(scope).ok(),
-            TokenSource::Request { requester, .. } => {
+            TokenSource::Request { requester, assertion, .. } => {
+                let key = assertion.as_ref().map(|(jwt, _)| jwt.key.text(scope)).transpose().ok()?.unwrap_or_default();
                 let body = match &requester.body {
                     BodyPlan::Empty => String::new(),
                     BodyPlan::Json(body) | BodyPlan::Form(body) | BodyPlan::Text(body) => body.value(scope).ok()?.to_json(),
                 };
                 let headers = requester.headers.as_ref().map(|headers| headers.value(scope)).transpose().ok()?;
                 let headers = headers.unwrap_or_default().to_json();
-                Some(format!("{}\0{headers}\0{body}", secret(&requester.auth, scope)?))
+                Some(format!("{}\0{headers}\0{body}\0{key}", secret(&requester.auth, scope)?))
             }
         },
     }
@@ -324,6 +330,13 @@ pub(super) fn allowed(rules: &HostRules, host: &str, port: &str) -> bool {
         Some(domain) => host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.')),
         None => rule == host || *rule == format!("{host}{port}"),
     })
+}
+
+/// The host of an address, for messages: never its path or query, which may hold anything.
+fn host_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host.rsplit_once('@').map_or(host, |(_, host)| host).to_owned()
 }
 
 fn address(requester: &Requester, scope: &Scope<'_>, call: &Call<'_>) -> Result<String> {

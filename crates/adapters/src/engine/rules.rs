@@ -62,6 +62,12 @@ impl Answer {
     }
 
     pub(super) fn into_body(self, requester: &Requester) -> Result<Value> {
+        // A page to sign in, or a proxy's: it may look like one odd line of CSV.
+        if self.is_web_page() {
+            return Err(Error::new(ErrorKind::Protocol, "the remote answers with a web page")
+                .context("request", self.name)
+                .hint("is the address that of the API, and does nothing stand before it?"));
+        }
         if matches!(requester.decoder, super::plan::Decoder::Json)
             && let Some(body) = self.decoded.into_inner()
             && !matches!(&body, Value::Map(map) if map.is_empty())
@@ -69,6 +75,13 @@ impl Answer {
             return Ok(body);
         }
         read_body(requester, self.raw.body())
+    }
+
+    fn is_web_page(&self) -> bool {
+        let kind = self.raw.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let begin = self.raw.body().trim_ascii_start();
+        let begins = |with: &str| begin.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()));
+        kind.trim_start().to_ascii_lowercase().starts_with("text/html") && (begins("<!doctype html") || begins("<html"))
     }
 }
 
@@ -282,7 +295,14 @@ fn failure(
     let answer = match answer {
         Ok(answer) => answer,
         Err(broken) => {
-            return Ok(Error::new(broken.kind(), broken.message().to_owned()).context("tries", "all"));
+            let mut error = Error::new(broken.kind(), broken.message().to_owned()).context("tries", "all");
+            if let Some(request) = broken.context_of("request") {
+                error = error.context("request", request);
+            }
+            return Ok(match std::error::Error::source(broken) {
+                Some(cause) => error.source(cause.to_string()),
+                None => error,
+            });
         }
     };
     let kind = decided.rule.and_then(|rule| rule.kind).unwrap_or(match answer.status {

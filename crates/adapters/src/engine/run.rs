@@ -1,6 +1,6 @@
 //! Runs a plan.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use async_stream::try_stream;
@@ -13,14 +13,16 @@ use tokio::task::JoinSet;
 
 use super::expr::Slice;
 use super::pages::{SlicePage, one, pages};
-use super::plan::{Checkpoints, Cursor, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan};
+use super::plan::{Checkpoints, Cursor, Lookup, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan};
 use super::request::{Call, Page, Shared};
 use super::slices::{ParentStates, intervals, joined, partitions};
 use super::state::{OpenSlice, PartitionState, StreamState};
-use super::value::Value;
+use super::value::{Map, Value};
 
 /// How many pages a slice may be ahead of who takes them.
 const PAGES_AHEAD: usize = 2;
+/// How many records a stream may have that others look into.
+const MAX_LOOKUP: usize = 20_000;
 /// How many pages are asked for to learn a schema.
 const SCHEMA_PAGES: usize = 100;
 
@@ -159,6 +161,7 @@ pub(super) fn records(
         state.complete = false;
         let learned = ParentStates::default();
         let resumed: VecDeque<OpenSlice> = std::mem::take(&mut state.open).into();
+        let lookups = Arc::new(looked_up(&shared, &stream).await?);
         let mut slices = upcoming(&shared, &stream, &known, &learned, resumed.clone());
         let ahead = shared.plan.concurrency.max(1);
         let mut running: VecDeque<Running> = VecDeque::new();
@@ -166,7 +169,7 @@ pub(super) fn records(
             while running.len() < ahead {
                 // Only the first slice is awaited with nothing to do meanwhile.
                 match slices.next().await {
-                    Some(open) => running.push_back(Running::start(&shared, &stream, open?, ahead > 1)),
+                    Some(open) => running.push_back(Running::start((&shared, &stream, &lookups), open?, ahead > 1)),
                     None => break,
                 }
             }
@@ -195,6 +198,32 @@ pub(super) fn records(
         yield (Event::State(stream.codec.write(&state, &stream)), Slice::default());
     };
     events.boxed()
+}
+
+/// The small streams that a stream looks into, by name.
+async fn looked_up(shared: &Arc<Shared>, stream: &StreamPlan) -> Result<Value> {
+    let mut all = Map::default();
+    for Lookup { name, stream } in &stream.lookups {
+        let mut found: BTreeMap<String, Value> = BTreeMap::new();
+        let mut events = records(Arc::clone(shared), Arc::clone(stream), None);
+        while let Some(event) = events.next().await {
+            let (Event::Records(rows), _) = event? else { continue };
+            for row in rows {
+                let Some(key) = row.get(Lookup::KEY).filter(|key| !key.is_null()) else { continue };
+                found.insert(key.to_plain(), row.get(Lookup::VALUE).cloned().unwrap_or_default());
+            }
+            if found.len() > MAX_LOOKUP {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "a stream that is looked into has more records than are kept in memory",
+                )
+                .context("lookup", name.clone())
+                .context("limit", MAX_LOOKUP.to_string()));
+            }
+        }
+        all.insert(name.as_str(), Value::Map(found.into_iter().collect()));
+    }
+    Ok(Value::Map(all))
 }
 
 /// Slices that were begun, then the others.
@@ -249,8 +278,9 @@ struct Running {
 }
 
 impl Running {
-    fn start(shared: &Arc<Shared>, stream: &Arc<StreamPlan>, open: OpenSlice, aside: bool) -> Self {
-        let pages = pages(Arc::clone(shared), Arc::clone(stream), open.slice.clone(), open.next_page_token.clone());
+    fn start((shared, stream, lookups): (&Arc<Shared>, &Arc<StreamPlan>, &Arc<Value>), open: OpenSlice, aside: bool) -> Self {
+        let of = (Arc::clone(shared), Arc::clone(stream), Arc::clone(lookups));
+        let pages = pages(of, open.slice.clone(), open.next_page_token.clone());
         Self { pages: if aside { beside(pages) } else { pages }, open }
     }
 }

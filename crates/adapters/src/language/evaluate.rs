@@ -5,6 +5,9 @@ use headwater_sdk::{Error, ErrorKind, Result};
 use super::expr::{EvalError, Expr, Scope, Variable};
 use crate::engine::{self, Evaluate, Map, Value};
 
+/// The name of the address of a job's file in the variable `job`.
+pub(super) const FILE: &str = "file";
+
 /// How a place's `page` variable follows from what the engine keeps of paging.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PageVariable {
@@ -71,6 +74,7 @@ pub(super) struct Placed {
     paging: bool,
     headers: bool,
     last: bool,
+    job: bool,
 }
 
 /// The variables that are made for one evaluation.
@@ -81,15 +85,16 @@ pub(super) struct Made {
     page: Option<Value>,
     headers: Option<Value>,
     last: Option<Value>,
+    job: Option<Value>,
 }
 
 impl Placed {
     pub(super) fn new(expr: Expr, page: PageVariable, path: impl Into<String>) -> Self {
         let constant = expr.as_constant().cloned();
-        let [partition, cursor, paging, headers, last] =
-            [Variable::Partition, Variable::Cursor, Variable::Page, Variable::Headers, Variable::Last]
+        let [partition, cursor, paging, headers, last, job] =
+            [Variable::Partition, Variable::Cursor, Variable::Page, Variable::Headers, Variable::Last, Variable::Job]
                 .map(|variable| expr.mentions(variable));
-        Self { expr, page, path: path.into(), constant, partition, cursor, paging, headers, last }
+        Self { expr, page, path: path.into(), constant, partition, cursor, paging, headers, last, job }
     }
 
     pub(super) fn expr(&self) -> &Expr {
@@ -104,6 +109,7 @@ impl Placed {
             page: self.paging.then(|| self.page.value(token(scope), scope.last_page_size)),
             last: self.last.then(|| last(scope)),
             headers: self.headers.then(|| headers(scope)),
+            job: self.job.then(|| job(scope)),
         }
     }
 
@@ -135,7 +141,7 @@ impl Placed {
 impl Made {
     /// All variables of a record's place.
     pub(super) fn all(scope: &engine::Scope<'_>) -> Self {
-        Self { partition: Some(partition(scope)), cursor: Some(cursor(scope)), page: None, headers: None, last: None }
+        Self { partition: Some(partition(scope)), cursor: Some(cursor(scope)), page: None, headers: None, last: None, job: None }
     }
 
     pub(super) fn scope<'a>(&'a self, scope: &engine::Scope<'a>) -> Scope<'a> {
@@ -148,6 +154,8 @@ impl Made {
             (Variable::Cursor, self.cursor.as_ref()),
             (Variable::Page, self.page.as_ref()),
             (Variable::Last, self.last.as_ref()),
+            (Variable::Job, self.job.as_ref()),
+            (Variable::Lookup, scope.more(Variable::Lookup.name())),
             (Variable::Row, scope.more(Variable::Row.name())),
             (Variable::Rows, scope.more(Variable::Rows.name())),
             (Variable::Key, scope.more(Variable::Key.name())),
@@ -182,6 +190,15 @@ fn partition(scope: &engine::Scope<'_>) -> Value {
     // What a parent gives along stands there by its own name.
     for (key, value) in slice.extra.entries() {
         map.insert(key.clone(), value.clone());
+    }
+    Value::Map(map)
+}
+
+/// What was kept of the job, and the address of the file that is fetched.
+fn job(scope: &engine::Scope<'_>) -> Value {
+    let mut map = scope.more("creation_response").and_then(Value::as_map).cloned().unwrap_or_default();
+    if let Some(file) = scope.more("download_target").filter(|file| !file.is_null()) {
+        map.insert(FILE, file.clone());
     }
     Value::Map(map)
 }
@@ -374,7 +391,7 @@ impl Evaluate for Refreshed {
     }
 }
 
-/// The form of a token request: constant members, and the refresh token.
+/// The form of a token request: constant members, the refresh token, what we assert.
 #[derive(Debug, Clone)]
 pub(super) struct TokenForm {
     pub(super) members: Object,
@@ -387,6 +404,54 @@ impl Evaluate for TokenForm {
         if let (Some(refresh), Some(map)) = (&self.refresh_token, out.as_map_mut()) {
             map.insert("refresh_token", refresh.value(scope)?);
         }
+        if let (Some(assertion), Some(map)) = (scope.more("assertion"), out.as_map_mut()) {
+            map.insert("assertion", assertion.clone());
+        }
         Ok(out)
+    }
+}
+
+/// What is kept of a job; none of it may be missing, or nobody could ask for the job again.
+#[derive(Debug, Clone)]
+pub(super) struct Kept(pub(super) Vec<(String, Placed)>);
+
+impl Evaluate for Kept {
+    fn value(&self, scope: &engine::Scope<'_>) -> Result<Value> {
+        let mut map = Map::default();
+        for (key, placed) in &self.0 {
+            let missing = || {
+                Error::new(ErrorKind::Protocol, format!("the answer to a job's order says no `{key}`"))
+                    .context("at", placed.path.clone())
+            };
+            map.insert(key.as_str(), placed.found(scope)?.filter(Value::truthy).ok_or_else(missing)?);
+        }
+        Ok(Value::Map(map))
+    }
+}
+
+/// How a job goes, in the engine's words.
+#[derive(Debug, Clone)]
+pub(super) struct JobState {
+    pub(super) done: Placed,
+    pub(super) failed: Option<Placed>,
+}
+
+impl JobState {
+    pub(super) const DONE: &'static str = "done";
+    pub(super) const FAILED: &'static str = "failed";
+    pub(super) const RUNNING: &'static str = "running";
+}
+
+impl Evaluate for JobState {
+    fn value(&self, scope: &engine::Scope<'_>) -> Result<Value> {
+        let failed = self.failed.as_ref().map(|failed| failed.test(scope)).transpose()?.unwrap_or_default();
+        let word = if failed {
+            Self::FAILED
+        } else if self.done.test(scope)? {
+            Self::DONE
+        } else {
+            Self::RUNNING
+        };
+        Ok(word.into())
     }
 }

@@ -17,7 +17,7 @@ use super::compile::{Compiled, Made, Setup, compile, compile_sink};
 use super::load::{Document, LanguageError, MAX_FILE_BYTES};
 use super::rows;
 use super::sink::DeclarativeSink;
-use super::spec::{Setting, SettingKind, Spec};
+use super::spec::{Auth, Setting, SettingKind, Spec};
 use crate::engine::{Event, Executor, Map, Value};
 
 /// The version of our checkpoints.
@@ -125,12 +125,12 @@ impl Declarative {
         loaded.as_ref().map_err(Clone::clone)
     }
 
-    /// A source of a setup for tests, which waits for nothing. `check` is the stream that shows that it works.
-    pub(super) fn rehearsal(&self, setup: Setup, check: &str, cx: &BuildContext) -> Result<DeclarativeSource> {
+    /// A source of a setup for tests, which waits by `pause`. `check` is the stream that shows that it works.
+    pub(super) fn rehearsal(&self, setup: Setup, check: &str, cx: &BuildContext, pause: Pause) -> Result<DeclarativeSource> {
         let loaded = self.loaded()?;
         let mut compiled = compile(&loaded.document, &loaded.spec, setup)?;
         compiled.plan.check = vec![check.to_owned()];
-        DeclarativeSource::new(compiled, cx, Pause::virtual_time())
+        DeclarativeSource::new(compiled, cx, pause)
     }
 }
 
@@ -293,6 +293,13 @@ fn settings(spec: &Spec, values: &JsonMap<String, Json>, cx: &BuildContext) -> R
         let (value, host) = typed(key, setting, value, cx)?;
         hosts.extend(host);
         config.insert(key.as_str(), value);
+    }
+    if let Auth::Choice { by, of } = &spec.api.auth {
+        let way = config.get(by).and_then(Value::as_str).unwrap_or_default();
+        let needed = of.get(way).map(Auth::settings).unwrap_or_default();
+        if let Some(missing) = needed.into_iter().find(|key| config.get(key).is_none()) {
+            return Err(wrong(".", format!("missing field `{missing}`")).hint(format!("`{by}: {way}` needs it")));
+        }
     }
     Ok(Setup { config: Value::Map(config), hosts, allow_private: cx.allow_private_hosts, ..Setup::default() })
 }

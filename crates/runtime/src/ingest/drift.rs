@@ -1,12 +1,16 @@
-//! Columns that came or went since the run before.
+//! Columns that came, went or hold another kind of value than in the runs before.
 //!
-//! A source's columns are remembered beside its position. A change is always told; whether it also stops the source is the project's
-//! choice. Values are text until they conform, so a column whose values change their kind is not a change of columns: rows that
-//! cannot be read any more are refused, each with its reason.
+//! A source's columns are remembered beside its position, and what kind of value each of them held. A change is always told; whether
+//! it also stops the source is the project's choice. Values are text until they conform, so a kind is what the text looks like:
+//! a time that becomes a number of seconds, a number that becomes a word. A column of free text may hold anything.
 
-use std::collections::BTreeSet;
+mod kinds;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::StringArray;
 use headwater_model::mapping::Mapping;
+use headwater_model::page::Page;
 use headwater_sdk::StreamSpec;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -14,9 +18,12 @@ use tracing::warn;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{SchemaChange, SourceEntry};
+use kinds::{Kind, Learned, Observed};
 
 /// What the keys of the cursors begin with that remember columns.
 const CURSOR_PREFIX: &str = "columns";
+/// How many rows of a page are looked at: a change of kind shows in any of them.
+const SAMPLE: usize = 64;
 
 /// The columns of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +31,9 @@ struct Columns {
     all: BTreeSet<String>,
     /// Those from which a field of ours is read.
     mapped: BTreeSet<String>,
+    /// What they hold, as far as it is known.
+    #[serde(default)]
+    kinds: BTreeMap<String, Learned>,
 }
 
 /// The columns of this run, to be remembered when it is done.
@@ -31,10 +41,12 @@ struct Columns {
 pub(super) struct Drift {
     key: String,
     sequence: Option<i64>,
+    before: Option<Columns>,
     now: Columns,
+    observed: BTreeMap<String, Observed>,
 }
 
-/// Compares a stream's columns with those of the run before; nothing when they are the same, or not known beforehand.
+/// Compares a stream's columns with those of the run before; nothing when they are not known beforehand.
 ///
 /// # Errors
 /// When they differ and the project wants to stop, with the line that says so.
@@ -44,32 +56,71 @@ pub(super) async fn of(engine: &Engine, entry: &SourceEntry, spec: &StreamSpec, 
     }
     let all: BTreeSet<String> = spec.fields.iter().cloned().collect();
     let mapped = mapping.0.values().flat_map(|rule| &rule.from).filter(|column| all.contains(*column)).cloned().collect();
-    let now = Columns { all, mapped };
     let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
     let cursor = engine.store.cursor(&key).await?;
     let before: Option<Columns> = cursor.as_ref().and_then(|cursor| serde_json::from_value(cursor.value.clone()).ok());
-    if before.as_ref() == Some(&now) {
-        return Ok(None);
+    let mut kinds = before.as_ref().map(|before| before.kinds.clone()).unwrap_or_default();
+    kinds.retain(|column, _| all.contains(column));
+    let now = Columns { all, mapped, kinds };
+    if let Some(what) = before.as_ref().and_then(|before| difference(before, &now)) {
+        tell(entry, spec, &what)?;
     }
-    if let Some(what) = before.and_then(|before| difference(&before, &now)) {
-        match entry.section.on_schema_change {
-            SchemaChange::Accept => warn!(connection = entry.name, stream = spec.name, "the columns changed: {what}"),
-            SchemaChange::Stop => {
-                let complaint = entry.error("on_schema_change", format!("the columns of the source changed: {what}"));
-                let help = format!(
-                    "see `headwater preview {}`, mend `map` if need be, and set `accept` for one run: the new columns are then known",
-                    entry.name
-                );
-                return Err(complaint.help(help).into());
-            }
+    Ok(Some(Drift { key, sequence: cursor.map(|cursor| cursor.sequence), before, now, observed: BTreeMap::new() }))
+}
+
+/// Says that columns changed, and stops if the project wants that.
+fn tell(entry: &SourceEntry, spec: &StreamSpec, what: &str) -> Result<()> {
+    match entry.section.on_schema_change {
+        SchemaChange::Accept => {
+            warn!(connection = entry.name, stream = spec.name, "the columns changed: {what}");
+            Ok(())
+        }
+        SchemaChange::Stop => {
+            let complaint = entry.error("on_schema_change", format!("the columns of the source changed: {what}"));
+            let help = format!(
+                "see `headwater preview {}`, mend `map` if need be, and set `accept` for one run: the new columns are then known",
+                entry.name
+            );
+            Err(complaint.help(help).into())
         }
     }
-    Ok(Some(Drift { key, sequence: cursor.map(|cursor| cursor.sequence), now }))
 }
 
 impl Drift {
-    /// Remembers the columns.
-    pub(super) async fn remember(self, engine: &Engine, run_id: &str) -> Result<()> {
+    /// Looks at what the columns of a page hold.
+    ///
+    /// # Errors
+    /// When one holds another kind of value than before and the project wants to stop; nothing of the page was taken.
+    pub(super) fn look(&mut self, entry: &SourceEntry, spec: &StreamSpec, page: &Page) -> Result<()> {
+        let mut retyped = Vec::new();
+        for (field, column) in page.fields.schema().fields().iter().zip(page.fields.columns()) {
+            let Some(column) = column.as_any().downcast_ref::<StringArray>() else { continue };
+            let values = column.iter().take(SAMPLE).flatten().map(str::trim).filter(|value| !value.is_empty());
+            let name = field.name();
+            let known = self.now.kinds.get(name).copied();
+            let observed = self.observed.entry(name.clone()).or_default();
+            if let Some((from, to)) = observed.take(known, values.map(Kind::of)) {
+                let mark = if self.now.mapped.contains(name) { ", which is mapped" } else { "" };
+                retyped.push(format!("`{name}` from {} to {}{mark}", from.words(), to.words()));
+            }
+        }
+        if retyped.is_empty() {
+            return Ok(());
+        }
+        tell(entry, spec, &format!("other values are in {}", retyped.join(", ")))
+    }
+
+    /// Remembers the columns, where they are others than before.
+    pub(super) async fn remember(mut self, engine: &Engine, run_id: &str) -> Result<()> {
+        for (column, observed) in &self.observed {
+            let learned = observed.learned(self.now.kinds.get(column).copied());
+            if let Some(learned) = learned.filter(|_| self.now.all.contains(column)) {
+                self.now.kinds.insert(column.clone(), learned);
+            }
+        }
+        if self.before.as_ref() == Some(&self.now) {
+            return Ok(());
+        }
         let value = serde_json::to_value(&self.now).map_err(|error| Error::Internal(error.to_string()))?;
         let mut commit = engine.store.commit(run_id, engine.clock().now_us());
         commit.advance(&self.key, self.sequence, &value);
@@ -102,7 +153,7 @@ mod tests {
 
     fn columns(all: &[&str], mapped: &[&str]) -> Columns {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Columns { all: set(all), mapped: set(mapped) }
+        Columns { all: set(all), mapped: set(mapped), kinds: BTreeMap::new() }
     }
 
     #[test]

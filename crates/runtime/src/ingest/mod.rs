@@ -207,6 +207,7 @@ async fn stream(
         );
     }
     let mut reader = Reader {
+        drift,
         engine,
         entry,
         spec,
@@ -224,13 +225,15 @@ async fn stream(
     let read = reader.read(source, from).await;
     *total += reader.committed;
     read?;
-    match drift {
+    match reader.drift {
         Some(drift) if !options.dry_run => drift.remember(engine, run_id).await,
         Some(_) | None => Ok(()),
     }
 }
 
 struct Reader<'a> {
+    /// What the columns hold, where they are known beforehand.
+    drift: Option<drift::Drift>,
     engine: &'a Engine,
     entry: &'a SourceEntry,
     spec: &'a StreamSpec,
@@ -276,6 +279,9 @@ impl Reader<'_> {
 
     async fn page(&mut self, page: &Page) -> Result<()> {
         page.validate().map_err(|error| Error::Internal(format!("source {}: {error}", self.entry.name)))?;
+        if let Some(drift) = &mut self.drift {
+            drift.look(self.entry, self.spec, page)?;
+        }
         if let Some((done, of)) = page.progress {
             self.engine.progress.tell(&self.entry.name, done, Some(of));
         }

@@ -93,7 +93,8 @@ pub struct SourceSection {
     pub country: Option<String>,
     /// The currency (ISO 4217) of amounts that name none.
     pub currency: Option<String>,
-    /// What to do when its columns are others than in the run before: `accept` (default) tells it and reads on, `stop` reads nothing.
+    /// What to do when its columns are others than in the run before, or hold another kind of value: `accept` (default) tells it and
+    /// reads on, `stop` reads nothing.
     #[serde(default)]
     pub on_schema_change: SchemaChange,
     /// How much this source is trusted where sources disagree; higher wins.

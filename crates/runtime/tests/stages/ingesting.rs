@@ -66,6 +66,36 @@ async fn columns_that_change_stop_a_source_that_wants_it_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_column_that_is_retyped_stops_a_source_that_wants_it_and_no_other() {
+    let columns = ["email", "created_at"];
+    let project = |policy: &str| {
+        let columns = columns.join(", ");
+        format!("sources: {{ list: {{ connector: script, columns: [{columns}], on_schema_change: {policy} }} }}\n")
+    };
+    let mut rig = Rig::new(&project("stop")).await;
+    let days = ["2026-01-01", "2026-01-02", "2026-01-03"];
+    let seconds = ["1768900501", "1768900502", "1768900503", "1768900504"];
+    let people = ["ann@example.com", "bob@example.com", "cat@example.com", "dan@example.com"];
+    let say = |rig: &Rig, from: usize, said: &[&str]| {
+        let rows: Vec<(String, [&str; 2])> =
+            people.iter().zip(said).enumerate().map(|(n, (who, when))| ((from + n).to_string(), [*who, *when])).collect();
+        let rows: Vec<(&str, &[&str])> = rows.iter().map(|(key, cells)| (key.as_str(), cells.as_slice())).collect();
+        rig.scripts.say("list", &columns, &rows);
+    };
+    say(&rig, 0, &days);
+    rig.sync().await;
+    say(&rig, 10, &seconds);
+    let told = format!("{:?}", rig.sync_failing().await.failures);
+    assert!(told.contains("other values are in `created_at` from days to whole numbers, which is mapped"), "{told}");
+    assert_eq!(rig.cell("SELECT count(*) FROM source_record").await, "3", "nothing of the page was taken");
+    rig.change(&project("accept")).await;
+    assert_eq!(rig.sync().await.sources["list"].read, 4);
+    rig.change(&project("stop")).await;
+    say(&rig, 20, &seconds);
+    assert_eq!(rig.sync().await.sources["list"].read, 4, "what was accepted once is known");
+}
+
+#[tokio::test]
 async fn nothing_new_is_nothing_to_do() {
     let rig = Rig::new(LIST).await;
     rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);

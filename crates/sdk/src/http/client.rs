@@ -161,6 +161,9 @@ impl HttpClient {
             }
         }
         let mut builder = client.request(request.method.clone(), url).headers(request.headers.clone());
+        if let Some(timeout) = request.timeout {
+            builder = builder.timeout(timeout);
+        }
         if let Some(authorize) = &settings.authorize {
             builder = builder.headers(authorize()?);
         }

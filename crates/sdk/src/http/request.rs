@@ -1,6 +1,7 @@
 //! One request, described.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -37,6 +38,7 @@ pub struct RequestSpec {
     pub(super) body: Body,
     pub(super) idempotent: bool,
     pub(super) any_status: bool,
+    pub(super) timeout: Option<Duration>,
 }
 
 impl RequestSpec {
@@ -53,6 +55,7 @@ impl RequestSpec {
             headers: HeaderMap::new(),
             body: Body::Empty,
             any_status: false,
+            timeout: None,
         }
     }
 
@@ -132,6 +135,13 @@ impl RequestSpec {
     #[must_use]
     pub fn any_status(mut self) -> Self {
         self.any_status = true;
+        self
+    }
+
+    /// Says how long one attempt may take, instead of the client's own bound: for large files.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 

@@ -49,7 +49,9 @@ impl Row {
         self.fields.get(field).map_or("", String::as_str)
     }
 
-    fn identity(&self) -> String {
+    /// What tells the record from others: its key, or all it says.
+    #[must_use]
+    pub fn identity(&self) -> String {
         self.key.clone().unwrap_or_else(|| format!("{:?}", self.fields))
     }
 }
@@ -78,7 +80,9 @@ impl Collected {
         self.rows.iter().filter_map(|row| row.key.as_deref()).collect()
     }
 
-    fn identities(&self) -> BTreeSet<String> {
+    /// What tells the rows' records apart.
+    #[must_use]
+    pub fn identities(&self) -> BTreeSet<String> {
         self.rows.iter().map(Row::identity).collect()
     }
 }
@@ -88,14 +92,28 @@ impl Collected {
 /// # Errors
 /// What the source says, or the rule it breaks.
 pub async fn collect(source: &dyn Source, stream: &StreamSpec, from: Option<Checkpoint>) -> Result<Collected, Breach> {
-    let mut events = source.read(stream, from).await?;
     let mut out = Collected::default();
+    collect_into(&mut out, source, stream, from).await?;
+    Ok(out)
+}
+
+/// Reads a stream as far as it goes: what came before it broke off stands in `out`.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn collect_into(
+    out: &mut Collected,
+    source: &dyn Source,
+    stream: &StreamSpec,
+    from: Option<Checkpoint>,
+) -> Result<(), Breach> {
+    let mut events = source.read(stream, from).await?;
     loop {
         let event = tokio::time::timeout(STEP, events.try_next()).await;
         match event.map_err(|_| broken("S5", "a step of the read takes too long"))?? {
-            None => return Ok(out),
+            None => return Ok(()),
             Some(SourceEvent::Checkpoint(checkpoint)) => out.checkpoints.push((out.rows.len(), checkpoint)),
-            Some(SourceEvent::Page(page)) => take(&page, stream, &mut out)?,
+            Some(SourceEvent::Page(page)) => take(&page, stream, out)?,
         }
     }
 }

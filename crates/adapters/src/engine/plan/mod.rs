@@ -83,8 +83,28 @@ pub struct StreamPlan {
     pub cursor: Option<Cursor>,
     /// Where it stands in the remote's own words, instead of a cursor.
     pub bookmark: Option<Bookmark>,
+    /// Small streams that are read first, whole; what selects its records sees them as `lookup`.
+    pub lookups: Vec<Lookup>,
     /// How its position is written down.
     pub codec: Arc<dyn StateCodec>,
+}
+
+/// A small stream as keys and values.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// Its name in `lookup`.
+    pub name: String,
+    /// The stream, of which each record has the two members below.
+    pub stream: Arc<StreamPlan>,
+}
+
+impl Lookup {
+    /// The member of a record that is its key.
+    pub const KEY: &'static str = "key";
+    /// The member of a record that is its value.
+    pub const VALUE: &'static str = "value";
+    /// The name under which all are seen.
+    pub const SEEN: &'static str = "lookup";
 }
 
 /// The schema of a stream's records.
@@ -133,7 +153,10 @@ pub struct Pages {
 pub struct Job {
     /// Makes the job.
     pub create: Requester,
-    /// Asks how it goes; sees the answer of `create` as `creation_response`.
+    /// What is kept of the answer of `create`, and in positions: later requests see it as `creation_response`. Without it the whole
+    /// body.
+    pub keep: Option<Expr>,
+    /// Asks how it goes.
     pub poll: Requester,
     /// Where the poll's answer says how it goes.
     pub status: Expr,

@@ -29,6 +29,8 @@ pub struct Requester {
     pub auth: Auth,
     /// How its answer is read.
     pub decoder: Decoder,
+    /// How long an answer may take, where that is not the usual.
+    pub timeout: Option<Duration>,
     /// What its answer means.
     pub errors: ErrorRules,
 }
@@ -114,6 +116,8 @@ pub enum TokenSource {
         token: Path,
         /// Where the answer has the next refresh token, if it gives one.
         refresh_token: Option<Path>,
+        /// What the request asserts, signed anew each time and for so long; seen as `assertion`.
+        assertion: Option<(Jwt, Duration)>,
     },
     /// A JWT that we sign.
     Jwt(Jwt),

@@ -1,6 +1,6 @@
 //! Requests: addresses, parameters, bodies, who we are, what answers mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::engine::{Expr, Value, constant};
 use crate::language::evaluate::{Address, Object, PageVariable, Refreshed, TokenForm, Tree};
 use crate::language::expr::{Known, Names, Variable};
 use crate::language::spec::{
-    Auth, ClientIn, Decode, DecodeFormat, FailureKind, Grant, Method, Packed, Request, ResponseRule, Then, WaitIn,
+    Assertion, Auth, ClientIn, Decode, DecodeFormat, FailureKind, Grant, Method, Packed, Request, ResponseRule, SettingKind,
+    Then, WaitIn,
 };
 
 /// How often a request is tried again.
@@ -26,7 +27,16 @@ const MAX_RETRIES: u32 = 5;
 const MAX_WAITING: Duration = Duration::from_mins(30);
 /// The longest wait that a header may ask for; above it the stream fails, and the next run goes on.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(10);
-/// How long a token lasts where the server does not say.
+/// The longest time that a file may give an answer.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
+/// The path that is an address which the remote told.
+const JOB_FILE: &str = "${job.file}";
+/// What we sign with.
+const ALGORITHMS: [&str; 12] =
+    ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+/// The grant of a signed assertion (RFC 7523).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// Where a token server's answer has the token.
 const ACCESS_TOKEN: &str = "access_token";
 
 impl Compiler<'_> {
@@ -39,22 +49,26 @@ impl Compiler<'_> {
         auth: &AuthPlan,
         rules: &[(String, &[ResponseRule])],
     ) -> Result<Requester> {
-        let whole = request.path.starts_with("http://") || request.path.starts_with("https://");
+        let told = request.path.trim() == JOB_FILE;
+        let whole = told || request.path.starts_with("http://") || request.path.starts_with("https://");
         let address = |path: String, text: &str, encode: bool| -> Result<Expr> {
             let placed = self.template(&path, text, names, page.clone())?;
-            Ok(Arc::new(Address { placed, instead: self.setup.instead.clone(), encode, below: None }))
+            let below = told.then(|| self.template("api.url", &self.spec.api.url, &self.names("an address"), PageVariable::None));
+            Ok(Arc::new(Address { placed, instead: self.setup.instead.clone(), encode, below: below.transpose()? }))
         };
         let (url, below) = if whole {
-            (address(format!("{path}.path"), &request.path, true)?, None)
+            (address(format!("{path}.path"), request.path.trim(), !told)?, None)
         } else {
             // The base may be one `${connection.url}`, which is an address and no part of one.
             let base = address("api.url".to_owned(), &self.spec.api.url, false)?;
             (base, Some(address(format!("{path}.path"), &request.path, true)?))
         };
-        let mut query = self.object("api.query", &self.spec.api.query, names, page)?;
+        let nothing = BTreeMap::new();
+        let shared = |own| if request.anonymous { &nothing } else { own };
+        let mut query = self.object("api.query", shared(&self.spec.api.query), names, page)?;
         query.members.extend(self.object(&format!("{path}.query"), &request.query, names, page)?.members);
         query.first_page_only = matches!(page, PageVariable::Url(_));
-        let mut headers = self.object("api.headers", &self.spec.api.headers, names, page)?;
+        let mut headers = self.object("api.headers", shared(&self.spec.api.headers), names, page)?;
         headers.members.extend(self.object(&format!("{path}.headers"), &request.headers, names, page)?.members);
         Ok(Requester {
             name: format!("{} {}", http_method(request.method), request.path),
@@ -64,10 +78,19 @@ impl Compiler<'_> {
             query: (!query.members.is_empty()).then(|| Arc::new(query) as Expr),
             headers: (!headers.members.is_empty()).then(|| Arc::new(headers) as Expr),
             body: self.body(path, request, names, page)?,
-            auth: auth.clone(),
+            auth: if request.anonymous { Self::no_auth() } else { auth.clone() },
             decoder: self.decoder(&format!("{path}.decode"), &request.decode)?,
+            timeout: request.timeout.as_ref().map(|text| self.timeout(&format!("{path}.timeout"), text)).transpose()?,
             errors: self.errors(rules)?,
         })
+    }
+
+    fn timeout(&self, path: &str, text: &str) -> Result<Duration> {
+        let timeout = self.span(path, text)?;
+        if timeout > LONGEST_TIMEOUT {
+            return Err(self.error(path, "an answer may take 1 hour at most"));
+        }
+        Ok(timeout)
     }
 
     pub(super) fn object(
@@ -213,11 +236,15 @@ impl Compiler<'_> {
 
     /// How requests show who we are.
     pub(super) fn auth(&self) -> Result<AuthPlan> {
+        self.auth_of("api.auth", &self.spec.api.auth)
+    }
+
+    fn auth_of(&self, path: &str, auth: &Auth) -> Result<AuthPlan> {
         let names = self.names("a credential");
         let value = |key: &str, text: &str| -> Result<Expr> {
-            Ok(Arc::new(self.template(&format!("api.auth.{key}"), text, &names, PageVariable::None)?))
+            Ok(Arc::new(self.template(&format!("{path}.{key}"), text, &names, PageVariable::None)?))
         };
-        Ok(match &self.spec.api.auth {
+        Ok(match auth {
             Auth::None => Self::no_auth(),
             Auth::Header { name, value: text } => {
                 AuthPlan::Key { at: Inject::Header(constant(name.as_str())), value: value("value", text)? }
@@ -229,19 +256,21 @@ impl Compiler<'_> {
             Auth::Basic { user, password } => {
                 AuthPlan::Basic { user: value("user", user)?, password: value("password", password)? }
             }
-            Auth::Oauth2 { .. } => self.oauth2(&names)?,
+            Auth::Oauth2 { .. } => self.oauth2(path, auth, &names)?,
+            Auth::Choice { by, of } => self.choice(path, by, of)?,
             Auth::Session { request, token, lifetime, header, prefix } => {
                 let none = Self::no_auth();
-                let requester = self.requester("api.auth.request", request, (&names, &PageVariable::None), &none, &[])?;
+                let requester = self.requester(&format!("{path}.request"), request, (&names, &PageVariable::None), &none, &[])?;
                 AuthPlan::Token(Arc::new(TokenPlan {
                     source: TokenSource::Request {
                         requester: Box::new(requester),
                         token: token.split('.').map(str::to_owned).collect(),
                         refresh_token: None,
+                        assertion: None,
                     },
                     lifetime: match lifetime {
                         None => Lifetime::Run,
-                        Some(lifetime) => Lifetime::Fixed(self.span("api.auth.lifetime", lifetime)?),
+                        Some(lifetime) => Lifetime::Fixed(self.span(&format!("{path}.lifetime"), lifetime)?),
                     },
                     initial: None,
                     at: Some(Inject::Header(constant(header.as_str()))),
@@ -249,19 +278,14 @@ impl Compiler<'_> {
                 }))
             }
             Auth::Jwt { algorithm, key, key_is_base64, headers, claims, lifetime, prefix } => {
-                let object = |path: &str, members: &BTreeMap<String, String>| -> Result<Option<Expr>> {
-                    let object = self.object(path, members, &names, &PageVariable::None)?;
-                    Ok((!object.members.is_empty()).then(|| Arc::new(object) as Expr))
-                };
+                let key_form = if *key_is_base64 { KeyForm::Decode } else { KeyForm::Plain };
                 AuthPlan::Token(Arc::new(TokenPlan {
-                    source: TokenSource::Jwt(Jwt {
-                        algorithm: algorithm.clone(),
-                        key: value("key", key)?,
-                        key_form: if *key_is_base64 { KeyForm::Decode } else { KeyForm::Plain },
-                        headers: object("api.auth.headers", headers)?,
-                        claims: object("api.auth.claims", claims)?,
-                    }),
-                    lifetime: Lifetime::Fixed(self.span("api.auth.lifetime", lifetime)?),
+                    source: TokenSource::Jwt(self.signed(
+                        path,
+                        (algorithm.as_str(), key.as_str(), key_form),
+                        (headers, claims),
+                    )?),
+                    lifetime: Lifetime::Fixed(self.span(&format!("{path}.lifetime"), lifetime)?),
                     initial: None,
                     at: None,
                     prefix: Some(prefix.clone()),
@@ -270,14 +294,85 @@ impl Compiler<'_> {
         })
     }
 
-    fn oauth2(&self, names: &Names) -> Result<AuthPlan> {
-        let Auth::Oauth2 { grant, token_url, client_id, client_secret, refresh_token, scopes, client_in, form, prefix } =
-            &self.spec.api.auth
+    /// A JWT that we sign. `path` is where its keys stand.
+    fn signed(
+        &self,
+        path: &str,
+        (algorithm, key, key_form): (&str, &str, KeyForm),
+        (headers, claims): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    ) -> Result<Jwt> {
+        let names = self.names("a credential");
+        let object = |path: &str, members: &BTreeMap<String, String>| -> Result<Option<Expr>> {
+            let object = self.object(path, members, &names, &PageVariable::None)?;
+            Ok((!object.members.is_empty()).then(|| Arc::new(object) as Expr))
+        };
+        if !ALGORITHMS.contains(&algorithm) {
+            let error = self.error(&format!("{path}.algorithm"), format!("`{algorithm}` is no algorithm that we sign with"));
+            return Err(error.help(format!("there are: {}", ALGORITHMS.join(", "))));
+        }
+        Ok(Jwt {
+            algorithm: algorithm.to_owned(),
+            key: Arc::new(self.template(&format!("{path}.key"), key, &names, PageVariable::None)?),
+            key_form,
+            headers: object(&format!("{path}.headers"), headers)?,
+            claims: object(&format!("{path}.claims"), claims)?,
+        })
+    }
+
+    /// The way that a setting names; where there is no connection yet, all are looked at.
+    fn choice(&self, path: &str, by: &str, of: &BTreeMap<String, Auth>) -> Result<AuthPlan> {
+        let Some(setting) = self.spec.connection.get(by) else {
+            let error = self.error(&format!("{path}.by"), format!("there is no setting `{by}`"));
+            return Err(error.help("name one of `connection`, of `type: text` with `one_of`"));
+        };
+        let named: BTreeSet<&str> = setting.one_of.iter().map(String::as_str).collect();
+        if setting.kind != SettingKind::Text || named != of.keys().map(String::as_str).collect::<BTreeSet<_>>() {
+            let error =
+                self.error(&format!("connection.{by}"), format!("`{by}` names how to sign in, so its values are those ways"));
+            let ways: Vec<&str> = of.keys().map(String::as_str).collect();
+            return Err(error.help(format!("write `type: text` and `one_of: [{}]`", ways.join(", "))));
+        }
+        let mut plans = BTreeMap::new();
+        for (name, auth) in of {
+            if matches!(auth, Auth::Choice { .. }) {
+                return Err(self.error(&format!("{path}.of.{name}"), "a choice has no choice in it"));
+            }
+            plans.insert(name.as_str(), self.auth_of(&format!("{path}.of.{name}"), auth)?);
+        }
+        let chosen = self.setup.config.get(by).and_then(Value::as_str).unwrap_or_default();
+        Ok(plans.remove(chosen).unwrap_or_else(Self::no_auth))
+    }
+
+    fn oauth2(&self, path: &str, auth: &Auth, names: &Names) -> Result<AuthPlan> {
+        let Auth::Oauth2 {
+            grant,
+            token_url,
+            client_id,
+            client_secret,
+            refresh_token,
+            assertion,
+            scopes,
+            client_in,
+            form,
+            prefix,
+        } = auth
         else {
             return Ok(Self::no_auth());
         };
-        let placed = |key: &str, text: &str| self.template(&format!("api.auth.{key}"), text, names, PageVariable::None);
-        let mut members = self.object("api.auth.form", form, names, &PageVariable::None)?;
+        let placed = |key: &str, text: &str| self.template(&format!("{path}.{key}"), text, names, PageVariable::None);
+        let needs = |key: &str, given: bool, wanted: bool| match (given, wanted) {
+            (false, true) => Err(self.error(path, format!("this `grant` needs a `{key}`"))),
+            (true, false) => Err(self.error(&format!("{path}.{key}"), format!("`{key}` is not for this `grant`"))),
+            _ => Ok(()),
+        };
+        let signs = *grant == Grant::JwtBearer;
+        needs("refresh_token", refresh_token.is_some(), *grant == Grant::RefreshToken)?;
+        needs("assertion", assertion.is_some(), signs)?;
+        if !signs {
+            needs("client_id", client_id.is_some(), true)?;
+            needs("client_secret", client_secret.is_some(), true)?;
+        }
+        let mut members = self.object(&format!("{path}.form"), form, names, &PageVariable::None)?;
         let mut add = |key: &str, path: &str, text: &str| -> Result<()> {
             members.members.push((key.to_owned(), placed(path, text)?));
             Ok(())
@@ -285,28 +380,31 @@ impl Compiler<'_> {
         let grant_word = match grant {
             Grant::RefreshToken => "refresh_token",
             Grant::ClientCredentials => "client_credentials",
+            Grant::JwtBearer => JWT_BEARER,
         };
         add("grant_type", "grant", grant_word)?;
         if !scopes.is_empty() {
             add("scope", "scopes", &scopes.join(" "))?;
         }
-        if *client_in == ClientIn::Form {
-            add("client_id", "client_id", client_id)?;
-            add("client_secret", "client_secret", client_secret)?;
+        let client = client_id.as_ref().zip(client_secret.as_ref());
+        if let (Some((id, secret)), ClientIn::Form) = (client, client_in) {
+            add("client_id", "client_id", id)?;
+            add("client_secret", "client_secret", secret)?;
         }
-        let refresh_token = match (grant, refresh_token) {
-            (Grant::RefreshToken, Some(token)) => Some(Refreshed(placed("refresh_token", token)?)),
-            (Grant::RefreshToken, None) => {
-                return Err(self.error("api.auth", "`grant: refresh_token` needs a `refresh_token`"));
+        let refreshed = refresh_token.as_ref().map(|token| placed("refresh_token", token).map(Refreshed)).transpose()?;
+        let client = match (client, client_in) {
+            (Some((id, secret)), ClientIn::Basic) => {
+                AuthPlan::Basic { user: Arc::new(placed("client_id", id)?), password: Arc::new(placed("client_secret", secret)?) }
             }
-            (Grant::ClientCredentials, _) => None,
+            _ => AuthPlan::None,
         };
-        let client = match client_in {
-            ClientIn::Form => AuthPlan::None,
-            ClientIn::Basic => AuthPlan::Basic {
-                user: Arc::new(placed("client_id", client_id)?),
-                password: Arc::new(placed("client_secret", client_secret)?),
-            },
+        let assertion = match assertion {
+            None => None,
+            Some(Assertion { algorithm, key, headers, claims, lifetime }) => {
+                let at = format!("{path}.assertion");
+                let jwt = self.signed(&at, (algorithm.as_str(), key.as_str(), KeyForm::Plain), (headers, claims))?;
+                Some((jwt, self.span(&format!("{at}.lifetime"), lifetime)?))
+            }
         };
         let url =
             Address { placed: placed("token_url", token_url)?, instead: self.setup.instead.clone(), encode: false, below: None };
@@ -317,16 +415,18 @@ impl Compiler<'_> {
             method: HttpMethod::POST,
             query: None,
             headers: None,
-            body: BodyPlan::Form(Arc::new(TokenForm { members, refresh_token })),
+            body: BodyPlan::Form(Arc::new(TokenForm { members, refresh_token: refreshed })),
             auth: client,
             decoder: Decoder::Json,
+            timeout: None,
             errors: self.errors(&[])?,
         };
         Ok(AuthPlan::Token(Arc::new(TokenPlan {
             source: TokenSource::Request {
                 requester: Box::new(requester),
                 token: vec![ACCESS_TOKEN.to_owned()],
-                refresh_token: Some(vec!["refresh_token".to_owned()]),
+                refresh_token: (!signs).then(|| vec!["refresh_token".to_owned()]),
+                assertion,
             },
             lifetime: Lifetime::Seconds(vec!["expires_in".to_owned()]),
             initial: None,

@@ -1,6 +1,8 @@
 //! Streams: paging, records, partitions, cursors, fields.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_model::conform;
 use headwater_sdk::StreamSpec;
@@ -8,16 +10,25 @@ use headwater_sdk::document::nearest;
 
 use super::{Compiler, Made, Result, mapping};
 use crate::engine::plan::{
-    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Pages, Paginator, Paging as PagingPlan, Parent, Partitions, Positions,
-    Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform, Transformation,
+    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Lookup as LookupPlan, Pages, Paginator,
+    Paging as PagingPlan, Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform,
+    Transformation,
 };
-use crate::engine::{Expr, Map, Value, constant};
+use crate::engine::{Expr, Map, Scope, Value, constant};
 use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
-use crate::language::evaluate::{Address, NextPage, PageVariable};
+use crate::language::evaluate::{Address, FILE, JobState, Kept, NextPage, PageVariable};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::rows::{FieldPlan, FindRecords, Give, MakeRow, POSITION};
-use crate::language::spec::{BoundKind, CursorKind, CursorSpec, ForEach, Method, Paging, Precision, Stream};
+use crate::language::spec::{
+    BoundKind, CursorKind, CursorSpec, ForEach, Job, Lookup, Method, Paging, Precision, Request, ResponseRule, Setting,
+    SettingKind, Stream,
+};
 
+/// The shortest wait between two looks at a job, and the longest time that one run waits for it.
+const SOONEST: Duration = Duration::from_secs(1);
+const LONGEST_JOB: Duration = Duration::from_hours(24);
+/// How many parts one request may be for.
+const MAX_BATCH: usize = 10_000;
 const START: &str = "start";
 const END: &str = "end";
 /// How deep `for_each` may be nested through parents.
@@ -84,8 +95,8 @@ impl Compiler<'_> {
         let mut keys = Vec::new();
         for part in &stream.for_each {
             match part {
-                ForEach::Parent { give, .. } => keys.extend(give.keys().map(|key| (key.clone(), Type::Any))),
-                ForEach::Values { name, .. } => keys.push((name.clone(), Type::Any)),
+                ForEach::Parent { give, batch, .. } => keys.extend(give.keys().map(|key| (key.clone(), part_type(*batch)))),
+                ForEach::Values { name, batch, .. } => keys.push((name.clone(), part_type(*batch))),
             }
         }
         if !keys.is_empty() {
@@ -100,7 +111,7 @@ impl Compiler<'_> {
 
     fn row(&self, name: &str, stream: &Stream) -> Result<MakeRow> {
         let path = format!("streams.{name}");
-        let names = self.stream_names(stream, "a record's place").with(Variable::Record, Known::Anything);
+        let names = with_lookups(stream, self.stream_names(stream, "a record's place")).with(Variable::Record, Known::Anything);
         let one = |key: &str, text: &Option<String>| {
             text.as_ref().map(|text| self.expression(&format!("{path}.{key}"), text, &names, PageVariable::None)).transpose()
         };
@@ -138,29 +149,121 @@ impl Compiler<'_> {
             (format!("{path}.on_response"), stream.on_response.as_slice()),
             ("api.on_response".to_owned(), self.spec.api.on_response.as_slice()),
         ];
+        if let Some(job) = &stream.job {
+            names = names.with(Variable::Job, Known::Keys(job_keys(job)));
+        }
         let requester = self.requester(&format!("{path}.request"), &stream.request, (&names, &page), auth, &rules)?;
+        let pages = Pages { requester, paginator: paging, selector: self.selector(&path, stream, last)? };
         let place = format!("{path}.cursor");
         let (opaque, ordered): (Vec<_>, Vec<_>) = stream.cursor.iter().partition(|cursor| cursor.kind == CursorKind::Opaque);
         Ok(StreamPlan {
             name: name.to_owned(),
             primary_key: Vec::new(),
             schema: SchemaPlan::Inline(Value::Map(Map::default())),
-            retriever: Retriever::Pages(Box::new(Pages {
-                requester,
-                paginator: paging,
-                selector: self.selector(&path, stream, last)?,
-            })),
+            retriever: match &stream.job {
+                None => Retriever::Pages(Box::new(pages)),
+                Some(job) => Retriever::Job(Box::new(self.job(&path, (stream, job), auth, &rules, pages)?)),
+            },
             partitions: self.partitions(&path, stream, auth, depth)?,
             cursor: ordered.first().map(|cursor| self.cursor(&place, stream, cursor)).transpose()?,
             bookmark: opaque.first().map(|cursor| self.bookmark(&place, stream, cursor, &page)).transpose()?,
+            lookups: self.lookups(&path, stream, auth, depth)?,
             codec: Arc::new(Codec),
+        })
+    }
+
+    /// The small streams that a stream looks into.
+    fn lookups(&self, path: &str, stream: &Stream, auth: &AuthPlan, depth: usize) -> Result<Vec<LookupPlan>> {
+        let mut out = Vec::new();
+        for (name, Lookup { stream: other, key, value }) in &stream.lookup {
+            let path = format!("{path}.lookup.{name}");
+            let Some(spec) = self.spec.streams.get(other) else {
+                return Err(self.unknown_stream(&format!("{path}.stream"), other));
+            };
+            let names = self.stream_names(spec, "a record that is looked up").with(Variable::Record, Known::Anything);
+            let part = |key: &str, text: &str| self.expression(&format!("{path}.{key}"), text, &names, PageVariable::None);
+            let names =
+                vec![(LookupPlan::KEY.to_owned(), part("key", key)?), (LookupPlan::VALUE.to_owned(), part("value", value)?)];
+            let given = Give { names, keep_raw: looks_at_last(spec) };
+            let plan = self.plan(other, spec, auth, Arc::new(given), depth + 1)?;
+            let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
+            out.push(LookupPlan { name: name.clone(), stream: Arc::new(plan) });
+        }
+        Ok(out)
+    }
+
+    /// The job of a stream, of which `download` fetches the files.
+    fn job(
+        &self,
+        path: &str,
+        (stream, job): (&Stream, &Job),
+        auth: &AuthPlan,
+        rules: &[(String, &[ResponseRule])],
+        download: Pages,
+    ) -> Result<JobPlan> {
+        let path = &format!("{path}.job");
+        let Job { create, give, poll, every, at_most, done_when, failed_when, files } = job;
+        if let Some(cursor) = stream.cursor.as_ref().filter(|cursor| cursor.kind == CursorKind::Opaque || cursor.newest_first) {
+            let what = if cursor.newest_first { "`newest_first`" } else { "a cursor of `type: opaque`" };
+            return Err(self.error(path, format!("a job is read as a whole: it cannot have {what}")));
+        }
+        if files.is_some() && give.contains_key(FILE) {
+            return Err(self
+                .error(&format!("{path}.give.{FILE}"), "`job.file` is the file that is fetched")
+                .help("choose another name"));
+        }
+        for (key, request) in [("create", create), ("poll", poll)] {
+            if !matches!(request.method, Method::Get | Method::Post) {
+                return Err(self.error(&format!("{path}.{key}.method"), "a stream only asks").help("write `GET` or `POST`"));
+            }
+        }
+        let (every, at_most) = (self.span(&format!("{path}.every"), every)?, self.span(&format!("{path}.at_most"), at_most)?);
+        if every < SOONEST {
+            return Err(self.error(&format!("{path}.every"), "a job is asked for once a second at most"));
+        }
+        if at_most < every || at_most > LONGEST_JOB {
+            return Err(self.error(&format!("{path}.at_most"), "must lie between `every` and 24 hours"));
+        }
+        let none = PageVariable::None;
+        let asked = self.stream_names(stream, "a request");
+        let known = asked.clone().with(Variable::Job, Known::Keys(given_keys(job).collect()));
+        let answered = |names: Names, place| {
+            names.at(place).with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything)
+        };
+        let kept = answered(asked.clone(), "what is kept of a job");
+        let members = give
+            .iter()
+            .map(|(key, text)| Ok((key.clone(), self.expression(&format!("{path}.give.{key}"), text, &kept, none.clone())?)));
+        let keep = Kept(members.collect::<Result<_>>()?);
+        let state = answered(known.clone(), "how a job goes");
+        let condition = |key: &str, text: &str| self.condition(&format!("{path}.{key}"), text, &state, none.clone());
+        let done = condition("done_when", done_when)?;
+        let failed = failed_when.as_ref().map(|text| condition("failed_when", text)).transpose()?;
+        let targets = files.as_ref().map(|text| self.expression(&format!("{path}.files"), text, &state, none.clone()));
+        let words = [
+            (JobState::DONE, JobStatus::Completed),
+            (JobState::FAILED, JobStatus::Failed),
+            (JobState::RUNNING, JobStatus::Running),
+        ];
+        Ok(JobPlan {
+            create: self.requester(&format!("{path}.create"), create, (&asked, &none), auth, rules)?,
+            keep: Some(Arc::new(keep)),
+            poll: self.requester(&format!("{path}.poll"), poll, (&known, &none), auth, rules)?,
+            status: Arc::new(JobState { done, failed }),
+            statuses: words.map(|(word, status)| (word.to_owned(), status)).into_iter().collect::<BTreeMap<_, _>>(),
+            targets: targets.transpose()?.map(|targets| Arc::new(targets) as Expr),
+            download,
+            delete: None,
+            abort: None,
+            timeout: at_most,
+            poll_every: every,
         })
     }
 
     fn selector(&self, path: &str, stream: &Stream, last: Arc<dyn Transform>) -> Result<Selector> {
         let names = self.stream_names(stream, "what finds records");
         let body = names.clone().with(Variable::Response, Known::Anything);
-        let record = names.at("a record's place").with(Variable::Record, Known::Anything);
+        let record = with_lookups(stream, names.at("a record's place")).with(Variable::Record, Known::Anything);
         let from = self.expression(&format!("{path}.records.from"), &stream.records.from, &body, PageVariable::None)?;
         let each = stream.records.each.as_ref();
         let each =
@@ -240,8 +343,8 @@ impl Compiler<'_> {
         let mut parts = Vec::new();
         for (index, part) in stream.for_each.iter().enumerate() {
             let path = format!("{path}.for_each[{index}]");
-            parts.push(match part {
-                ForEach::Values { values, name } => {
+            let made = match part {
+                ForEach::Values { values, name, batch: _ } => {
                     let names = self.names("a list of values");
                     let placed = self.expression(&format!("{path}.values"), values, &names, PageVariable::None)?;
                     if !placed.expr().ty().fits(Type::List) {
@@ -250,7 +353,7 @@ impl Compiler<'_> {
                     }
                     Partitions::List { values: Arc::new(placed), name: name.clone(), inject: None }
                 }
-                ForEach::Parent { stream: parent, give, id } => {
+                ForEach::Parent { stream: parent, give, id, batch: _ } => {
                     let Some(spec) = self.spec.streams.get(parent) else {
                         return Err(self.unknown_stream(&format!("{path}.stream"), parent));
                     };
@@ -276,6 +379,14 @@ impl Compiler<'_> {
                         incremental: false,
                     }])
                 }
+            };
+            let (ForEach::Values { batch, .. } | ForEach::Parent { batch, .. }) = part;
+            parts.push(match batch {
+                None => made,
+                Some(size) if (1..=MAX_BATCH).contains(size) => {
+                    Partitions::Groups { of: Box::new(made), size: *size, distinct: true }
+                }
+                Some(_) => return Err(self.error(&format!("{path}.batch"), format!("must lie between 1 and {MAX_BATCH}"))),
             });
         }
         Ok(match parts.len() {
@@ -345,6 +456,17 @@ impl Compiler<'_> {
         Ok(Bookmark { value: Arc::new(value), name: START.to_owned() })
     }
 
+    /// What an overlap says for this connection; before there is one, for the defaults of its settings.
+    fn overlap(&self, path: &str, text: &str) -> Result<Option<String>> {
+        let placed = self.template(path, text, &self.names("an overlap"), PageVariable::None)?;
+        let known = self.setup.config.as_map().is_some_and(|config| !config.is_empty());
+        let examples = || Value::Map(self.spec.connection.iter().map(|(key, one)| (key.as_str(), example(one))).collect());
+        let config = if known { self.setup.config.clone() } else { examples() };
+        let scope = Scope::new(&config, jiff::Timestamp::UNIX_EPOCH);
+        let found = placed.found(&scope).map_err(|error| self.error(path, error.message().to_owned()))?;
+        Ok(found.filter(|found| !found.is_null()).map(|found| found.to_plain()))
+    }
+
     /// How far back a later read begins: the overlap, and one step more where the remote leaves out its bound.
     fn lookback(&self, path: &str, cursor: &CursorSpec) -> Result<Option<Step>> {
         let further = match (cursor.bound, cursor.kind) {
@@ -352,7 +474,11 @@ impl Compiler<'_> {
             (BoundKind::Exclusive, CursorKind::Time) => unit(cursor.precision),
             (BoundKind::Exclusive, CursorKind::Integer | CursorKind::Opaque) => 1,
         };
-        let overlap = match (&cursor.overlap, cursor.kind) {
+        let overlap = match &cursor.overlap {
+            None => None,
+            Some(text) => self.overlap(&format!("{path}.overlap"), text)?,
+        };
+        let overlap = match (&overlap, cursor.kind) {
             (None, _) => 0,
             (Some(text), CursorKind::Time) => {
                 i64::try_from(self.span(&format!("{path}.overlap"), text)?.as_micros()).unwrap_or(i64::MAX)
@@ -372,9 +498,41 @@ impl Compiler<'_> {
     }
 }
 
-fn micros(span: std::time::Duration) -> Step {
+/// With what a stream looks into, where it looks into anything.
+fn with_lookups(stream: &Stream, names: Names) -> Names {
+    if stream.lookup.is_empty() {
+        return names;
+    }
+    names.with(Variable::Lookup, Known::Keys(stream.lookup.keys().map(|name| (name.clone(), Type::Map)).collect()))
+}
+
+/// What is known of a part's names: of several together they are lists.
+fn part_type(batch: Option<usize>) -> Type {
+    if batch.is_some() { Type::List } else { Type::Any }
+}
+
+/// What a setting of this kind stands for where there is no connection yet.
+fn example(setting: &Setting) -> Value {
+    match (&setting.default, setting.kind) {
+        (Some(default), _) => Value::from(default),
+        (None, SettingKind::Integer) => Value::Int(1),
+        (None, _) => Value::text("1d"),
+    }
+}
+
+fn micros(span: Duration) -> Step {
     let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     Step::Span(jiff::Span::new().microseconds(micros))
+}
+
+/// What requests for a job's files see of it.
+fn job_keys(job: &Job) -> Vec<(String, Type)> {
+    let file = job.files.as_ref().map(|_| (FILE.to_owned(), Type::Any));
+    given_keys(job).chain(file).collect()
+}
+
+fn given_keys(job: &Job) -> impl Iterator<Item = (String, Type)> {
+    job.give.keys().map(|key| (key.clone(), Type::Any))
 }
 
 fn page_keys(page: &PageVariable) -> Vec<(String, Type)> {
@@ -396,9 +554,13 @@ fn looks_at_last(stream: &Stream) -> bool {
     }
 }
 
-/// Whether the stream's request names the end of what it asks for.
+/// Whether the stream's requests name the end of what they ask for.
 fn mentions_end(stream: &Stream) -> bool {
-    let request = &stream.request;
+    let made = stream.job.as_ref().map(|job| &job.create);
+    std::iter::once(&stream.request).chain(made).any(names_end)
+}
+
+fn names_end(request: &Request) -> bool {
     let texts = request.query.values().chain(request.headers.values()).chain(request.form.values()).chain([&request.path]);
     let in_json = request.json.as_ref().map(ToString::to_string);
     texts.chain(in_json.as_ref()).any(|text| text.contains("cursor.end"))

@@ -1,12 +1,13 @@
 //! The functions: a closed set. A function that is given nothing gives nothing, and null gives null, unless it says otherwise.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use base64::Engine as _;
 use jiff::Timestamp;
 
 use super::check::Type;
-use super::eval::{Found, Scope, same};
+use super::eval::{Found, Scope, order, same};
 use super::{EvalError, ExprError, times};
 use crate::engine::{Map, Value, json};
 
@@ -35,6 +36,7 @@ const LIST: &[Type] = &[Type::List];
 const MAP: &[Type] = &[Type::Map];
 const NUMBER: &[Type] = &[Type::Number];
 const TEXT_OR_NUMBER: &[Type] = &[Type::Text, Type::Number];
+const LIST_OR_MAP: &[Type] = &[Type::List, Type::Map];
 const TEXT_OR_LIST: &[Type] = &[Type::Text, Type::List];
 
 const fn entry(name: &'static str, parameters: &'static [&'static [Type]], gives: Type, body: Body) -> Entry {
@@ -101,8 +103,17 @@ static FUNCTIONS: &[Entry] = &[
         let (path, wanted) = (path(a.text(1)?), a.found(2));
         Ok(Some(Value::List(a.list(0)?.iter().filter(|item| matches(item, &path, wanted)).cloned().collect())))
     }),
-    entry("values", &[MAP], Type::List, |a, _| Ok(Some(Value::List(a.map(0)?.iter().map(|(_, value)| value.clone()).collect())))),
-    entry("entries", &[MAP], Type::List, |a, _| {
+    // Some languages write keys and values without any as `[]`.
+    entry("values", &[LIST_OR_MAP], Type::List, |a, _| match a.found(0) {
+        Some(Value::List(items)) => Ok(Some(Value::List(items.clone()))),
+        _ => Ok(Some(Value::List(a.map(0)?.iter().map(|(_, value)| value.clone()).collect()))),
+    }),
+    entry("max", &[LIST], Type::Any, |a, _| extreme(a.list(0)?, Ordering::is_gt)),
+    entry("min", &[LIST], Type::Any, |a, _| extreme(a.list(0)?, Ordering::is_lt)),
+    entry("entries", &[LIST_OR_MAP], Type::List, |a, _| {
+        if a.found(0).and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
+            return Ok(Some(Value::List(Vec::new())));
+        }
         let pair = |(key, value): (&str, &Value)| {
             Value::Map([("key", Value::from(key)), ("value", value.clone())].into_iter().collect::<Map>())
         };
@@ -116,6 +127,19 @@ static FUNCTIONS: &[Entry] = &[
         let places = places.ok_or_else(|| EvalError(format!("`scale` moves by at most {MAX_SCALE} places")))?;
         let wrong = || EvalError("`scale` was given something that is no plain decimal number".to_owned());
         scale(&a.get(0)?.to_plain(), places).map(Some).ok_or_else(wrong)
+    }),
+    entry("round", &[TEXT_OR_NUMBER, NUMBER], Type::Number, |a, _| {
+        let places = a.get(1)?.as_int().filter(|places| (0..=MAX_SCALE).contains(places));
+        let places = places.ok_or_else(|| EvalError(format!("`round` leaves 0 to {MAX_SCALE} places")))?;
+        let wrong = || EvalError("`round` was given something that is no plain decimal number".to_owned());
+        round(&a.get(0)?.to_plain(), places).map(Some).ok_or_else(wrong)
+    }),
+    entry("integer", &[TEXT_OR_NUMBER], Type::Number, |a, _| {
+        let text = a.get(0)?.to_plain();
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let wrong = || EvalError("`integer` was given something that is no whole number".to_owned());
+        text.parse().ok().filter(|_| plain).map(|number| Some(Value::Int(number))).ok_or_else(wrong)
     }),
     // Times.
     Entry {
@@ -279,25 +303,94 @@ fn url_param(text: &str, name: &str) -> Option<Value> {
     url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned().into())
 }
 
-/// The number with its decimal point moved: exact, whatever its length.
-fn scale(text: &str, places: i64) -> Option<Value> {
+/// The greatest or least of a list, without what is null; nothing where there is none.
+fn extreme(items: &[Value], further: fn(Ordering) -> bool) -> Result<Option<Value>, EvalError> {
+    let mut best: Option<&Value> = None;
+    for item in items.iter().filter(|item| !item.is_null()) {
+        let further = match best {
+            None => true,
+            Some(best) => order(item, best)
+                .map(further)
+                .ok_or_else(|| EvalError("two values that have no order are compared".to_owned()))?,
+        };
+        if further {
+            best = Some(item);
+        }
+    }
+    Ok(best.cloned())
+}
+
+/// The largest power of ten that a number is written with.
+const MAX_EXPONENT: i64 = 64;
+
+/// Sign, whole part and fraction of a decimal number; `1.5e-7` too, which is how JSON may write one.
+fn decimal(text: &str) -> Option<(&'static str, String, String)> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", text),
     };
+    let (digits, exponent) = match digits.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok().filter(|by| by.abs() <= MAX_EXPONENT)?),
+        None => (digits, 0),
+    };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !plain(whole) || !plain(fraction) || (digits.ends_with('.')) {
+    if whole.is_empty() || !plain(whole) || !plain(fraction) || digits.ends_with('.') {
         return None;
     }
-    let room = "0".repeat(usize::try_from(MAX_SCALE).ok()?);
+    let (whole, fraction) = moved(whole, fraction, exponent)?;
+    Some((sign, whole, fraction))
+}
+
+/// The digits with the decimal point further right.
+fn moved(whole: &str, fraction: &str, places: i64) -> Option<(String, String)> {
+    if places == 0 {
+        return Some((whole.to_owned(), fraction.to_owned()));
+    }
+    let room = "0".repeat(usize::try_from(places.abs()).ok()?);
     let all = format!("{room}{whole}{fraction}{room}");
     let point = i64::try_from(room.len() + whole.len()).ok()?.checked_add(places)?;
     let (whole, fraction) = all.split_at_checked(usize::try_from(point).ok()?)?;
+    Some((whole.to_owned(), fraction.to_owned()))
+}
+
+/// A number of its parts, without zeros that say nothing.
+fn number(sign: &str, whole: &str, fraction: &str) -> Value {
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
     let fraction = fraction.trim_end_matches('0');
     let sign = if whole == "0" && fraction.is_empty() { "" } else { sign };
     let text = if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
-    Some(text.parse().map_or_else(|_| Value::Number(text.as_str().into()), Value::Int))
+    text.parse().map_or_else(|_| Value::Number(text.as_str().into()), Value::Int)
+}
+
+/// The number with its decimal point moved: exact, whatever its length.
+fn scale(text: &str, places: i64) -> Option<Value> {
+    let (sign, whole, fraction) = decimal(text)?;
+    let (whole, fraction) = moved(&whole, &fraction, places)?;
+    Some(number(sign, &whole, &fraction))
+}
+
+/// The number with so many decimal places; a half goes away from zero.
+fn round(text: &str, places: i64) -> Option<Value> {
+    let (sign, whole, fraction) = decimal(text)?;
+    let Some((kept, gone)) = fraction.split_at_checked(usize::try_from(places).ok()?) else {
+        return Some(number(sign, &whole, &fraction));
+    };
+    if gone.bytes().next().is_none_or(|digit| digit < b'5') {
+        return Some(number(sign, &whole, kept));
+    }
+    // One more, from the last digit on.
+    let mut digits: Vec<u8> = [b"0", whole.as_bytes(), kept.as_bytes()].concat();
+    for digit in digits.iter_mut().rev() {
+        if *digit == b'9' {
+            *digit = b'0';
+        } else {
+            *digit += 1;
+            break;
+        }
+    }
+    let digits = String::from_utf8(digits).ok()?;
+    let (whole, kept) = digits.split_at_checked(whole.len() + 1)?;
+    Some(number(sign, whole, kept))
 }

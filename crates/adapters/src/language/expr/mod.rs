@@ -78,6 +78,10 @@ pub enum Variable {
     Page,
     /// The last record of the page just read.
     Last,
+    /// The job that was made, and the file of it that is fetched.
+    Job,
+    /// Small streams that were read first, as keys and values.
+    Lookup,
     /// The token that signing in gave.
     Session,
     /// The row that a sink writes.
@@ -92,7 +96,7 @@ pub enum Variable {
 
 impl Variable {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connection,
         Self::Record,
         Self::Response,
@@ -101,6 +105,8 @@ impl Variable {
         Self::Cursor,
         Self::Page,
         Self::Last,
+        Self::Job,
+        Self::Lookup,
         Self::Session,
         Self::Row,
         Self::Rows,
@@ -120,6 +126,8 @@ impl Variable {
             Self::Cursor => "cursor",
             Self::Page => "page",
             Self::Last => "last",
+            Self::Job => "job",
+            Self::Lookup => "lookup",
             Self::Session => "session",
             Self::Row => "row",
             Self::Rows => "rows",

@@ -1,16 +1,19 @@
 //! `connectors test`: plays a connector's recorded exchanges to it and compares what it asks and gives.
 //!
-//! Each test is three reads: the recorded one, the recorded one after it, and those of the contract kit. Nothing leaves the
-//! machine, and no wait is waited out.
+//! Each test is the recorded read, the recorded one after it, those of the contract kit, and those through every trouble that remotes
+//! make. Nothing leaves the machine, and no wait is waited out.
 
 mod conforming;
 mod server;
+mod troubles;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_model::checkpoint::Checkpoint;
+use headwater_model::mapping::{Origin, Role};
+use headwater_sdk::http::Pause;
 use headwater_sdk::testkit::{Collected, Row, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, Source as _, StreamSpec};
 use jiff::Timestamp;
@@ -18,9 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use super::compile::Setup;
 use super::source::{Declarative, DeclarativeSource};
-use super::spec::{Exchange, SettingKind, Spec, Test};
+use super::spec::{Auth, Exchange, SettingKind, Spec, Test};
 use crate::engine::{Map, Value};
 use server::{Mode, Prepared, Server, sorted, target};
+use troubles::Misbehaving;
 
 /// When a test is read, unless it says otherwise.
 const NOW: &str = "2026-02-01T00:00:00Z";
@@ -86,20 +90,35 @@ impl Folder<'_> {
 pub async fn rehearse(connector: &Declarative, folder: &Path, expected: Expected) -> Result<Vec<Outcome>, super::LanguageError> {
     let spec = connector.read_spec()?;
     let mut out = Vec::new();
+    let mut deletes = false;
+    let mut edited: BTreeSet<&str> = BTreeSet::new();
     for (name, test) in &spec.tests {
-        let folder = Folder(folder);
-        let mut stage = Stage { connector, spec, folder, expected, name, test, problems: Vec::new(), requests: 0, rows: 0 };
+        let mut stage = Stage { connector, spec, folder: Folder(folder), expected, name, test, seen: Told::default() };
         if let Err(problem) = Box::pin(stage.run()).await {
-            stage.problems.push(problem);
+            stage.seen.problems.push(problem);
         }
-        let Stage { problems, requests, rows, .. } = stage;
+        let Told { problems, requests, rows, deletes: gone, edits } = stage.seen;
+        deletes |= gone;
+        edited.extend(edits.then_some(test.stream.as_str()));
         out.push(Outcome { test: name.clone(), stream: test.stream.clone(), requests, rows, problems });
     }
-    for stream in connector.stream_names()? {
-        if !spec.tests.values().any(|test| test.stream == stream) {
-            let problems = vec!["no test reads this stream".to_owned()];
-            out.push(Outcome { test: String::new(), stream, requests: 0, rows: 0, problems });
+    let mut missing = |stream: &str, what: &str| {
+        let (test, stream, problems) = (String::new(), stream.to_owned(), vec![what.to_owned()]);
+        out.push(Outcome { test, stream, requests: 0, rows: 0, problems });
+    };
+    for name in connector.stream_names()? {
+        let Some(stream) = spec.streams.get(&name) else { continue };
+        // Events happen once, and what people send in is seldom edited; everything else is, and an edit must come through.
+        let is_edited = matches!(stream.role, Role::Leads | Role::Conversions | Role::Costs) && stream.origin != Origin::Form;
+        if !spec.tests.values().any(|test| test.stream == name) {
+            missing(&name, "no test reads this stream");
+        } else if is_edited && stream.cursor.is_some() && stream.key.is_some() && !edited.contains(name.as_str()) {
+            missing(&name, "no test has a `then` with a record that was edited since the first read");
         }
+    }
+    let tells = spec.streams.iter().find(|(_, stream)| stream.deleted.is_some());
+    if let Some((name, _)) = tells.filter(|_| !deletes) {
+        missing(name, "the stream says what is `deleted`, and no test shows a record that is");
     }
     Ok(out)
 }
@@ -111,24 +130,41 @@ struct Stage<'a> {
     expected: Expected,
     name: &'a str,
     test: &'a Test,
+    seen: Told,
+}
+
+/// What a test showed.
+#[derive(Default)]
+struct Told {
     problems: Vec<String>,
     requests: usize,
     rows: usize,
+    /// Whether a row was one that is gone.
+    deletes: bool,
+    /// Whether the second read gave a record that was edited since the first.
+    edits: bool,
 }
 
 impl Stage<'_> {
     async fn run(&mut self) -> Result<(), String> {
         let server = Server::start().await.map_err(|error| format!("no server can be started: {error}"))?;
         let origin = server.origin().map_err(|error| error.to_string())?;
-        let source = self.source(&origin)?;
+        let pause = Pause::virtual_time();
+        let source = self.source(&origin, &pause)?;
         let stream = self.stream(&source).await?;
         let first = self.prepared(&self.test.exchanges)?;
         let all = self.read(&server, &source, &stream, (first.clone(), None)).await?;
         let expect = self.test.expect.clone().unwrap_or_else(|| format!("expected/{}.jsonl", self.name));
         self.compare(&expect, &all)?;
-        self.problems.extend(conforming::refusals(&stream, &all.rows, self.now()?));
+        self.seen.problems.extend(conforming::refusals(&stream, &all.rows, self.now()?));
         let (rest, then) = self.second(&server, &source, &stream, &all).await?;
-        self.contract(&server, &source, &all, first.into_iter().chain(then).collect(), rest).await;
+        let exchanges: Vec<Prepared> = first.into_iter().chain(then).collect();
+        self.contract(&server, &source, &all, exchanges.clone(), rest).await;
+        if self.seen.problems.is_empty() {
+            let (spec, now) = (self.spec, self.now()?);
+            let remote = Misbehaving { spec, server: &server, source: &source, stream: &stream, pause: &pause, now };
+            self.seen.problems.extend(remote.drive(exchanges).await);
+        }
         Ok(())
     }
 
@@ -143,7 +179,7 @@ impl Stage<'_> {
         let cursor = self.spec.streams.get(&self.test.stream).is_some_and(|stream| stream.cursor.is_some());
         let Some(then) = &self.test.then else {
             if cursor && all.last().is_some() {
-                self.problems.push("the stream has a cursor, and the test no `then`: record the next read".to_owned());
+                self.seen.problems.push("the stream has a cursor, and the test no `then`: record the next read".to_owned());
             }
             return Ok((all.rows.len(), Vec::new()));
         };
@@ -155,8 +191,13 @@ impl Stage<'_> {
         let known = all.keys();
         if rest.rows.iter().any(|row| row.key.as_deref().is_some_and(|key| !known.contains(&key))) {
             let what = "`then` gives a record that the first read does not know: answer with one that was edited";
-            self.problems.push(what.to_owned());
+            self.seen.problems.push(what.to_owned());
         }
+        let is_edited = |row: &Row| {
+            let old = all.rows.iter().find(|old| old.key.is_some() && old.key == row.key);
+            old.is_some_and(|old| (&old.fields, old.deleted) != (&row.fields, row.deleted))
+        };
+        self.seen.edits |= rest.rows.iter().any(is_edited);
         Ok((rest.rows.len(), exchanges))
     }
 
@@ -170,10 +211,11 @@ impl Stage<'_> {
     ) -> Result<Collected, String> {
         server.play(exchanges, Mode::Once);
         let read = server.during(collect(source, stream, from)).await;
-        self.problems.extend(server.problems());
-        self.requests += server.answered();
+        self.seen.problems.extend(server.problems());
+        self.seen.requests += server.answered();
         let read = read.map_err(|breach| described(&breach))?;
-        self.rows += read.rows.len();
+        self.seen.rows += read.rows.len();
+        self.seen.deletes |= read.rows.iter().any(|row| row.deleted);
         Ok(read)
     }
 
@@ -185,17 +227,17 @@ impl Stage<'_> {
         exchanges: Vec<Prepared>,
         repeats: usize,
     ) {
-        if !self.problems.is_empty() || self.expected == Expected::Write {
+        if !self.seen.problems.is_empty() {
             // What is wrong already would only be said again in other words.
             return;
         }
         server.play(exchanges, Mode::Always);
         let kept = server.during(check_source_contract(source, &self.test.stream, repeats)).await;
-        self.problems.extend(server.problems());
+        self.seen.problems.extend(server.problems());
         match kept {
-            Err(breach) => self.problems.push(format!("contract: {}", described(&breach))),
+            Err(breach) => self.seen.problems.push(format!("contract: {}", described(&breach))),
             Ok(again) if again.rows.len() != all.rows.len() => {
-                self.problems.push("contract: a read with every answer at hand gives another number of rows".to_owned());
+                self.seen.problems.push("contract: a read with every answer at hand gives another number of rows".to_owned());
             }
             Ok(_) => {}
         }
@@ -206,16 +248,23 @@ impl Stage<'_> {
         super::expr::instant(text).ok_or_else(|| format!("`now: {text}` is no instant"))
     }
 
-    fn source(&self, origin: &str) -> Result<DeclarativeSource, String> {
+    fn source(&self, origin: &str, pause: &Pause) -> Result<DeclarativeSource, String> {
         let unknown = self.test.connection.keys().find(|key| !self.spec.connection.contains_key(*key));
         if let Some(unknown) = unknown {
             return Err(format!("the test's connection has no setting `{unknown}`"));
         }
+        let needed = match &self.spec.api.auth {
+            Auth::Choice { by, of } => {
+                let said = self.test.connection.get(by).or_else(|| self.spec.connection.get(by)?.default.as_ref());
+                said.and_then(|way| of.get(way.as_str()?)).map(Auth::settings).unwrap_or_default()
+            }
+            _ => BTreeSet::new(),
+        };
         let mut config = Map::default();
         for (key, setting) in &self.spec.connection {
             let value = match (self.test.connection.get(key), &setting.default, setting.kind) {
                 (Some(value), _, _) | (None, Some(value), _) => Value::from(value),
-                (None, None, _) if setting.optional => continue,
+                (None, None, _) if setting.optional && !needed.contains(key) => continue,
                 (None, None, SettingKind::Url) => origin.into(),
                 (None, None, SettingKind::Text | SettingKind::Secret | SettingKind::HostPart) => format!("test-{key}").into(),
                 (None, None, SettingKind::Integer | SettingKind::Boolean | SettingKind::Day | SettingKind::List) => {
@@ -237,7 +286,7 @@ impl Stage<'_> {
             instead: Some(origin.to_owned()),
             page_size: self.test.page_size,
         };
-        let made = self.connector.rehearsal(setup, &self.test.stream, &cx);
+        let made = self.connector.rehearsal(setup, &self.test.stream, &cx, pause.clone());
         made.map_err(|error| chain(&error))
     }
 
@@ -297,7 +346,7 @@ impl Stage<'_> {
         }
         let mut say = |what: &str, rows: &[ExpectedRow]| {
             let shown = rows.iter().take(SHOWN).map(|row| serde_json::to_string(row).unwrap_or_default());
-            self.problems.extend(shown.map(|row| format!("{file}: {what} {row}")));
+            self.seen.problems.extend(shown.map(|row| format!("{file}: {what} {row}")));
         };
         say("expected, but not given:", &missing);
         say("given, but not expected:", &surplus);

@@ -38,12 +38,50 @@ pub(super) enum Mode {
     Always,
 }
 
+/// What a remote does wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It answers with a status, an empty object and perhaps a header.
+    Status(u16, Option<(&'static str, String)>),
+    /// Its answer breaks off.
+    Cut,
+    /// It closes the connection without an answer.
+    Silence,
+    /// It answers with a page for people: a proxy, a page to sign in.
+    WebPage,
+    /// It answers with nothing.
+    Empty,
+    /// Its records have a member that nobody knows.
+    NewMember,
+}
+
+/// When it does so.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    /// The exchange that goes wrong; every one where it is none.
+    pub(super) exchange: Option<usize>,
+    /// How often.
+    pub(super) times: usize,
+    /// What happens.
+    pub(super) fault: Fault,
+}
+
 #[derive(Debug, Default)]
 struct Play {
     exchanges: Vec<Prepared>,
     used: Vec<usize>,
+    /// The exchanges in the order in which they were asked for first.
+    order: Vec<usize>,
     unexpected: Vec<String>,
     mode: Option<Mode>,
+    trouble: Option<Trouble>,
+}
+
+/// What goes back.
+enum Reply {
+    Whole(u16, BTreeMap<String, String>, Vec<u8>),
+    Cut(BTreeMap<String, String>, Vec<u8>),
+    Silence,
 }
 
 /// The server.
@@ -74,7 +112,19 @@ impl Server {
     /// Plays these exchanges from now on.
     pub(super) fn play(&self, exchanges: Vec<Prepared>, mode: Mode) {
         let used = vec![0; exchanges.len()];
-        *self.lock() = Play { exchanges, used, unexpected: Vec::new(), mode: Some(mode) };
+        *self.lock() = Play { exchanges, used, mode: Some(mode), ..Play::default() };
+    }
+
+    /// Goes wrong from now on; nothing ends that.
+    pub(super) fn misbehave(&self, trouble: Option<Trouble>) {
+        let mut play = self.lock();
+        play.unexpected.clear();
+        play.trouble = trouble;
+    }
+
+    /// The exchanges that were asked for, each once, in the order of the first time.
+    pub(super) fn order(&self) -> Vec<usize> {
+        self.lock().order.clone()
     }
 
     /// What went otherwise than recorded.
@@ -119,7 +169,11 @@ impl Server {
     /// One request and its answer. What is broken about a connection, its other end sees.
     async fn connection(&self, mut stream: TcpStream) {
         let Some(asked) = read(&mut stream).await else { return };
-        let (status, headers, body) = self.answer(&asked);
+        let (status, headers, body, missing) = match self.answer(&asked) {
+            Reply::Whole(status, headers, body) => (status, headers, body, 0),
+            Reply::Cut(headers, body) => (200, headers, body, 10),
+            Reply::Silence => return,
+        };
         let mut head = format!("HTTP/1.1 {status} {}\r\n", if status < 400 { "OK" } else { "Refused" });
         for (name, value) in &headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -127,13 +181,13 @@ impl Server {
         if !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
             head.push_str("content-type: application/json\r\n");
         }
-        head.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()));
+        head.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len() + missing));
         if stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(&body).await.is_ok() {
             drop(stream.shutdown().await);
         }
     }
 
-    fn answer(&self, asked: &Asked) -> (u16, BTreeMap<String, String>, Vec<u8>) {
+    fn answer(&self, asked: &Asked) -> Reply {
         let mut play = self.lock();
         let fitting: Vec<usize> =
             play.exchanges.iter().enumerate().filter(|(_, exchange)| exchange.fits(asked)).map(|(index, _)| index).collect();
@@ -142,22 +196,61 @@ impl Server {
             _ => fitting.iter().copied().find(|index| play.used.get(*index) == Some(&0)),
         };
         let found = chosen.and_then(|index| {
-            if let Some(used) = play.used.get_mut(index) {
+            let first = play.used.get_mut(index).is_some_and(|used| {
                 *used += 1;
+                *used == 1
+            });
+            if first {
+                play.order.push(index);
             }
-            play.exchanges.get(index).cloned()
+            play.exchanges.get(index).cloned().map(|exchange| (exchange, play.fault(index)))
         });
         match found {
-            Some(exchange) => (exchange.status, exchange.answer_headers, exchange.answer),
+            Some((exchange, fault)) => exchange.reply(fault),
             None => {
                 let again = if fitting.is_empty() { "asked, but not recorded" } else { "asked more often than recorded" };
                 let near = play.exchanges.iter().find(|exchange| exchange.path == asked.path && fitting.is_empty());
                 let why = near.map(|near| format!("; {}", near.difference(asked))).unwrap_or_default();
                 let shown = asked.shown();
                 play.unexpected.push(format!("{again}: {shown}{why}"));
-                (UNEXPECTED, BTreeMap::new(), b"{}".to_vec())
+                Reply::Whole(UNEXPECTED, BTreeMap::new(), b"{}".to_vec())
             }
         }
+    }
+}
+
+impl Play {
+    /// What goes wrong about this answer.
+    fn fault(&mut self, exchange: usize) -> Option<Fault> {
+        let trouble = self.trouble.as_mut()?;
+        if trouble.times == 0 || trouble.exchange.is_some_and(|at| at != exchange) {
+            return None;
+        }
+        trouble.times -= 1;
+        Some(trouble.fault.clone())
+    }
+}
+
+/// The body with a member more in each object of a list; as it is where it is no JSON.
+fn with_new_member(body: Vec<u8>) -> Vec<u8> {
+    fn add(value: &mut Json, in_list: bool) {
+        match value {
+            Json::Array(items) => items.iter_mut().for_each(|item| add(item, true)),
+            Json::Object(members) => {
+                members.values_mut().for_each(|member| add(member, false));
+                if in_list {
+                    members.insert("zz_new".to_owned(), Json::from("x"));
+                }
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+    match serde_json::from_slice::<Json>(&body) {
+        Ok(mut value) => {
+            add(&mut value, false);
+            value.to_string().into_bytes()
+        }
+        Err(_) => body,
     }
 }
 
@@ -174,6 +267,25 @@ impl Asked {
 }
 
 impl Prepared {
+    fn reply(self, fault: Option<Fault>) -> Reply {
+        let json = BTreeMap::new;
+        match fault {
+            None => Reply::Whole(self.status, self.answer_headers, self.answer),
+            Some(Fault::Status(status, header)) => {
+                let headers = header.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                Reply::Whole(status, headers, b"{}".to_vec())
+            }
+            Some(Fault::Cut) => Reply::Cut(self.answer_headers, self.answer),
+            Some(Fault::Silence) => Reply::Silence,
+            Some(Fault::WebPage) => {
+                let headers = [("content-type".to_owned(), "text/html; charset=utf-8".to_owned())].into();
+                Reply::Whole(200, headers, b"<html><body>Please sign in</body></html>".to_vec())
+            }
+            Some(Fault::Empty) => Reply::Whole(200, json(), Vec::new()),
+            Some(Fault::NewMember) => Reply::Whole(self.status, self.answer_headers, with_new_member(self.answer)),
+        }
+    }
+
     fn fits(&self, asked: &Asked) -> bool {
         self.method == asked.method
             && self.path == asked.path

@@ -47,13 +47,18 @@ pub enum Auth {
         grant: Grant,
         /// Where.
         token_url: String,
-        /// The client.
-        client_id: String,
+        /// The client; every grant but `jwt_bearer` needs it.
+        #[serde(default)]
+        client_id: Option<String>,
         /// Its secret.
-        client_secret: String,
+        #[serde(default)]
+        client_secret: Option<String>,
         /// The refresh token, for `grant: refresh_token`.
         #[serde(default)]
         refresh_token: Option<String>,
+        /// What we assert and sign, for `grant: jwt_bearer`.
+        #[serde(default)]
+        assertion: Option<Assertion>,
         /// Scopes to ask for.
         #[serde(default)]
         scopes: Vec<String>,
@@ -66,6 +71,13 @@ pub enum Auth {
         /// What stands before the token in the `Authorization` header.
         #[serde(default = "bearer")]
         prefix: String,
+    },
+    /// One of several ways, which a setting of the connection names.
+    Choice {
+        /// The setting: text, with `one_of` the names of the ways.
+        by: String,
+        /// The ways, by name.
+        of: BTreeMap<String, Self>,
     },
     /// A token that a request of its own gives.
     Session {
@@ -107,6 +119,29 @@ pub enum Auth {
     },
 }
 
+/// What a client asserts about itself with a signature (RFC 7523).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Assertion {
+    /// `RS256` and so on.
+    #[serde(default = "rs256")]
+    pub algorithm: String,
+    /// The private key, in PEM.
+    pub key: String,
+    /// Further members of the header, such as `kid`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Claims, such as `iss`, `sub`, `aud`, `scope`; `iat`, `nbf` and `exp` are added.
+    pub claims: BTreeMap<String, String>,
+    /// How long it may be used, such as `3m`.
+    #[serde(default = "five_minutes")]
+    pub lifetime: String,
+}
+
+fn rs256() -> String {
+    "RS256".to_owned()
+}
+
 fn bearer() -> String {
     "Bearer ".to_owned()
 }
@@ -127,6 +162,8 @@ pub enum Grant {
     RefreshToken,
     /// With the client's own id and secret.
     ClientCredentials,
+    /// With a JSON Web Token that the client signs: a Google service account, Salesforce's JWT flow.
+    JwtBearer,
 }
 
 /// Where the client's id and secret are sent.
@@ -138,4 +175,38 @@ pub enum ClientIn {
     Form,
     /// As `Authorization: Basic`.
     Basic,
+}
+
+impl Auth {
+    /// The settings of the connection that it names, for a choice to say which of them it needs.
+    pub(crate) fn settings(&self) -> std::collections::BTreeSet<String> {
+        let mut texts: Vec<&str> = Vec::new();
+        match self {
+            Self::None | Self::Session { .. } => {}
+            Self::Header { name: _, value } | Self::Query { name: _, value } => texts.push(value),
+            Self::Bearer { token } => texts.push(token),
+            Self::Basic { user, password } => texts.extend([user.as_str(), password.as_str()]),
+            Self::Oauth2 { client_id, client_secret, refresh_token, assertion, form, token_url, .. } => {
+                texts.extend([client_id, client_secret, refresh_token].into_iter().flatten().map(String::as_str));
+                texts.extend(form.values().map(String::as_str));
+                texts.push(token_url);
+                if let Some(Assertion { algorithm: _, key, headers, claims, lifetime: _ }) = assertion {
+                    texts.push(key);
+                    texts.extend(headers.values().chain(claims.values()).map(String::as_str));
+                }
+            }
+            Self::Jwt { key, headers, claims, .. } => {
+                texts.push(key);
+                texts.extend(headers.values().chain(claims.values()).map(String::as_str));
+            }
+            Self::Choice { by: _, of } => return of.values().flat_map(Self::settings).collect(),
+        }
+        let after = |text: &str| -> Vec<String> {
+            let name = |rest: &str| {
+                rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap_or_default().to_owned()
+            };
+            text.split("connection.").skip(1).map(name).collect()
+        };
+        texts.into_iter().flat_map(after).collect()
+    }
 }

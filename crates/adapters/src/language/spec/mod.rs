@@ -11,11 +11,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-pub use auth::{Auth, ClientIn, Grant};
+pub use auth::{Assertion, Auth, ClientIn, Grant};
 pub use sink::{Answers, Describe, Fetch, Find, SinkField, SinkSpec, SinkType, TiedBy, Write};
 pub use streams::{
-    BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, MapRule, Method, Packed, Paging, Precision, Records,
-    Request, Stream,
+    BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, Job, Lookup, MapRule, Method, Packed, Paging,
+    Precision, Records, Request, Stream,
 };
 pub use tested::{Exchange, SecondRead, Test};
 

@@ -29,6 +29,9 @@ pub struct Stream {
     /// Whether it exists only for other streams to name as `for_each`; a user does not see it.
     #[serde(default)]
     pub helper: bool,
+    /// A job of the remote: made and waited for, before `request` fetches what it gives, as `${job.file}`.
+    #[serde(default)]
+    pub job: Option<Job>,
     /// What is asked for.
     pub request: Request,
     /// What follows a page.
@@ -40,6 +43,9 @@ pub struct Stream {
     /// combination.
     #[serde(default)]
     pub for_each: Vec<ForEach>,
+    /// Small streams of this file that are read first, whole, as `lookup.NAME`: keys and values for `get`.
+    #[serde(default)]
+    pub lookup: BTreeMap<String, Lookup>,
     /// How a later read asks only for what is new.
     #[serde(default)]
     pub cursor: Option<CursorSpec>,
@@ -84,6 +90,49 @@ pub struct Request {
     /// How the answer is read.
     #[serde(default)]
     pub decode: Decode,
+    /// How long the answer may take, such as `5m` for a large file; default 30 seconds.
+    #[serde(default)]
+    pub timeout: Option<String>,
+    /// Whether nothing of `api` is sent along, neither credentials nor headers nor parameters: for addresses that are signed
+    /// themselves.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+/// A job of the remote: an export or a report that is ordered, and ready some time later.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Orders it.
+    pub create: Request,
+    /// What of the answer the next requests see, as `job.NAME`: expressions of `response` and `headers`. It is kept in positions: a
+    /// run that is killed goes on with the same job.
+    pub give: BTreeMap<String, String>,
+    /// Asks how it goes.
+    pub poll: Request,
+    /// How long to wait between two looks.
+    #[serde(default = "ten_seconds")]
+    pub every: String,
+    /// How long it may take in one run; the next run goes on waiting for the same job.
+    #[serde(default = "one_hour")]
+    pub at_most: String,
+    /// Whether it is done: a condition on `response`, `headers` and `job`.
+    pub done_when: String,
+    /// Whether it failed: a condition on the same.
+    #[serde(default)]
+    pub failed_when: Option<String>,
+    /// The addresses of its files, one or a list, out of the answer that says that it is done; nothing means that it gave nothing.
+    /// Without it `request` is sent once, and knows where.
+    #[serde(default)]
+    pub files: Option<String>,
+}
+
+fn ten_seconds() -> String {
+    "10s".to_owned()
+}
+
+fn one_hour() -> String {
+    "1h".to_owned()
 }
 
 /// The methods.
@@ -232,6 +281,9 @@ pub enum ForEach {
         give: BTreeMap<String, String>,
         /// Which of these names tells the partitions apart.
         id: String,
+        /// One read for so many records together: the names are lists then.
+        #[serde(default)]
+        batch: Option<usize>,
     },
     /// One read for each value.
     Values {
@@ -239,7 +291,22 @@ pub enum ForEach {
         values: String,
         /// The name, as `partition.NAME`.
         name: String,
+        /// One read for so many values together: the name is a list then.
+        #[serde(default)]
+        batch: Option<usize>,
     },
+}
+
+/// A small stream as keys and values.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The stream.
+    pub stream: String,
+    /// The key: an expression of its `record`.
+    pub key: String,
+    /// The value: an expression of its `record`.
+    pub value: String,
 }
 
 /// How a later read asks only for what is new.
@@ -263,7 +330,8 @@ pub struct CursorSpec {
     /// Whether the remote's filter gives records that stand exactly at `cursor.start`.
     #[serde(default)]
     pub bound: BoundKind,
-    /// How far before the furthest record a later read begins, such as `5m` or, for integers, a number.
+    /// How far before the furthest record a later read begins, such as `5m` or, for integers, a number. May hold `${connection.…}`:
+    /// `${connection.days}d`.
     #[serde(default)]
     pub overlap: Option<String>,
     /// Where the first read begins: a day or an instant, with `${connection.…}`. Default: everything there is.

@@ -108,7 +108,7 @@ async fn pages_follow_addresses_in_the_answer_and_in_link_headers() {
 async fn a_body_carries_the_cursor_and_the_token_and_keeps_numbers_numbers() {
     check(&Case {
         api: PLAIN_API,
-        streams: "  people:\n    request: { path: /search, method: POST, json: { limit: '${page.size}', after: '${page.token}', filter: { from: '${cursor.start}' } } }\n    paging: { type: token, next: response.next, size: 50 }\n    records: { from: response.items }\n    cursor: { type: time, value: record.at, written: unix_ms, read: unix }\n",
+        streams: "  people:\n    origin: form\n    request: { path: /search, method: POST, json: { limit: '${page.size}', after: '${page.token}', filter: { from: '${cursor.start}' } } }\n    paging: { type: token, next: response.next, size: 50 }\n    records: { from: response.items }\n    cursor: { type: time, value: record.at, written: unix_ms, read: unix }\n",
         exchanges: "      - { request: POST /search, json: { limit: 2, filter: {} }, answer: one }\n      - { request: POST /search, json: { limit: 2, after: n2, filter: {} }, answer: two }\n",
         then: "        - { request: POST /search, json: { limit: 2, filter: { from: 1768900501000 } }, answer: none }\n",
         files: &[

@@ -2,8 +2,10 @@
 
 mod complaints;
 mod features;
+mod jobs;
 mod positions;
 mod remote;
 mod resuming;
+mod settings;
 mod tokens;
 mod troubles;

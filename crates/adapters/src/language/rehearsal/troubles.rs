@@ -1,0 +1,235 @@
+//! What becomes of a read whose remote misbehaves: at its first request and at its last, for a moment and for good.
+//!
+//! What passes by itself is waited out, and the rows are the same. What does not is told with its kind, and a read from the last
+//! position afterwards gives what was missing. Where the connector's own rules speak of a status, they decide.
+
+use headwater_model::checkpoint::Checkpoint;
+use headwater_sdk::http::Pause;
+use headwater_sdk::testkit::{Breach, Collected, Row, collect, collect_into};
+use headwater_sdk::{ErrorKind, StreamSpec};
+use jiff::{SignedDuration, Timestamp};
+
+use super::described;
+use super::server::{Fault, Mode, Prepared, Server, Trouble};
+use crate::language::source::DeclarativeSource;
+use crate::language::spec::{Auth, FailureKind, ResponseRule, Spec, Then};
+
+/// How long the remote asks us to wait: as seconds, and as a date.
+const ASKED_SECS: u64 = 7;
+const ASKED_DATE_SECS: i64 = 9;
+
+/// How often a job is told of with nothing.
+const FEW: usize = 3;
+
+/// A connection whose remote misbehaves.
+pub(super) struct Misbehaving<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) server: &'a Server,
+    pub(super) source: &'a DeclarativeSource,
+    pub(super) stream: &'a StreamSpec,
+    pub(super) pause: &'a Pause,
+    pub(super) now: Timestamp,
+}
+
+/// What may become of a read whose remote answers with a status for good.
+#[derive(Debug, PartialEq, Eq)]
+enum Allowed {
+    /// It fails, with this kind.
+    Fails(ErrorKind),
+    /// It ends well: the file ignores or takes the answer.
+    Ends,
+}
+
+impl Misbehaving<'_> {
+    /// Drives the read through every trouble, and says what went otherwise than it should.
+    pub(super) async fn drive(&self, exchanges: Vec<Prepared>) -> Vec<String> {
+        self.server.play(exchanges, Mode::Always);
+        let all = match self.read(None).await {
+            Ok(all) => all,
+            Err(breach) => return vec![described(&breach)],
+        };
+        let order = self.server.order();
+        let mut places: Vec<usize> = order.first().into_iter().chain(order.last()).copied().collect();
+        places.dedup();
+        let mut problems = Vec::new();
+        for place in places {
+            for (name, fault, wait) in self.passing() {
+                problems.extend(self.passes(&all, place, &fault, wait).await.map(|what| format!("{name}: {what}")));
+            }
+            for (name, fault, usual) in lasting() {
+                problems.extend(self.lasts(&all, place, &fault, usual).await.map(|what| format!("{name}, for good: {what}")));
+            }
+            problems.extend(self.empty(&all, place).await.map(|what| format!("an empty answer: {what}")));
+        }
+        problems.extend(self.expired(&all, &order).await.map(|what| format!("a token that ends in mid-run: {what}")));
+        problems.extend(self.drifted(&all).await.map(|what| format!("a member that nobody knows: {what}")));
+        self.server.misbehave(None);
+        problems
+    }
+
+    async fn read(&self, from: Option<Checkpoint>) -> Result<Collected, Breach> {
+        self.server.during(collect(self.source, self.stream, from)).await
+    }
+
+    fn misbehave(&self, exchange: Option<usize>, times: usize, fault: &Fault) {
+        self.server.misbehave(Some(Trouble { exchange, times, fault: fault.clone() }));
+    }
+
+    /// What passes by itself, and how long it is waited for at least.
+    fn passing(&self) -> Vec<(&'static str, Fault, u64)> {
+        let at = self.now.checked_add(SignedDuration::from_secs(ASKED_DATE_SECS)).unwrap_or(self.now);
+        let date = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let after = |value: String| Some(("retry-after", value));
+        let date_secs = ASKED_DATE_SECS.unsigned_abs();
+        vec![
+            ("429 with seconds", Fault::Status(429, after(ASKED_SECS.to_string())), ASKED_SECS),
+            ("429 with a date", Fault::Status(429, after(date)), date_secs),
+            ("500", Fault::Status(500, None), 0),
+            ("503", Fault::Status(503, None), 0),
+            ("an answer that breaks off", Fault::Cut, 0),
+            ("no answer", Fault::Silence, 0),
+        ]
+    }
+
+    async fn passes(&self, all: &Collected, place: usize, fault: &Fault, wait: u64) -> Option<String> {
+        // What the file says of a status is more than that it passes.
+        if let Fault::Status(status, _) = fault
+            && self.rules(*status).any(|rule| !matches!(rule.then, Then::Retry | Then::RateLimit))
+        {
+            return None;
+        }
+        let begun = self.pause.elapsed();
+        self.misbehave(Some(place), 1, fault);
+        let read = self.read(None).await;
+        let waited = (self.pause.elapsed() - begun).as_secs();
+        match read {
+            Err(breach) => Some(format!("is not waited out: {}", described(&breach))),
+            Ok(read) if !same(&read, all) => Some("the rows are others afterwards".to_owned()),
+            Ok(_) if waited < wait => Some(format!("{waited} s were waited, {wait} s were asked for")),
+            Ok(_) => None,
+        }
+    }
+
+    async fn lasts(&self, all: &Collected, place: usize, fault: &Fault, usual: ErrorKind) -> Option<String> {
+        let mut allowed = vec![Allowed::Fails(usual)];
+        if let Fault::Status(status, _) = fault {
+            let said = self.rules(*status).map(|rule| match rule.then {
+                Then::Accept | Then::Ignore => Allowed::Ends,
+                Then::Fail => Allowed::Fails(rule.kind.map_or(usual, kind)),
+                Then::Retry | Then::RateLimit | Then::RefreshToken => Allowed::Fails(usual),
+            });
+            allowed.extend(said);
+        }
+        self.misbehave(Some(place), usize::MAX, fault);
+        let mut before = Collected::default();
+        let broken = self.server.during(collect_into(&mut before, self.source, self.stream, None)).await;
+        self.server.misbehave(None);
+        let became = match &broken {
+            Ok(()) => Allowed::Ends,
+            Err(Breach::Source(error)) => Allowed::Fails(error.kind()),
+            Err(breach @ Breach::Rule { .. }) => return Some(described(breach)),
+        };
+        if !allowed.contains(&became) {
+            let told = broken.err().map_or_else(|| "the read ends well".to_owned(), |breach| described(&breach));
+            return Some(format!("became {became:?} ({told}), and may become {allowed:?}"));
+        }
+        if became == Allowed::Ends {
+            return None;
+        }
+        let rest = match self.read(before.last()).await {
+            Ok(rest) => rest,
+            Err(breach) => return Some(format!("a read afterwards fails: {}", described(&breach))),
+        };
+        let covered = before.checkpoints.last().map_or(0, |(rows, _)| *rows);
+        let mut found = rest.identities();
+        found.extend(before.rows.iter().take(covered).map(Row::identity));
+        let lost = all.identities().difference(&found).count();
+        (lost > 0).then(|| format!("a read afterwards loses {lost} rows"))
+    }
+
+    async fn empty(&self, all: &Collected, place: usize) -> Option<String> {
+        // A job of which nothing is said is waited for: longer than a test should take.
+        let has_job = self.spec.streams.values().any(|stream| stream.job.is_some());
+        self.misbehave(Some(place), if has_job { FEW } else { usize::MAX }, &Fault::Empty);
+        let read = self.read(None).await;
+        self.server.misbehave(None);
+        match read {
+            Ok(read) if !read.identities().is_subset(&all.identities()) => Some("gives rows that do not exist".to_owned()),
+            // Where something must be in it, such as a token, that it is missing is told.
+            Err(Breach::Source(error)) if !matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Auth) => {
+                Some(format!("is told as {:?}: {error}", error.kind()))
+            }
+            Err(breach @ Breach::Rule { .. }) => Some(described(&breach)),
+            Ok(_) | Err(Breach::Source(_)) => None,
+        }
+    }
+
+    /// A refusal of a token that is fetched or signed: it is made anew once, and the read goes on.
+    async fn expired(&self, all: &Collected, order: &[usize]) -> Option<String> {
+        let lasts = self.rules(401).next().is_none() && is_fetched(&self.spec.api.auth);
+        // The first request may be that for the token, and the last one that for a signed address.
+        let place = order.get(1).copied().filter(|_| lasts && order.len() > 2)?;
+        self.misbehave(Some(place), 1, &Fault::Status(401, None));
+        match self.read(None).await {
+            Err(breach) => Some(format!("it is not made anew: {}", described(&breach))),
+            Ok(read) if !same(&read, all) => Some("the rows are others afterwards".to_owned()),
+            Ok(_) => None,
+        }
+    }
+
+    async fn drifted(&self, all: &Collected) -> Option<String> {
+        self.misbehave(None, usize::MAX, &Fault::NewMember);
+        match self.read(None).await {
+            Err(breach) => Some(described(&breach)),
+            Ok(read) if !same(&read, all) => Some("the rows are others".to_owned()),
+            Ok(_) => None,
+        }
+    }
+
+    /// The rules of the file that may speak of an answer of this status.
+    fn rules(&self, status: u16) -> impl Iterator<Item = &ResponseRule> {
+        let streams = self.spec.streams.values().flat_map(|stream| &stream.on_response);
+        streams.chain(&self.spec.api.on_response).filter(move |rule| rule.status.contains(&status))
+    }
+}
+
+/// Whether a token is fetched or signed, whichever way is chosen.
+fn is_fetched(auth: &Auth) -> bool {
+    match auth {
+        Auth::Oauth2 { .. } | Auth::Session { .. } | Auth::Jwt { .. } => true,
+        Auth::Choice { by: _, of } => of.values().all(is_fetched),
+        Auth::None | Auth::Header { .. } | Auth::Query { .. } | Auth::Bearer { .. } | Auth::Basic { .. } => false,
+    }
+}
+
+/// What does not pass, and what it is.
+fn lasting() -> [(&'static str, Fault, ErrorKind); 6] {
+    [
+        ("401", Fault::Status(401, None), ErrorKind::Auth),
+        ("403", Fault::Status(403, None), ErrorKind::Auth),
+        ("404", Fault::Status(404, None), ErrorKind::NotFound),
+        ("429", Fault::Status(429, None), ErrorKind::RateLimited),
+        ("500", Fault::Status(500, None), ErrorKind::Unavailable),
+        ("a web page", Fault::WebPage, ErrorKind::Protocol),
+    ]
+}
+
+fn kind(kind: FailureKind) -> ErrorKind {
+    match kind {
+        FailureKind::Config => ErrorKind::Config,
+        FailureKind::Auth => ErrorKind::Auth,
+        FailureKind::NotFound => ErrorKind::NotFound,
+        FailureKind::Rejected => ErrorKind::Rejected,
+        FailureKind::Unavailable => ErrorKind::Unavailable,
+    }
+}
+
+/// Whether two reads gave the same; side by side, parts may come in another order.
+fn same(a: &Collected, b: &Collected) -> bool {
+    let sorted = |read: &Collected| {
+        let mut rows: Vec<_> = read.rows.iter().map(|row| (row.key.clone(), row.fields.clone(), row.deleted)).collect();
+        rows.sort();
+        rows
+    };
+    sorted(a) == sorted(b)
+}
