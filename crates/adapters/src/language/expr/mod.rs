@@ -86,13 +86,15 @@ pub enum Variable {
     Rows,
     /// What a sink looks for: `field`, `value`, `values`.
     Key,
-    /// The value of the field that a sink writes.
+    /// The value of the field that a sink writes or reads.
     Field,
+    /// The job of the remote that a sink fills: `id`, `next`.
+    Job,
 }
 
 impl Variable {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Connection,
         Self::Record,
         Self::Response,
@@ -106,6 +108,7 @@ impl Variable {
         Self::Rows,
         Self::Key,
         Self::Field,
+        Self::Job,
     ];
 
     /// Its name in expressions.
@@ -125,6 +128,7 @@ impl Variable {
             Self::Rows => "rows",
             Self::Key => "key",
             Self::Field => "field",
+            Self::Job => "job",
         }
     }
 }
