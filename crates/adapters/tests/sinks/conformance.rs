@@ -14,8 +14,8 @@ use crate::{key, refused, write};
 const ROUNDS: usize = 12;
 
 /// Does the same with all vendors at once, and names the one that fails.
-async fn all(conditions: Conditions, test: impl for<'a> Fn(&'a Bench) -> Pin<Box<dyn Future<Output = ()> + 'a>>) {
-    let benches = benches(&conditions).await;
+async fn all(conditions: &Conditions, test: impl for<'a> Fn(&'a Bench) -> Pin<Box<dyn Future<Output = ()> + 'a>>) {
+    let benches = benches(conditions).await;
     assert!(benches.len() >= 11, "a vendor is missing");
     let each = benches.iter().map(|bench| async {
         let caught = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(test(bench))).await;
@@ -54,7 +54,7 @@ fn arrived(outcome: &RowOutcome) -> bool {
 
 #[tokio::test]
 async fn every_sink_keeps_the_contract_of_sinks() {
-    all(Conditions::default(), |bench| {
+    all(&Conditions::default(), |bench| {
         Box::pin(async move {
             check_sink_contract(|| bench.sink(), &bench.rows(4)).await;
             assert_eq!(bench.records(), 4);
@@ -65,7 +65,7 @@ async fn every_sink_keeps_the_contract_of_sinks() {
 
 #[tokio::test]
 async fn every_sink_keeps_the_contract_of_removals() {
-    all(Conditions::default(), |bench| Box::pin(async move { check_removal_contract(|| bench.sink(), &bench.rows(3)).await }))
+    all(&Conditions::default(), |bench| Box::pin(async move { check_removal_contract(|| bench.sink(), &bench.rows(3)).await }))
         .await;
 }
 
@@ -73,7 +73,7 @@ async fn every_sink_keeps_the_contract_of_removals() {
 #[tokio::test]
 async fn poison_keeps_nobody_else_out() {
     let poison = [0, 17, 18, 59, 104];
-    all(Conditions { refuse: Some("Poison".to_owned()), ..Conditions::default() }, |bench| {
+    all(&Conditions { refuse: Some("Poison".to_owned()), ..Conditions::default() }, |bench| {
         Box::pin(async move {
             let mut rows = bench.rows(105);
             for number in poison {
@@ -96,7 +96,7 @@ async fn poison_keeps_nobody_else_out() {
 #[tokio::test]
 async fn a_lost_answer_doubles_nobody() {
     let lossy = Conditions { lose_answer_every: NonZeroU64::new(2), search_lag_ms: 40, ..Conditions::default() };
-    all(lossy, |bench| {
+    all(&lossy, |bench| {
         Box::pin(async move {
             let outcomes = deliver(&*bench.sink().unwrap(), &bench.rows(6)).await;
             assert!(outcomes.iter().all(arrived), "{}: {outcomes:?}", bench.name);
@@ -113,7 +113,7 @@ async fn a_lost_answer_doubles_nobody() {
 
 #[tokio::test]
 async fn a_server_error_leaves_nobody_out_and_makes_nobody_twice() {
-    all(Conditions { fail_every: NonZeroU64::new(4), ..Conditions::default() }, |bench| {
+    all(&Conditions { fail_every: NonZeroU64::new(4), ..Conditions::default() }, |bench| {
         Box::pin(async move {
             let outcomes = deliver(&*bench.sink().unwrap(), &bench.rows(3)).await;
             assert!(outcomes.iter().all(arrived), "{}: {outcomes:?}", bench.name);
@@ -126,7 +126,7 @@ async fn a_server_error_leaves_nobody_out_and_makes_nobody_twice() {
 /// A token that ends in the middle of a run is renewed; the same credentials that are refused end it.
 #[tokio::test]
 async fn a_token_that_ends_is_renewed_and_wrong_credentials_are_told() {
-    all(Conditions { token_calls: Some(2), ..Conditions::default() }, |bench| {
+    all(&Conditions { token_calls: Some(2), ..Conditions::default() }, |bench| {
         Box::pin(async move {
             let sink = bench.sink().unwrap();
             for rows in bench.rows(6).chunks(2) {
@@ -154,7 +154,7 @@ async fn a_call_too_many_waits_until_the_date_that_it_is_told() {
 
 async fn too_many_calls(retry_after: Option<RetryAfter>) {
     let rate = Some(Rate { calls: 3, window_ms: 700 });
-    all(Conditions { rate, retry_after, ..Conditions::default() }, |bench| {
+    all(&Conditions { rate, retry_after, ..Conditions::default() }, |bench| {
         Box::pin(async move {
             let sink = bench.sink().unwrap();
             for rows in bench.rows(4).chunks(1) {
@@ -172,7 +172,7 @@ async fn too_many_calls(retry_after: Option<RetryAfter>) {
 /// An address that another record has refuses its row for good: trying again would change nothing.
 #[tokio::test]
 async fn an_address_of_somebody_else_refuses_its_row_alone() {
-    all(Conditions::default(), |bench| {
+    all(&Conditions::default(), |bench| {
         Box::pin(async move {
             let sink = bench.sink().unwrap();
             if !bench.unique {
@@ -208,7 +208,7 @@ async fn an_address_cannot_break_a_search() {
         "ümläut+tag@example.com",
         "\u{201c}o\u{2019}brien\u{201d}@example.com",
     ];
-    all(Conditions::default(), |bench| {
+    all(&Conditions::default(), |bench| {
         Box::pin(async move {
             let sink = bench.sink().unwrap();
             let mut rows = bench.rows(nasty.len() + 1);

@@ -1,7 +1,13 @@
 //! The CRMs that are data, each against a fake of its vendor: the contract, what may go wrong with any of them, and what each
 //! vendor is known to do.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is test code all through")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code all through"
+)]
 
 mod audiences;
 mod benches;
