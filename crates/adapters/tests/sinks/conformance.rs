@@ -15,7 +15,7 @@ const ROUNDS: usize = 12;
 
 /// Does the same with all vendors at once, and names the one that fails.
 async fn all(conditions: &Conditions, test: impl for<'a> Fn(&'a Bench) -> Pin<Box<dyn Future<Output = ()> + 'a>>) {
-    let benches = benches(conditions).await;
+    let benches = Box::pin(benches(conditions)).await;
     assert!(benches.len() >= 11, "a vendor is missing");
     let each = benches.iter().map(|bench| async {
         let caught = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(test(bench))).await;
