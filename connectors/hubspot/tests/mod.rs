@@ -11,7 +11,6 @@ use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
 };
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 async fn account(conditions: Conditions) -> Running<HubSpot> {
@@ -26,7 +25,7 @@ fn sink_with(fake: &Running<HubSpot>, token: &str, mut config: Value) -> Result<
     let Value::Object(values) = config else { unreachable!() };
     let token = token.to_owned();
     let cx = BuildContext {
-        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        clock: Clock::system(),
         base_dir: Path::new("/").to_owned(),
         env: Arc::new(move |_| Some(token.clone())),
         allow_private_hosts: true,
