@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headwater_fakes::hubspot::{HubSpot, TOKEN};
-use headwater_fakes::{Conditions, Rate, Running, serve};
+use headwater_fakes::{Conditions, Rate, RetryAfter, Running, serve};
 use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
 };
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 async fn account(conditions: Conditions) -> Running<HubSpot> {
@@ -26,7 +25,7 @@ fn sink_with(fake: &Running<HubSpot>, token: &str, mut config: Value) -> Result<
     let Value::Object(values) = config else { unreachable!() };
     let token = token.to_owned();
     let cx = BuildContext {
-        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        clock: Clock::system(),
         base_dir: Path::new("/").to_owned(),
         env: Arc::new(move |_| Some(token.clone())),
         allow_private_hosts: true,
@@ -192,6 +191,48 @@ async fn too_many_requests_are_waited_out() {
     let outcomes = write(&*sink(&fake), &people(150)).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Created { .. })), "{outcomes:?}");
     assert!(fake.counts().limited > 0, "nothing was limited");
+}
+
+#[tokio::test]
+async fn both_forms_of_retry_after_are_obeyed() {
+    for form in [RetryAfter::Seconds, RetryAfter::Date] {
+        let rate = Some(Rate { calls: 2, window_ms: 300 });
+        let fake = account(Conditions { rate, retry_after: Some(form), ..Conditions::default() }).await;
+        let outcomes = write(&*sink(&fake), &people(150)).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Created { .. })), "{outcomes:?}");
+        assert!((1..=8).contains(&fake.counts().limited), "{form:?}: {:?}", fake.counts());
+    }
+}
+
+#[tokio::test]
+async fn a_server_error_leaves_nobody_out_and_makes_nobody_twice() {
+    let fake = account(Conditions { fail_every: NonZeroU64::new(3), ..Conditions::default() }).await;
+    let mut left = people(150);
+    for _ in 0..8 {
+        let Ok(report) = sink(&fake).write(&left).await else { continue };
+        let outcomes = report.into_outcomes();
+        let retried = left.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, RowOutcome::Retry { .. }));
+        left = retried.map(|(row, _)| DeliveryRow { doubtful: true, ..row.clone() }).collect();
+        if left.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((left.len(), contacts(&fake).len()), (0, 150));
+}
+
+/// What stands in an address is data: it finds its record and no other, and breaks no query.
+#[tokio::test]
+async fn an_address_cannot_break_a_search() {
+    let fake = account(Conditions::default()).await;
+    let nasty = [r#"o'brien"@example.com"#, r"back\slash'@example.com", "(a),b)@example.com", "%27+or+1=1&a=b#c@example.com"];
+    for address in nasty {
+        add(&fake, &[("email", address), ("lastname", "O'Brien")]);
+    }
+    let found = sink(&fake).lookup(&nasty.map(|address| key("email", address))).await.unwrap();
+    for (found, address) in found.iter().zip(nasty) {
+        let right = matches!(found, Lookup::Found(record) if record.fields["email"].as_deref() == Some(address));
+        assert!(right, "{address} finds {found:?}");
+    }
 }
 
 #[tokio::test]

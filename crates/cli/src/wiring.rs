@@ -20,31 +20,33 @@ use crate::failure::Failure;
 pub(crate) fn registry() -> Registry {
     let built_in: Arc<dyn Connector> = Arc::new(headwater_runtime::intake::IntakeConnector::default());
     let native = headwater_connectors::registry();
-    let sinks = |name: &str| -> Option<Arc<dyn Connector>> {
-        let file = headwater_connectors::DECLARATIVE_SINKS.iter().find(|(of, ..)| *of == name);
-        let file = file.map(|(name, text, readme)| Arc::new(Declarative::embedded(name, text, readme)) as Arc<dyn Connector>);
-        native.get(name).map(Arc::clone).or(file)
+    let file = |name: &str| -> Option<Arc<dyn Connector>> {
+        let (name, text, readme) = headwater_connectors::DECLARATIVE_SINKS.iter().find(|(of, ..)| *of == name)?;
+        Some(Arc::new(Declarative::embedded(name, text, readme)))
+    };
+    let joined = |source: Arc<dyn Connector>, sink: Option<Arc<dyn Connector>>| -> Arc<dyn Connector> {
+        match sink {
+            Some(sink) => Arc::new(Halves { source, sink }),
+            None => source,
+        }
     };
     let data = headwater_connectors::DECLARATIVE.iter().map(|(name, text, readme)| {
-        let source = Declarative::embedded(name, text, readme);
-        let connector: Arc<dyn Connector> = match sinks(name) {
-            Some(sink) => Arc::new(Halves { source, sink }),
-            None => Arc::new(source),
-        };
-        connector
+        let source = Arc::new(Declarative::embedded(name, text, readme));
+        joined(source, native.get(name).map(Arc::clone).or_else(|| file(name)))
     });
     let native_only =
         native.iter().filter(|connector| !headwater_connectors::DECLARATIVE.iter().any(|(name, ..)| *name == connector.name()));
-    let all = data.chain(native_only.cloned()).chain(headwater_adapters::process::connectors()).chain([built_in]);
+    let native_only = native_only.map(|connector| joined(Arc::clone(connector), file(connector.name())));
+    let all = data.chain(native_only).chain(headwater_adapters::process::connectors()).chain([built_in]);
     Registry::new(all).opening(Arc::new(|path| {
         let connector: Arc<dyn Connector> = Arc::new(Declarative::open(path)?);
         Ok(connector)
     }))
 }
 
-/// A connector of one name whose source is data and whose sink is code, or data in a file of its own.
+/// A connector of one name whose source and sink are data or code each for itself.
 struct Halves {
-    source: Declarative,
+    source: Arc<dyn Connector>,
     sink: Arc<dyn Connector>,
 }
 

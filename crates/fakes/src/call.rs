@@ -111,3 +111,20 @@ pub(crate) fn object<'a>(value: &'a Value, name: &str) -> Option<&'a Map<String,
 pub(crate) fn instant(us: i64) -> String {
     jiff::Timestamp::from_microsecond(us).map(|at| at.to_string()).unwrap_or_default()
 }
+
+/// The first whole second after a wait, as an HTTP date (RFC 9110, section 5.6.7).
+pub(crate) fn http_date(wait_ms: u64, now_us: i64) -> String {
+    let at_us = now_us.saturating_add(i64::try_from(wait_ms * 1_000).unwrap_or(i64::MAX));
+    let at = jiff::Timestamp::from_second(at_us.div_euclid(1_000_000) + 1).unwrap_or_default();
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// A GUID for a number, as vendors write ids.
+pub(crate) fn guid(number: &str) -> String {
+    format!("00000000-0000-4000-8000-{number:0>12}")
+}
+
+/// The number in a GUID of ours; empty when it is none.
+pub(crate) fn number_of(guid: &str) -> String {
+    guid.strip_prefix("00000000-0000-4000-8000-").unwrap_or_default().trim_start_matches('0').to_owned()
+}

@@ -15,6 +15,10 @@ pub struct Conditions {
     pub search_lag_ms: u64,
     /// How long an access token lasts.
     pub token_ms: Option<u64>,
+    /// How many calls an access token is good for, whatever its time.
+    pub token_calls: Option<u64>,
+    /// How a gateway in front of the vendor refuses a call too many, instead of the vendor's own way.
+    pub retry_after: Option<RetryAfter>,
     /// A value that holds this text is refused.
     pub refuse: Option<String>,
     /// Whether one refused row makes the vendor refuse the whole batch, where the vendor is known to do either.
@@ -28,6 +32,15 @@ pub struct Rate {
     pub calls: u64,
     /// The window.
     pub window_ms: u64,
+}
+
+/// The two forms of `Retry-After` (RFC 9110, section 10.2.3), with status 429.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Seconds from now.
+    Seconds,
+    /// An HTTP date.
+    Date,
 }
 
 impl Conditions {

@@ -7,17 +7,24 @@
 //! Invariants: a [`Vendor`] is a pure machine of calls and answers, told the time; [`serve`] is the only network. What goes wrong
 //! is said in [`Conditions`] and is the same in every run.
 
+pub mod attio;
+pub mod brevo;
 mod call;
+pub mod close;
 mod conditions;
+pub mod dataverse;
+pub mod freshsales;
 pub mod hubspot;
+pub mod mailchimp;
 pub mod odoo;
 pub mod pipedrive;
 mod records;
 pub mod salesforce;
 mod serve;
+mod tokens;
 pub mod zoho;
 
 pub use call::{Answer, Call};
-pub use conditions::{Conditions, Rate};
+pub use conditions::{Conditions, Rate, RetryAfter};
 pub use records::{Record, Records};
 pub use serve::{Counts, Running, Vendor, serve};

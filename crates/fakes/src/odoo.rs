@@ -1,17 +1,19 @@
-//! Odoo's JSON-2 API of contacts.
+//! Odoo's APIs of contacts: JSON-2, and the JSON-RPC of versions before it.
 //!
-//! After odoo.com/documentation/19.0: a call names a method and its arguments, and is one transaction: it does everything or
-//! nothing. `false` stands where a field is empty; nothing is unique.
+//! After odoo.com/documentation/19.0 and 18.0: a call names a method and its arguments, and is one transaction: it does everything or
+//! nothing. `false` stands where a field is empty; nothing is unique. JSON-RPC answers 200 whatever happens, with `result` or `error`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{instant, list};
+use crate::call::{instant, list, text};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API key that every fake takes.
 pub const KEY: &str = "odoo-fake-0000";
+/// The number of the user whose key it is.
+pub const USER: u64 = 2;
 /// The database that every fake has.
 pub const DATABASE: &str = "example";
 
@@ -119,21 +121,83 @@ impl Odoo {
 
 impl Vendor for Odoo {
     fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        if call.route() == ("POST", vec!["jsonrpc"]) {
+            return self.remote_call(&call.json(), conditions, now_us);
+        }
         if call.header("authorization") != Some(&format!("Bearer {KEY}")) || call.header("x-odoo-database") != Some(DATABASE) {
             return error(401, "Invalid apikey");
         }
         let body = call.json();
         let (method, path) = call.route();
         let ("POST", ["json", "2", "res.partner", verb]) = (method, path.as_slice()) else { return error(404, "not found") };
-        match *verb {
+        self.run(verb, &body, conditions, now_us)
+    }
+
+    fn limited(&self, wait_ms: u64, _: i64) -> Answer {
+        error(429, "Too Many Requests").with("retry-after", wait_ms.div_ceil(1_000).to_string())
+    }
+
+    fn state(&self) -> Value {
+        self.contacts.iter().map(|record| json!(record.fields)).collect()
+    }
+}
+
+impl Odoo {
+    /// `execute_kw` of JSON-RPC: the named arguments of JSON-2 by their places.
+    fn remote_call(&mut self, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        let failed = |name: &str, message: &str| {
+            let data = json!({ "name": name, "message": message, "arguments": [message], "debug": "" });
+            Answer::json(
+                200,
+                &json!({ "jsonrpc": "2.0", "id": body.get("id"), "error": { "code": 200, "message": "Odoo Server Error", "data": data } }),
+            )
+        };
+        let params = body.get("params").unwrap_or(&Value::Null);
+        let args = list(params, "args");
+        let at = |place: usize| args.get(place).cloned().unwrap_or_default();
+        if text(params, "method") != "execute_kw" || at(3) != json!("res.partner") {
+            return failed("builtins.Exception", "Method not found");
+        }
+        if (at(0), at(1), at(2)) != (json!(DATABASE), json!(USER), json!(KEY)) {
+            return failed("odoo.exceptions.AccessDenied", "Access Denied");
+        }
+        let (verb, given, mut named) = (at(4), at(5), at(6));
+        let verb = verb.as_str().unwrap_or_default();
+        let names: &[&str] = match verb {
+            "search_count" | "search_read" => &["domain"],
+            "fields_get" => &["allfields"],
+            "create" => &["vals_list"],
+            "write" => &["ids", "vals"],
+            "unlink" => &["ids"],
+            _ => &[],
+        };
+        if named.is_null() {
+            named = json!({});
+        }
+        for (name, value) in names.iter().zip(given.as_array().into_iter().flatten()) {
+            if let Some(named) = named.as_object_mut() {
+                named.insert((*name).to_owned(), value.clone());
+            }
+        }
+        let answer = self.run(verb, &named, conditions, now_us);
+        let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if answer.status != 200 {
+            return failed(text(&said, "name"), text(&said, "message"));
+        }
+        let out = Answer::json(200, &json!({ "jsonrpc": "2.0", "id": body.get("id"), "result": said }));
+        if answer.wrote { out.wrote() } else { out }
+    }
+
+    fn run(&mut self, verb: &str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        match verb {
             "search_count" => Answer::json(200, &json!(self.contacts.len())),
             "fields_get" => {
                 let field = |name: &String| (name.clone(), json!({ "string": name, "readonly": false }));
                 Answer::json(200, &self.fields.iter().map(field).collect::<Map<String, Value>>().into())
             }
-            "search_read" => self.search(&body),
-            "create" => self.create(&body, conditions, now_us),
-            "write" => match (self.named(&body), self.values(body.get("vals").unwrap_or(&Value::Null), conditions)) {
+            "search_read" => self.search(body),
+            "create" => self.create(body, conditions, now_us),
+            "write" => match (self.named(body), self.values(body.get("vals").unwrap_or(&Value::Null), conditions)) {
                 (Ok(ids), Ok(fields)) => {
                     for id in ids {
                         self.contacts.change(&id, fields.clone(), now_us);
@@ -142,7 +206,7 @@ impl Vendor for Odoo {
                 }
                 (Err(refusal), _) | (_, Err(refusal)) => refusal,
             },
-            "unlink" => match self.named(&body) {
+            "unlink" => match self.named(body) {
                 Ok(ids) => {
                     for id in ids {
                         self.contacts.remove(&id);
@@ -153,14 +217,6 @@ impl Vendor for Odoo {
             },
             _ => error(404, "the method does not exist"),
         }
-    }
-
-    fn limited(&self, wait_ms: u64, _: i64) -> Answer {
-        error(429, "Too Many Requests").with("retry-after", wait_ms.div_ceil(1_000).to_string())
-    }
-
-    fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
     }
 }
 

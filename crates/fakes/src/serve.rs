@@ -13,7 +13,8 @@ use futures::stream;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::{Answer, Call, Conditions};
+use crate::call::http_date;
+use crate::{Answer, Call, Conditions, RetryAfter};
 
 /// The largest request: vendors take some ten megabytes, and Salesforce's bulk files 150.
 const MAX_BODY_BYTES: usize = 160 * 1024 * 1024;
@@ -126,8 +127,8 @@ async fn take<V: Vendor>(State((inner, now)): State<(Arc<Mutex<Inner<V>>>, Now)>
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
     let decode = |segment: &str| {
-        // A plus sign is itself in a path.
-        let escaped = segment.replace('+', "%2B");
+        // What means something in a form is itself in a path.
+        let escaped = segment.replace('+', "%2B").replace('=', "%3D").replace('&', "%26");
         url::form_urlencoded::parse(escaped.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
     };
     let header =
@@ -149,7 +150,12 @@ impl<V: Vendor> Inner<V> {
         self.counts.calls += 1;
         if let Some(wait_ms) = self.wait(now_us) {
             self.counts.limited += 1;
-            return (self.vendor.limited(wait_ms, now_us), false);
+            let answer = match self.conditions.retry_after {
+                None => self.vendor.limited(wait_ms, now_us),
+                Some(RetryAfter::Seconds) => Answer::empty(429).with("retry-after", wait_ms.div_ceil(1_000).to_string()),
+                Some(RetryAfter::Date) => Answer::empty(429).with("retry-after", http_date(wait_ms, now_us)),
+            };
+            return (answer, false);
         }
         let nth = |every: Option<std::num::NonZeroU64>, count: u64| every.is_some_and(|every| count.is_multiple_of(every.get()));
         if nth(self.conditions.fail_every, self.counts.calls) {

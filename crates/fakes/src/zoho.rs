@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::call::{instant, list, object};
+use crate::tokens::Tokens;
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The refresh token that every fake takes.
@@ -22,8 +23,7 @@ const TOKEN_MS: u64 = 3_600_000;
 pub struct Zoho {
     contacts: Records,
     fields: BTreeSet<String>,
-    tokens: u64,
-    expires_us: i64,
+    tokens: Tokens,
     touched: bool,
 }
 
@@ -32,7 +32,8 @@ impl Default for Zoho {
         let fields =
             ["First_Name", "Last_Name", "Email", "Phone", "Mobile", "Title", "Mailing_City", "Mailing_Country", "Lead_Source"];
         let fields = fields.map(str::to_owned).into();
-        Self { contacts: Records::starting_at(7_000_001, &["Email"]), fields, tokens: 0, expires_us: 0, touched: false }
+        let tokens = Tokens::new("1000.fake.access.", TOKEN_MS);
+        Self { contacts: Records::starting_at(7_000_001, &["Email"]), fields, tokens, touched: false }
     }
 }
 
@@ -53,10 +54,6 @@ impl Zoho {
     /// Lets another user change every contact just before the next change by its id.
     pub fn touch_before_next_update(&mut self) {
         self.touched = true;
-    }
-
-    fn token(&self) -> String {
-        format!("1000.fake.access.{}", self.tokens)
     }
 
     fn shown(&self, record: &Record) -> Value {
@@ -186,14 +183,12 @@ impl Vendor for Zoho {
             if call.form().get("refresh_token").map(String::as_str) != Some(REFRESH_TOKEN) {
                 return Answer::json(200, &json!({ "error": "invalid_code" }));
             }
-            let lasts_ms = conditions.token_ms.unwrap_or(TOKEN_MS);
-            self.tokens += 1;
-            self.expires_us = now_us + i64::try_from(lasts_ms * 1_000).unwrap_or(i64::MAX / 2);
+            let token = self.tokens.issue(conditions, now_us);
             // What it says is the documented hour, whatever a test makes of it.
-            return Answer::json(200, &json!({ "access_token": self.token(), "expires_in": 3_600, "token_type": "Bearer" }));
+            return Answer::json(200, &json!({ "access_token": token, "expires_in": 3_600, "token_type": "Bearer" }));
         }
         let shown = call.header("authorization").and_then(|header| header.strip_prefix("Zoho-oauthtoken "));
-        if self.tokens == 0 || shown != Some(&self.token()) || now_us >= self.expires_us {
+        if !self.tokens.takes(shown, now_us) {
             return failure(401, "INVALID_TOKEN", "invalid oauth token");
         }
         match (method, path.as_slice()) {

@@ -228,6 +228,12 @@ pub trait Sink: Send + Sync {
         Ok(())
     }
 
+    /// The field by which the remote tells records apart, where it cannot be searched by our id: an address, say. A doubtful row is
+    /// looked for by it, and `lookup` takes it in place of `external_id`.
+    fn identity_field(&self) -> Option<&str> {
+        None
+    }
+
     /// The field of a [`RemoteRecord`] that says when somebody last changed it (RFC 3339), where the remote keeps that.
     fn changed_at_field(&self) -> Option<&str> {
         None

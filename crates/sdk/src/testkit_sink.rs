@@ -103,8 +103,7 @@ pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, ro
         assert!(fetched(&*fresh(), other).await.is_some(), "K6: nothing else is removed");
     }
     fresh().release(others.first().unwrap_or(id), "nobody").await.unwrap_or_else(|error| panic!("the release failed: {error}"));
-    let key = |row: &DeliveryRow| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: row.prospect_id.clone() }];
-    let wanted: Vec<Vec<MatchKey>> = rows.iter().map(key).collect();
+    let wanted: Vec<Vec<MatchKey>> = rows.iter().map(|row| vec![key(&*fresh(), row)]).collect();
     let found = fresh().lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
     for (index, answer) in found.iter().enumerate() {
         assert_eq!(
@@ -142,11 +141,22 @@ async fn removed(sink: &dyn Sink, ids: &[String]) -> Vec<Removal> {
     removals
 }
 
+/// What a row's record is found by: our id, or what the remote tells records apart by.
+fn key(sink: &dyn Sink, row: &DeliveryRow) -> MatchKey {
+    match sink.identity_field() {
+        None => MatchKey { field: EXTERNAL_ID.to_owned(), value: row.prospect_id.clone() },
+        Some(field) => {
+            let value = row.fields.get(field).cloned().flatten();
+            MatchKey { field: field.to_owned(), value: value.unwrap_or_else(|| panic!("the kit's rows need the field {field}")) }
+        }
+    }
+}
+
 /// K4, and that a lookup answers in order and finds exactly one record per row.
 async fn check_lookup(sink: &dyn Sink, rows: &[DeliveryRow], ids: &[String]) {
-    let key = |value: &str| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: value.to_owned() }];
-    let mut wanted: Vec<Vec<MatchKey>> = rows.iter().rev().map(|row| key(&row.prospect_id)).collect();
-    wanted.push(key("nobody-has-this-id"));
+    let mut wanted: Vec<Vec<MatchKey>> = rows.iter().rev().map(|row| vec![key(sink, row)]).collect();
+    let matched_on = sink.identity_field().unwrap_or(EXTERNAL_ID);
+    wanted.push(vec![MatchKey { field: matched_on.to_owned(), value: "nobody-has-this-id".to_owned() }]);
     wanted.push(Vec::new());
     let found = sink.lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
     assert_eq!(found.len(), wanted.len(), "a lookup answers every row");
@@ -154,7 +164,7 @@ async fn check_lookup(sink: &dyn Sink, rows: &[DeliveryRow], ids: &[String]) {
         match answer {
             Lookup::Found(record) => {
                 assert_eq!(&record.remote_id, id, "K4: a lookup by our id finds our record");
-                assert_eq!(record.matched_on, EXTERNAL_ID);
+                assert_eq!(record.matched_on, matched_on);
             }
             Lookup::Absent | Lookup::Ambiguous(_) => {
                 panic!("K3, K4: our id must stand in exactly one record, but the lookup says {answer:?}")

@@ -160,6 +160,7 @@ impl Made {
             (Variable::Rows, scope.more(Variable::Rows.name())),
             (Variable::Key, scope.more(Variable::Key.name())),
             (Variable::Field, scope.more(Variable::Field.name())),
+            (Variable::Job, scope.more(Variable::Job.name())),
         ];
         for (variable, value) in given {
             if let Some(value) = value {

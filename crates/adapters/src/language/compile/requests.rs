@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use super::{Compiler, Result};
 use crate::engine::plan::{
-    Action, Auth as AuthPlan, BodyPlan, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, KeyForm, Lifetime, Requester, Rule,
-    TokenPlan, TokenSource, Wait,
+    Action, Auth as AuthPlan, BodyPlan, Capture, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, KeyForm, Lifetime,
+    Requester, Rule, TokenPlan, TokenSource, Wait,
 };
 use crate::engine::{Expr, Value, constant};
 use crate::language::evaluate::{Address, Object, PageVariable, Refreshed, TokenForm, Tree};
@@ -108,10 +108,14 @@ impl Compiler<'_> {
     }
 
     fn body(&self, path: &str, request: &Request, names: &Names, page: &PageVariable) -> Result<BodyPlan> {
+        let bodies = [request.json.is_some(), !request.form.is_empty(), request.text.is_some()];
+        if bodies.iter().filter(|given| **given).count() > 1 {
+            return Err(self.error(path, "a request has one body: `json`, `form` or `text`"));
+        }
+        if let Some(text) = &request.text {
+            return Ok(BodyPlan::Text(Arc::new(self.template(&format!("{path}.text"), text, names, page.clone())?)));
+        }
         if let Some(json) = &request.json {
-            if !request.form.is_empty() {
-                return Err(self.error(&format!("{path}.form"), "a request has one body: `json` or `form`"));
-            }
             return Ok(BodyPlan::Json(Arc::new(self.tree(&format!("{path}.json"), json, names, page)?)));
         }
         if request.form.is_empty() {
@@ -173,9 +177,10 @@ impl Compiler<'_> {
         let mut waits = Vec::new();
         if let Some(wait) = &self.spec.api.wait {
             let name = constant(wait.header.as_str());
+            let pattern = wait.after.clone().map(|after| Arc::new(NumberAfter(after)) as Arc<dyn Capture>);
             waits.push(match wait.says {
-                WaitIn::Seconds => Wait::Header { name, pattern: None, max: Some(LONGEST_ASKED_WAIT) },
-                WaitIn::UnixTime => Wait::Until { name, pattern: None, min: None },
+                WaitIn::Seconds => Wait::Header { name, pattern, max: Some(LONGEST_ASKED_WAIT) },
+                WaitIn::UnixTime => Wait::Until { name, pattern, min: None },
             });
         }
         waits.push(Wait::Header { name: constant("retry-after"), pattern: None, max: Some(LONGEST_ASKED_WAIT) });
@@ -188,6 +193,23 @@ impl Compiler<'_> {
             extra_wait: Duration::ZERO,
         };
         Ok(ErrorRules { handlers: vec![handler] })
+    }
+
+    /// What answers of a token server mean: wrong credentials are status 400 there (RFC 6749, section 5.2).
+    fn token_errors(&self) -> Result<ErrorRules> {
+        let mut errors = self.errors(&[])?;
+        if let Some(handler) = errors.handlers.first_mut() {
+            let kind = Some(ErrorKind::Auth);
+            handler.rules.push(Rule {
+                statuses: vec![400],
+                contains: None,
+                when: None,
+                action: Action::Fail,
+                message: None,
+                kind,
+            });
+        }
+        Ok(errors)
     }
 
     fn rule(&self, path: &str, rule: &ResponseRule, names: &Names) -> Result<Rule> {
@@ -419,7 +441,7 @@ impl Compiler<'_> {
             auth: client,
             decoder: Decoder::Json,
             timeout: None,
-            errors: self.errors(&[])?,
+            errors: self.token_errors()?,
         };
         Ok(AuthPlan::Token(Arc::new(TokenPlan {
             source: TokenSource::Request {
@@ -433,6 +455,18 @@ impl Compiler<'_> {
             at: None,
             prefix: Some(prefix.clone()),
         })))
+    }
+}
+
+/// Finds the number that stands behind a text.
+#[derive(Debug)]
+struct NumberAfter(String);
+
+impl Capture for NumberAfter {
+    fn capture(&self, text: &str) -> Option<String> {
+        let (_, rest) = text.split_once(&self.0)?;
+        let number: String = rest.trim_start().chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+        (!number.is_empty()).then_some(number)
     }
 }
 

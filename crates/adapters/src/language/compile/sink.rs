@@ -11,7 +11,9 @@ use crate::engine::plan::{Action, Auth, Checkpoints, Requester, Rule, SourcePlan
 use crate::engine::{Evaluate as _, Scope, Value};
 use crate::language::evaluate::{PageVariable, Placed, Tree};
 use crate::language::expr::{Known, Names, Type, Variable};
-use crate::language::spec::{Answers, Fetch, Find, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy, Write};
+use crate::language::spec::{
+    Answers, Fetch, Find, Hold, JobResult, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy, Write, WriteJob,
+};
 
 /// The most rows of one write that a file may ask for: they are kept in memory with their answers.
 const MAX_ROWS: usize = 10_000;
@@ -20,15 +22,20 @@ const MAX_ROWS: usize = 10_000;
 #[derive(Debug)]
 pub(in crate::language) struct SinkPlan {
     pub(in crate::language) external_id: String,
+    pub(in crate::language) identity: Option<String>,
     pub(in crate::language) id: Placed,
     pub(in crate::language) version: Option<Placed>,
     pub(in crate::language) changed_at: Option<String>,
     pub(in crate::language) nested: bool,
+    pub(in crate::language) values: Option<Placed>,
+    pub(in crate::language) value: Option<Placed>,
     pub(in crate::language) empty: Option<Value>,
     pub(in crate::language) fields: BTreeMap<String, FieldPlan>,
     pub(in crate::language) max_rows: usize,
     pub(in crate::language) concurrent: usize,
     pub(in crate::language) pace: Option<Pace>,
+    pub(in crate::language) refused: Option<Placed>,
+    pub(in crate::language) hold: Vec<HoldPlan>,
     pub(in crate::language) check: Requester,
     pub(in crate::language) describe: Option<DescribePlan>,
     pub(in crate::language) find: Vec<FindPlan>,
@@ -36,6 +43,13 @@ pub(in crate::language) struct SinkPlan {
     pub(in crate::language) create: WritePlan,
     pub(in crate::language) update: WritePlan,
     pub(in crate::language) remove: Option<WritePlan>,
+}
+
+/// Records that are left as they are.
+#[derive(Debug)]
+pub(in crate::language) struct HoldPlan {
+    pub(in crate::language) when: Placed,
+    pub(in crate::language) reason: Placed,
 }
 
 /// A field that is declared.
@@ -90,6 +104,32 @@ pub(in crate::language) struct WritePlan {
     pub(in crate::language) answers: Vec<AnswersPlan>,
     /// Whether nobody may send it twice.
     pub(in crate::language) once: bool,
+    pub(in crate::language) job: Option<JobPlan>,
+}
+
+/// A job of the remote.
+#[derive(Debug)]
+pub(in crate::language) struct JobPlan {
+    pub(in crate::language) from_rows: usize,
+    pub(in crate::language) item: Option<Tree>,
+    pub(in crate::language) open: Requester,
+    pub(in crate::language) id: Placed,
+    pub(in crate::language) fill: Requester,
+    pub(in crate::language) start: Requester,
+    pub(in crate::language) state: Requester,
+    pub(in crate::language) every: Duration,
+    pub(in crate::language) at_most: Duration,
+    pub(in crate::language) done: Placed,
+    pub(in crate::language) failed: Placed,
+    pub(in crate::language) results: Vec<JobResultPlan>,
+}
+
+/// An answer about some rows of a job.
+#[derive(Debug)]
+pub(in crate::language) struct JobResultPlan {
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) next: Option<Placed>,
+    pub(in crate::language) answers: AnswersPlan,
 }
 
 /// What an answer says of rows.
@@ -147,6 +187,7 @@ impl Compiler<'_> {
             _ => return Err(self.error("sink", "a sink has `create` or `upsert`, and not both")),
         };
         let record = self.names("a record").with(Variable::Record, Known::Anything);
+        let held = self.names("a field").with(Variable::Field, Known::Keys(vec![("value".to_owned(), Type::Any)]));
         let path = |name: &str| format!("sink.{name}");
         let expression = |name: &str, text: &str| self.expression(&path(name), text, &record, PageVariable::None);
         let budget = &self.spec.api.budget;
@@ -157,15 +198,20 @@ impl Compiler<'_> {
         let fields = sink.fields.iter().map(|(name, field)| Ok((name.clone(), self.sink_field(name, field, &record)?)));
         let plan = SinkPlan {
             external_id: self.constant_text("sink.external_id", &sink.external_id)?,
+            identity: sink.identity.clone(),
             id: expression("id", &sink.id)?,
             version: sink.version.as_ref().map(|text| expression("version", text)).transpose()?,
             changed_at: sink.changed_at.clone(),
             nested: sink.nested_fields,
+            values: sink.values.as_ref().map(|text| expression("values", text)).transpose()?,
+            value: sink.value.as_ref().map(|text| self.expression("sink.value", text, &held, PageVariable::None)).transpose()?,
             empty: sink.empty.as_ref().map(Value::from),
             fields: fields.collect::<Result<_>>()?,
             max_rows: sink.max_rows,
             concurrent: budget.concurrent,
             pace,
+            refused: sink.refused.as_ref().map(|text| self.answer_test("sink.refused", text)).transpose()?,
+            hold: sink.hold.iter().enumerate().map(|(index, hold)| self.hold(index, hold)).collect::<Result<_>>()?,
             check: self.asking("sink.check", &sink.check, &self.names("a request"), &auth, false)?,
             describe: self.describe(sink, &auth, &record)?,
             find: sink.find.iter().enumerate().map(|(index, find)| self.find(index, find, &auth)).collect::<Result<_>>()?,
@@ -174,10 +220,11 @@ impl Compiler<'_> {
             update: self.write("sink.update", &sink.update, &auth, false)?,
             remove: sink.remove.as_ref().map(|remove| self.write("sink.remove", remove, &auth, false)).transpose()?,
         };
-        if !plan.find.iter().any(|find| find.fields.is_empty() || find.fields.iter().any(|field| field == "external_id")) {
+        let key = plan.identity.as_deref().unwrap_or("external_id");
+        if !plan.find.iter().any(|find| find.fields.is_empty() || find.fields.iter().any(|field| field == key)) {
             return Err(self
-                .error("sink.find", "a record cannot be found by our id, so that a doubtful one would be made twice")
-                .help("add one with `fields: [external_id]`, or one for all fields"));
+                .error("sink.find", format!("a record cannot be found by `{key}`, so that a doubtful one would be made twice"))
+                .help(format!("add one with `fields: [{key}]`, or one for all fields")));
         }
         Ok(plan)
     }
@@ -243,9 +290,32 @@ impl Compiler<'_> {
         }))
     }
 
+    fn sink_answer(&self) -> Names {
+        self.names("an answer").with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything)
+    }
+
     fn response(&self, path: &str, text: &str) -> Result<Placed> {
-        let names = self.names("an answer").with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything);
-        self.expression(path, text, &names, PageVariable::None)
+        self.expression(path, text, &self.sink_answer(), PageVariable::None)
+    }
+
+    fn answer_test(&self, path: &str, text: &str) -> Result<Placed> {
+        self.condition(path, text, &self.sink_answer(), PageVariable::None)
+    }
+
+    fn hold(&self, index: usize, hold: &Hold) -> Result<HoldPlan> {
+        let row = Known::Keys(vec![("fields".to_owned(), Type::Any), ("id".to_owned(), Type::Text)]);
+        let names = self.names("a hold").with(Variable::Record, Known::Anything).with(Variable::Row, row);
+        let path = |key: &str| format!("sink.hold[{index}].{key}");
+        Ok(HoldPlan {
+            when: self.condition(&path("when"), &hold.when, &names, PageVariable::None)?,
+            reason: self.template(&path("reason"), &hold.reason, &names, PageVariable::None)?,
+        })
+    }
+
+    /// A span of which only the connection decides; nothing as long as there is none.
+    fn constant_span(&self, path: &str, text: &str) -> Result<Option<Duration>> {
+        let text = self.constant_text(path, text)?;
+        if text.is_empty() { Ok(None) } else { self.span(path, &text).map(Some) }
     }
 
     fn key_names(&self) -> Names {
@@ -256,15 +326,7 @@ impl Compiler<'_> {
 
     fn find(&self, index: usize, find: &Find, auth: &Auth) -> Result<FindPlan> {
         let path = format!("sink.find[{index}]");
-        let lag = match &find.lag {
-            None => None,
-            Some(lag) => {
-                let path = format!("{path}.lag");
-                let text = self.constant_text(&path, lag)?;
-                // Without a connection a setting has no value yet.
-                if text.is_empty() { None } else { Some(self.span(&path, &text)?) }
-            }
-        };
+        let lag = find.lag.as_ref().map(|lag| self.constant_span(&format!("{path}.lag"), lag)).transpose()?.flatten();
         Ok(FindPlan {
             fields: find.fields.clone(),
             request: self.asking(&path, &find.request, &self.key_names(), auth, false)?,
@@ -326,15 +388,49 @@ impl Compiler<'_> {
                 .map(|(index, answers)| self.answers(&format!("{path}.answers[{index}]"), answers))
                 .collect::<Result<_>>()?,
             once,
+            job: write.job.as_ref().map(|job| self.write_job(&format!("{path}.job"), job, auth, &of_row)).transpose()?,
+        })
+    }
+
+    fn write_job(&self, path: &str, job: &WriteJob, auth: &Auth, of_row: &Names) -> Result<JobPlan> {
+        let keys = [("id", Type::Text), ("next", Type::Text)].map(|(name, ty)| (name.to_owned(), ty)).to_vec();
+        let of_job = self.names("a job").with(Variable::Job, Known::Keys(keys));
+        let rows = of_job.clone().with(Variable::Rows, Known::Anything);
+        let at = |key: &str| format!("{path}.{key}");
+        let ask = |key: &str, request: &Request, names: &Names| self.asking(&at(key), request, names, auth, false);
+        let from_rows = self.constant_text(&at("from_rows"), &job.from_rows)?;
+        let from_rows = match from_rows.parse() {
+            Ok(rows) if rows > 0 => rows,
+            // Without a connection a setting has no value yet.
+            _ if from_rows.is_empty() => usize::MAX,
+            _ => return Err(self.error(&at("from_rows"), "must be a whole number above 0")),
+        };
+        let result = |(index, result): (usize, &JobResult)| {
+            let at = |key: &str| format!("{path}.results[{index}].{key}");
+            Ok(JobResultPlan {
+                request: self.asking(&format!("{path}.results[{index}]"), &result.request, &of_job, auth, false)?,
+                next: result.next.as_ref().map(|next| self.response(&at("next"), next)).transpose()?,
+                answers: self.answers(&at("answers"), &result.answers)?,
+            })
+        };
+        Ok(JobPlan {
+            from_rows,
+            item: job.item.as_ref().map(|item| self.tree(&at("item"), item, of_row, &PageVariable::None)).transpose()?,
+            open: ask("open", &job.open, &self.names("a job"))?,
+            id: self.response(&at("id"), &job.id)?,
+            fill: ask("fill", &job.fill, &rows)?,
+            start: ask("start", &job.start, &of_job)?,
+            state: ask("state", &job.state, &of_job)?,
+            every: self.constant_span(&at("every"), &job.every)?.unwrap_or_default(),
+            at_most: self.constant_span(&at("at_most"), &job.at_most)?.unwrap_or_default(),
+            done: self.answer_test(&at("done"), &job.done)?,
+            failed: self.answer_test(&at("failed"), &job.failed)?,
+            results: job.results.iter().enumerate().map(result).collect::<Result<_>>()?,
         })
     }
 
     fn answers(&self, path: &str, answers: &Answers) -> Result<AnswersPlan> {
-        let names = self
-            .names("an answer")
-            .with(Variable::Response, Known::Anything)
-            .with(Variable::Headers, Known::Anything)
-            .with(Variable::Record, Known::Anything);
+        let names = self.sink_answer().with(Variable::Record, Known::Anything);
         let place = |key: &str| format!("{path}.{key}");
         let value = |key: &str, text: &Option<String>| {
             text.as_ref().map(|text| self.expression(&place(key), text, &names, PageVariable::None)).transpose()
@@ -360,7 +456,7 @@ impl Compiler<'_> {
     }
 }
 
-/// `check` is a request; elsewhere the request is one of several keys.
+/// `check` and the steps of a job are requests; elsewhere the request is one of several keys.
 fn request_stands_alone(path: &str) -> bool {
-    path == "sink.check"
+    path == "sink.check" || [".job.open", ".job.fill", ".job.start", ".job.state"].iter().any(|step| path.ends_with(step))
 }

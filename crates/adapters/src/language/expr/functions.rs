@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use base64::Engine as _;
 use jiff::Timestamp;
+use md5::Digest as _;
 
 use super::check::Type;
 use super::eval::{Found, Scope, order, same};
@@ -65,6 +66,10 @@ static FUNCTIONS: &[Entry] = &[
     entry("url_encode", &[TEXT], Type::Text, |a, _| {
         Ok(Some(url::form_urlencoded::byte_serialize(a.text(0)?.as_bytes()).collect::<String>().replace('+', "%20").into()))
     }),
+    entry("md5", &[TEXT], Type::Text, |a, _| {
+        let digest = md5::Md5::digest(a.text(0)?.as_bytes());
+        Ok(Some(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()))
+    }),
     entry("base64", &[TEXT], Type::Text, |a, _| Ok(Some(base64::engine::general_purpose::STANDARD.encode(a.text(0)?).into()))),
     entry("json", &[ANY], Type::Text, |a, _| Ok(Some(a.get(0)?.to_json().into()))),
     entry("parse_json", &[TEXT], Type::Any, |a, _| {
@@ -72,6 +77,32 @@ static FUNCTIONS: &[Entry] = &[
         json::parse(a.text(0)?.as_bytes()).map(Some).map_err(wrong)
     }),
     // Lists, and keys with values.
+    entry("replace_each", &[LIST, TEXT, TEXT], Type::List, |a, _| {
+        let (from, to) = (a.text(1)?, a.text(2)?);
+        Ok(Some(Value::List(a.list(0)?.iter().map(|item| item.to_plain().replace(from, to).into()).collect())))
+    }),
+    entry("wrap_each", &[LIST, TEXT, TEXT], Type::List, |a, _| {
+        let (before, after) = (a.text(1)?, a.text(2)?);
+        let wrapped = |item: &Value| format!("{before}{}{after}", item.to_plain()).into();
+        Ok(Some(Value::List(a.list(0)?.iter().map(wrapped).collect())))
+    }),
+    entry("object", &[TEXT, ANY], Type::Map, |a, _| {
+        let value = a.found(1).cloned().unwrap_or_default();
+        Ok(Some(Value::Map([(a.text(0)?, value)].into_iter().collect::<Map>())))
+    }),
+    entry("merge", &[MAP, MAP], Type::Map, |a, _| {
+        let mut merged = a.map(0)?.clone();
+        for (name, value) in a.found(1).and_then(Value::as_map).into_iter().flat_map(Map::iter) {
+            merged.insert(name, value.clone());
+        }
+        Ok(Some(Value::Map(merged)))
+    }),
+    entry("omit", &[MAP, TEXT], Type::Map, |a, _| {
+        let name = a.text(1)?;
+        let left = a.map(0)?.iter().filter(|(key, _)| *key != name).map(|(key, value)| (key, value.clone()));
+        Ok(Some(Value::Map(left.collect::<Map>())))
+    }),
+    entry("csv", &[ANY, TEXT], Type::Text, |a, _| csv(a.list(0)?, a.text(1)?).map(|text| Some(text.into()))),
     entry("join", &[LIST, TEXT], Type::Text, |a, _| {
         let items: Vec<String> = a.list(0)?.iter().filter(|item| !is_empty(item)).map(Value::to_plain).collect();
         Ok(Some(items.join(a.text(1)?).into()))
@@ -295,6 +326,28 @@ fn matches(item: &Value, path: &[&str], wanted: Option<&Value>) -> bool {
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     }
+}
+
+/// Rows as CSV with a header of all their keys. `null` stands where a row says null; where it lacks a key, nothing stands.
+fn csv(rows: &[Value], null: &str) -> Result<String, EvalError> {
+    let rows = rows.iter().map(|row| row.as_map().ok_or_else(|| EvalError("`csv` takes a list of keys with values".to_owned())));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut names: Vec<&str> = rows.iter().flat_map(|row| row.iter().map(|(name, _)| name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let cell = |row: &Map, name: &&str| match row.get(name) {
+        None => String::new(),
+        Some(Value::Null) => null.to_owned(),
+        Some(value) => value.to_plain(),
+    };
+    let broken = |_| EvalError("`csv` was given what cannot be written".to_owned());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&names).map_err(broken)?;
+    for row in rows {
+        writer.write_record(names.iter().map(|name| cell(row, name))).map_err(broken)?;
+    }
+    let bytes = writer.into_inner().map_err(|_| EvalError("`csv` was given what cannot be written".to_owned()))?;
+    String::from_utf8(bytes).map_err(|_| EvalError("`csv` was given what cannot be written".to_owned()))
 }
 
 fn url_param(text: &str, name: &str) -> Option<Value> {

@@ -78,7 +78,7 @@ pub enum Variable {
     Page,
     /// The last record of the page just read.
     Last,
-    /// The job that was made, and the file of it that is fetched.
+    /// The job of the remote: what making it gave, and the file of it that is fetched; of one that a sink fills `id` and `next`.
     Job,
     /// Small streams that were read first, as keys and values.
     Lookup,
@@ -90,7 +90,7 @@ pub enum Variable {
     Rows,
     /// What a sink looks for: `field`, `value`, `values`.
     Key,
-    /// The value of the field that a sink writes.
+    /// The value of the field that a sink writes or reads.
     Field,
 }
 

@@ -147,6 +147,20 @@ fn functions_do_what_they_are_called() {
 }
 
 #[test]
+fn what_sinks_send_is_put_together() {
+    for (text, expected) in [
+        ("md5('ada@example.com')", r#""3e3417d7ef77d5932a6734b916515ed5""#),
+        ("wrap_each(replace_each(['o''b', 'c'], '''', ''''''), '<', '>')", r#"["<o''b>","<c>"]"#),
+        ("object('a', record.n)", r#"{"a":7}"#),
+        ("merge(object('a', 1), object('a', 2))", r#"{"a":2}"#),
+        ("omit(merge(object('a', 1), object('b', 2)), 'a')", r#"{"b":2}"#),
+        ("csv([object('b', 'x,\"y'), object('a', null)], '#N/A')", r##""a,b\n,\"x,\"\"y\"\n#N/A,\n""##),
+    ] {
+        assert_eq!(eval(Expr::compile, text).as_deref(), Some(expected), "{text}");
+    }
+}
+
+#[test]
 fn templates_keep_the_kind_of_a_value_that_stands_alone() {
     for (text, expected) in [
         ("plain", Some(r#""plain""#)),

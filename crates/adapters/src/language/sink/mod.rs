@@ -3,6 +3,7 @@
 //! Invariants: a record that the remote finds counts only if it holds what was looked for; a row counts as written only if the
 //! answer says so; a record is made by a request that is sent once, and what became doubtful is looked up by our id first.
 
+mod jobs;
 mod outcome;
 mod records;
 mod send;
@@ -17,7 +18,7 @@ use headwater_sdk::{
 
 use self::outcome::{Told, refused};
 use self::send::Job;
-use super::compile::SinkPlan;
+use super::compile::{FindPlan, SinkPlan};
 use crate::engine::{Evaluate as _, Executor, Map, Scope, Value};
 
 /// How a match key names our id.
@@ -90,12 +91,16 @@ impl DeclarativeSink {
         if field == EXTERNAL_ID { &self.plan.external_id } else { field }
     }
 
+    /// How records are found by a field.
+    fn finder(&self, field: &str) -> Option<&FindPlan> {
+        let own = |name: &str| name == EXTERNAL_ID || name == self.plan.external_id;
+        let fits = |known: &String| known == field || own(field) && own(known);
+        self.plan.find.iter().find(|find| find.fields.is_empty() || find.fields.iter().any(fits))
+    }
+
     /// The records that a search by one field gives; whole, but not verified.
     async fn having(&self, field: &str, values: &[&str]) -> Result<Vec<Value>> {
-        let own = field == EXTERNAL_ID || field == self.plan.external_id;
-        let fits = |known: &String| known == field || own && (known == EXTERNAL_ID || *known == self.plan.external_id);
-        let find = self.plan.find.iter().find(|find| find.fields.is_empty() || find.fields.iter().any(fits));
-        let find = find.ok_or_else(|| {
+        let find = self.finder(field).ok_or_else(|| {
             Error::new(ErrorKind::Config, format!("records cannot be found by `{field}`"))
                 .hint("match by a field that the connector's README names")
         })?;
@@ -147,17 +152,21 @@ impl DeclarativeSink {
     /// What is there of the rows that may be there: the records of doubtful creates by our id, those of updates by theirs.
     async fn present(&self, rows: &[DeliveryRow]) -> Result<(HashMap<String, Found>, HashMap<String, Value>)> {
         let doubtful = rows.iter().filter(|row| row.doubtful && row.operation == Operation::Create);
-        let doubtful: Vec<&str> = doubtful.map(|row| row.prospect_id.as_str()).collect();
+        let doubtful: Vec<&DeliveryRow> = doubtful.collect();
         let mut ours = HashMap::new();
         if !doubtful.is_empty() {
-            let own = |field: &String| field == EXTERNAL_ID || *field == self.plan.external_id;
-            let find = self.plan.find.iter().find(|find| find.fields.is_empty() || find.fields.iter().any(own));
-            if let Some(lag) = find.and_then(|find| find.lag) {
+            let (field, mut values): (&str, Vec<&str>) = match &self.plan.identity {
+                None => (EXTERNAL_ID, doubtful.iter().map(|row| row.prospect_id.as_str()).collect()),
+                Some(field) => (field, doubtful.iter().filter_map(|row| named(row, field)).collect()),
+            };
+            values.sort_unstable();
+            values.dedup();
+            if let Some(lag) = self.finder(field).and_then(|find| find.lag) {
                 // What was written just before its answer got lost is not found earlier.
                 self.executor.wait(lag).await;
             }
-            let records = self.having(EXTERNAL_ID, &doubtful).await?;
-            for id in doubtful {
+            let records = self.having(field, &values).await?;
+            for id in doubtful.iter().map(|row| row.prospect_id.as_str()) {
                 let key = MatchKey { field: EXTERNAL_ID.to_owned(), value: id.to_owned() };
                 let mut found: Vec<&Value> = Vec::new();
                 for record in &records {
@@ -201,10 +210,17 @@ impl DeclarativeSink {
                 if fields.is_empty() {
                     return Ok(Decided::Already(RowOutcome::Unchanged { remote_id: id }));
                 }
+                if let Some(reason) = self.held(row, record, &fields)? {
+                    return Ok(Decided::Already(RowOutcome::Rejected { reason }));
+                }
                 let version = self.plan.version.as_ref().map(|version| version.value(&self.scope().with_record(record)));
                 Ok(Decided::Change(Job { place, remote_id: Some(id), version: version.transpose()?, fields }))
             }),
             None => {
+                if let Some(identity) = self.plan.identity.as_deref().filter(|identity| named(row, identity).is_none()) {
+                    let reason = format!("{identity}: the remote makes no record without it");
+                    return Decided::Already(RowOutcome::Rejected { reason });
+                }
                 // There is nothing yet that a null could clear.
                 let given = row.fields.iter().filter(|(_, value)| value.is_some());
                 let mut fields: headwater_sdk::Fields = given.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -214,6 +230,11 @@ impl DeclarativeSink {
         };
         made.unwrap_or_else(|error| Decided::Already(RowOutcome::Rejected { reason: error.message().to_owned() }))
     }
+}
+
+/// A row's value of a field, if it has one.
+fn named<'a>(row: &'a DeliveryRow, field: &str) -> Option<&'a str> {
+    row.fields.get(field)?.as_deref().filter(|value| !value.trim().is_empty())
 }
 
 /// The records that hold our id.
@@ -345,6 +366,10 @@ impl Sink for DeclarativeSink {
             (None, Some(Told::Done { .. } | Told::Gone)) => Ok(()),
             (None, _) => Err(refused("our id was not taken out of the record")),
         }
+    }
+
+    fn identity_field(&self) -> Option<&str> {
+        self.plan.identity.as_deref()
     }
 
     fn changed_at_field(&self) -> Option<&str> {

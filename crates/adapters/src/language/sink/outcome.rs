@@ -1,5 +1,7 @@
 //! What an answer says of each row.
 
+use std::collections::HashMap;
+
 use headwater_sdk::{DeliveryRow, Error, ErrorKind, Result, RowOutcome};
 
 use super::DeclarativeSink;
@@ -64,42 +66,59 @@ pub(super) enum Judged {
 impl DeclarativeSink {
     /// Judges an answer to a request that carried these rows.
     pub(super) fn judge(&self, plan: &WritePlan, answer: &Answered, jobs: &[Job], rows: &[DeliveryRow]) -> Result<Judged> {
-        let ok = (200..300).contains(&answer.status);
+        let ok = self.good(answer)?;
         let usual = [AnswersPlan::default()];
         let answers = if plan.answers.is_empty() { &usual[..] } else { &plan.answers };
         if plan.batch.is_none() {
             return self.single(answers, answer, jobs, rows);
         }
         let mut told: Vec<Option<Told>> = vec![None; jobs.len()];
-        let mut any = false;
         for answers in answers {
-            let Some(from) = &answers.from else { continue };
-            let items = match from.found(&self.answer_scope(answer))? {
-                Some(Value::List(items)) => items,
-                Some(item @ Value::Map(_)) => vec![item],
-                _ => continue,
-            };
-            // A list of another length cannot be tied to the rows: none of them is known to be written.
-            if answers.by == TiedBy::Position && items.len() != jobs.len() {
-                continue;
-            }
-            for (index, item) in items.iter().enumerate() {
-                let Some(place) = self.tied(answers, answer, item, index, (jobs, rows))? else { continue };
-                if let (Some(slot), Some(job)) = (told.get_mut(place), jobs.get(place)) {
-                    *slot = self.told(answers, answer, item, ok, (job, rows))?;
-                    any = true;
-                }
-            }
+            self.tell(answers, answer, (jobs, rows), &mut told)?;
         }
-        if !any && !ok {
+        if !ok && told.iter().all(Option::is_none) {
             let reason = self.reason(answers.first(), answer, &answer.body)?;
             return Ok(Judged::Whole(reason));
         }
         Ok(Judged::Rows(told))
     }
 
+    /// Notes what an answer's items say of their rows.
+    pub(super) fn tell(
+        &self,
+        answers: &AnswersPlan,
+        answer: &Answered,
+        (jobs, rows): (&[Job], &[DeliveryRow]),
+        told: &mut [Option<Told>],
+    ) -> Result<()> {
+        let Some(from) = &answers.from else { return Ok(()) };
+        let items = match from.found(&self.answer_scope(answer))? {
+            Some(Value::List(items)) => items,
+            Some(item @ Value::Map(_)) => vec![item],
+            _ => return Ok(()),
+        };
+        // A list of another length cannot be tied to the rows: none of them is known to be written.
+        if answers.by == TiedBy::Position && items.len() != jobs.len() {
+            return Ok(());
+        }
+        let ok = self.good(answer)?;
+        let places = if answers.by == TiedBy::Id { places(jobs, rows) } else { HashMap::new() };
+        for (index, item) in items.iter().enumerate() {
+            let Some(place) = self.tied(answers, answer, item, index, &places)? else { continue };
+            if let (Some(slot), Some(job)) = (told.get_mut(place), jobs.get(place)) {
+                *slot = self.told(answers, answer, item, ok, (job, rows))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an answer takes what was sent, as far as it says so of the whole.
+    fn good(&self, answer: &Answered) -> Result<bool> {
+        Ok((200..300).contains(&answer.status) && !self.refuses(answer.status, &answer.headers, &answer.body)?)
+    }
+
     fn single(&self, answers: &[AnswersPlan], answer: &Answered, jobs: &[Job], rows: &[DeliveryRow]) -> Result<Judged> {
-        let ok = (200..300).contains(&answer.status);
+        let ok = self.good(answer)?;
         let (Some(job), Some(answers)) = (jobs.first(), answers.first()) else { return Ok(Judged::Rows(Vec::new())) };
         let item = match &answers.from {
             Some(from) => match from.found(&self.answer_scope(answer))? {
@@ -131,17 +150,14 @@ impl DeclarativeSink {
         answer: &Answered,
         item: &Value,
         index: usize,
-        (jobs, rows): (&[Job], &[DeliveryRow]),
+        places: &HashMap<&str, usize>,
     ) -> Result<Option<usize>> {
         let Some(tie) = &answers.tie else { return Ok(Some(index)) };
         let tie = tie.text(&self.answer_scope(answer).with_record(item))?;
         Ok(match answers.by {
             TiedBy::Position => Some(index),
             TiedBy::Index => tie.parse().ok(),
-            TiedBy::Id => jobs.iter().position(|job| {
-                let ours = rows.get(job.place).map(|row| row.prospect_id.as_str());
-                !tie.is_empty() && (job.remote_id.as_deref() == Some(&tie) || ours == Some(&tie))
-            }),
+            TiedBy::Id => places.get(tie.as_str()).copied(),
         })
     }
 
@@ -166,7 +182,7 @@ impl DeclarativeSink {
             }
             return Ok(Some(Told::Done { remote_id: id, created: holds(&answers.created)? }));
         }
-        if answer.status == PRECONDITION_FAILED || holds(&answers.conflict)? == Some(true) {
+        if holds(&answers.conflict)?.unwrap_or(answer.status == PRECONDITION_FAILED) {
             return Ok(Some(Told::Conflict));
         }
         let reason = hidden(&self.reason(Some(answers), answer, item)?, job, rows);
@@ -186,6 +202,13 @@ impl DeclarativeSink {
             None => reason,
         })
     }
+}
+
+/// Where the job of a row stands, by our id of the row and the remote's.
+fn places<'a>(jobs: &'a [Job], rows: &'a [DeliveryRow]) -> HashMap<&'a str, usize> {
+    let ours = |job: &Job| rows.get(job.place).map(|row| row.prospect_id.as_str());
+    let names = jobs.iter().enumerate().flat_map(|(place, job)| [(ours(job), place), (job.remote_id.as_deref(), place)]);
+    names.filter_map(|(name, place)| Some((name.filter(|name| !name.is_empty())?, place))).collect()
 }
 
 /// The remote's words without the row's values, which remotes like to repeat.

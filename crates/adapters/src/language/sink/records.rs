@@ -1,5 +1,7 @@
 //! Records as the remote writes them, and rows as it takes them.
 
+use std::borrow::Cow;
+
 use headwater_sdk::{DeliveryRow, Error, ErrorKind, Fields, RemoteRecord, Result};
 
 use super::DeclarativeSink;
@@ -17,6 +19,9 @@ impl DeclarativeSink {
     /// Asks what may be asked again. Nothing when the remote knows of nothing there.
     pub(super) async fn ask(&self, what: &str, request: &Requester, more: &[(&str, &Value)]) -> Result<Option<Answered>> {
         let asked = self.executor.ask(request, more, false).await?;
+        if self.refuses(asked.status, &asked.headers, &asked.body)? {
+            return Err(refused(&format!("the remote refused a {what}")).context("request", request.name.clone()));
+        }
         match asked.status {
             200..=299 => Ok(Some(Answered { headers: asked.headers, body: asked.body, status: asked.status })),
             404 | 410 if what != "check" => Ok(None),
@@ -24,6 +29,12 @@ impl DeclarativeSink {
                 .context("request", request.name.clone())
                 .context("status", status.to_string())),
         }
+    }
+
+    /// Whether an answer of a good status refuses nonetheless.
+    pub(super) fn refuses(&self, status: u16, headers: &Value, body: &Value) -> Result<bool> {
+        let scope = engine::Scope { response: Some(body), headers: Some(headers), status: Some(status), ..self.scope() };
+        self.plan.refused.as_ref().map_or(Ok(false), |refused| refused.test(&scope))
     }
 
     /// The records that stand at a place of an answer.
@@ -57,7 +68,8 @@ impl DeclarativeSink {
             let label = describe.label.as_ref().map(|label| label.text(&scope)).transpose()?.unwrap_or_default();
             fields.push((describe.name.text(&scope)?, label));
         }
-        if !fields.is_empty() && !fields.iter().any(|(name, _)| *name == self.plan.external_id) {
+        let ours = |(name, _): &(String, String)| *name == self.plan.external_id;
+        if !fields.is_empty() && !fields.iter().any(ours) && !self.plan.fields.contains_key(&self.plan.external_id) {
             return Err(Error::new(
                 ErrorKind::Config,
                 format!("the remote has no field `{}` to keep our id", self.plan.external_id),
@@ -88,12 +100,30 @@ impl DeclarativeSink {
 
     /// A field of a record as text; nothing where it is empty.
     pub(super) fn text(&self, record: &Value, name: &str) -> Result<Option<String>> {
-        let value = match self.plan.fields.get(name).and_then(|field| field.read.as_ref()) {
-            Some(read) => read.found(&self.scope().with_record(record))?,
-            None => self.at(record, name).cloned(),
+        let value = match (self.plan.fields.get(name).and_then(|field| field.read.as_ref()), &self.plan.value) {
+            (Some(read), _) => read.found(&self.scope().with_record(record))?,
+            (None, None) => self.at(&*self.values(record)?, name).cloned(),
+            (None, Some(value)) => match self.at(&*self.values(record)?, name) {
+                Some(held) => self.valued(value, held)?,
+                None => None,
+            },
         };
         let flag = self.plan.fields.get(name).is_some_and(|field| field.kind == SinkType::Boolean);
         Ok(value.as_ref().filter(|value| flag || !self.is_empty(value)).and_then(plain))
+    }
+
+    /// Where a record has its fields.
+    fn values<'a>(&self, record: &'a Value) -> Result<Cow<'a, Value>> {
+        Ok(match &self.plan.values {
+            None => Cow::Borrowed(record),
+            Some(values) => Cow::Owned(values.value(&self.scope().with_record(record))?),
+        })
+    }
+
+    /// The value of what stands under a field's name.
+    fn valued(&self, value: &Placed, held: &Value) -> Result<Option<Value>> {
+        let held = Value::Map([("value", held.clone())].into_iter().collect());
+        value.found(&engine::Scope { more: &[("field", &held)], ..self.scope() })
     }
 
     /// Whether a value stands for none.
@@ -124,7 +154,17 @@ impl DeclarativeSink {
     /// A record with all its fields as text.
     pub(super) fn remote(&self, record: &Value, matched_on: &str) -> Result<RemoteRecord> {
         let mut fields = Fields::new();
-        self.flatten(record, &mut String::new(), 0, &mut fields);
+        let values = self.values(record)?;
+        match &self.plan.value {
+            None => self.flatten(&values, &mut String::new(), 0, &mut fields),
+            Some(value) => {
+                for (name, held) in values.as_map().into_iter().flat_map(Map::iter) {
+                    if let Some(text) = self.valued(value, held)?.as_ref().filter(|held| !self.is_empty(held)).and_then(plain) {
+                        fields.insert(name.to_owned(), Some(text));
+                    }
+                }
+            }
+        }
         for name in self.plan.fields.keys() {
             match self.text(record, name)? {
                 Some(text) => drop(fields.insert(name.clone(), Some(text))),
@@ -187,6 +227,22 @@ impl DeclarativeSink {
             (SinkType::Number, Some(held)) => decimal(&held) == decimal(value),
             (SinkType::Boolean, Some(held)) => held.eq_ignore_ascii_case(value.trim()),
         })
+    }
+
+    /// Why a record is left as it is, if it is.
+    pub(super) fn held(&self, row: &DeliveryRow, record: &Value, fields: &Fields) -> Result<Option<String>> {
+        if self.plan.hold.is_empty() {
+            return Ok(None);
+        }
+        let sent = [("fields", self.body(fields)?), ("id", Value::text(row.prospect_id.as_str()))];
+        let sent = Value::Map(sent.into_iter().collect());
+        let scope = engine::Scope { more: &[("row", &sent)], ..self.scope().with_record(record) };
+        for hold in &self.plan.hold {
+            if hold.when.test(&scope)? {
+                return hold.reason.text(&scope).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// The fields of a row as the remote takes them.

@@ -10,6 +10,7 @@ use super::outcome::{Judged, Told, hidden};
 use super::records::Answered;
 use crate::engine::{self, Evaluate as _, Map, Value};
 use crate::language::compile::WritePlan;
+use crate::language::evaluate::Tree;
 
 /// One row to send.
 #[derive(Debug, Clone)]
@@ -21,11 +22,14 @@ pub(super) struct Job {
     pub(super) fields: Fields,
 }
 
-type Sent = Vec<(Job, Option<Told>)>;
+pub(super) type Sent = Vec<(Job, Option<Told>)>;
 
 impl DeclarativeSink {
     /// Sends all jobs. What nobody knows of is nothing; after a failure that concerns all of them, no further request begins.
     pub(super) async fn send(&self, plan: &WritePlan, jobs: Vec<Job>, rows: &[DeliveryRow], failure: &mut Option<Error>) -> Sent {
+        if let Some(job) = plan.job.as_ref().filter(|job| jobs.len() >= job.from_rows) {
+            return self.run(plan, job, jobs, rows, failure).await;
+        }
         let size = plan.batch.unwrap_or(1);
         let broken = AtomicBool::new(false);
         let broken = &broken;
@@ -93,7 +97,7 @@ impl DeclarativeSink {
     fn bodies(&self, plan: &WritePlan, jobs: &[Job], rows: &[DeliveryRow], sent: &mut Sent) -> Bodies {
         let (mut items, mut left, mut only) = (Vec::new(), Vec::new(), Value::Null);
         for job in jobs {
-            match self.row(plan, job, left.len(), rows) {
+            match self.row(&plan.add, job, left.len(), rows) {
                 Ok(row) => {
                     let scope = engine::Scope { more: &[("row", &row)], ..self.scope() };
                     let item = match &plan.item {
@@ -115,7 +119,7 @@ impl DeclarativeSink {
     }
 
     /// A row as expressions see it.
-    fn row(&self, plan: &WritePlan, job: &Job, index: usize, rows: &[DeliveryRow]) -> Result<Value> {
+    pub(super) fn row(&self, add: &[(String, Tree)], job: &Job, index: usize, rows: &[DeliveryRow]) -> Result<Value> {
         let mut row = Map::default();
         let id = rows.get(job.place).map(|row| row.prospect_id.as_str()).unwrap_or_default();
         row.insert("id", Value::text(id));
@@ -129,7 +133,7 @@ impl DeclarativeSink {
         let mut fields = self.body(&job.fields)?;
         let bare = Value::Map(row.clone());
         let scope = engine::Scope { more: &[("row", &bare)], ..self.scope() };
-        for (name, tree) in &plan.add {
+        for (name, tree) in add {
             engine::set(&mut fields, &[name], tree.value(&scope)?);
         }
         row.insert("fields", fields);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use auth::{Assertion, Auth, ClientIn, Grant};
-pub use sink::{Answers, Describe, Fetch, Find, SinkField, SinkSpec, SinkType, TiedBy, Write};
+pub use sink::{Answers, Describe, Fetch, Find, Hold, JobResult, SinkField, SinkSpec, SinkType, TiedBy, Write, WriteJob};
 pub use streams::{
     BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, Job, Lookup, MapRule, Method, Packed, Paging,
     Precision, Records, Request, Stream,
@@ -217,6 +217,9 @@ pub enum FailureKind {
 pub struct WaitRule {
     /// The header that says it.
     pub header: String,
+    /// What stands in the header before the number, where it says more: `reset=`.
+    #[serde(default)]
+    pub after: Option<String>,
     /// What it says.
     pub says: WaitIn,
 }

@@ -14,6 +14,10 @@ use super::Request;
 pub struct SinkSpec {
     /// The remote's field that keeps our id. May hold `${connection.…}`.
     pub external_id: String,
+    /// The field by which the remote tells records apart, where it cannot be searched by `external_id`: an address, say. What
+    /// became doubtful is then looked for by it, and counts where it holds our id.
+    #[serde(default)]
+    pub identity: Option<String>,
     /// The remote's id of a `record`.
     pub id: String,
     /// The version of a `record`, for conditional writes: `${row.version}`.
@@ -25,6 +29,12 @@ pub struct SinkSpec {
     /// Whether a `.` in a field's name leads into an object of the record.
     #[serde(default = "yes")]
     pub nested_fields: bool,
+    /// Where a `record` has its fields; default the record itself.
+    #[serde(default)]
+    pub values: Option<String>,
+    /// The value of a field that says no `read`, of `field.value`: what stands under its name.
+    #[serde(default)]
+    pub value: Option<String>,
     /// What stands in a record where a field is empty, beside null and empty text; it is also sent to clear one.
     #[serde(default)]
     pub empty: Option<Json>,
@@ -34,6 +44,12 @@ pub struct SinkSpec {
     /// The most rows of one write; default 100.
     #[serde(default = "hundred")]
     pub max_rows: usize,
+    /// Whether an answer of a good status refuses nonetheless, as those of JSON-RPC do: a condition on `response`.
+    #[serde(default)]
+    pub refused: Option<String>,
+    /// Records that are left as they are; the first that fits says why.
+    #[serde(default)]
+    pub hold: Vec<Hold>,
     /// The request that shows whether writing could work.
     pub check: Request,
     /// How the fields are asked for that the remote takes; without it any field may be written.
@@ -66,6 +82,16 @@ fn hundred() -> usize {
 
 fn one() -> usize {
     1
+}
+
+/// Records that are left as they are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Which: a condition on the `record` as it is and on `row.fields`, what would be sent.
+    pub when: String,
+    /// Why, for a user; may hold `${record.…}`.
+    pub reason: String,
 }
 
 /// A field of the remote.
@@ -185,6 +211,59 @@ pub struct Write {
     /// What an answer says of the rows, looked at in order; default one row, whose record is the body.
     #[serde(default)]
     pub answers: Vec<Answers>,
+    /// A job of the remote that takes the place of `request` where there are many rows.
+    #[serde(default)]
+    pub job: Option<WriteJob>,
+}
+
+/// A job of the remote: it is opened, given the rows, started, asked for its state until it ended, and asked what became of each
+/// row. All requests but the first have `${job.id}`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WriteJob {
+    /// From how many rows of one write on. May be `${connection.…}`.
+    pub from_rows: String,
+    /// What stands in `rows` for a row; default `${row.fields}`.
+    #[serde(default)]
+    pub item: Option<Json>,
+    /// Makes the job.
+    pub open: Request,
+    /// Its id in the `response` to that.
+    pub id: String,
+    /// Gives it the `${rows}`.
+    pub fill: Request,
+    /// Starts it.
+    pub start: Request,
+    /// Asks for its state.
+    pub state: Request,
+    /// How long to wait between two such questions, such as `5s`. May be `${connection.…}`.
+    pub every: String,
+    /// How long the waits may be in all; default `30m`. After that its rows are doubtful, and looked up by our id later.
+    #[serde(default = "half_an_hour")]
+    pub at_most: String,
+    /// Whether the `response` says that it ended.
+    pub done: String,
+    /// Whether the `response` says that it will not end: its rows are offered again later.
+    pub failed: String,
+    /// What became of the rows.
+    pub results: Vec<JobResult>,
+}
+
+fn half_an_hour() -> String {
+    "30m".to_owned()
+}
+
+/// An answer about some rows of a job.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobResult {
+    /// The request; a further page of it has `${job.next}`.
+    pub request: Request,
+    /// Where the answer says what to ask for next.
+    #[serde(default)]
+    pub next: Option<String>,
+    /// What it says of the rows.
+    pub answers: Answers,
 }
 
 /// What an answer says of rows.
@@ -218,7 +297,7 @@ pub struct Answers {
     /// Whether the row may be written later.
     #[serde(default)]
     pub retry: Option<String>,
-    /// Whether somebody changed the record meanwhile; status 412 always says so.
+    /// Whether somebody changed the record meanwhile; default by the status, 412.
     #[serde(default)]
     pub conflict: Option<String>,
 }

@@ -87,6 +87,9 @@ pub struct Request {
     /// A form body.
     #[serde(default)]
     pub form: BTreeMap<String, String>,
+    /// A body that is text, such as `${csv(rows, '')}`; say what it is in `headers`.
+    #[serde(default)]
+    pub text: Option<String>,
     /// How the answer is read.
     #[serde(default)]
     pub decode: Decode,

@@ -1,78 +1,27 @@
-//! The CRMs that are data, each against a fake of its vendor: the contract, and what the vendor is known to do.
+//! What the vendors of the first sinks are known to do.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is test code all through")]
-
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::path::Path;
-use std::sync::Arc;
 
-use headwater_adapters::language::Declarative;
 use headwater_fakes::odoo::Odoo;
 use headwater_fakes::pipedrive::Pipedrive;
 use headwater_fakes::salesforce::Salesforce;
 use headwater_fakes::zoho::Zoho;
-use headwater_fakes::{Conditions, Running, Vendor, serve};
-use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
-use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
-};
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use headwater_fakes::{Conditions, Running};
+use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, Result, RowOutcome, Sink};
+use serde_json::json;
 
-/// A sink of a connector's file, with settings and the one secret that all of its references give.
-fn sink_of(name: &str, config: Value, secret: &str) -> Result<Box<dyn Sink>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors").join(name);
-    // A connector whose settings differ by half has a file of its own for its sink.
-    let half = folder.join("sink.yaml");
-    let connector = Declarative::open(&if half.is_file() { half } else { folder.join("connector.yaml") })?;
-    let Value::Object(values) = config else { unreachable!() };
-    let secret = secret.to_owned();
-    let cx = BuildContext {
-        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
-        base_dir: Path::new("/").to_owned(),
-        env: Arc::new(move |_| Some(secret.clone())),
-        allow_private_hosts: true,
-    };
-    connector.sink(&ConfigDoc { connection: "crm".to_owned(), values }, &cx)
-}
-
-async fn fake<V: Vendor>(vendor: V, conditions: Conditions) -> Running<V> {
-    serve(vendor, conditions, 0, || Clock::system().now_us()).await.unwrap()
-}
-
-async fn pipedrive(conditions: Conditions) -> Running<Pipedrive> {
-    let mut vendor = Pipedrive::default();
-    vendor.add_field("hw");
-    fake(vendor, conditions).await
-}
+use crate::benches::{odoo, pipedrive, salesforce, zoho};
+use crate::{added, change, fake, key, refused, row, sink_of, write};
 
 fn to_pipedrive(fake: &Running<Pipedrive>) -> Result<Box<dyn Sink>> {
     let config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw", "search_lag": "50ms" });
     sink_of("pipedrive", config, headwater_fakes::pipedrive::TOKEN)
 }
 
-async fn zoho(conditions: Conditions) -> Running<Zoho> {
-    let mut vendor = Zoho::default();
-    vendor.add_field("Headwater_Id", true);
-    fake(vendor, conditions).await
-}
-
 fn to_zoho(fake: &Running<Zoho>) -> Result<Box<dyn Sink>> {
     let config = json!({ "url": fake.url(), "accounts_url": fake.url(), "client_id": "1000.fake", "client_secret": { "env": "T" },
                          "refresh_token": { "env": "T" } });
     sink_of("zoho", config, headwater_fakes::zoho::REFRESH_TOKEN)
-}
-
-fn row(number: usize, fields: &[(&str, String)]) -> DeliveryRow {
-    DeliveryRow {
-        key: format!("prs{number}:1"),
-        prospect_id: format!("prs_{number}"),
-        operation: Operation::Create,
-        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect(),
-        match_keys: Vec::new(),
-        doubtful: false,
-    }
 }
 
 fn persons(count: usize) -> Vec<DeliveryRow> {
@@ -95,62 +44,30 @@ fn contacts(count: usize) -> Vec<DeliveryRow> {
     (0..count).map(contact).collect()
 }
 
-fn change(remote_id: &str, fields: &[(&str, &str)]) -> DeliveryRow {
-    let fields: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    DeliveryRow { operation: Operation::Update { remote_id: remote_id.to_owned() }, ..row(0, &fields) }
+fn to_salesforce(fake: &Running<Salesforce>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "client_id": { "env": "T" }, "client_secret": { "env": "T" } });
+    sink_of("salesforce", config, headwater_fakes::salesforce::SECRET)
 }
 
-fn key(field: &str, value: &str) -> Vec<MatchKey> {
-    vec![MatchKey { field: field.to_owned(), value: value.to_owned() }]
+fn people(count: usize) -> Vec<DeliveryRow> {
+    let person = |number| {
+        let fields = [("LastName", "O'Brien".to_owned()), ("Email", format!("o'b{number}@example.com"))];
+        row(number, &[&fields[..], &[("HasOptedOutOfEmail", "true".to_owned())]].concat())
+    };
+    (0..count).map(person).collect()
 }
 
-async fn write(sink: &dyn Sink, rows: &[DeliveryRow]) -> Vec<RowOutcome> {
-    sink.write(rows).await.unwrap().into_outcomes()
+fn to_odoo(fake: &Running<Odoo>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "database": "example", "api_key": { "env": "T" } });
+    sink_of("odoo", config, headwater_fakes::odoo::KEY)
 }
 
-fn added(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
-    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-/// The rows that were refused, and that everything else was made.
-fn refused(outcomes: &[RowOutcome]) -> Vec<(usize, &str)> {
-    let mut out = Vec::new();
-    for (number, outcome) in outcomes.iter().enumerate() {
-        match outcome {
-            RowOutcome::Rejected { reason } => out.push((number, reason.as_str())),
-            RowOutcome::Created { .. } => {}
-            other => panic!("row {number} is {other:?}"),
-        }
-    }
-    out
-}
-
-#[tokio::test]
-async fn pipedrive_keeps_the_contract_of_sinks() {
-    let fake = pipedrive(Conditions::default()).await;
-    check_sink_contract(|| to_pipedrive(&fake), &persons(4)).await;
-    assert_eq!(fake.with(|vendor| vendor.persons().len()), 4);
-}
-
-#[tokio::test]
-async fn pipedrive_keeps_the_contract_of_removals() {
-    let fake = pipedrive(Conditions::default()).await;
-    check_removal_contract(|| to_pipedrive(&fake), &persons(3)).await;
-    assert_eq!(fake.state(), json!([]));
-}
-
-#[tokio::test]
-async fn zoho_keeps_the_contract_of_sinks() {
-    let fake = zoho(Conditions::default()).await;
-    check_sink_contract(|| to_zoho(&fake), &contacts(4)).await;
-    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
-}
-
-#[tokio::test]
-async fn zoho_keeps_the_contract_of_removals() {
-    let fake = zoho(Conditions::default()).await;
-    check_removal_contract(|| to_zoho(&fake), &contacts(3)).await;
-    assert_eq!(fake.state(), json!([]));
+fn partners(count: usize) -> Vec<DeliveryRow> {
+    let partner = |number| {
+        let fields = [("name", "O'Brien".to_owned()), ("email", format!("Ada{number}@example.com"))];
+        row(number, &[&fields[..], &[("is_company", "false".to_owned())]].concat())
+    };
+    (0..count).map(partner).collect()
 }
 
 /// Where there is no key against doubles and search lags, what became doubtful is looked up before it is made.
@@ -294,34 +211,6 @@ async fn a_missing_field_for_our_id_and_a_wrong_token_are_told_by_the_check() {
     assert_eq!(sink_of("pipedrive", config, "wrong").unwrap().check().await.unwrap_err().kind(), ErrorKind::Auth);
 }
 
-async fn salesforce(conditions: Conditions) -> Running<Salesforce> {
-    let mut vendor = Salesforce::default();
-    vendor.add_external_id("Headwater_Id__c");
-    fake(vendor, conditions).await
-}
-
-fn to_salesforce(fake: &Running<Salesforce>) -> Result<Box<dyn Sink>> {
-    let config = json!({ "url": fake.url(), "client_id": { "env": "T" }, "client_secret": { "env": "T" } });
-    sink_of("salesforce", config, headwater_fakes::salesforce::SECRET)
-}
-
-fn people(count: usize) -> Vec<DeliveryRow> {
-    let person = |number| {
-        let fields = [("LastName", "O'Brien".to_owned()), ("Email", format!("o'b{number}@example.com"))];
-        row(number, &[&fields[..], &[("HasOptedOutOfEmail", "true".to_owned())]].concat())
-    };
-    (0..count).map(person).collect()
-}
-
-#[tokio::test]
-async fn salesforce_keeps_both_contracts() {
-    let fake = salesforce(Conditions::default()).await;
-    check_removal_contract(|| to_salesforce(&fake), &people(3)).await;
-    assert_eq!(fake.state(), json!([]));
-    check_sink_contract(|| to_salesforce(&fake), &people(4)).await;
-    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
-}
-
 #[tokio::test]
 async fn of_a_collection_of_salesforce_only_the_poison_stays_out() {
     let fake = salesforce(Conditions { refuse: Some("b299@".to_owned()), ..Conditions::default() }).await;
@@ -372,34 +261,6 @@ async fn a_day_of_salesforce_that_is_used_up_is_no_fault_of_a_row() {
     let told = to_salesforce(&fake).unwrap().write(&people(2)).await.unwrap_err();
     assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
     assert_eq!(fake.state(), json!([]));
-}
-
-async fn odoo(conditions: Conditions) -> Running<Odoo> {
-    let mut vendor = Odoo::default();
-    vendor.add_field("x_headwater_id");
-    fake(vendor, conditions).await
-}
-
-fn to_odoo(fake: &Running<Odoo>) -> Result<Box<dyn Sink>> {
-    let config = json!({ "url": fake.url(), "database": "example", "api_key": { "env": "T" } });
-    sink_of("odoo", config, headwater_fakes::odoo::KEY)
-}
-
-fn partners(count: usize) -> Vec<DeliveryRow> {
-    let partner = |number| {
-        let fields = [("name", "O'Brien".to_owned()), ("email", format!("Ada{number}@example.com"))];
-        row(number, &[&fields[..], &[("is_company", "false".to_owned())]].concat())
-    };
-    (0..count).map(partner).collect()
-}
-
-#[tokio::test]
-async fn odoo_keeps_both_contracts() {
-    let fake = odoo(Conditions::default()).await;
-    check_removal_contract(|| to_odoo(&fake), &partners(3)).await;
-    assert_eq!(fake.state(), json!([]));
-    check_sink_contract(|| to_odoo(&fake), &partners(4)).await;
-    assert_eq!(fake.with(|vendor| vendor.contacts().len()), 4);
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
-//! Salesforce's REST API of one object, with sObject collections.
+//! Salesforce's REST API of one object, with sObject collections and the jobs of Bulk API 2.0.
 //!
 //! After developer.salesforce.com: collections of at most 200 with one answer a row, in the order of the rows; upsert by a field
-//! marked as external id; duplicate rules refuse a row; too many requests of a day are refused with 403; sessions end.
+//! marked as external id; duplicate rules refuse a row; a converted lead cannot be changed; too many requests of a day are refused
+//! with 403; sessions end. A job is made, filled once with CSV in which an empty cell leaves a field alone and `#N/A` clears it, and
+//! worked on after it was closed; its results name every row with its columns, those of the successful with `sf__Id`.
+
+mod bulk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::call::{instant, list, text};
+use crate::tokens::Tokens;
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The consumer key and secret that every fake takes.
@@ -23,8 +28,9 @@ pub struct Salesforce {
     contacts: Records,
     fields: BTreeSet<String>,
     external: Option<String>,
-    sessions: u64,
-    ends_us: i64,
+    sessions: Tokens,
+    object: &'static str,
+    jobs: Vec<bulk::Job>,
     locked: BTreeSet<String>,
     requests_left: u64,
 }
@@ -36,8 +42,9 @@ impl Default for Salesforce {
             contacts: Records::starting_at(3_000_000_000_001, &[]),
             fields: fields.map(str::to_owned).into(),
             external: None,
-            sessions: 0,
-            ends_us: 0,
+            sessions: Tokens::new("00D-fake-", SESSION_MS),
+            object: "Contact",
+            jobs: Vec::new(),
             locked: BTreeSet::new(),
             requests_left: u64::MAX,
         }
@@ -45,6 +52,20 @@ impl Default for Salesforce {
 }
 
 impl Salesforce {
+    /// An org that is asked for leads.
+    #[must_use]
+    pub fn with_leads() -> Self {
+        let mut org = Self { object: "Lead", ..Self::default() };
+        org.fields.extend(["Company", "IsConverted", "ConvertedContactId"].map(str::to_owned));
+        org
+    }
+
+    /// How many jobs of the Bulk API were worked on.
+    #[must_use]
+    pub fn jobs_done(&self) -> usize {
+        self.jobs.iter().filter(|job| job.is_done()).count()
+    }
+
     /// Makes a field that is marked as external id and unique.
     pub fn add_external_id(&mut self, name: &str) {
         self.fields.insert(name.to_owned());
@@ -52,7 +73,7 @@ impl Salesforce {
         self.external = Some(name.to_owned());
     }
 
-    /// Its contacts.
+    /// Its contacts, or leads.
     pub fn contacts(&mut self) -> &mut Records {
         &mut self.contacts
     }
@@ -67,14 +88,13 @@ impl Salesforce {
         self.requests_left = requests;
     }
 
-    fn session(&self) -> String {
-        format!("00D-fake-{}", self.sessions)
-    }
-
     fn shown(&self, record: &Record) -> Value {
-        let mut shown: Map<String, Value> =
-            self.fields.iter().map(|name| (name.clone(), json!(record.fields.get(name)))).collect();
-        shown.insert("attributes".to_owned(), json!({ "type": "Contact" }));
+        let value = |name: &String| match name.as_str() {
+            "IsConverted" => json!(record.fields.get(name).is_some_and(|held| held == "true")),
+            _ => json!(record.fields.get(name)),
+        };
+        let mut shown: Map<String, Value> = self.fields.iter().map(|name| (name.clone(), value(name))).collect();
+        shown.insert("attributes".to_owned(), json!({ "type": self.object }));
         shown.insert("Id".to_owned(), json!(record.id));
         shown.insert("LastModifiedDate".to_owned(), json!(instant(record.updated_at).replace('Z', "+0000")));
         shown.into()
@@ -83,7 +103,8 @@ impl Salesforce {
     /// `SELECT FIELDS(ALL) FROM Contact WHERE Field IN ('…','…') LIMIT 200`.
     fn query(&self, call: &Call) -> Answer {
         let parsed = call.parameter("q").and_then(|q| {
-            let (field, rest) = q.strip_prefix("SELECT FIELDS(ALL) FROM Contact WHERE ")?.split_once(" IN (")?;
+            let rest = q.strip_prefix("SELECT FIELDS(ALL) FROM ")?.strip_prefix(self.object)?;
+            let (field, rest) = rest.strip_prefix(" WHERE ")?.split_once(" IN (")?;
             Some((field, literals(rest.strip_suffix(") LIMIT 200")?)?))
         });
         let Some((field, values)) = parsed else { return failure(400, "MALFORMED_QUERY", "unexpected token") };
@@ -124,16 +145,28 @@ impl Salesforce {
         (conditions, allow): (&Conditions, bool),
         now_us: i64,
     ) -> Result<(String, bool), Refusal> {
-        if row.pointer("/attributes/type") != Some(&json!("Contact")) {
+        if row.pointer("/attributes/type") != Some(&json!(self.object)) {
             return Err(("INVALID_TYPE", "the type is missing".to_owned(), Vec::new()));
         }
+        let id = by.is_none().then(|| text(row, "id"));
+        self.apply(row, by.ok_or(id.unwrap_or_default()), (conditions, allow), now_us)
+    }
+
+    /// Writes the fields of a row to the record of an external id, or to the one with an id.
+    fn apply(
+        &mut self,
+        row: &Value,
+        by: Result<&str, &str>,
+        (conditions, allow): (&Conditions, bool),
+        now_us: i64,
+    ) -> Result<(String, bool), Refusal> {
         let mut fields = BTreeMap::new();
         for (name, value) in
             row.as_object().into_iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "attributes" | "id"))
         {
             let wrong = |code, message: &str| Err((code, message.to_owned(), vec![name.clone()]));
             let value = match value {
-                _ if !self.fields.contains(name) => return wrong("INVALID_FIELD", "no such column"),
+                _ if !self.fields.contains(name) || !writable(name) => return wrong("INVALID_FIELD", "no such column"),
                 Value::Null => String::new(),
                 Value::String(text) if name != "HasOptedOutOfEmail" => text.clone(),
                 Value::Bool(flag) if name == "HasOptedOutOfEmail" => flag.to_string(),
@@ -145,9 +178,13 @@ impl Salesforce {
             fields.insert(name.clone(), value);
         }
         let found = match by {
-            Some(by) => fields.get(by).and_then(|value| self.contacts.holder(by, value)).map(|record| record.id.clone()),
-            None => Some(text(row, "id").to_owned()),
+            Ok(by) => fields.get(by).and_then(|value| self.contacts.holder(by, value)).map(|record| record.id.clone()),
+            Err(id) => Some(id.to_owned()),
         };
+        let record = found.as_ref().and_then(|id| self.contacts.get(id));
+        if record.is_some_and(|record| record.fields.contains_key("IsConverted")) {
+            return Err(("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead".to_owned(), Vec::new()));
+        }
         if found.as_ref().is_some_and(|id| self.locked.remove(id)) {
             return Err(("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record".to_owned(), Vec::new()));
         }
@@ -197,13 +234,12 @@ impl Vendor for Salesforce {
                     &json!({ "error": "invalid_client", "error_description": "invalid client credentials" }),
                 );
             }
-            self.sessions += 1;
-            self.ends_us = now_us + i64::try_from(conditions.token_ms.unwrap_or(SESSION_MS) * 1_000).unwrap_or(i64::MAX / 2);
+            let session = self.sessions.issue(conditions, now_us);
             // It does not say how long it lasts.
-            return Answer::json(200, &json!({ "access_token": self.session(), "token_type": "Bearer" }));
+            return Answer::json(200, &json!({ "access_token": session, "token_type": "Bearer" }));
         }
         let shown = call.header("authorization").and_then(|header| header.strip_prefix("Bearer "));
-        if self.sessions == 0 || shown != Some(&self.session()) || now_us >= self.ends_us {
+        if !self.sessions.takes(shown, now_us) {
             return failure(401, "INVALID_SESSION_ID", "Session expired or invalid");
         }
         if self.requests_left == 0 {
@@ -212,13 +248,14 @@ impl Vendor for Salesforce {
         self.requests_left -= 1;
         let ["services", "data", "v62.0", rest @ ..] = path.as_slice() else { return failure(404, "NOT_FOUND", "not found") };
         let answer = match (method, rest) {
-            ("GET", ["sobjects", "Contact", "describe"]) => {
-                let field = |name: &String| json!({ "name": name, "label": name, "updateable": true });
+            (_, ["jobs", "ingest", rest @ ..]) => self.bulk(rest, call, conditions, now_us),
+            ("GET", ["sobjects", object, "describe"]) if *object == self.object => {
+                let field = |name: &String| json!({ "name": name, "label": name, "updateable": writable(name) });
                 Answer::json(200, &json!({ "fields": self.fields.iter().map(field).collect::<Vec<_>>() }))
             }
             ("GET", ["query"]) => self.query(call),
             ("PATCH", ["composite", "sobjects"]) => self.write(call, None, conditions, now_us),
-            ("PATCH", ["composite", "sobjects", "Contact", by]) => {
+            ("PATCH", ["composite", "sobjects", object, by]) if *object == self.object => {
                 let by = (*by).to_owned();
                 self.write(call, Some(&by), conditions, now_us)
             }
@@ -235,6 +272,10 @@ impl Vendor for Salesforce {
     fn state(&self) -> Value {
         self.contacts.iter().map(|record| json!(record.fields)).collect()
     }
+}
+
+fn writable(name: &str) -> bool {
+    !matches!(name, "IsConverted" | "ConvertedContactId")
 }
 
 /// Texts of SOQL with commas between: `'O\'Brien','x'`.

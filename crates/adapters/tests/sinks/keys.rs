@@ -1,0 +1,135 @@
+//! Attio, Close, Dataverse and Freshsales: what each is known to do.
+
+use headwater_fakes::attio::Attio;
+use headwater_fakes::close::Close;
+use headwater_fakes::dataverse::Dataverse;
+use headwater_fakes::{Conditions, Rate, Running};
+use headwater_sdk::{ErrorKind, Lookup, Result, RowOutcome, Sink};
+use serde_json::json;
+
+use crate::benches::{attio, close, dataverse, freshsales};
+use crate::{added, change, fake, key, refused, row, sink_of, write};
+
+fn to_attio(fake: &Running<Attio>) -> Result<Box<dyn Sink>> {
+    sink_of("attio", json!({ "url": fake.url(), "token": { "env": "T" } }), headwater_fakes::attio::TOKEN)
+}
+
+#[tokio::test]
+async fn a_further_address_in_attio_finds_the_person_and_stays() {
+    let fake = attio(Conditions::default()).await;
+    let fields = added(&[("name", "Ada Lovelace"), ("email_addresses", "first@example.com;second@example.com")]);
+    let id = fake.with(|vendor| vendor.people().insert(fields, 0));
+    let sink = to_attio(&fake).unwrap();
+    let found = sink.lookup(&[key("email_addresses", "Second@Example.com")]).await.unwrap();
+    let Lookup::Found(record) = &found[0] else { panic!("{found:?}") };
+    assert_eq!(record.fields["name"].as_deref(), Some("Ada Lovelace"));
+    let wanted = [change(&record.remote_id, &[("email_addresses", "second@example.com"), ("name", "Ada King")])];
+    assert_eq!(write(&*sink, &wanted).await, [RowOutcome::Updated { remote_id: record.remote_id.clone() }]);
+    let held = fake.with(|vendor| vendor.people().get(&id).unwrap().fields.clone());
+    assert_eq!((held["email_addresses"].as_str(), held["name"].as_str()), ("first@example.com;second@example.com", "Ada King"));
+}
+
+#[tokio::test]
+async fn an_attribute_that_attio_lacks_is_told_before_anything_is_written() {
+    let fake = fake(Attio::default(), Conditions::default()).await;
+    let told = to_attio(&fake).unwrap().check().await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Config);
+    assert!(told.to_string().contains("headwater_id"), "{told}");
+}
+
+#[tokio::test]
+async fn attio_says_when_to_come_again_as_a_date() {
+    let fake = attio(Conditions { rate: Some(Rate { calls: 1, window_ms: 300 }), ..Conditions::default() }).await;
+    let sink = to_attio(&fake).unwrap();
+    let outcomes = write(&*sink, &[row(1, &[("email_addresses", "ada@example.com".to_owned())])]).await;
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Created { .. }]), "{outcomes:?}");
+    assert_eq!(fake.counts().limited, 1);
+}
+
+fn to_close(fake: &Running<Close>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "api_key": { "env": "T" }, "id_field": "cf_hw", "search_lag": "50ms" });
+    sink_of("close", config, headwater_fakes::close::KEY)
+}
+
+#[tokio::test]
+async fn two_contacts_of_close_with_one_address_are_ambiguous_and_one_alone_is_found() {
+    let fake = close(Conditions::default()).await;
+    for name in ["Ada", "Grace"] {
+        fake.with(|vendor| vendor.contacts().insert(added(&[("name", name), ("emails", "both@example.com")]), 0));
+    }
+    fake.with(|vendor| vendor.contacts().insert(added(&[("name", "both@example.com"), ("emails", "one@example.com")]), 0));
+    let found =
+        to_close(&fake).unwrap().lookup(&[key("email", "both@example.com"), key("email", "One@example.com")]).await.unwrap();
+    assert!(matches!(found.as_slice(), [Lookup::Ambiguous(2), Lookup::Found(_)]), "{found:?}");
+}
+
+#[tokio::test]
+async fn close_says_in_its_own_header_when_to_come_again() {
+    let fake = close(Conditions { rate: Some(Rate { calls: 1, window_ms: 300 }), ..Conditions::default() }).await;
+    let sink = to_close(&fake).unwrap();
+    for number in 0..2 {
+        let outcomes = write(&*sink, &[row(number, &[("name", format!("Ada {number}"))])]).await;
+        assert!(matches!(outcomes.as_slice(), [RowOutcome::Created { .. }]), "{outcomes:?}");
+    }
+    assert_eq!(fake.counts().limited, 1);
+}
+
+#[tokio::test]
+async fn a_field_that_close_lacks_is_refused_with_its_name() {
+    let fake = close(Conditions::default()).await;
+    let outcomes =
+        write(&*to_close(&fake).unwrap(), &[row(1, &[("name", "Ada".to_owned()), ("custom.cf_no", "x".to_owned())])]).await;
+    let refused = refused(&outcomes);
+    assert!(matches!(refused.as_slice(), [(0, reason)] if reason.starts_with("custom.cf_no: ")), "{refused:?}");
+}
+
+fn to_dataverse(fake: &Running<Dataverse>) -> Result<Box<dyn Sink>> {
+    let config = json!({ "url": fake.url(), "login_url": fake.url(), "tenant": headwater_fakes::dataverse::TENANT,
+                         "client_id": "app", "client_secret": { "env": "T" }, "id_field": "new_headwaterid" });
+    sink_of("dataverse", config, headwater_fakes::dataverse::SECRET)
+}
+
+/// Between our reading and our writing somebody else writes: the row waits, and nothing is overwritten.
+#[tokio::test]
+async fn a_change_by_somebody_else_is_not_overwritten_in_dataverse() {
+    let fake = dataverse(Conditions::default()).await;
+    let sink = to_dataverse(&fake).unwrap();
+    let created = write(&*sink, &[row(1, &[("lastname", "Lovelace".to_owned()), ("donotemail", "true".to_owned())])]).await;
+    let [RowOutcome::Created { remote_id }] = created.as_slice() else { panic!("{created:?}") };
+    fake.with(Dataverse::touch_before_next_update);
+    let rows = [change(remote_id, &[("address1_city", "Graz")])];
+    let outcomes = write(&*sink, &rows).await;
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Retry { .. }]), "{outcomes:?}");
+    assert_eq!(write(&*sink, &rows).await, [RowOutcome::Updated { remote_id: remote_id.clone() }]);
+}
+
+/// A value of a key that another record has is answered 412 too, as a change by somebody else is, but would be refused for ever.
+#[tokio::test]
+async fn a_key_of_another_record_in_dataverse_is_a_refusal_and_no_conflict() {
+    let fake = dataverse(Conditions::default()).await;
+    fake.with(|vendor| vendor.add_key("emailaddress1"));
+    let taken = added(&[("emailaddress1", "ada@example.com")]);
+    fake.with(|vendor| vendor.contacts().insert(taken, 0));
+    let outcomes = write(&*to_dataverse(&fake).unwrap(), &[row(1, &[("emailaddress1", "ada@example.com".to_owned())])]).await;
+    let refused = refused(&outcomes);
+    assert!(matches!(refused.as_slice(), [(0, reason)] if reason.contains("emailaddress1")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_is_gone_in_dataverse_is_not_made_again_by_a_change() {
+    let fake = dataverse(Conditions::default()).await;
+    let sink = to_dataverse(&fake).unwrap();
+    let gone = [change("00000000-0000-4000-8000-000000000999", &[("lastname", "Lovelace")])];
+    assert!(matches!(write(&*sink, &gone).await.as_slice(), [RowOutcome::Rejected { .. }]));
+    assert_eq!(fake.state(), json!([]));
+}
+
+#[tokio::test]
+async fn a_field_that_freshsales_lacks_is_refused_before_anything_is_written() {
+    let fake = freshsales(Conditions::default()).await;
+    let sink = sink_of("freshsales", json!({ "url": fake.url(), "api_key": { "env": "T" } }), headwater_fakes::freshsales::KEY);
+    let told = sink.unwrap().write(&[row(1, &[("emial", "x".to_owned())])]).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Config);
+    assert!(told.to_string().contains("emial"), "{told}");
+    assert_eq!(fake.counts().writes, 0);
+}

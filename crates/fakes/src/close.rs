@@ -1,0 +1,193 @@
+//! Close's REST API of contacts, version 1.
+//!
+//! After developer.close.com: the key is the user of Basic; `PUT` changes what it names alone; a contact without a lead gets one;
+//! nothing is unique and there is no upsert; searching takes a tree of conditions and lags; refusals name fields under
+//! `field-errors`; calls too many get 429 with `RateLimit: limit=, remaining=, reset=`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{instant, list, text};
+use crate::{Answer, Call, Conditions, Record, Records, Vendor};
+
+/// The API key that every fake takes.
+pub const KEY: &str = "api_fake.0000";
+/// `Authorization` for it: Basic, with an empty password.
+const BASIC: &str = "Basic YXBpX2Zha2UuMDAwMDo=";
+/// What stands before the id of a custom field.
+const CUSTOM: &str = "custom.";
+
+/// A Close organization with contacts.
+#[derive(Debug)]
+pub struct Close {
+    contacts: Records,
+    custom: BTreeSet<String>,
+    leads: u64,
+}
+
+impl Default for Close {
+    fn default() -> Self {
+        Self { contacts: Records::starting_at(701, &[]), custom: BTreeSet::new(), leads: 0 }
+    }
+}
+
+impl Close {
+    /// Makes a custom field of contacts (`cf_…`), as an administrator would.
+    pub fn add_field(&mut self, id: &str) {
+        self.custom.insert(id.to_owned());
+    }
+
+    /// Its contacts: `name`, `title`, `lead_id`, `emails` and `phones` with `;` between, and `custom.cf_…`.
+    pub fn contacts(&mut self) -> &mut Records {
+        &mut self.contacts
+    }
+
+    fn shown(record: &Record) -> Value {
+        let field = |name: &str| record.fields.get(name).map(String::as_str);
+        let several = |name: &str, key: &str| -> Value {
+            let values = field(name).unwrap_or_default().split(';').filter(|value| !value.is_empty());
+            values.map(|value| json!({ key: value, "type": "office" })).collect()
+        };
+        let mut shown: Map<String, Value> = Map::new();
+        shown.insert("id".to_owned(), json!(format!("cont_{}", record.id)));
+        for name in ["name", "title", "lead_id"] {
+            shown.insert(name.to_owned(), json!(field(name)));
+        }
+        shown.insert("emails".to_owned(), several("emails", "email"));
+        shown.insert("phones".to_owned(), several("phones", "phone"));
+        shown.insert("date_updated".to_owned(), json!(instant(record.updated_at)));
+        for (name, value) in record.fields.iter().filter(|(name, _)| name.starts_with(CUSTOM)) {
+            shown.insert(name.clone(), json!(value));
+        }
+        shown.into()
+    }
+
+    fn fields(&self, body: &Value, conditions: &Conditions) -> Result<BTreeMap<String, String>, Answer> {
+        let mut fields = BTreeMap::new();
+        for (name, value) in body.as_object().into_iter().flatten() {
+            let own = name.strip_prefix(CUSTOM).is_some_and(|id| self.custom.contains(id));
+            let given = match (name.as_str(), value) {
+                ("emails" | "phones", Value::Array(values)) => {
+                    let key = name.trim_end_matches('s');
+                    values.iter().map(|value| text(value, key)).collect::<Vec<_>>().join(";")
+                }
+                ("name" | "title" | "lead_id", Value::String(value)) => value.clone(),
+                ("name" | "title", Value::Null) => String::new(),
+                (_, Value::String(value)) if own => value.clone(),
+                (_, Value::Null) if own => String::new(),
+                _ => return Err(refusal(name, "This field is not known or its value has a wrong type.")),
+            };
+            if conditions.refuses(&given) {
+                return Err(refusal(name, &format!("'{given}' is not valid.")));
+            }
+            fields.insert(name.clone(), given);
+        }
+        Ok(fields)
+    }
+
+    fn search(&self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let body = call.json();
+        let lag_us = i64::try_from(conditions.search_lag_ms * 1_000).unwrap_or(i64::MAX);
+        let Some(query) = body.get("query").filter(|query| known(query)) else {
+            return Answer::json(400, &json!({ "errors": ["This query is not known."], "field-errors": {} }));
+        };
+        let found = self.contacts.iter().filter(|record| now_us - record.updated_at >= lag_us && fits(record, query));
+        let data: Vec<Value> =
+            found.map(|record| json!({ "__object_type": "contact", "id": format!("cont_{}", record.id) })).collect();
+        Answer::json(200, &json!({ "data": data, "cursor": null }))
+    }
+}
+
+/// Whether a query is one that this fake understands: it must not find by what it passes over.
+fn known(query: &Value) -> bool {
+    match text(query, "type") {
+        "and" => list(query, "queries").iter().all(known),
+        "object_type" => text(query, "object_type") == "contact",
+        "has_related" => {
+            matches!(text(query, "related_object_type"), "contact_email" | "contact_phone")
+                && query.get("related_query").is_some_and(known)
+        }
+        "field_condition" => query.pointer("/condition/mode") == Some(&json!("exact_value")),
+        _ => false,
+    }
+}
+
+fn fits(record: &Record, query: &Value) -> bool {
+    match text(query, "type") {
+        "and" => list(query, "queries").iter().all(|query| fits(record, query)),
+        "has_related" => query.get("related_query").is_some_and(|query| fits(record, query)),
+        "field_condition" => {
+            let part = |path: &str| query.pointer(path).and_then(Value::as_str).unwrap_or_default();
+            let name = match (part("/field/type"), part("/field/field_name")) {
+                ("custom_field", _) => format!("{CUSTOM}{}", part("/field/custom_field_id")),
+                (_, "email") => "emails".to_owned(),
+                (_, "phone") => "phones".to_owned(),
+                (_, name) => name.to_owned(),
+            };
+            let several = matches!(name.as_str(), "emails" | "phones");
+            let held = record.fields.get(&name).map(String::as_str).unwrap_or_default();
+            let same = |held: &str| held.eq_ignore_ascii_case(part("/condition/value"));
+            if several { held.split(';').any(same) } else { same(held) }
+        }
+        _ => true,
+    }
+}
+
+impl Vendor for Close {
+    fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        if call.header("authorization") != Some(BASIC) {
+            return Answer::json(401, &json!({ "error": "The server could not verify that you are authorized." }));
+        }
+        let (method, path) = call.route();
+        let ["api", "v1", rest @ ..] = path.as_slice() else { return missing() };
+        let number = |id: &str| id.strip_prefix("cont_").unwrap_or_default().to_owned();
+        match (method, rest) {
+            ("GET", ["me"]) => Answer::json(200, &json!({ "id": "user_1", "email": "ada@example.com" })),
+            ("POST", ["data", "search"]) => self.search(call, conditions, now_us),
+            ("POST", ["contact"]) => match self.fields(&call.json(), conditions) {
+                Ok(mut fields) => {
+                    if !fields.contains_key("lead_id") {
+                        self.leads += 1;
+                        fields.insert("lead_id".to_owned(), format!("lead_{}", self.leads));
+                    }
+                    let id = self.contacts.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us);
+                    self.contacts.get(&id).map_or_else(missing, |record| Answer::json(200, &Self::shown(record)).wrote())
+                }
+                Err(refusal) => refusal,
+            },
+            ("GET", ["contact", id]) => {
+                self.contacts.get(&number(id)).map_or_else(missing, |record| Answer::json(200, &Self::shown(record)))
+            }
+            ("PUT", ["contact", id]) => match self.fields(&call.json(), conditions) {
+                Ok(fields) => {
+                    let id = number(id);
+                    let changed = self.contacts.change(&id, fields, now_us);
+                    let record = self.contacts.get(&id).filter(|_| changed);
+                    record.map_or_else(missing, |record| Answer::json(200, &Self::shown(record)).wrote())
+                }
+                Err(refusal) => refusal,
+            },
+            ("DELETE", ["contact", id]) if self.contacts.remove(&number(id)) => Answer::json(200, &json!({})).wrote(),
+            _ => missing(),
+        }
+    }
+
+    fn limited(&self, wait_ms: u64, _: i64) -> Answer {
+        let secs = wait_ms.div_ceil(1_000);
+        let body = json!({ "error": "API call count exceeded for this interval", "rate_reset": secs, "rate_limit": 1 });
+        Answer::json(429, &body).with("ratelimit", format!("limit=1, remaining=0, reset={secs}"))
+    }
+
+    fn state(&self) -> Value {
+        self.contacts.iter().map(|record| json!(record.fields)).collect()
+    }
+}
+
+fn refusal(field: &str, message: &str) -> Answer {
+    Answer::json(400, &json!({ "errors": [], "field-errors": { field: message } }))
+}
+
+fn missing() -> Answer {
+    Answer::json(404, &json!({ "error": "Not Found" }))
+}
