@@ -33,6 +33,9 @@ pub(crate) enum Object {
     Contacts,
     /// Leads: enquiries, which the CRM's users work on and convert.
     Leads,
+    /// Accounts: companies; what `companies` of a sink makes.
+    #[serde(skip)]
+    Accounts,
 }
 
 /// Where our id is kept.

@@ -10,8 +10,8 @@ use headwater_sdk::{
 };
 
 use super::client::{Answer, Client, Record};
-use super::config::{IdField, SinkConfig};
-use super::fields::{CHANGED_AT, Field, Kind, body, built_in, read, same};
+use super::config::{IdField, Object, SinkConfig};
+use super::fields::{ACCOUNT_OF_CONTACT, CHANGED_AT, Field, Kind, body, built_in, read, same};
 
 /// Rows go one by one, at some ten a second; a call should be over in less than a minute.
 const MAX_ROWS: usize = 200;
@@ -26,6 +26,7 @@ const MAX_FAILURES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct BottleCrmSink {
     client: Client,
+    object: Object,
     id: IdField,
     built_in: BTreeMap<String, Field>,
 }
@@ -35,7 +36,12 @@ impl BottleCrmSink {
     /// `Config` when the address, the token or the id's field cannot be used.
     pub(crate) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let id = IdField::parse(&config.id_field)?;
-        Ok(Self { built_in: built_in(config.object, &id), client: Client::new(config, cx)?, id })
+        if config.object == Object::Accounts && id == IdField::SourceRef {
+            return Err(Error::new(ErrorKind::Config, "accounts have no `source_ref` to keep our id")
+                .context("path", "id_field")
+                .hint("set `id_field: cf_KEY`, and make a custom text field of that key for contacts and for accounts"));
+        }
+        Ok(Self { built_in: built_in(config.object, &id), client: Client::new(config, cx)?, object: config.object, id })
     }
 
     /// The fields that a row may set, with the organisation's own.
@@ -180,6 +186,10 @@ impl Sink for BottleCrmSink {
         Some(CHANGED_AT)
     }
 
+    fn company_field(&self) -> Option<&str> {
+        (self.object == Object::Contacts).then_some(ACCOUNT_OF_CONTACT)
+    }
+
     fn removes(&self) -> bool {
         true
     }
@@ -297,7 +307,8 @@ impl BottleCrmSink {
     /// The query that narrows the list to a key's records, where the CRM has one.
     fn filter<'a>(&self, key: &'a MatchKey) -> Option<(String, &'a str)> {
         match (key.field.as_str(), &self.id) {
-            ("email", _) => Some(("email".to_owned(), key.value.trim())),
+            ("email", _) if self.object != Object::Accounts => Some(("email".to_owned(), key.value.trim())),
+            ("name", _) if self.object == Object::Accounts => Some(("name".to_owned(), key.value.trim())),
             (EXTERNAL_ID, IdField::Custom(custom)) => Some((format!("cf_{custom}"), &key.value)),
             _ => None,
         }
@@ -358,5 +369,6 @@ fn folded(key: &MatchKey) -> (&str, String) {
 
 /// The form in which two values are compared: addresses differ by case in spelling only.
 fn fold(field: &str, value: &str) -> String {
-    if field == "email" { value.trim().to_lowercase() } else { value.to_owned() }
+    // The names of accounts are unique whatever their case; nothing else has a field of that name.
+    if field == "email" || field == "name" { value.trim().to_lowercase() } else { value.to_owned() }
 }

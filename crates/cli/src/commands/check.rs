@@ -84,6 +84,6 @@ async fn check_sink(engine: &Engine, entry: &headwater_runtime::project::SinkEnt
         return Ok("its settings are valid; not called".to_owned());
     }
     sink.check().await.map_err(|source| Error::Connection { connection: entry.name.clone(), stream: None, source })?;
-    headwater_runtime::deliver::check(entry, sink.as_ref()).await?;
+    headwater_runtime::deliver::check(engine, entry).await?;
     Ok("answers; its map, audience and policy fit".to_owned())
 }

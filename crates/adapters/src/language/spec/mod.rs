@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use auth::{Auth, ClientIn, Grant};
-pub use sink::{Answers, Describe, Fetch, Find, SinkField, SinkSpec, SinkType, TiedBy, Write};
+pub use sink::{Answers, CompaniesSpec, Describe, Fetch, Find, SinkField, SinkSpec, SinkType, TiedBy, Write};
 pub use streams::{
     BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, MapRule, Method, Packed, Paging, Precision, Records,
     Request, Stream,
