@@ -15,7 +15,7 @@ use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Running, Vendor, serve};
 use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
+    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -62,6 +62,21 @@ fn to_zoho(fake: &Running<Zoho>) -> Result<Box<dyn Sink>> {
     let config = json!({ "url": fake.url(), "accounts_url": fake.url(), "client_id": "1000.fake", "client_secret": { "env": "T" },
                          "refresh_token": { "env": "T" } });
     sink_of("zoho", config, headwater_fakes::zoho::REFRESH_TOKEN)
+}
+
+/// The companies of the people that a sink writes.
+fn companies_of(name: &str, config: Value, secret: &str) -> Result<Box<dyn Sink>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors").join(name);
+    let connector = Declarative::open(&folder.join("sink.yaml"))?;
+    let Value::Object(values) = config else { unreachable!() };
+    let secret = secret.to_owned();
+    let cx = BuildContext {
+        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        base_dir: Path::new("/").to_owned(),
+        env: Arc::new(move |_| Some(secret.clone())),
+        allow_private_hosts: true,
+    };
+    connector.companion(&Companion::Companies, &ConfigDoc { connection: "crm".to_owned(), values }, &cx)
 }
 
 fn row(number: usize, fields: &[(&str, String)]) -> DeliveryRow {
@@ -435,4 +450,35 @@ async fn an_address_is_found_in_odoo_whatever_its_case_and_a_cleared_field_is_em
     row.fields.insert("city".to_owned(), None);
     assert_eq!(write(&*sink, &[row.clone()]).await, [RowOutcome::Updated { remote_id: id.clone() }]);
     assert_eq!(write(&*sink, &[row]).await, [RowOutcome::Unchanged { remote_id: id }]);
+}
+
+#[tokio::test]
+async fn organizations_of_pipedrive_are_written_by_the_same_file_and_people_name_them() {
+    let fake = pipedrive(Conditions::default()).await;
+    let config = |company_field: bool| {
+        let mut config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw", "search_lag": "50ms" });
+        if company_field {
+            config["company_id_field"] = json!("hw");
+        }
+        config
+    };
+    let token = headwater_fakes::pipedrive::TOKEN;
+    let organizations = || companies_of("pipedrive", config(true), token);
+    let rows = [row(1, &[("name", "Alder & Söhne".to_owned())]), row(2, &[("name", "Elm".to_owned())])];
+    check_sink_contract(organizations, &rows).await;
+    assert_eq!(fake.with(|pipedrive| (pipedrive.organizations().len(), pipedrive.persons().len())), (2, 0));
+    let organizations = organizations().unwrap();
+    let found = organizations.lookup(&[key("name", "elm")]).await.unwrap();
+    let [Lookup::Found(elm)] = &found[..] else { panic!("{found:?}") };
+
+    let people = to_pipedrive(&fake).unwrap();
+    assert_eq!((people.company_field(), organizations.company_field()), (Some("org_id"), None));
+    let ada = row(7, &[("name", "Ada".to_owned()), ("org_id", elm.remote_id.clone())]);
+    let outcomes = write(&*people, &[ada]).await;
+    let [RowOutcome::Created { remote_id }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    let held = people.fetch(remote_id).await.unwrap().unwrap();
+    assert_eq!(held.fields["org_id"].as_ref(), Some(&elm.remote_id));
+
+    let missing = companies_of("pipedrive", config(false), token).map(drop).unwrap_err();
+    assert_eq!((missing.kind(), missing.message()), (ErrorKind::Config, "missing field `company_id_field`"));
 }

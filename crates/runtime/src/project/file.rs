@@ -99,6 +99,9 @@ pub struct SourceSection {
     /// How much this source is trusted where sources disagree; higher wins.
     #[serde(default)]
     pub trust: i32,
+    /// The sink of this project that writes to the same remote, by its name. What the source says of a record that the sink wrote,
+    /// such as a deal that was won, is said of the person whom it wrote, whatever address stands there.
+    pub same_as_sink: Option<String>,
 }
 
 /// The names of [`SourceSection`]'s keys, to tell them from the connector's.
@@ -116,6 +119,7 @@ pub(crate) const SOURCE_KEYS: &[&str] = &[
     "currency",
     "on_schema_change",
     "trust",
+    "same_as_sink",
 ];
 
 /// What to do when the columns of a source changed.
