@@ -95,12 +95,26 @@ pub struct PlannedRow {
     observed: BTreeMap<String, i64>,
     #[serde(skip)]
     ownership: Ownership,
+    #[serde(skip)]
+    named: Option<Named>,
+    /// Whether it is held back because it was undone.
+    #[serde(skip)]
+    pub(super) is_undone: bool,
     /// Whether the record held no id of ours when we found it.
     #[serde(skip)]
     pub(super) adopted: bool,
     /// Whether the link to the remote record is news to the ledger.
     #[serde(skip)]
     pub(super) relink: bool,
+}
+
+/// The record that a row names.
+#[derive(Debug, Clone)]
+struct Named {
+    /// The remote's field.
+    field: String,
+    /// Our id of it; empty while it is not in the remote.
+    id: String,
 }
 
 /// How a row stands to the owners of the settings.
@@ -383,19 +397,22 @@ impl Planner<'_> {
     fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
         let mut desired = self.values.of(batch, row)?;
-        let mut must_wait = false;
+        let (mut must_wait, mut named) = (false, None);
         if let Some(references) = self.references {
-            let named = match references.of(&prospect_id) {
-                Reference::There(remote_id) => Some(remote_id.clone()),
-                Reference::Coming(id) => Some(format!("{COMING}{id}")),
-                Reference::Waiting => {
+            let (value, by) = match references.of(&prospect_id) {
+                Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
+                Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
+                Some(Reference::Waiting) => {
                     must_wait = true;
-                    None
+                    (None, Some(String::new()))
                 }
-                Reference::Missing if references.is_needed => return Ok(None),
-                Reference::Missing => None,
+                Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
+                Some(Reference::Undone(id)) => (None, Some(id.clone())),
+                Some(Reference::Missing) => (None, Some(String::new())),
+                None => (None, None),
             };
-            desired.extend(named.map(|named| (references.field.clone(), named)));
+            named = by.map(|id| Named { field: references.field.clone(), id });
+            desired.extend(value.map(|value| (references.field.clone(), value)));
         }
         let mut keys = Vec::new();
         for field in &self.entry.section.match_on {
@@ -434,6 +451,8 @@ impl Planner<'_> {
             keys,
             observed: self.observed_of(batch, row)?,
             ownership,
+            named,
+            is_undone: false,
             adopted: false,
             relink: false,
         };
@@ -497,6 +516,7 @@ impl Planner<'_> {
                 }
                 _ if self.undone.contains(&row.key) => {
                     row.hold("it was undone; it is pushed again when it changes");
+                    row.is_undone = true;
                 }
                 Some(link) => {
                     calls += self.compare_linked(row, link).await?;
@@ -672,6 +692,7 @@ impl PlannedRow {
         }
         if remote_id.is_none() {
             self.changes.retain(|change| change.field != field);
+            self.named.iter_mut().for_each(|named| named.id.clear());
             if self.changes.is_empty() && self.action == Action::Update {
                 (self.action, self.relink) = (Action::Unchanged, true);
             }
@@ -681,7 +702,14 @@ impl PlannedRow {
 
     /// What a delivery of it would be known by. Who owns the record is not part of it: what is given stays.
     fn hash_of_desired(&self) -> String {
-        let mut said = serde_json::to_string(&self.desired).unwrap_or_default();
+        let mut desired: BTreeMap<&String, &String> = self.desired.iter().collect();
+        // Which record it names is said by our id of it: the remote's may be another after it was taken back.
+        let named = self.named.as_ref().map(|named| {
+            desired.remove(&named.field);
+            format!(" names {}", named.id)
+        });
+        let mut said = serde_json::to_string(&desired).unwrap_or_default();
+        said.push_str(&named.unwrap_or_default());
         if self.ownership.asked {
             said.push_str(if self.ownership.open { " nobody's" } else { " somebody's" });
         }

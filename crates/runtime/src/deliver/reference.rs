@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use headwater_sdk::Sink;
 use headwater_store::OutboxState;
 
-use super::plan::{Action, Plan};
+use super::plan::{Action, Plan, PlannedRow};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::project::SinkEntry;
@@ -18,10 +18,12 @@ pub(super) const COMING: &str = "new:";
 /// The record that a field is to name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reference {
-    /// It is in the remote, with this id.
-    There(String),
+    /// It is in the remote: our id of it, and the remote's.
+    There(String, String),
     /// This delivery makes it; our id of it.
     Coming(String),
+    /// It was there and was taken back; our id of it.
+    Undone(String),
     /// An earlier push of it still waits.
     Waiting,
     /// It is not in the remote and does not come there.
@@ -45,7 +47,7 @@ impl References {
     pub(super) fn to_companies(sink: &dyn Sink, companies: &Plan) -> Option<Self> {
         let field = sink.company_field()?.to_owned();
         let planned: HashMap<&String, Reference> =
-            companies.rows.iter().map(|row| (&row.prospect_id, of_row(row.action, row.remote_id.as_ref(), &row.prospect_id))).collect();
+            companies.rows.iter().map(|row| (&row.prospect_id, of_row(row))).collect();
         let of = companies.employers.iter();
         let of = of.map(|(person, company)| (person.clone(), planned.get(company).cloned().unwrap_or(Reference::Missing)));
         Some(Self { field, part: companies.sink.clone(), is_needed: false, of: of.collect() })
@@ -57,24 +59,26 @@ impl References {
         // Who left the audience is still in the remote.
         let links = engine.store.links(&people.sink).await?.into_values();
         let mut of: HashMap<String, Reference> =
-            links.map(|link| (link.prospect_id, Reference::There(link.remote_id))).collect();
+            links.map(|link| (link.prospect_id.clone(), Reference::There(link.prospect_id, link.remote_id))).collect();
         for row in &people.rows {
-            of.insert(row.prospect_id.clone(), of_row(row.action, row.remote_id.as_ref(), &row.prospect_id));
+            of.insert(row.prospect_id.clone(), of_row(row));
         }
         Ok(Some(Self { field: field.to_owned(), part: people.sink.clone(), is_needed: true, of }))
     }
 
     /// What the record about this person names.
-    pub(super) fn of(&self, person: &str) -> &Reference {
-        self.of.get(person).unwrap_or(&Reference::Missing)
+    pub(super) fn of(&self, person: &str) -> Option<&Reference> {
+        self.of.get(person)
     }
 }
 
-fn of_row(action: Action, remote_id: Option<&String>, id: &str) -> Reference {
-    match (action, remote_id) {
-        (_, Some(remote_id)) => Reference::There(remote_id.clone()),
-        (Action::Create, None) => Reference::Coming(id.to_owned()),
+fn of_row(row: &PlannedRow) -> Reference {
+    let id = || row.prospect_id.clone();
+    match (row.action, &row.remote_id) {
+        (_, Some(remote_id)) => Reference::There(id(), remote_id.clone()),
+        (Action::Create, None) => Reference::Coming(id()),
         (Action::Waiting, None) => Reference::Waiting,
+        (Action::HeldBack, None) if row.is_undone => Reference::Undone(id()),
         (Action::Update | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Reference::Missing,
     }
 }
