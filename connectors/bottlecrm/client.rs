@@ -3,7 +3,7 @@
 use headwater_sdk::http::header::AUTHORIZATION;
 use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Method, RequestSpec, base_url};
 use headwater_sdk::{BuildContext, Error, ErrorKind, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::config::{Object, SinkConfig};
 
@@ -201,13 +201,31 @@ impl Client {
         }
     }
 
-    /// The custom fields that the object has.
-    pub(super) async fn custom_fields(&self) -> Result<Vec<Custom>> {
-        let model = match self.object {
+    /// What the CRM calls the object where it defines fields.
+    fn model(&self) -> &'static str {
+        match self.object {
             Object::Contacts => "Contact",
             Object::Leads => "Lead",
             Object::Accounts => "Account",
-        };
+        }
+    }
+
+    /// Makes a custom text field of the object.
+    pub(super) async fn make_custom_field(&self, key: &str) -> Result<()> {
+        let body = json!({ "target_model": self.model(), "key": key, "label": "Headwater id", "field_type": "text" });
+        match self.http.json(&RequestSpec::post("/api/custom-fields/", body)).await {
+            Ok(answer) if refused(&answer) => {
+                Err(Error::new(ErrorKind::Config, "the CRM does not make the field that `id_field` names").context("reason", reason(&answer)))
+            }
+            Ok(_) => Ok(()),
+            // Another run may have been faster; whether it is there now is looked at next.
+            Err(error) => refusal(error).map(drop),
+        }
+    }
+
+    /// The custom fields that the object has.
+    pub(super) async fn custom_fields(&self) -> Result<Vec<Custom>> {
+        let model = self.model();
         let request = RequestSpec::get("/api/custom-fields/").query("target_model", model);
         let answer = self.http.json(&request).await.map_err(no_crm)?;
         let definitions = answer.get("definitions").and_then(Value::as_array).ok_or_else(|| self.unexpected("GET"))?;

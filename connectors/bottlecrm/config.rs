@@ -18,6 +18,9 @@ pub(crate) struct SinkConfig {
     /// The field that keeps our id: `source_ref`, or `cf_KEY` for a custom text field, which the CRM can search.
     #[serde(default = "source_ref")]
     pub(crate) id_field: String,
+    /// Whether to make the custom field of `id_field` where the organisation lacks it; needs the token of an administrator.
+    #[serde(default)]
+    pub(crate) create_id_field: bool,
 }
 
 fn source_ref() -> String {

@@ -28,6 +28,7 @@ pub(crate) struct BottleCrmSink {
     client: Client,
     object: Object,
     id: IdField,
+    create_id_field: bool,
     built_in: BTreeMap<String, Field>,
 }
 
@@ -41,14 +42,22 @@ impl BottleCrmSink {
                 .context("path", "id_field")
                 .hint("set `id_field: cf_KEY`, and make a custom text field of that key for contacts and for accounts"));
         }
-        Ok(Self { built_in: built_in(config.object, &id), client: Client::new(config, cx)?, object: config.object, id })
+        let (object, create_id_field) = (config.object, config.create_id_field);
+        Ok(Self { built_in: built_in(object, &id), client: Client::new(config, cx)?, object, create_id_field, id })
     }
 
     /// The fields that a row may set, with the organisation's own.
     async fn all_fields(&self) -> Result<BTreeMap<String, Field>> {
         let mut fields = self.built_in.clone();
         let mut keeps_id = self.id == IdField::SourceRef;
-        for custom in self.client.custom_fields().await? {
+        let mut customs = self.client.custom_fields().await?;
+        if let (IdField::Custom(key), true) = (&self.id, self.create_id_field)
+            && !customs.iter().any(|custom| custom.key == *key)
+        {
+            self.client.make_custom_field(key).await?;
+            customs = self.client.custom_fields().await?;
+        }
+        for custom in customs {
             if self.id == IdField::Custom(custom.key.clone()) {
                 keeps_id = custom.of_type == "text";
                 continue;
@@ -66,7 +75,7 @@ impl BottleCrmSink {
         }
         // The CRM drops values of custom fields it does not have without a word, and our id with them.
         Err(Error::new(ErrorKind::Config, "the organisation has no custom text field of the name that `id_field` gives").hint(
-            "have an administrator make it (POST /api/custom-fields/ or the CRM's settings), or set `id_field: source_ref`",
+            "set `create_id_field: true` with an administrator's token, make the field in the CRM's settings, or set `id_field: source_ref`",
         ))
     }
 

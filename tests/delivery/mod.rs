@@ -36,6 +36,7 @@ sinks:
     url: {url}
     token: {{ env: CRM_TOKEN }}
     id_field: cf_headwater_id
+    create_id_field: true
     audience: \"true\"
     match_on: [external_id, email]
     map: {{ first_name: given_name, last_name: family_name, email: email, title: job_title }}

@@ -100,6 +100,9 @@ pub struct PlannedRow {
     /// Whether it is held back because it was undone.
     #[serde(skip)]
     pub(super) is_undone: bool,
+    /// Whether it waits for the record that it names, and is not queued.
+    #[serde(skip)]
+    pub(super) waits_for_another: bool,
     /// Whether the record held no id of ours when we found it.
     #[serde(skip)]
     pub(super) adopted: bool,
@@ -397,15 +400,11 @@ impl Planner<'_> {
     fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
         let mut desired = self.values.of(batch, row)?;
-        let (mut must_wait, mut named) = (false, None);
+        let mut named = None;
         if let Some(references) = self.references {
             let (value, by) = match references.of(&prospect_id) {
                 Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
                 Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
-                Some(Reference::Waiting) => {
-                    must_wait = true;
-                    (None, Some(String::new()))
-                }
                 Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
                 Some(Reference::Undone(id)) => (None, Some(id.clone())),
                 Some(Reference::Missing) => (None, Some(String::new())),
@@ -453,6 +452,7 @@ impl Planner<'_> {
             ownership,
             named,
             is_undone: false,
+            waits_for_another: false,
             adopted: false,
             relink: false,
         };
@@ -468,8 +468,6 @@ impl Planner<'_> {
         } else if planned.ids().any(|id| self.waiting.contains(id)) {
             planned.action = Action::Waiting;
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
-        } else if must_wait {
-            planned.wait("an earlier push of the record that it names still waits");
         }
         Ok(Some(planned))
     }
@@ -673,8 +671,8 @@ impl PlannedRow {
         self.reason = Some(reason.to_owned());
     }
 
-    pub(super) fn wait(&mut self, reason: &str) {
-        self.action = Action::Waiting;
+    pub(super) fn wait_for_another(&mut self, reason: &str) {
+        (self.action, self.waits_for_another) = (Action::Waiting, true);
         self.reason = Some(reason.to_owned());
     }
 

@@ -20,12 +20,10 @@ pub(super) const COMING: &str = "new:";
 pub(super) enum Reference {
     /// It is in the remote: our id of it, and the remote's.
     There(String, String),
-    /// This delivery makes it; our id of it.
+    /// This delivery makes it, or an earlier one has it under way; our id of it.
     Coming(String),
     /// It was there and was taken back; our id of it.
     Undone(String),
-    /// An earlier push of it still waits.
-    Waiting,
     /// It is not in the remote and does not come there.
     Missing,
 }
@@ -76,8 +74,7 @@ fn of_row(row: &PlannedRow) -> Reference {
     let id = || row.prospect_id.clone();
     match (row.action, &row.remote_id) {
         (_, Some(remote_id)) => Reference::There(id(), remote_id.clone()),
-        (Action::Create, None) => Reference::Coming(id()),
-        (Action::Waiting, None) => Reference::Waiting,
+        (Action::Create | Action::Waiting, None) => Reference::Coming(id()),
         (Action::HeldBack, None) if row.is_undone => Reference::Undone(id()),
         (Action::Update | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Reference::Missing,
     }
@@ -98,7 +95,7 @@ pub(super) async fn settle(engine: &Engine, entry: &SinkEntry, references: &Refe
         let Some(id) = coming(&row.desired) else { continue };
         match links.get(&id) {
             Some(link) => row.name(field, Some(&link.remote_id)),
-            None if waiting.contains(&id) => row.wait("the record that it names is not made yet"),
+            None if waiting.contains(&id) => row.wait_for_another("the record that it names is not made yet"),
             None if references.is_needed => row.hold("the record that it names was not made"),
             None => row.name(field, None),
         }

@@ -142,7 +142,8 @@ fn plus_days(value: &Value, days: i64) -> Result<Value, minijinja::Error> {
 /// round, the name is parted at its first space or put together: a remote that requires both parts would refuse the person.
 fn value_of(batch: &RecordBatch, ours: &str, row: usize) -> Result<Option<String>> {
     let own = cell(batch, ours, row)?;
-    if own.is_some() {
+    // A company has no name in parts.
+    if own.is_some() || batch.column_by_name("full_name").is_none() {
         return Ok(own);
     }
     let whole = || -> Result<Option<(String, String)>> {
