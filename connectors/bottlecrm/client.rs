@@ -215,7 +215,8 @@ impl Client {
         let body = json!({ "target_model": self.model(), "key": key, "label": "Headwater id", "field_type": "text" });
         match self.http.json(&RequestSpec::post("/api/custom-fields/", body)).await {
             Ok(answer) if refused(&answer) => {
-                Err(Error::new(ErrorKind::Config, "the CRM does not make the field that `id_field` names").context("reason", reason(&answer)))
+                Err(Error::new(ErrorKind::Config, "the CRM does not make the field that `id_field` names")
+                    .context("reason", reason(&answer)))
             }
             Ok(_) => Ok(()),
             // Another run may have been faster; whether it is there now is looked at next.

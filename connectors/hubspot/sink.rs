@@ -400,7 +400,9 @@ impl HubSpotSink {
 /// The record of a row that was written.
 fn written_id(outcome: &RowOutcome) -> Option<&str> {
     match outcome {
-        RowOutcome::Created { remote_id } | RowOutcome::Updated { remote_id } | RowOutcome::Unchanged { remote_id } => Some(remote_id),
+        RowOutcome::Created { remote_id } | RowOutcome::Updated { remote_id } | RowOutcome::Unchanged { remote_id } => {
+            Some(remote_id)
+        }
         RowOutcome::Rejected { .. } | RowOutcome::Retry { .. } => None,
     }
 }

@@ -18,7 +18,7 @@ use super::killed::number;
 use super::{Fact, STAFF, by_our_id, expect_receipts, list_of, project_at};
 
 /// The most passes of a step that are tried. Against a server each costs seconds; the fake has all of them.
-const MOST_PASSES: u32 = 5;
+const MOST_PASSES: u32 = 3;
 /// How many runs are killed by the clock, unless `HEADWATER_TEST_KILLS` says otherwise.
 const KILLS: u32 = 12;
 /// The seed of the moments, unless `HEADWATER_KILL_SEED` says otherwise.

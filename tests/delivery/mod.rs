@@ -29,7 +29,7 @@ sources:
     connector: file
     path: list.csv
     key: id
-    map: {{ external_id: id, email: email, given_name: first, family_name: last, job_title: title, company_name: company }}
+    map: {{ external_id: id, email: email, given_name: first, family_name: last, job_title: title, company_name: company, company_domain: domain }}
 sinks:
   crm:
     connector: bottlecrm
@@ -56,13 +56,16 @@ fn list(people: u32, title: impl Fn(u32) -> String) -> String {
     list_of("", people, title)
 }
 
-/// The same, where names and addresses begin with a tag of their own.
+/// The same, where keys, names and addresses begin with a tag of their own: ids are made of keys, and equal ones would meet in one CRM.
 fn list_of(tag: &str, people: u32, title: impl Fn(u32) -> String) -> String {
-    let mut list = "id,email,first,last,title,company\n".to_owned();
+    let mut list = "id,email,first,last,title,company,domain\n".to_owned();
     for person in 0..people {
         let email = if person % 3 == 0 { String::new() } else { format!("{tag}p{person}@example.com") };
         let company = person / STAFF;
-        list.push_str(&format!("{person},{email},First{person},{tag}Last{person},{},{tag}Company{company}\n", title(person)));
+        list.push_str(&format!(
+            "{tag}{person},{email},First{person},{tag}Last{person},{},{tag}Company{company},{tag}c{company}.example\n",
+            title(person)
+        ));
     }
     list
 }
@@ -97,7 +100,8 @@ fn expect_each_once(project: &Project, crm: &Crm, people: u32) -> Fact {
     let companies = by_our_id(&accounts);
     assert!(companies.values().all(|count| *count == 1), "a company is there twice: {companies:?}");
     assert_eq!(companies.len(), people.div_ceil(STAFF) as usize, "a company is missing, or nobody's");
-    let homeless = crm.contacts().values().filter(|contact| !accounts.contains_key(contact["account"].as_str().unwrap_or_default())).count();
+    let homeless =
+        crm.contacts().values().filter(|contact| !accounts.contains_key(contact["account"].as_str().unwrap_or_default())).count();
     assert_eq!(homeless, 0, "somebody is tied to no company");
     expect_receipts(project, people)
 }

@@ -188,7 +188,8 @@ impl State {
     fn answer(&self, request: &Request) -> (u16, Value) {
         if request.path.starts_with("/api/custom-fields/") {
             let model = request.query.get("target_model").cloned().unwrap_or_default();
-            let field = json!({ "target_model": model, "is_active": true, "key": OUR_ID, "label": "Headwater", "field_type": "text" });
+            let field =
+                json!({ "target_model": model, "is_active": true, "key": OUR_ID, "label": "Headwater", "field_type": "text" });
             return (200, json!({ "definitions": [field] }));
         }
         let Some((kind, id)) = Kind::of(&request.path) else { return missing() };

@@ -9,7 +9,8 @@ use headwater_fakes::hubspot::{HubSpot, TOKEN};
 use headwater_fakes::{Conditions, Rate, Running, serve};
 use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
-    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
+    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result,
+    RowOutcome, Sink,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,7 +36,8 @@ fn sink_with(fake: &Running<HubSpot>, token: &str, mut config: Value) -> Result<
 }
 
 fn companion(fake: &Running<HubSpot>, of: &Companion) -> Box<dyn Sink> {
-    let config = json!({ "url": fake.url(), "token": { "env": "HUBSPOT_TOKEN" }, "requests_per_10s": 10_000, "create_id_property": true });
+    let config =
+        json!({ "url": fake.url(), "token": { "env": "HUBSPOT_TOKEN" }, "requests_per_10s": 10_000, "create_id_property": true });
     let Value::Object(values) = config else { unreachable!() };
     let cx = BuildContext {
         clock: Clock::fixed(Timestamp::UNIX_EPOCH),
@@ -291,13 +293,16 @@ async fn companies_keep_the_contract_and_contacts_are_tied_to_them_and_untied_ag
     }
     let mut lost = person(2, "Birch");
     lost.fields.insert(field.to_owned(), Some("999999".to_owned()));
-    assert!(matches!(&write(&*contacts, &[lost]).await[..], [RowOutcome::Rejected { reason }] if reason.contains("does not exist")));
+    assert!(
+        matches!(&write(&*contacts, &[lost]).await[..], [RowOutcome::Rejected { reason }] if reason.contains("does not exist"))
+    );
 }
 
 #[tokio::test]
 async fn a_company_that_does_not_exist_keeps_no_other_contact_from_its_own() {
     let fake = account(Conditions::default()).await;
-    let company = made(&write(&*companion(&fake, &Companion::Companies), &[named("cmp_1", &[("name", "Alder")])]).await).remove(0);
+    let company =
+        made(&write(&*companion(&fake, &Companion::Companies), &[named("cmp_1", &[("name", "Alder")])]).await).remove(0);
     let contacts = sink(&fake);
     let mut rows = people(5);
     for (place, row) in rows.iter_mut().enumerate() {
@@ -305,8 +310,12 @@ async fn a_company_that_does_not_exist_keeps_no_other_contact_from_its_own() {
         row.fields.insert("associatedcompanyid".to_owned(), Some(of));
     }
     let outcomes = write(&*contacts, &rows).await;
-    let refused: Vec<usize> =
-        outcomes.iter().enumerate().filter(|(_, outcome)| !matches!(outcome, RowOutcome::Created { .. })).map(|(place, _)| place).collect();
+    let refused: Vec<usize> = outcomes
+        .iter()
+        .enumerate()
+        .filter(|(_, outcome)| !matches!(outcome, RowOutcome::Created { .. }))
+        .map(|(place, _)| place)
+        .collect();
     assert_eq!(refused, [3], "{outcomes:?}");
     assert_eq!(fake.with(|hubspot| hubspot.associated("companies", &company, "contacts").len()), 4);
 }

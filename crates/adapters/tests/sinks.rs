@@ -15,7 +15,8 @@ use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Running, Vendor, serve};
 use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
-    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
+    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result,
+    RowOutcome, Sink,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};

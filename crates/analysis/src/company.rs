@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_model::{ids, lists};
 
 /// What a company has, by the name of the prospect's field that says it.
-pub const FIELDS: [&str; 8] =
-    ["company_name", "company_domain", "website", "street", "city", "region", "postal_code", "country"];
+pub const FIELDS: [&str; 8] = ["company_name", "company_domain", "website", "street", "city", "region", "postal_code", "country"];
 
 /// What stands before a company's id.
 const ID: &str = "cmp_";
@@ -82,14 +81,21 @@ pub fn roll_up(people: &[Employee]) -> Vec<Company> {
         }
     };
     let company = |(key, people): (Key, Vec<&Employee>)| {
-        let mut fields: BTreeMap<&'static str, String> =
-            FIELDS.iter().filter_map(|field| Some((*field, most(people.iter().filter_map(|person| person.fields.get(field)))?))).collect();
+        let mut fields: BTreeMap<&'static str, String> = FIELDS
+            .iter()
+            .filter_map(|field| Some((*field, most(people.iter().filter_map(|person| person.fields.get(field)))?)))
+            .collect();
         // The domain it is known by is not that of somebody's private mailbox.
         match &key {
             Key::Domain(domain) => drop(fields.insert("company_domain", domain.clone())),
             Key::Name(_) => drop(fields.remove("company_domain")),
         }
-        Company { id: key.id(), aliases: aliases(&key), fields, people: people.iter().map(|person| person.prospect_id.clone()).collect() }
+        Company {
+            id: key.id(),
+            aliases: aliases(&key),
+            fields,
+            people: people.iter().map(|person| person.prospect_id.clone()).collect(),
+        }
     };
     companies.into_iter().map(company).collect()
 }
@@ -103,7 +109,8 @@ fn domain(person: &Employee) -> Option<String> {
 fn name(person: &Employee) -> Option<String> {
     let said = person.fields.get("company_name")?;
     let folded: String = said.to_lowercase().replace(['.', '\''], "");
-    let mut words: Vec<&str> = folded.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let mut words: Vec<&str> =
+        folded.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     while words.len() > 1 && words.last().is_some_and(|word| LEGAL.contains(word)) {
         words.pop();
     }
@@ -112,9 +119,46 @@ fn name(person: &Employee) -> Option<String> {
 
 /// Forms of companies in law. Words such as `group` are not among them: they tell companies of one owner apart.
 const LEGAL: [&str; 40] = [
-    "inc", "incorporated", "llc", "corporation", "corp", "company", "co", "limited", "ltd", "plc", "llp", "lp", "gmbh", "mbh", "ag",
-    "kg", "kgaa", "ohg", "ug", "ek", "se", "sarl", "sas", "sasu", "sa", "sl", "slu", "srl", "spa", "bv", "nv", "vof", "ab", "as",
-    "aps", "oy", "oyj", "kft", "pty", "lda",
+    "inc",
+    "incorporated",
+    "llc",
+    "corporation",
+    "corp",
+    "company",
+    "co",
+    "limited",
+    "ltd",
+    "plc",
+    "llp",
+    "lp",
+    "gmbh",
+    "mbh",
+    "ag",
+    "kg",
+    "kgaa",
+    "ohg",
+    "ug",
+    "ek",
+    "se",
+    "sarl",
+    "sas",
+    "sasu",
+    "sa",
+    "sl",
+    "slu",
+    "srl",
+    "spa",
+    "bv",
+    "nv",
+    "vof",
+    "ab",
+    "as",
+    "aps",
+    "oy",
+    "oyj",
+    "kft",
+    "pty",
+    "lda",
 ];
 
 /// The value that is said most often.

@@ -128,7 +128,9 @@ impl Vendor for HubSpot {
             ("GET", ["crm", "v3", "lists", id]) if self.lists.contains_key(*id) => {
                 Answer::json(200, &json!({ "list": { "listId": id, "name": format!("List {id}") } }))
             }
-            ("PUT", ["crm", "v3", "lists", id, "memberships", verb @ ("add" | "remove")]) => self.move_members(id, verb, &call.json()),
+            ("PUT", ["crm", "v3", "lists", id, "memberships", verb @ ("add" | "remove")]) => {
+                self.move_members(id, verb, &call.json())
+            }
             (method, ["crm", "v3", "objects", kind, rest @ ..]) => match self.objects.get_mut(*kind) {
                 Some(object) => {
                     let answer = object.answer(method, rest, call, &Moment { conditions, now_us });
@@ -235,7 +237,8 @@ impl HubSpot {
         let ids = list(body, "inputs").iter().map(|input| text(input, "id"));
         let found = ids.filter_map(|id| {
             let others = self.associated(from, id, to);
-            let ends: Vec<Value> = others.iter().filter_map(|other| Some(json!({ "toObjectId": other.parse::<u64>().ok()? }))).collect();
+            let ends: Vec<Value> =
+                others.iter().filter_map(|other| Some(json!({ "toObjectId": other.parse::<u64>().ok()? }))).collect();
             (!ends.is_empty()).then(|| json!({ "from": { "id": id }, "to": ends }))
         });
         Answer::json(200, &json!({ "status": "COMPLETE", "results": found.collect::<Vec<_>>() }))

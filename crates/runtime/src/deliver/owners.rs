@@ -145,11 +145,22 @@ mod tests {
 
     fn rule(to: &[&str], countries: &[&str], postal_codes: &[&str], needs: &[&str]) -> OwnerRule {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        OwnerRule { countries: texts(countries), regions: Vec::new(), postal_codes: texts(postal_codes), needs: texts(needs), to: texts(to) }
+        OwnerRule {
+            countries: texts(countries),
+            regions: Vec::new(),
+            postal_codes: texts(postal_codes),
+            needs: texts(needs),
+            to: texts(to),
+        }
     }
 
     fn at(country: &str, postal_code: &str, need: &str) -> Territory {
-        Territory { country: country.to_owned(), region: String::new(), postal_code: postal_code.to_owned(), need: need.to_lowercase() }
+        Territory {
+            country: country.to_owned(),
+            region: String::new(),
+            postal_code: postal_code.to_owned(),
+            need: need.to_lowercase(),
+        }
     }
 
     fn section(rules: Vec<OwnerRule>, capacity: &[(&str, u32)]) -> OwnersSection {

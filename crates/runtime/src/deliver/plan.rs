@@ -10,12 +10,12 @@ use headwater_store::{CrmLink, OutboxState, Snapshot};
 use serde::Serialize;
 
 use super::SinkCounts;
+use super::companies;
 use super::owners::{self, Owners, Territory};
 use super::policy::{Standing, Times, Verdict, on_update};
 use super::receipt::OUR_ID;
 use super::reference::{COMING, Reference, References};
-use super::values::{Values, cell, is_template, fields_of, noun, unknown};
-use super::companies;
+use super::values::{Values, cell, fields_of, is_template, noun, unknown};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, nearest};
@@ -280,7 +280,8 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
             return Err(unknown(complaint, field, &ours).into());
         }
         if section.companies.is_some() && sink.company_field() == Some(remote) {
-            let complaint = entry.error(&format!("map.{remote}"), format!("`{remote}` names the company, which `companies` sets"));
+            let complaint =
+                entry.error(&format!("map.{remote}"), format!("`{remote}` names the company, which `companies` sets"));
             return Err(complaint.help("take it out of `map`").into());
         }
         if !theirs.is_empty() && !theirs.iter().any(|(name, _)| name == remote) {
@@ -594,7 +595,8 @@ impl Planner<'_> {
         let wanted = row.desired.iter().map(|(field, ours)| (field, Some(ours.as_str())));
         let owner = self.entry.section.owners.as_ref().filter(|_| self.is_owned).map(|owners| &owners.field);
         row.ownership.looked = true;
-        row.ownership.theirs = owner.and_then(|field| record.fields.get(field)).cloned().flatten().filter(|owner| !owner.is_empty());
+        row.ownership.theirs =
+            owner.and_then(|field| record.fields.get(field)).cloned().flatten().filter(|owner| !owner.is_empty());
         let given = owner.zip(row.ownership.ours.as_deref()).map(|(field, owner)| (field, Some(owner)));
         for (field, ours) in wanted.chain(given).chain(cleared.iter().map(|field| (field, None))) {
             let remote = record.fields.get(field).and_then(Option::as_deref);

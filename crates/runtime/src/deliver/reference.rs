@@ -44,8 +44,7 @@ impl References {
     /// What people name: their companies.
     pub(super) fn to_companies(sink: &dyn Sink, companies: &Plan) -> Option<Self> {
         let field = sink.company_field()?.to_owned();
-        let planned: HashMap<&String, Reference> =
-            companies.rows.iter().map(|row| (&row.prospect_id, of_row(row))).collect();
+        let planned: HashMap<&String, Reference> = companies.rows.iter().map(|row| (&row.prospect_id, of_row(row))).collect();
         let of = companies.employers.iter();
         let of = of.map(|(person, company)| (person.clone(), planned.get(company).cloned().unwrap_or(Reference::Missing)));
         Some(Self { field, part: companies.sink.clone(), is_needed: false, of: of.collect() })
@@ -84,7 +83,8 @@ fn of_row(row: &PlannedRow) -> Reference {
 /// knows yet makes its rows wait.
 pub(super) async fn settle(engine: &Engine, entry: &SinkEntry, references: &References, plan: &mut Plan) -> Result<()> {
     let field = &references.field;
-    let coming = |fields: &BTreeMap<String, String>| fields.get(field).and_then(|value| value.strip_prefix(COMING)).map(str::to_owned);
+    let coming =
+        |fields: &BTreeMap<String, String>| fields.get(field).and_then(|value| value.strip_prefix(COMING)).map(str::to_owned);
     if !plan.rows.iter().any(|row| coming(&row.desired).is_some()) {
         return Ok(());
     }

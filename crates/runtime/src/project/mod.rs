@@ -19,8 +19,8 @@ use serde_json::{Map, Value};
 pub use error::ProjectError;
 pub use file::{
     AttributionSection, BasisSection, ChannelSection, CompaniesSection, CostSection, FieldPolicy, GatesSection, IdentityEngine,
-    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection, SourceSection,
-    StoreSection, TasksSection,
+    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection,
+    SchemaChange, ServeSection, SinkSection, SourceSection, StoreSection, TasksSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;

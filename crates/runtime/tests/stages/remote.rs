@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_sdk::testkit::FakeSink;
 use headwater_sdk::{
-    BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal,
-    Result, RowOutcome, Sink, SinkCapability, WriteReport,
+    BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord,
+    Removal, Result, RowOutcome, Sink, SinkCapability, WriteReport,
 };
 use serde_json::json;
 
