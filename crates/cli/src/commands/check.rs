@@ -80,6 +80,9 @@ async fn check_source(engine: &Engine, entry: &headwater_runtime::project::Sourc
 
 async fn check_sink(engine: &Engine, entry: &headwater_runtime::project::SinkEntry, offline: bool) -> Result<String, Error> {
     let sink = engine.sink(entry)?;
+    for part in entry.parts() {
+        engine.sink(&part)?;
+    }
     if offline {
         return Ok("its settings are valid; not called".to_owned());
     }
