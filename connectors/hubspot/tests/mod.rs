@@ -267,7 +267,9 @@ fn made(outcomes: &[RowOutcome]) -> Vec<String> {
 async fn companies_keep_the_contract_and_contacts_are_tied_to_them_and_untied_again() {
     let fake = account(Conditions::default()).await;
     let companies = companion(&fake, &Companion::Companies);
-    let rows = [named("cmp_1", &[("name", "Alder"), ("domain", "alder.example")]), named("cmp_2", &[("name", "Elm")])];
+    let rows =
+        ["Alder", "Elm", "Oak"].into_iter().zip(["cmp_1", "cmp_2", "cmp_3"]).map(|(name, id)| named(id, &[("name", name)]));
+    let rows: Vec<DeliveryRow> = rows.collect();
     check_sink_contract(|| Ok(companion(&fake, &Companion::Companies)), &rows).await;
     let found = companies.lookup(&[key("external_id", "cmp_1"), key("external_id", "cmp_2")]).await.unwrap();
     let [Lookup::Found(alder), Lookup::Found(elm)] = &found[..] else { panic!("{found:?}") };

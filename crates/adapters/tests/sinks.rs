@@ -465,9 +465,13 @@ async fn organizations_of_pipedrive_are_written_by_the_same_file_and_people_name
     };
     let token = headwater_fakes::pipedrive::TOKEN;
     let organizations = || companies_of("pipedrive", config(true), token);
-    let rows = [row(1, &[("name", "Alder & Söhne".to_owned())]), row(2, &[("name", "Elm".to_owned())])];
+    let rows = [
+        row(1, &[("name", "Alder & Söhne".to_owned())]),
+        row(2, &[("name", "Elm".to_owned())]),
+        row(3, &[("name", "Oak".to_owned())]),
+    ];
     check_sink_contract(organizations, &rows).await;
-    assert_eq!(fake.with(|pipedrive| (pipedrive.organizations().len(), pipedrive.persons().len())), (2, 0));
+    assert_eq!(fake.with(|pipedrive| (pipedrive.organizations().len(), pipedrive.persons().len())), (3, 0));
     let organizations = organizations().unwrap();
     let found = organizations.lookup(&[key("name", "elm")]).await.unwrap();
     let [Lookup::Found(elm)] = &found[..] else { panic!("{found:?}") };
