@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let engine = wiring::engine(global, console).await?;
     let mut planned = Vec::new();
     for entry in sinks(&engine, sink)? {
-        planned.extend(engine.unless_told(plans(&engine, entry)).await??);
+        planned.extend(Box::pin(engine.unless_told(plans(&engine, entry))).await??);
     }
     if let Some(path) = out {
         SavedPlan::of(&engine, &planned)?.write(path)?;
