@@ -3,7 +3,7 @@
 use headwater_sdk::http::header::AUTHORIZATION;
 use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Method, RequestSpec, base_url};
 use headwater_sdk::{BuildContext, Error, ErrorKind, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::config::{Object, SinkConfig};
 
@@ -63,6 +63,7 @@ impl Client {
         match self.object {
             Object::Contacts => "/api/contacts/",
             Object::Leads => "/api/leads/",
+            Object::Accounts => "/api/accounts/",
         }
     }
 
@@ -70,6 +71,7 @@ impl Client {
         match self.object {
             Object::Contacts => "/api/contacts/{id}/",
             Object::Leads => "/api/leads/{id}/",
+            Object::Accounts => "/api/accounts/{id}/",
         }
     }
 
@@ -126,7 +128,7 @@ impl Client {
             .hint("make a custom text field and set `id_field: cf_KEY`, which the CRM can search"))
     }
 
-    /// A page of contacts; or of leads, where the open and the closed are paged side by side.
+    /// A page of contacts; or of leads or accounts, where the open and the closed are paged side by side.
     async fn page(&self, filter: Option<(&str, &str)>, offset: usize, limit: usize) -> Result<Vec<Half>> {
         let mut request =
             RequestSpec::get(self.list_path()).query("limit", limit.to_string()).query("offset", offset.to_string());
@@ -139,6 +141,13 @@ impl Client {
             Object::Leads => {
                 ["open_leads", "close_leads"].into_iter().map(|name| half(answer.get_mut(name)?, name, "leads_count")).collect()
             }
+            Object::Accounts => [
+                ("active_accounts", "open_accounts", "open_accounts_count"),
+                ("closed_accounts", "close_accounts", "close_accounts_count"),
+            ]
+            .into_iter()
+            .map(|(half_name, list, count)| half(answer.get_mut(half_name)?, list, count))
+            .collect(),
         };
         halves.ok_or_else(|| self.unexpected("GET"))
     }
@@ -148,6 +157,7 @@ impl Client {
         let wrapper = match self.object {
             Object::Contacts => "contact_obj",
             Object::Leads => "lead_obj",
+            Object::Accounts => "account_obj",
         };
         match self.http.json(&RequestSpec::get(self.record_path()).param("id", id)).await {
             Ok(mut answer) => match answer.get_mut(wrapper).map(Value::take) {
@@ -191,12 +201,32 @@ impl Client {
         }
     }
 
-    /// The custom fields that the object has.
-    pub(super) async fn custom_fields(&self) -> Result<Vec<Custom>> {
-        let model = match self.object {
+    /// What the CRM calls the object where it defines fields.
+    fn model(&self) -> &'static str {
+        match self.object {
             Object::Contacts => "Contact",
             Object::Leads => "Lead",
-        };
+            Object::Accounts => "Account",
+        }
+    }
+
+    /// Makes a custom text field of the object.
+    pub(super) async fn make_custom_field(&self, key: &str) -> Result<()> {
+        let body = json!({ "target_model": self.model(), "key": key, "label": "Headwater id", "field_type": "text" });
+        match self.http.json(&RequestSpec::post("/api/custom-fields/", body)).await {
+            Ok(answer) if refused(&answer) => {
+                Err(Error::new(ErrorKind::Config, "the CRM does not make the field that `id_field` names")
+                    .context("reason", reason(&answer)))
+            }
+            Ok(_) => Ok(()),
+            // Another run may have been faster; whether it is there now is looked at next.
+            Err(error) => refusal(error).map(drop),
+        }
+    }
+
+    /// The custom fields that the object has.
+    pub(super) async fn custom_fields(&self) -> Result<Vec<Custom>> {
+        let model = self.model();
         let request = RequestSpec::get("/api/custom-fields/").query("target_model", model);
         let answer = self.http.json(&request).await.map_err(no_crm)?;
         let definitions = answer.get("definitions").and_then(Value::as_array).ok_or_else(|| self.unexpected("GET"))?;

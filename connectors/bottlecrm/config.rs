@@ -18,6 +18,9 @@ pub(crate) struct SinkConfig {
     /// The field that keeps our id: `source_ref`, or `cf_KEY` for a custom text field, which the CRM can search.
     #[serde(default = "source_ref")]
     pub(crate) id_field: String,
+    /// Whether to make the custom field of `id_field` where the organisation lacks it; needs the token of an administrator.
+    #[serde(default)]
+    pub(crate) create_id_field: bool,
 }
 
 fn source_ref() -> String {
@@ -33,6 +36,9 @@ pub(crate) enum Object {
     Contacts,
     /// Leads: enquiries, which the CRM's users work on and convert.
     Leads,
+    /// Accounts: companies; what `companies` of a sink makes.
+    #[serde(skip)]
+    Accounts,
 }
 
 /// Where our id is kept.

@@ -76,13 +76,34 @@ const LEAD: [(&str, Kind, &str); 14] = [
     ("next_follow_up", Kind::Text, "next follow-up, YYYY-MM-DD"),
 ];
 
+const ACCOUNT: [(&str, Kind, &str); 14] = [
+    ("name", Kind::Text, "name; unique in the organisation, whatever its case"),
+    ("email", Kind::Text, "email"),
+    ("phone", Kind::Text, "phone; 7 to 25 digits, spaces and + - ( ) ."),
+    ("website", Kind::Text, "a full URL"),
+    ("industry", Kind::Text, "a key of the CRM's industries"),
+    ("number_of_employees", Kind::Number, "number of employees"),
+    ("annual_revenue", Kind::Number, "annual revenue"),
+    ("address_line", Kind::Text, "street and number"),
+    ("city", Kind::Text, "city"),
+    ("state", Kind::Text, "state or region"),
+    ("postcode", Kind::Text, "postal code"),
+    ("country", Kind::Text, "two-letter country code"),
+    ("description", Kind::Text, "notes"),
+    ("is_active", Kind::Flag, "true or false"),
+];
+
+/// The field of a contact that names its account.
+pub(super) const ACCOUNT_OF_CONTACT: &str = "account";
+
 /// The fields every organisation has, but for the one that keeps our id.
 pub(super) fn built_in(object: Object, id: &IdField) -> BTreeMap<String, Field> {
-    let own: &[_] = match object {
-        Object::Contacts => &CONTACT,
-        Object::Leads => &LEAD,
+    let (person, own): (&[_], &[_]) = match object {
+        Object::Contacts => (&PERSON, &CONTACT),
+        Object::Leads => (&PERSON, &LEAD),
+        Object::Accounts => (&[], &ACCOUNT),
     };
-    PERSON
+    person
         .iter()
         .chain(own)
         .filter(|(name, _, _)| *name != "source_ref" || *id != IdField::SourceRef)

@@ -1,4 +1,4 @@
-//! BottleCRM: contacts or leads in a CRM that knows no idempotency.
+//! BottleCRM: contacts with their accounts, or leads, in a CRM that knows no idempotency.
 //!
 //! The sink keeps our id in a field of each record, and after a doubtful create looks for it before it creates again. It does
 //! not delete, convert, merge or assign, and reads nothing but what it needs to write. Invariants: a record is ours or matched
@@ -11,7 +11,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink};
+use headwater_sdk::{BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, Result, Sink};
 
 /// The connector.
 #[derive(Debug)]
@@ -31,5 +31,22 @@ impl Connector for BottleCrm {
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
         Ok(Box::new(sink::BottleCrmSink::new(&config.parse()?, cx)?))
+    }
+
+    fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        let people: config::SinkConfig = config.parse()?;
+        match (companion, people.object) {
+            (Companion::Companies, config::Object::Contacts) => {
+                let accounts = config::SinkConfig { object: config::Object::Accounts, ..people };
+                Ok(Box::new(sink::BottleCrmSink::new(&accounts, cx)?))
+            }
+            (Companion::Companies, _) => Err(Error::new(ErrorKind::Config, "only contacts belong to accounts")
+                .context("path", "object")
+                .hint("write `object: contacts`")),
+            (Companion::Tasks | Companion::List { .. }, _) => {
+                let message = format!("connector `bottlecrm` does not write {}", companion.noun());
+                Err(Error::new(ErrorKind::Unsupported, message))
+            }
+        }
     }
 }

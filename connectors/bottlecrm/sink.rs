@@ -10,8 +10,8 @@ use headwater_sdk::{
 };
 
 use super::client::{Answer, Client, Record};
-use super::config::{IdField, SinkConfig};
-use super::fields::{CHANGED_AT, Field, Kind, body, built_in, read, same};
+use super::config::{IdField, Object, SinkConfig};
+use super::fields::{ACCOUNT_OF_CONTACT, CHANGED_AT, Field, Kind, body, built_in, read, same};
 
 /// Rows go one by one, at some ten a second; a call should be over in less than a minute.
 const MAX_ROWS: usize = 200;
@@ -26,7 +26,9 @@ const MAX_FAILURES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct BottleCrmSink {
     client: Client,
+    object: Object,
     id: IdField,
+    create_id_field: bool,
     built_in: BTreeMap<String, Field>,
 }
 
@@ -35,14 +37,27 @@ impl BottleCrmSink {
     /// `Config` when the address, the token or the id's field cannot be used.
     pub(crate) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let id = IdField::parse(&config.id_field)?;
-        Ok(Self { built_in: built_in(config.object, &id), client: Client::new(config, cx)?, id })
+        if config.object == Object::Accounts && id == IdField::SourceRef {
+            return Err(Error::new(ErrorKind::Config, "accounts have no `source_ref` to keep our id")
+                .context("path", "id_field")
+                .hint("set `id_field: cf_KEY`, and make a custom text field of that key for contacts and for accounts"));
+        }
+        let (object, create_id_field) = (config.object, config.create_id_field);
+        Ok(Self { built_in: built_in(object, &id), client: Client::new(config, cx)?, object, create_id_field, id })
     }
 
     /// The fields that a row may set, with the organisation's own.
     async fn all_fields(&self) -> Result<BTreeMap<String, Field>> {
         let mut fields = self.built_in.clone();
         let mut keeps_id = self.id == IdField::SourceRef;
-        for custom in self.client.custom_fields().await? {
+        let mut customs = self.client.custom_fields().await?;
+        if let (IdField::Custom(key), true) = (&self.id, self.create_id_field)
+            && !customs.iter().any(|custom| custom.key == *key)
+        {
+            self.client.make_custom_field(key).await?;
+            customs = self.client.custom_fields().await?;
+        }
+        for custom in customs {
             if self.id == IdField::Custom(custom.key.clone()) {
                 keeps_id = custom.of_type == "text";
                 continue;
@@ -60,7 +75,7 @@ impl BottleCrmSink {
         }
         // The CRM drops values of custom fields it does not have without a word, and our id with them.
         Err(Error::new(ErrorKind::Config, "the organisation has no custom text field of the name that `id_field` gives").hint(
-            "have an administrator make it (POST /api/custom-fields/ or the CRM's settings), or set `id_field: source_ref`",
+            "set `create_id_field: true` with an administrator's token, make the field in the CRM's settings, or set `id_field: source_ref`",
         ))
     }
 
@@ -180,6 +195,10 @@ impl Sink for BottleCrmSink {
         Some(CHANGED_AT)
     }
 
+    fn company_field(&self) -> Option<&str> {
+        (self.object == Object::Contacts).then_some(ACCOUNT_OF_CONTACT)
+    }
+
     fn removes(&self) -> bool {
         true
     }
@@ -297,7 +316,8 @@ impl BottleCrmSink {
     /// The query that narrows the list to a key's records, where the CRM has one.
     fn filter<'a>(&self, key: &'a MatchKey) -> Option<(String, &'a str)> {
         match (key.field.as_str(), &self.id) {
-            ("email", _) => Some(("email".to_owned(), key.value.trim())),
+            ("email", _) if self.object != Object::Accounts => Some(("email".to_owned(), key.value.trim())),
+            ("name", _) if self.object == Object::Accounts => Some(("name".to_owned(), key.value.trim())),
             (EXTERNAL_ID, IdField::Custom(custom)) => Some((format!("cf_{custom}"), &key.value)),
             _ => None,
         }
@@ -358,5 +378,6 @@ fn folded(key: &MatchKey) -> (&str, String) {
 
 /// The form in which two values are compared: addresses differ by case in spelling only.
 fn fold(field: &str, value: &str) -> String {
-    if field == "email" { value.trim().to_lowercase() } else { value.to_owned() }
+    // The names of accounts are unique whatever their case; nothing else has a field of that name.
+    if field == "email" || field == "name" { value.trim().to_lowercase() } else { value.to_owned() }
 }

@@ -1,6 +1,6 @@
 //! The API: its addresses, its batches, and the reasons it gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use headwater_sdk::http::header::AUTHORIZATION;
@@ -9,7 +9,7 @@ use headwater_sdk::{BuildContext, Error, ErrorKind, Fields, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::config::SinkConfig;
+use super::config::{SinkConfig, Tie};
 
 /// Rows of one batch request.
 pub(super) const MAX_BATCH: usize = 100;
@@ -114,6 +114,7 @@ struct Failure {
 pub(super) struct Client {
     http: HttpClient,
     object: &'static str,
+    property_group: &'static str,
     id_property: String,
 }
 
@@ -123,7 +124,114 @@ impl Client {
         let bearer = format!("Bearer {}", token.expose_str());
         let mut settings = HttpSettings::new(base_url(&config.url)?, cx).secret_header(AUTHORIZATION, &bearer)?;
         settings.budget.rate = Some(Rate { requests: config.requests_per_10s, per: WINDOW });
-        Ok(Self { http: HttpClient::new(settings)?, object: config.object.name(), id_property: config.id_property.clone() })
+        let (object, property_group) = (config.object.name(), config.object.property_group());
+        Ok(Self { http: HttpClient::new(settings)?, object, property_group, id_property: config.id_property.clone() })
+    }
+
+    /// The records that these are associated with, by their id; the first where there are several.
+    pub(super) async fn associated(&self, tie: Tie, ids: &[String]) -> Result<HashMap<String, String>> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            results: Vec<Found>,
+        }
+        #[derive(Deserialize)]
+        struct Found {
+            from: End,
+            #[serde(default)]
+            to: Vec<Target>,
+        }
+        #[derive(Deserialize)]
+        struct End {
+            id: String,
+        }
+        #[derive(Deserialize)]
+        struct Target {
+            #[serde(rename = "toObjectId")]
+            id: Value,
+        }
+        let mut found = HashMap::new();
+        for ids in ids.chunks(MAX_BATCH) {
+            let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+            let path = "/crm/v4/associations/{from}/{to}/batch/read";
+            let request = RequestSpec::post(path, json!({ "inputs": inputs })).param("from", tie.from).param("to", tie.to);
+            let page: Page = self.http.send(&request.idempotent(true)).await?.json()?;
+            for Found { from, to } in page.results {
+                if let Some(Target { id }) = to.into_iter().next() {
+                    found.insert(from.id, id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Associates records, or takes associations away; both may be done again. Why HubSpot refuses it, where it does.
+    pub(super) async fn associate(&self, tie: Tie, pairs: &[(String, String)], away: bool) -> Result<Option<String>> {
+        for pairs in pairs.chunks(MAX_BATCH) {
+            let (path, inputs): (_, Vec<Value>) = if away {
+                let input = |(from, to): &(String, String)| json!({ "from": { "id": from }, "to": [{ "id": to }] });
+                ("/crm/v4/associations/{from}/{to}/batch/archive", pairs.iter().map(input).collect())
+            } else {
+                let input = |(from, to): &(String, String)| json!({ "from": { "id": from }, "to": { "id": to } });
+                ("/crm/v4/associations/{from}/{to}/batch/associate/default", pairs.iter().map(input).collect())
+            };
+            let request = RequestSpec::post(path, json!({ "inputs": inputs })).param("from", tie.from).param("to", tie.to);
+            match self.http.send(&request.idempotent(true)).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(Some(format!("one of the {} does not exist", tie.to)));
+                }
+                Err(error) => return refusal(&error).map(Some).ok_or(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The lists that a contact is in.
+    pub(super) async fn lists_of(&self, contact: &str) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            results: Vec<Membership>,
+        }
+        #[derive(Deserialize)]
+        struct Membership {
+            #[serde(rename = "listId")]
+            list: Value,
+        }
+        // `0-1` is HubSpot's name for contacts here.
+        let request = RequestSpec::get("/crm/v3/lists/records/0-1/{id}/memberships").param("id", contact);
+        let page: Page = match self.http.send(&request).await {
+            Ok(answer) => answer.json()?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let text = |list: Value| list.as_str().map_or_else(|| list.to_string(), str::to_owned);
+        Ok(page.results.into_iter().map(|membership| text(membership.list)).collect())
+    }
+
+    /// The list's name.
+    pub(super) async fn list_name(&self, list: &str) -> Result<String> {
+        let answer = self.http.json(&RequestSpec::get("/crm/v3/lists/{id}").param("id", list)).await?;
+        let list = answer.get("list").unwrap_or(&answer);
+        Ok(list.get("name").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// Puts contacts into a list or takes them out; both may be done again. Those of which HubSpot knows no contact.
+    pub(super) async fn move_members(&self, list: &str, contacts: &[String], out: bool) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Moved {
+            #[serde(default, rename = "recordIdsMissing")]
+            missing: Vec<Value>,
+        }
+        let path = if out { "/crm/v3/lists/{id}/memberships/remove" } else { "/crm/v3/lists/{id}/memberships/add" };
+        let mut missing = Vec::new();
+        for contacts in contacts.chunks(MAX_BATCH) {
+            let request = RequestSpec::put(path, json!(contacts)).param("id", list).idempotent(true);
+            let moved: Moved = self.http.send(&request).await?.json()?;
+            missing.extend(moved.missing.iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)));
+        }
+        Ok(missing)
     }
 
     /// The properties of the object.
@@ -139,9 +247,8 @@ impl Client {
 
     /// Makes the property that keeps our id.
     pub(super) async fn make_id_property(&self) -> Result<()> {
-        let group = if self.object == "contacts" { "contactinformation" } else { "companyinformation" };
         let body = json!({ "name": self.id_property, "label": "Headwater id", "type": "string", "fieldType": "text",
-                           "groupName": group, "hasUniqueValue": true });
+                           "groupName": self.property_group, "hasUniqueValue": true });
         let request = RequestSpec::post("/crm/v3/properties/{object}", body).param("object", self.object);
         match self.http.send(&request).await {
             Ok(_) => Ok(()),

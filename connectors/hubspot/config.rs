@@ -51,6 +51,9 @@ pub(crate) enum Object {
     Contacts,
     /// Companies.
     Companies,
+    /// Tasks about contacts; what `tasks` of a sink makes.
+    #[serde(skip)]
+    Tasks,
 }
 
 impl Object {
@@ -59,6 +62,44 @@ impl Object {
         match self {
             Self::Contacts => "contacts",
             Self::Companies => "companies",
+            Self::Tasks => "tasks",
         }
+    }
+
+    /// The group in which HubSpot shows the properties that we make.
+    pub(super) fn property_group(self) -> &'static str {
+        match self {
+            Self::Contacts => "contactinformation",
+            Self::Companies => "companyinformation",
+            Self::Tasks => "task",
+        }
+    }
+
+    /// What a record of it belongs to.
+    pub(super) fn tie(self) -> Option<Tie> {
+        match self {
+            // HubSpot keeps the primary company in a property.
+            Self::Contacts => Some(Tie { field: "associatedcompanyid", from: "contacts", to: "companies", is_property: true }),
+            Self::Companies => None,
+            Self::Tasks => Some(Tie { field: "contact", from: "tasks", to: "contacts", is_property: false }),
+        }
+    }
+}
+
+/// An association between records of two kinds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tie {
+    /// The field of a row that names the other record.
+    pub(super) field: &'static str,
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
+    /// Whether a property of the record shows it.
+    pub(super) is_property: bool,
+}
+
+impl Object {
+    /// Whether it is the default, which has companions.
+    pub(super) fn is_people(self) -> bool {
+        self == Self::Contacts
     }
 }

@@ -1,4 +1,4 @@
-//! HubSpot: contacts or companies, written in batches.
+//! HubSpot: contacts with their companies, tasks and lists, or companies alone, written in batches.
 //!
 //! Our id lives in a property with unique values, so a batch upsert by it is idempotent: the same row twice is one record, also
 //! after an answer that got lost. Invariants: a row counts as written only when the answer names it; a batch that is refused as a
@@ -6,11 +6,12 @@
 
 mod client;
 mod config;
+mod list;
 mod sink;
 #[cfg(test)]
 mod tests;
 
-use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink};
+use headwater_sdk::{BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, Result, Sink};
 
 /// The connector.
 #[derive(Debug)]
@@ -30,5 +31,22 @@ impl Connector for HubSpot {
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
         Ok(Box::new(sink::HubSpotSink::new(&config.parse()?, cx)?))
+    }
+
+    fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        let people: config::SinkConfig = config.parse()?;
+        if !people.object.is_people() {
+            let message = format!("only contacts have {}", companion.noun());
+            return Err(Error::new(ErrorKind::Config, message).context("path", "object").hint("write `object: contacts`"));
+        }
+        Ok(match companion {
+            Companion::Companies => {
+                Box::new(sink::HubSpotSink::new(&config::SinkConfig { object: config::Object::Companies, ..people }, cx)?)
+            }
+            Companion::Tasks => {
+                Box::new(sink::HubSpotSink::new(&config::SinkConfig { object: config::Object::Tasks, ..people }, cx)?)
+            }
+            Companion::List { id } => Box::new(list::ListSink::new(id, &people, cx)?),
+        })
     }
 }

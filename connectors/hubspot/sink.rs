@@ -9,7 +9,7 @@ use headwater_sdk::{
 };
 
 use super::client::{Client, Input, MAX_BATCH, Property, Record, WINDOW, Written};
-use super::config::SinkConfig;
+use super::config::{SinkConfig, Tie};
 
 /// How a match key names our id.
 const EXTERNAL_ID: &str = "external_id";
@@ -20,6 +20,7 @@ pub(crate) struct HubSpotSink {
     client: Client,
     id_property: String,
     create_id_property: bool,
+    tie: Option<Tie>,
     pace: Pace,
 }
 
@@ -29,7 +30,8 @@ impl HubSpotSink {
     pub(crate) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let client = Client::new(config, cx)?;
         let pace = Pace { calls: config.requests_per_10s.get(), per: WINDOW };
-        Ok(Self { client, id_property: config.id_property.clone(), create_id_property: config.create_id_property, pace })
+        let (id_property, create_id_property) = (config.id_property.clone(), config.create_id_property);
+        Ok(Self { client, id_property, create_id_property, tie: config.object.tie(), pace })
     }
 
     /// The account's properties, among them the one that keeps our id.
@@ -58,7 +60,23 @@ impl HubSpotSink {
         let properties = self.properties().await?;
         let unique = properties.iter().filter(|property| property.unique || property.name == "email");
         let unique = unique.map(|property| property.name.clone()).collect();
-        Ok((properties.into_iter().filter(Property::writable).map(|property| property.name).collect(), unique))
+        let mut names: Vec<String> = properties.into_iter().filter(Property::writable).map(|property| property.name).collect();
+        if let Some(tie) = self.tie.filter(|tie| tie.is_property && !names.iter().any(|name| name == tie.field)) {
+            names.push(tie.field.to_owned());
+        }
+        Ok((names, unique))
+    }
+
+    /// Puts into the records what they belong to, where no property shows it.
+    async fn with_ties(&self, mut records: Vec<Record>) -> Result<Vec<Record>> {
+        if let Some(tie) = self.tie.filter(|tie| !tie.is_property) {
+            let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
+            let mut ties = self.client.associated(tie, &ids).await?;
+            for record in &mut records {
+                record.properties.insert(tie.field.to_owned(), ties.remove(&record.id));
+            }
+        }
+        Ok(records)
     }
 
     /// Refuses fields that the account lacks: HubSpot would refuse every batch that holds one.
@@ -66,7 +84,8 @@ impl HubSpotSink {
         let properties = self.properties().await?;
         let known: BTreeSet<&str> =
             properties.iter().filter(|property| property.writable()).map(|property| property.name.as_str()).collect();
-        let unknown = rows.iter().flat_map(|row| row.fields.keys()).find(|name| !known.contains(name.as_str()));
+        let tie = self.tie.map_or("", |tie| tie.field);
+        let unknown = rows.iter().flat_map(|row| row.fields.keys()).find(|name| *name != tie && !known.contains(name.as_str()));
         match unknown {
             None => Ok(()),
             Some(name) => Err(Error::new(ErrorKind::Config, format!("the account has no property `{name}` that can be written"))
@@ -77,11 +96,12 @@ impl HubSpotSink {
     /// The records with these values in a field, each with its value as it is compared.
     async fn having(&self, field: &str, values: &[String], names: &[String], unique: &BTreeSet<String>) -> Result<Vec<Record>> {
         let property = if field == EXTERNAL_ID { self.id_property.as_str() } else { field };
-        if unique.contains(property) {
-            self.client.read(Some(property), values, names).await
+        let records = if unique.contains(property) {
+            self.client.read(Some(property), values, names).await?
         } else {
-            self.client.search(property, values, names).await
-        }
+            self.client.search(property, values, names).await?
+        };
+        self.with_ties(records).await
     }
 
     /// Whether a record really holds the key's value: a filter might have been ignored.
@@ -175,7 +195,7 @@ impl Sink for HubSpotSink {
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
         let (names, _) = self.readable().await?;
-        let records = self.client.read(None, &[remote_id.to_owned()], &names).await?;
+        let records = self.with_ties(self.client.read(None, &[remote_id.to_owned()], &names).await?).await?;
         Ok(records.into_iter().find(|record| record.id == remote_id).map(|record| self.remote(record, "id")))
     }
 
@@ -184,9 +204,9 @@ impl Sink for HubSpotSink {
             return WriteReport::new(0, Vec::new());
         }
         self.check_fields(rows).await?;
-        let mut work = Work { outcomes: vec![None; rows.len()], upserts: Vec::new(), updates: Vec::new() };
+        let mut work = Work { outcomes: vec![None; rows.len()], ..Work::default() };
         self.sort(rows, &mut work).await?;
-        let Work { mut outcomes, upserts, updates } = work;
+        let Work { mut outcomes, upserts, updates, knots } = work;
         for (kind, jobs) in [(Kind::Upsert, upserts), (Kind::Update, updates)] {
             let (places, inputs): (Vec<usize>, Vec<Input>) = jobs.into_iter().unzip();
             let written = match kind {
@@ -209,7 +229,16 @@ impl Sink for HubSpotSink {
                 }
             }
         }
+        self.tie_all(knots, &mut outcomes).await;
         WriteReport::new(rows.len(), outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(untold)).collect())
+    }
+
+    fn company_field(&self) -> Option<&str> {
+        self.tie.filter(|tie| tie.to == "companies").map(|tie| tie.field)
+    }
+
+    fn person_field(&self) -> Option<&str> {
+        self.tie.filter(|tie| tie.to == "contacts").map(|tie| tie.field)
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -266,10 +295,19 @@ enum Kind {
 }
 
 /// The rows of one call, sorted by what is to be done.
+#[derive(Default)]
 struct Work {
     outcomes: Vec<Option<RowOutcome>>,
     upserts: Vec<(usize, Input)>,
     updates: Vec<(usize, Input)>,
+    knots: Vec<Knot>,
+}
+
+/// A record that is to belong to another one than before.
+struct Knot {
+    place: usize,
+    before: Option<String>,
+    after: Option<String>,
 }
 
 impl HubSpotSink {
@@ -284,12 +322,12 @@ impl HubSpotSink {
         });
         let named: Vec<String> = named.collect();
         let mut ours: HashMap<String, Record> = HashMap::new();
-        for record in self.client.read(Some(&self.id_property), &doubtful, &names).await? {
+        for record in self.with_ties(self.client.read(Some(&self.id_property), &doubtful, &names).await?).await? {
             if let Some(id) = record.properties.get(&self.id_property).cloned().flatten() {
                 ours.insert(id, record);
             }
         }
-        let known = self.client.read(None, &named, &names).await?;
+        let known = self.with_ties(self.client.read(None, &named, &names).await?).await?;
         let known: HashMap<&str, &Record> = known.iter().map(|record| (record.id.as_str(), record)).collect();
         for (place, row) in rows.iter().enumerate() {
             let record = match &row.operation {
@@ -298,7 +336,11 @@ impl HubSpotSink {
             };
             let outcome = match (record, &row.operation) {
                 (Some(record), _) => {
-                    let fields = self.difference(row, record);
+                    let mut fields = self.difference(row, record);
+                    let held = |tie: Tie| record.properties.get(tie.field).cloned().flatten().filter(|held| !held.is_empty());
+                    if let Some((tie, after)) = self.tie.and_then(|tie| Some((tie, fields.remove(tie.field)?))) {
+                        work.knots.push(Knot { place, before: held(tie), after });
+                    }
                     if fields.is_empty() {
                         Some(RowOutcome::Unchanged { remote_id: record.id.clone() })
                     } else {
@@ -309,7 +351,10 @@ impl HubSpotSink {
                 (None, Operation::Create) => {
                     // There is nothing yet that a null could clear.
                     let fields = row.fields.iter().filter(|(_, value)| value.is_some());
-                    let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    let mut fields: Fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    if let Some(after) = self.tie.and_then(|tie| fields.remove(tie.field)) {
+                        work.knots.push(Knot { place, before: None, after });
+                    }
                     work.upserts.push((place, Input { id: row.prospect_id.clone(), fields }));
                     None
                 }
@@ -321,6 +366,55 @@ impl HubSpotSink {
         }
         Ok(())
     }
+}
+
+impl HubSpotSink {
+    /// Ties the records that are there now to those that they belong to. A row counts as written only when that is done too.
+    async fn tie_all(&self, knots: Vec<Knot>, outcomes: &mut [Option<RowOutcome>]) {
+        let Some(tie) = self.tie else { return };
+        for away in [true, false] {
+            let pair = |knot: &Knot| {
+                let id = outcomes.get(knot.place).and_then(Option::as_ref).and_then(written_id)?.to_owned();
+                let other = if away { knot.before.clone().filter(|_| knot.before != knot.after)? } else { knot.after.clone()? };
+                Some((knot.place, (id, other)))
+            };
+            let (places, pairs): (Vec<usize>, Vec<(String, String)>) = knots.iter().filter_map(pair).unzip();
+            for (places, pairs) in places.chunks(MAX_BATCH).zip(pairs.chunks(MAX_BATCH)) {
+                let told = self.client.associate(tie, pairs, away).await;
+                if pairs.len() > 1 && matches!(told, Ok(Some(_))) {
+                    // HubSpot does not say which of them it is about.
+                    for (place, pair) in places.iter().zip(pairs) {
+                        let told = self.client.associate(tie, std::slice::from_ref(pair), away).await;
+                        outcomes.get_mut(*place).into_iter().for_each(|slot| tied(slot, &told));
+                    }
+                    continue;
+                }
+                for place in places {
+                    outcomes.get_mut(*place).into_iter().for_each(|slot| tied(slot, &told));
+                }
+            }
+        }
+    }
+}
+
+/// The record of a row that was written.
+fn written_id(outcome: &RowOutcome) -> Option<&str> {
+    match outcome {
+        RowOutcome::Created { remote_id } | RowOutcome::Updated { remote_id } | RowOutcome::Unchanged { remote_id } => {
+            Some(remote_id)
+        }
+        RowOutcome::Rejected { .. } | RowOutcome::Retry { .. } => None,
+    }
+}
+
+/// What became of a row whose record was tied.
+fn tied(slot: &mut Option<RowOutcome>, told: &Result<Option<String>>) {
+    *slot = match (slot.take(), told) {
+        (Some(RowOutcome::Unchanged { remote_id }), Ok(None)) => Some(RowOutcome::Updated { remote_id }),
+        (outcome, Ok(None)) => outcome,
+        (_, Ok(Some(reason))) => Some(RowOutcome::Rejected { reason: reason.clone() }),
+        (_, Err(error)) => Some(RowOutcome::Retry { reason: error.message().to_owned(), after: None }),
+    };
 }
 
 fn told(written: Written, kind: Kind) -> RowOutcome {

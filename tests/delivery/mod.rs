@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
 mod killed;
+mod live;
 mod planned;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,12 @@ use serde_json::Value;
 
 type Fact = Result<(), Box<dyn Error>>;
 
-/// A project with a list and the CRM.
+/// A project with a list and the CRM, and the companies of its people.
 fn project(crm: &Crm) -> std::io::Result<Project> {
+    project_at(&crm.url())
+}
+
+fn project_at(url: &str) -> std::io::Result<Project> {
     Project::of(&format!(
         "
 sources:
@@ -24,28 +29,43 @@ sources:
     connector: file
     path: list.csv
     key: id
-    map: {{ external_id: id, email: email, given_name: first, family_name: last, job_title: title }}
+    map: {{ external_id: id, email: email, given_name: first, family_name: last, job_title: title, company_name: company, company_domain: domain }}
 sinks:
   crm:
     connector: bottlecrm
-    url: {}
+    url: {url}
     token: {{ env: CRM_TOKEN }}
     id_field: cf_headwater_id
+    create_id_field: true
     audience: \"true\"
     match_on: [external_id, email]
     map: {{ first_name: given_name, last_name: family_name, email: email, title: job_title }}
     policy: {{ default: overwrite }}
-",
-        crm.url()
+    companies:
+      match_on: [external_id, name]
+      map: {{ name: company_name }}
+"
     ))
 }
 
+/// People of one company.
+const STAFF: u32 = 4;
+
 /// A list of people; every third has no address, so that only our id can tell whether the CRM has them.
 fn list(people: u32, title: impl Fn(u32) -> String) -> String {
-    let mut list = "id,email,first,last,title\n".to_owned();
+    list_of("", people, title)
+}
+
+/// The same, where keys, names and addresses begin with a tag of their own: ids are made of keys, and equal ones would meet in one CRM.
+fn list_of(tag: &str, people: u32, title: impl Fn(u32) -> String) -> String {
+    let mut list = "id,email,first,last,title,company,domain\n".to_owned();
     for person in 0..people {
-        let email = if person % 3 == 0 { String::new() } else { format!("p{person}@example.com") };
-        list.push_str(&format!("{person},{email},First{person},Last{person},{}\n", title(person)));
+        let email = if person % 3 == 0 { String::new() } else { format!("{tag}p{person}@example.com") };
+        let company = person / STAFF;
+        list.push_str(&format!(
+            "{tag}{person},{email},First{person},{tag}Last{person},{},{tag}Company{company},{tag}c{company}.example\n",
+            title(person)
+        ));
     }
     list
 }
@@ -76,8 +96,26 @@ fn expect_each_once(project: &Project, crm: &Crm, people: u32) -> Fact {
     let counts = by_our_id(&crm.contacts());
     assert!(counts.values().all(|count| *count == 1), "somebody is there twice: {counts:?}");
     assert_eq!(counts.len(), people as usize, "somebody is missing, or nobody's");
-    let settled = "SELECT count(*) AS n, count(DISTINCT prospect_id) AS people FROM delivery WHERE outcome IN ('created', 'unchanged') AND op = 'create'";
-    let told = project.rows(settled, &[], |_| {})?;
-    assert_eq!(told, [format!("{{\"n\":{people},\"people\":{people}}}")], "the receipts tell another story");
+    let accounts = crm.accounts();
+    let companies = by_our_id(&accounts);
+    assert!(companies.values().all(|count| *count == 1), "a company is there twice: {companies:?}");
+    assert_eq!(companies.len(), people.div_ceil(STAFF) as usize, "a company is missing, or nobody's");
+    let homeless =
+        crm.contacts().values().filter(|contact| !accounts.contains_key(contact["account"].as_str().unwrap_or_default())).count();
+    assert_eq!(homeless, 0, "somebody is tied to no company");
+    expect_receipts(project, people)
+}
+
+/// The receipts say of each person and each company once that it is there.
+#[track_caller]
+fn expect_receipts(project: &Project, people: u32) -> Fact {
+    for (sink, made) in [("crm", people), ("crm.companies", people.div_ceil(STAFF))] {
+        let settled = format!(
+            "SELECT count(*) AS n, count(DISTINCT prospect_id) AS people FROM delivery \
+             WHERE outcome IN ('created', 'unchanged') AND op = 'create' AND sink = '{sink}'"
+        );
+        let told = project.rows(&settled, &[], |_| {})?;
+        assert_eq!(told, [format!("{{\"n\":{made},\"people\":{made}}}")], "the receipts of {sink} tell another story");
+    }
     Ok(())
 }

@@ -24,8 +24,9 @@ fn the_crm_is_as_before_after_a_sync_and_its_undo() -> Fact {
 
     let run_id = answer["run_id"].as_str().ok_or("no run")?;
     let undone = run(&project, &["undo", run_id, "--format", "json"])?.done()?.json()?;
-    assert_eq!((&undone["removed"], &undone["restored"], &undone["left"]), (&json!(4), &json!(1), &json!([])), "{undone}");
+    assert_eq!((&undone["removed"], &undone["restored"], &undone["left"]), (&json!(6), &json!(1), &json!([])), "{undone}");
     assert_eq!(crm.contacts(), before);
+    assert!(crm.accounts().is_empty());
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A CRM on loopback that behaves as BottleCRM does where it matters for delivery, and worse where a test wants that.
 //!
-//! It answers as documented and measured: contacts by page, by address and by our id in a custom field; a second contact of an
+//! It answers as documented and measured: contacts and accounts by page, by address and by our id in a custom field; a second contact of an
 //! address is refused; a contact without an address is made as often as one asks. Told to, it commits and then drops the connection
 //! instead of answering, and it refuses values that look poisoned, naming the field.
 
@@ -33,6 +33,7 @@ pub struct Crm {
 #[derive(Debug, Default)]
 struct State {
     contacts: Mutex<BTreeMap<String, Contact>>,
+    accounts: Mutex<BTreeMap<String, Contact>>,
     made: AtomicU32,
     writes: AtomicU32,
     /// Every so many writes the answer is dropped; never when it is 0.
@@ -75,14 +76,19 @@ impl Crm {
 
     /// Puts a contact there, as somebody by hand.
     pub fn put(&self, id: &str, contact: &Value) {
-        self.state.contacts().insert(id.to_owned(), contact.as_object().cloned().unwrap_or_default());
+        self.state.records(Kind::Contacts).insert(id.to_owned(), contact.as_object().cloned().unwrap_or_default());
     }
 
     /// Every contact by id, without what is empty.
     #[must_use]
     pub fn contacts(&self) -> BTreeMap<String, Value> {
-        let full = |contact: &Contact| Value::Object(contact.clone().into_iter().filter(|(_, value)| !is_empty(value)).collect());
-        self.state.contacts().iter().map(|(id, contact)| (id.clone(), full(contact))).collect()
+        full(&self.state.records(Kind::Contacts))
+    }
+
+    /// Every account by id, without what is empty.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<String, Value> {
+        full(&self.state.records(Kind::Accounts))
     }
 
     /// How many requests wrote.
@@ -97,6 +103,41 @@ impl Drop for Crm {
         self.state.stopped.store(true, Ordering::Relaxed);
         // Wakes the listener, which then sees that it is to stop.
         drop(TcpStream::connect(self.address));
+    }
+}
+
+/// Records without what is empty.
+fn full(records: &BTreeMap<String, Contact>) -> BTreeMap<String, Value> {
+    let full = |record: &Contact| Value::Object(record.clone().into_iter().filter(|(_, value)| !is_empty(value)).collect());
+    records.iter().map(|(id, record)| (id.clone(), full(record))).collect()
+}
+
+/// The kinds of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Contacts,
+    Accounts,
+}
+
+impl Kind {
+    /// The kind and the id that a path names.
+    fn of(path: &str) -> Option<(Self, &str)> {
+        let rest = path.strip_prefix("/api/")?;
+        let (kind, id) = rest.split_once('/')?;
+        let kind = match kind {
+            "contacts" => Self::Contacts,
+            "accounts" => Self::Accounts,
+            _ => return None,
+        };
+        Some((kind, id.trim_end_matches('/')))
+    }
+
+    /// The field of which no two records have the same value, whatever its case.
+    fn unique(self) -> &'static str {
+        match self {
+            Self::Contacts => "email",
+            Self::Accounts => "name",
+        }
     }
 }
 
@@ -118,8 +159,12 @@ struct Request {
 }
 
 impl State {
-    fn contacts(&self) -> MutexGuard<'_, BTreeMap<String, Contact>> {
-        self.contacts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn records(&self, kind: Kind) -> MutexGuard<'_, BTreeMap<String, Contact>> {
+        let records = match kind {
+            Kind::Contacts => &self.contacts,
+            Kind::Accounts => &self.accounts,
+        };
+        records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
@@ -141,20 +186,23 @@ impl State {
     }
 
     fn answer(&self, request: &Request) -> (u16, Value) {
-        let id = request.path.strip_prefix("/api/contacts/").map(|rest| rest.trim_end_matches('/'));
+        if request.path.starts_with("/api/custom-fields/") {
+            let model = request.query.get("target_model").cloned().unwrap_or_default();
+            let field =
+                json!({ "target_model": model, "is_active": true, "key": OUR_ID, "label": "Headwater", "field_type": "text" });
+            return (200, json!({ "definitions": [field] }));
+        }
+        let Some((kind, id)) = Kind::of(&request.path) else { return missing() };
         match (request.method.as_str(), id) {
-            ("GET", None) if request.path.starts_with("/api/custom-fields/") => {
-                let field = json!({ "target_model": "Contact", "is_active": true, "key": OUR_ID, "label": "Headwater", "field_type": "text" });
-                (200, json!({ "definitions": [field] }))
-            }
-            ("GET", Some("")) => self.list(request),
-            ("POST", Some("")) => self.make(request),
-            ("GET", Some(id)) => match self.contacts().get(id) {
-                Some(contact) => (200, json!({ "contact_obj": contact })),
-                None => missing(),
+            ("GET", "") => self.list(kind, request),
+            ("POST", "") => self.make(kind, request),
+            ("GET", id) => match (self.records(kind).get(id), kind) {
+                (Some(contact), Kind::Contacts) => (200, json!({ "contact_obj": contact })),
+                (Some(account), Kind::Accounts) => (200, json!({ "account_obj": account })),
+                (None, _) => missing(),
             },
-            ("PATCH", Some(id)) => self.change(id, request),
-            ("DELETE", Some(id)) => match self.contacts().remove(id) {
+            ("PATCH", id) => self.change(kind, id, request),
+            ("DELETE", id) => match self.records(kind).remove(id) {
                 Some(_) => (200, json!({ "error": false })),
                 None => missing(),
             },
@@ -162,27 +210,40 @@ impl State {
         }
     }
 
-    fn list(&self, request: &Request) -> (u16, Value) {
+    fn list(&self, kind: Kind, request: &Request) -> (u16, Value) {
         let number = |key: &str, otherwise| request.query.get(key).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-        let contacts = self.contacts();
+        let records = self.records(kind);
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-        let wanted = |contact: &&Contact| {
-            let by_email = request.query.get("email").is_none_or(|email| text(contact.get("email")).eq_ignore_ascii_case(email));
-            let ours = || text(contact.get("custom_fields").and_then(|custom| custom.get(OUR_ID)));
-            by_email && request.query.get(&format!("cf_{OUR_ID}")).is_none_or(|id| ours() == *id)
+        let wanted = |record: &&Contact| {
+            let field = kind.unique();
+            // As the real one: a part of a name is enough, whatever its case.
+            let by_unique = request.query.get(field).is_none_or(|value| {
+                let held = text(record.get(field)).to_lowercase();
+                if kind == Kind::Contacts { held == value.to_lowercase() } else { held.contains(&value.to_lowercase()) }
+            });
+            let ours = || text(record.get("custom_fields").and_then(|custom| custom.get(OUR_ID)));
+            by_unique && request.query.get(&format!("cf_{OUR_ID}")).is_none_or(|id| ours() == *id)
         };
-        let found: Vec<&Contact> = contacts.values().filter(wanted).collect();
+        let found: Vec<&Contact> = records.values().filter(wanted).collect();
         let page: Vec<&Contact> = found.iter().skip(number("offset", 0)).take(number("limit", 10)).copied().collect();
-        (200, json!({ "results": page, "count": found.len() }))
+        match kind {
+            Kind::Contacts => (200, json!({ "results": page, "count": found.len() })),
+            Kind::Accounts => {
+                let active = json!({ "open_accounts": page, "open_accounts_count": found.len() });
+                let closed = json!({ "close_accounts": [], "close_accounts_count": 0 });
+                (200, json!({ "active_accounts": active, "closed_accounts": closed }))
+            }
+        }
     }
 
-    fn make(&self, request: &Request) -> (u16, Value) {
-        let mut contacts = self.contacts();
-        let email = request.body.get("email").and_then(Value::as_str).unwrap_or_default();
+    fn make(&self, kind: Kind, request: &Request) -> (u16, Value) {
+        let mut contacts = self.records(kind);
+        let field = kind.unique();
+        let unique = request.body.get(field).and_then(Value::as_str).unwrap_or_default();
         let has =
-            |contact: &Contact| contact.get("email").and_then(Value::as_str).is_some_and(|held| held.eq_ignore_ascii_case(email));
-        if !email.is_empty() && contacts.values().any(has) {
-            return refused("email", "contact with this email already exists.");
+            |record: &Contact| record.get(field).and_then(Value::as_str).is_some_and(|held| held.eq_ignore_ascii_case(unique));
+        if !unique.is_empty() && contacts.values().any(has) {
+            return refused(field, "a record with this value already exists.");
         }
         if let Some(field) = poisoned(&request.body) {
             return refused(&field, "is not a valid choice.");
@@ -194,8 +255,8 @@ impl State {
         (200, json!({ "error": false, "id": id }))
     }
 
-    fn change(&self, id: &str, request: &Request) -> (u16, Value) {
-        let mut contacts = self.contacts();
+    fn change(&self, kind: Kind, id: &str, request: &Request) -> (u16, Value) {
+        let mut contacts = self.records(kind);
         let Some(contact) = contacts.get_mut(id) else { return missing() };
         if let Some(field) = poisoned(&request.body) {
             return refused(&field, "is not a valid choice.");

@@ -9,7 +9,8 @@ use headwater_fakes::hubspot::{HubSpot, TOKEN};
 use headwater_fakes::{Conditions, Rate, RetryAfter, Running, serve};
 use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
 use headwater_sdk::{
-    BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, RowOutcome, Sink,
+    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result,
+    RowOutcome, Sink,
 };
 use serde_json::{Value, json};
 
@@ -31,6 +32,19 @@ fn sink_with(fake: &Running<HubSpot>, token: &str, mut config: Value) -> Result<
         allow_private_hosts: true,
     };
     super::HubSpot.sink(&ConfigDoc { connection: "crm".to_owned(), values }, &cx)
+}
+
+fn companion(fake: &Running<HubSpot>, of: &Companion) -> Box<dyn Sink> {
+    let config =
+        json!({ "url": fake.url(), "token": { "env": "HUBSPOT_TOKEN" }, "requests_per_10s": 10_000, "create_id_property": true });
+    let Value::Object(values) = config else { unreachable!() };
+    let cx = BuildContext {
+        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        base_dir: Path::new("/").to_owned(),
+        env: Arc::new(|_| Some(TOKEN.to_owned())),
+        allow_private_hosts: true,
+    };
+    super::HubSpot.companion(of, &ConfigDoc { connection: "crm".to_owned(), values }, &cx).unwrap()
 }
 
 fn sink(fake: &Running<HubSpot>) -> Box<dyn Sink> {
@@ -269,4 +283,111 @@ async fn a_cleared_value_clears_and_an_absent_one_stays() {
     write(&*sink, &[row]).await;
     let record = contacts(&fake).pop().unwrap();
     assert_eq!((record.get("firstname"), record.get("lastname").map(String::as_str)), (None, Some("Example")));
+}
+
+fn named(id: &str, fields: &[(&str, &str)]) -> DeliveryRow {
+    DeliveryRow {
+        key: format!("{id}:1"),
+        prospect_id: id.to_owned(),
+        operation: Operation::Create,
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect(),
+        match_keys: Vec::new(),
+        doubtful: false,
+    }
+}
+
+fn made(outcomes: &[RowOutcome]) -> Vec<String> {
+    let id = |outcome: &RowOutcome| match outcome {
+        RowOutcome::Created { remote_id } => remote_id.clone(),
+        other => panic!("{other:?}"),
+    };
+    outcomes.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn companies_keep_the_contract_and_contacts_are_tied_to_them_and_untied_again() {
+    let fake = account(Conditions::default()).await;
+    let companies = companion(&fake, &Companion::Companies);
+    let rows =
+        ["Alder", "Elm", "Oak"].into_iter().zip(["cmp_1", "cmp_2", "cmp_3"]).map(|(name, id)| named(id, &[("name", name)]));
+    let rows: Vec<DeliveryRow> = rows.collect();
+    check_sink_contract(|| Ok(companion(&fake, &Companion::Companies)), &rows).await;
+    let found = companies.lookup(&[key("external_id", "cmp_1"), key("external_id", "cmp_2")]).await.unwrap();
+    let [Lookup::Found(alder), Lookup::Found(elm)] = &found[..] else { panic!("{found:?}") };
+
+    let contacts = sink(&fake);
+    let field = contacts.company_field().unwrap();
+    let mut ada = person(1, "Alder");
+    ada.fields.insert(field.to_owned(), Some(alder.remote_id.clone()));
+    let id = made(&write(&*contacts, std::slice::from_ref(&ada)).await).remove(0);
+    let company = |sink: Box<dyn Sink>, id: String| async move {
+        sink.fetch(&id).await.unwrap().unwrap().fields.get("associatedcompanyid").cloned().flatten()
+    };
+    assert_eq!(company(sink(&fake), id.clone()).await.as_ref(), Some(&alder.remote_id));
+    let again = DeliveryRow { doubtful: true, ..ada.clone() };
+    assert_eq!(write(&*contacts, &[again]).await, [RowOutcome::Unchanged { remote_id: id.clone() }]);
+
+    for (after, left) in [(Some(elm.remote_id.clone()), Some(elm.remote_id.clone())), (None, None)] {
+        let mut change = named("p1", &[]);
+        change.operation = Operation::Update { remote_id: id.clone() };
+        change.fields.insert(field.to_owned(), after);
+        assert_eq!(write(&*contacts, &[change]).await, [RowOutcome::Updated { remote_id: id.clone() }]);
+        assert_eq!(company(sink(&fake), id.clone()).await, left);
+    }
+    let mut lost = person(2, "Birch");
+    lost.fields.insert(field.to_owned(), Some("999999".to_owned()));
+    assert!(
+        matches!(&write(&*contacts, &[lost]).await[..], [RowOutcome::Rejected { reason }] if reason.contains("does not exist"))
+    );
+}
+
+#[tokio::test]
+async fn a_company_that_does_not_exist_keeps_no_other_contact_from_its_own() {
+    let fake = account(Conditions::default()).await;
+    let company =
+        made(&write(&*companion(&fake, &Companion::Companies), &[named("cmp_1", &[("name", "Alder")])]).await).remove(0);
+    let contacts = sink(&fake);
+    let mut rows = people(5);
+    for (place, row) in rows.iter_mut().enumerate() {
+        let of = if place == 3 { "999999".to_owned() } else { company.clone() };
+        row.fields.insert("associatedcompanyid".to_owned(), Some(of));
+    }
+    let outcomes = write(&*contacts, &rows).await;
+    let refused: Vec<usize> = outcomes
+        .iter()
+        .enumerate()
+        .filter(|(_, outcome)| !matches!(outcome, RowOutcome::Created { .. }))
+        .map(|(place, _)| place)
+        .collect();
+    assert_eq!(refused, [3], "{outcomes:?}");
+    assert_eq!(fake.with(|hubspot| hubspot.associated("companies", &company, "contacts").len()), 4);
+}
+
+#[tokio::test]
+async fn a_task_is_made_once_about_its_contact_and_a_list_is_entered_and_left() {
+    let fake = account(Conditions::default()).await;
+    fake.with(|hubspot| hubspot.add_list("7"));
+    let contact = made(&write(&*sink(&fake), &people(1)).await).remove(0);
+    let tasks = companion(&fake, &Companion::Tasks);
+    let task = named("p0", &[("hs_task_subject", "Call Ada"), (tasks.person_field().unwrap(), &contact)]);
+    let id = made(&write(&*tasks, std::slice::from_ref(&task)).await).remove(0);
+    assert_eq!(fake.with(|hubspot| hubspot.associated("tasks", &id, "contacts")), std::slice::from_ref(&contact));
+    let again = DeliveryRow { doubtful: true, ..task };
+    assert_eq!(write(&*tasks, &[again]).await, [RowOutcome::Unchanged { remote_id: id.clone() }]);
+    assert_eq!(tasks.fetch(&id).await.unwrap().unwrap().fields["contact"].as_ref(), Some(&contact));
+
+    let list = companion(&fake, &Companion::List { id: "7".to_owned() });
+    list.check().await.unwrap();
+    assert_eq!(list.lookup(&[key("contact", &contact)]).await.unwrap(), [Lookup::Absent]);
+    let place = named("p0", &[("contact", &contact)]);
+    for _ in 0..2 {
+        assert_eq!(write(&*list, std::slice::from_ref(&place)).await, [RowOutcome::Created { remote_id: contact.clone() }]);
+    }
+    assert_eq!(fake.with(|hubspot| hubspot.members("7")), std::slice::from_ref(&contact));
+    assert!(list.fetch(&contact).await.unwrap().is_some());
+    assert!(matches!(&write(&*list, &[named("p9", &[("contact", "999")])]).await[..], [RowOutcome::Rejected { .. }]));
+    list.remove(std::slice::from_ref(&contact)).await.unwrap();
+    assert!(fake.with(|hubspot| hubspot.members("7")).is_empty() && list.fetch(&contact).await.unwrap().is_none());
+    let missing = companion(&fake, &Companion::List { id: "8".to_owned() }).check().await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Config);
 }

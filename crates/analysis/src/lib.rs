@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod channel;
+pub mod company;
 pub mod customer;
 pub mod identity;
 pub mod lifecycle;

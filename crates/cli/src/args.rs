@@ -250,6 +250,9 @@ pub(crate) struct SyncArgs {
     /// Deliver exactly what this saved plan says, and nothing if the world moved since it was made
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "stage", "dry_run", "full_refresh"])]
     pub(crate) plan: Option<PathBuf>,
+    /// Push again what this run pushed and `undo` took back; may be repeated
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "dry_run"])]
+    pub(crate) push_again: Vec<String>,
     /// Abort at a step, to test recovery: `POINT` or `POINT:N`
     #[arg(long, hide = true, value_name = "POINT")]
     pub(crate) fault: Option<String>,

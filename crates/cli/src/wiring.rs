@@ -7,7 +7,7 @@ use std::sync::Arc;
 use headwater_adapters::language::Declarative;
 use headwater_runtime::project::{Project, Surroundings};
 use headwater_runtime::{Engine, Progress};
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector, ConnectorSpec, Registry, Sink, Source};
+use headwater_sdk::{BuildContext, Clock, Companion, ConfigDoc, Connector, ConnectorSpec, Registry, Sink, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
@@ -66,6 +66,10 @@ impl Connector for Halves {
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> headwater_sdk::Result<Box<dyn Sink>> {
         self.sink.sink(config, cx)
+    }
+
+    fn companion(&self, of: &Companion, config: &ConfigDoc, cx: &BuildContext) -> headwater_sdk::Result<Box<dyn Sink>> {
+        self.sink.companion(of, config, cx)
     }
 }
 

@@ -17,13 +17,17 @@ const MAX_BATCH: usize = 100;
 /// The private app's token that every fake takes.
 pub const TOKEN: &str = "pat-fake-0000";
 const EMAIL: &str = "email";
+/// The property that shows a contact's company; only associations change it.
+const PRIMARY_COMPANY: &str = "associatedcompanyid";
 
 /// A HubSpot account.
 #[derive(Debug)]
 pub struct HubSpot {
     objects: BTreeMap<String, Object>,
-    /// Pairs of (kind, id) that are associated, both ways.
+    /// Pairs of (kind, id) that are associated, from and to.
     associations: BTreeSet<[(String, String); 2]>,
+    /// The contacts of each static list.
+    lists: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +52,9 @@ impl Default for HubSpot {
             "website",
             "hs_lead_status",
             "original_source",
+            PRIMARY_COMPANY,
         ];
+        let task = ["hs_task_subject", "hs_task_body", "hs_task_status", "hs_task_priority", "hs_timestamp", "hubspot_owner_id"];
         let company = ["name", "domain", "city", "country", "hubspot_owner_id"];
         let deal = ["dealname", "amount", "dealstage", "closedate", "deal_currency_code", "hubspot_owner_id"];
         let kind = |names: &[&str], unique: &[&str], first| Object {
@@ -59,8 +65,9 @@ impl Default for HubSpot {
             ("contacts".to_owned(), kind(&contact, &[EMAIL], 1_001)),
             ("companies".to_owned(), kind(&company, &[], 5_001)),
             ("deals".to_owned(), kind(&deal, &[], 9_001)),
+            ("tasks".to_owned(), kind(&task, &[], 7_001)),
         ];
-        Self { objects: objects.into(), associations: BTreeSet::new() }
+        Self { objects: objects.into(), associations: BTreeSet::new(), lists: BTreeMap::new() }
     }
 }
 
@@ -73,6 +80,24 @@ impl HubSpot {
                 object.records.make_unique(name);
             }
         }
+    }
+
+    /// Makes a static list of contacts, as a user would.
+    pub fn add_list(&mut self, id: &str) {
+        self.lists.entry(id.to_owned()).or_default();
+    }
+
+    /// The contacts of a list.
+    #[must_use]
+    pub fn members(&self, id: &str) -> Vec<String> {
+        self.lists.get(id).into_iter().flatten().cloned().collect()
+    }
+
+    /// What a record is associated with, of one kind.
+    #[must_use]
+    pub fn associated(&self, from: &str, id: &str, to: &str) -> Vec<String> {
+        let ends = self.associations.iter().filter(|[one, other]| one.0 == from && one.1 == id && other.0 == to);
+        ends.map(|[_, other]| other.1.clone()).collect()
     }
 
     /// Its records of one kind, to look at or to change as other users do.
@@ -94,8 +119,26 @@ impl Vendor for HubSpot {
             ("POST", ["crm", "v4", "associations", from, to, "batch", "associate", "default"]) => {
                 self.associate(from, to, &call.json())
             }
+            ("POST", ["crm", "v4", "associations", from, to, "batch", "archive"]) => self.dissociate(from, to, &call.json()),
+            ("POST", ["crm", "v4", "associations", from, to, "batch", "read"]) => self.read_associations(from, to, &call.json()),
+            ("GET", ["crm", "v3", "lists", "records", "0-1", id, "memberships"]) => {
+                let of = self.lists.iter().filter(|(_, members)| members.contains(*id));
+                Answer::json(200, &json!({ "results": of.map(|(list, _)| json!({ "listId": list })).collect::<Vec<_>>() }))
+            }
+            ("GET", ["crm", "v3", "lists", id]) if self.lists.contains_key(*id) => {
+                Answer::json(200, &json!({ "list": { "listId": id, "name": format!("List {id}") } }))
+            }
+            ("PUT", ["crm", "v3", "lists", id, "memberships", verb @ ("add" | "remove")]) => {
+                self.move_members(id, verb, &call.json())
+            }
             (method, ["crm", "v3", "objects", kind, rest @ ..]) => match self.objects.get_mut(*kind) {
-                Some(object) => object.answer(method, rest, call, &Moment { conditions, now_us }),
+                Some(object) => {
+                    let answer = object.answer(method, rest, call, &Moment { conditions, now_us });
+                    if method == "DELETE" || rest == ["batch", "archive"] {
+                        self.forget(kind);
+                    }
+                    answer
+                }
                 None => failure(404, "OBJECT_NOT_FOUND", "Unable to infer object type"),
             },
             _ => Answer::empty(404),
@@ -111,7 +154,10 @@ impl Vendor for HubSpot {
 
     fn state(&self) -> Value {
         let fields = |object: &Object| -> Value { object.records.iter().map(|record| json!(record.fields)).collect() };
-        self.objects.iter().map(|(kind, object)| (kind.clone(), fields(object))).collect::<Map<String, Value>>().into()
+        let mut state: Map<String, Value> = self.objects.iter().map(|(kind, object)| (kind.clone(), fields(object))).collect();
+        state.insert("lists".to_owned(), json!(self.lists));
+        state.insert("associations".to_owned(), json!(self.associations));
+        state.into()
     }
 }
 
@@ -124,7 +170,7 @@ struct Moment<'a> {
 impl HubSpot {
     fn list_properties(&self, kind: &str) -> Answer {
         let Some(object) = self.objects.get(kind) else { return Answer::empty(404) };
-        let property = |(name, unique): (&String, &bool)| json!({ "name": name, "label": name, "type": "string", "hasUniqueValue": unique, "modificationMetadata": { "readOnlyValue": false } });
+        let property = |(name, unique): (&String, &bool)| json!({ "name": name, "label": name, "type": "string", "hasUniqueValue": unique, "modificationMetadata": { "readOnlyValue": name == PRIMARY_COMPANY } });
         Answer::json(200, &json!({ "results": object.properties.iter().map(property).collect::<Vec<_>>() }))
     }
 
@@ -156,9 +202,79 @@ impl HubSpot {
                 return failure(404, "OBJECT_NOT_FOUND", "one of the records does not exist");
             }
             results.push(json!({ "from": { "id": one }, "to": { "id": other } }));
-            self.associations.insert([(from.to_owned(), one), (to.to_owned(), other)]);
+            self.associations.insert([(from.to_owned(), one.clone()), (to.to_owned(), other.clone())]);
+            self.associations.insert([(to.to_owned(), other), (from.to_owned(), one.clone())]);
+            self.show_company(from, &one);
         }
         Answer::json(200, &json!({ "status": "COMPLETE", "results": results })).wrote()
+    }
+
+    fn dissociate(&mut self, from: &str, to: &str, body: &Value) -> Answer {
+        for input in list(body, "inputs") {
+            let one = input.get("from").map(|end| text(end, "id").to_owned()).unwrap_or_default();
+            for other in list(input, "to").iter().map(|end| text(end, "id").to_owned()) {
+                self.associations.remove(&[(from.to_owned(), one.clone()), (to.to_owned(), other.clone())]);
+                self.associations.remove(&[(to.to_owned(), other), (from.to_owned(), one.clone())]);
+            }
+            self.show_company(from, &one);
+        }
+        Answer::empty(204).wrote()
+    }
+
+    /// The first company of a contact shows in a property.
+    fn show_company(&mut self, kind: &str, contact: &str) {
+        let companies = self.associated(kind, contact, "companies");
+        let (Some(contacts), true) = (self.objects.get_mut(kind), kind == "contacts") else { return };
+        let held = contacts.records.get(contact).and_then(|record| record.fields.get(PRIMARY_COMPANY)).cloned();
+        if held.as_ref().is_none_or(|held| !companies.contains(held)) {
+            let company = companies.first().cloned().unwrap_or_default();
+            let at = contacts.records.get(contact).map_or(0, |record| record.updated_at);
+            contacts.records.change(contact, BTreeMap::from([(PRIMARY_COMPANY.to_owned(), company)]), at);
+        }
+    }
+
+    fn read_associations(&self, from: &str, to: &str, body: &Value) -> Answer {
+        let ids = list(body, "inputs").iter().map(|input| text(input, "id"));
+        let found = ids.filter_map(|id| {
+            let others = self.associated(from, id, to);
+            let ends: Vec<Value> =
+                others.iter().filter_map(|other| Some(json!({ "toObjectId": other.parse::<u64>().ok()? }))).collect();
+            (!ends.is_empty()).then(|| json!({ "from": { "id": id }, "to": ends }))
+        });
+        Answer::json(200, &json!({ "status": "COMPLETE", "results": found.collect::<Vec<_>>() }))
+    }
+
+    fn move_members(&mut self, list: &str, verb: &str, body: &Value) -> Answer {
+        let Some(contacts) = self.objects.get("contacts") else { return Answer::empty(404) };
+        let Some(members) = self.lists.get_mut(list) else {
+            return failure(404, "OBJECT_NOT_FOUND", "List does not exist");
+        };
+        let (mut moved, mut missing) = (Vec::new(), Vec::new());
+        for id in body.as_array().into_iter().flatten().filter_map(Value::as_str) {
+            match verb {
+                "add" if contacts.records.get(id).is_none() => missing.push(id),
+                "add" => moved.extend(members.insert(id.to_owned()).then_some(id)),
+                _ => moved.extend(members.remove(id).then_some(id)),
+            }
+        }
+        let word = if verb == "add" { "recordsIdsAdded" } else { "recordIdsRemoved" };
+        Answer::json(200, &json!({ word: moved, "recordIdsMissing": missing })).wrote()
+    }
+
+    /// What belonged to a record that is gone is gone with it.
+    fn forget(&mut self, kind: &str) {
+        let gone = |end: &(String, String)| {
+            end.0 == kind && self.objects.get(kind).is_some_and(|object| object.records.get(&end.1).is_none())
+        };
+        let (out, kept): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut self.associations).into_iter().partition(|pair| pair.iter().any(gone));
+        self.associations = kept;
+        for [one, _] in out {
+            self.show_company(&one.0, &one.1);
+        }
+        if let (Some(contacts), true) = (self.objects.get("contacts"), kind == "contacts") {
+            self.lists.values_mut().for_each(|members| members.retain(|id| contacts.records.get(id).is_some()));
+        }
     }
 }
 
@@ -280,6 +396,9 @@ impl Object {
         let unknown = properties.keys().find(|name| !self.properties.contains_key(*name));
         if let Some(name) = unknown {
             return Some(failure(400, "VALIDATION_ERROR", &format!("Property \"{name}\" does not exist")));
+        }
+        if properties.contains_key(PRIMARY_COMPANY) {
+            return Some(failure(400, "VALIDATION_ERROR", "associatedcompanyid is a read only property"));
         }
         properties
             .values()

@@ -89,26 +89,24 @@ impl Odoo {
         Answer::json(200, &json!(ids)).wrote()
     }
 
-    /// The contacts that one leaf of a domain, or none, lets through.
+    /// The contacts that all leaves of a domain let through.
     fn search(&self, body: &Value) -> Answer {
-        let leaf = list(body, "domain").first();
-        let part = |place: usize| leaf.and_then(|leaf| leaf.get(place));
-        let (field, operator) = (part(0).and_then(Value::as_str).unwrap_or_default(), part(1).and_then(Value::as_str));
-        let fits = |record: &&Record| {
+        let fits = |record: &Record, leaf: &Value| {
             let shown = self.shown(record);
+            let field = leaf.get(0).and_then(Value::as_str).unwrap_or_default();
             let held = if field == "email_normalized" {
                 json!(record.fields.get("email").map(|email| email.to_lowercase()))
             } else {
                 shown.get(field).cloned().unwrap_or_default()
             };
-            match (operator, part(2)) {
-                (None, _) => true,
+            match (leaf.get(1).and_then(Value::as_str), leaf.get(2)) {
                 (Some("="), Some(value)) => held == *value,
                 (Some("in"), Some(Value::Array(values))) => values.contains(&held),
                 _ => false,
             }
         };
-        Answer::json(200, &self.contacts.iter().filter(fits).map(|record| self.shown(record)).collect())
+        let found = self.contacts.iter().filter(|record| list(body, "domain").iter().all(|leaf| fits(record, leaf)));
+        Answer::json(200, &found.map(|record| self.shown(record)).collect())
     }
 
     /// The contacts that a call names, if all of them exist.

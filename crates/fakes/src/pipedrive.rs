@@ -1,4 +1,4 @@
-//! Pipedrive's API of persons, version 2.
+//! Pipedrive's API of persons and organizations, version 2.
 //!
 //! After developers.pipedrive.com: one person a request, no upsert, nothing is unique; search is by a term in named fields and lags
 //! behind writes; a deleted person is still shown, marked.
@@ -20,26 +20,60 @@ const CUSTOM: &str = "custom_fields.";
 /// A Pipedrive account.
 #[derive(Debug)]
 pub struct Pipedrive {
-    persons: Records,
+    persons: Kind,
+    organizations: Kind,
     custom: BTreeSet<String>,
+}
+
+/// The records of one kind.
+#[derive(Debug)]
+struct Kind {
+    records: Records,
     deleted: BTreeMap<String, Record>,
+}
+
+impl Kind {
+    fn starting_at(first: u64) -> Self {
+        Self { records: Records::starting_at(first, &[]), deleted: BTreeMap::new() }
+    }
 }
 
 impl Default for Pipedrive {
     fn default() -> Self {
-        Self { persons: Records::starting_at(101, &[]), custom: BTreeSet::new(), deleted: BTreeMap::new() }
+        Self { persons: Kind::starting_at(101), organizations: Kind::starting_at(5_001), custom: BTreeSet::new() }
     }
 }
 
 impl Pipedrive {
-    /// Makes a person field, as an administrator would.
+    /// Makes a field of persons and organizations, as an administrator would.
     pub fn add_field(&mut self, key: &str) {
         self.custom.insert(key.to_owned());
     }
 
     /// Its persons: `name`, `emails` and `phones` with `;` between, numbers, and `custom_fields.KEY`.
     pub fn persons(&mut self) -> &mut Records {
-        &mut self.persons
+        &mut self.persons.records
+    }
+
+    /// Its organizations: `name` and `custom_fields.KEY`.
+    pub fn organizations(&mut self) -> &mut Records {
+        &mut self.organizations.records
+    }
+
+    fn kind(&self, name: &str) -> Option<&Kind> {
+        match name {
+            "persons" => Some(&self.persons),
+            "organizations" => Some(&self.organizations),
+            _ => None,
+        }
+    }
+
+    fn kind_mut(&mut self, name: &str) -> Option<&mut Kind> {
+        match name {
+            "persons" => Some(&mut self.persons),
+            "organizations" => Some(&mut self.organizations),
+            _ => None,
+        }
     }
 
     fn shown(&self, record: &Record, deleted: bool) -> Value {
@@ -88,7 +122,8 @@ impl Pipedrive {
         }
     }
 
-    fn search(&self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+    fn search(&self, kind: &str, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let Some(kind) = self.kind(kind) else { return missing() };
         let term = call.parameter("term").unwrap_or_default().to_lowercase();
         let exact = call.parameter("exact_match") == Some("true");
         if term.is_empty() || term.chars().count() < 2 && !exact {
@@ -110,7 +145,7 @@ impl Pipedrive {
                         .any(|value| if exact { value.to_lowercase() == term } else { value.to_lowercase().contains(&term) })
             })
         };
-        let indexed = self.persons.iter().filter(|record| now_us - record.updated_at >= lag_us);
+        let indexed = kind.records.iter().filter(|record| now_us - record.updated_at >= lag_us);
         let item = |record: &Record| {
             let emails: Vec<&str> = record.fields.get("emails").map(|emails| emails.split(';').collect()).unwrap_or_default();
             json!({ "result_score": 1.0, "item": { "id": record.id.parse::<u64>().unwrap_or_default(), "type": "person",
@@ -120,23 +155,54 @@ impl Pipedrive {
         Answer::json(200, &json!({ "success": true, "data": { "items": items }, "additional_data": { "next_cursor": null } }))
     }
 
-    fn list(&self, call: &Call) -> Answer {
+    fn list(&self, name: &str, call: &Call) -> Answer {
+        let Some(kind) = self.kind(name) else { return missing() };
         let ids: Option<Vec<&str>> = call.parameter("ids").map(|ids| ids.split(',').collect());
         let data: Vec<Value> = match ids {
             Some(ids) if ids.len() > MAX_IDS => return invalid("ids: at most 100"),
-            Some(ids) => ids.iter().filter_map(|id| self.person(id)).collect(),
-            None => self.persons.iter().take(MAX_IDS).map(|record| self.shown(record, false)).collect(),
+            Some(ids) => ids.iter().filter_map(|id| self.record(name, id)).collect(),
+            None => kind.records.iter().take(MAX_IDS).map(|record| self.shown(record, false)).collect(),
         };
         Answer::json(200, &json!({ "success": true, "data": data, "additional_data": { "next_cursor": null } }))
     }
 
-    fn person(&self, id: &str) -> Option<Value> {
-        let there = self.persons.get(id).map(|record| self.shown(record, false));
-        there.or_else(|| self.deleted.get(id).map(|record| self.shown(record, true)))
+    fn record(&self, kind: &str, id: &str) -> Option<Value> {
+        let kind = self.kind(kind)?;
+        let there = kind.records.get(id).map(|record| self.shown(record, false));
+        there.or_else(|| kind.deleted.get(id).map(|record| self.shown(record, true)))
     }
 
-    fn written(&self, status: u16, id: &str) -> Answer {
-        Answer::json(status, &json!({ "success": true, "data": self.person(id) })).wrote()
+    fn written(&self, status: u16, kind: &str, id: &str) -> Answer {
+        Answer::json(status, &json!({ "success": true, "data": self.record(kind, id) })).wrote()
+    }
+
+    fn make(&mut self, name: &str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        match (self.fields(body, conditions), self.kind_mut(name)) {
+            (Ok(fields), Some(kind)) if fields.contains_key("name") => {
+                let id = kind.records.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us);
+                self.written(201, name, &id)
+            }
+            (Ok(_), _) => invalid("name: is required"),
+            (Err(refusal), _) => refusal,
+        }
+    }
+
+    fn change(&mut self, kind: &str, id: &str, fields: BTreeMap<String, String>, now_us: i64) -> bool {
+        self.kind_mut(kind).is_some_and(|kind| kind.records.change(id, fields, now_us))
+    }
+
+    fn delete(&mut self, name: &str, id: &str) -> Answer {
+        let Some(kind) = self.kind_mut(name) else { return missing() };
+        match kind.records.get(id).cloned() {
+            Some(record) => {
+                kind.records.remove(id);
+                kind.deleted.insert(id.to_owned(), record);
+                Answer::json(200, &json!({ "success": true, "data": { "id": id.parse::<u64>().unwrap_or_default() } })).wrote()
+            }
+            // A second deletion is a success too.
+            None if kind.deleted.contains_key(id) => Answer::json(200, &json!({ "success": true, "data": null })),
+            None => missing(),
+        }
     }
 }
 
@@ -145,37 +211,18 @@ impl Vendor for Pipedrive {
         if call.header("x-api-token") != Some(TOKEN) {
             return Answer::json(401, &json!({ "success": false, "error": "unauthorized access", "errorCode": 401 }));
         }
-        match call.route() {
-            ("GET", path) if path == ["api", "v2", "persons"] => self.list(call),
-            ("GET", path) if path == ["api", "v2", "persons", "search"] => self.search(call, conditions, now_us),
-            ("POST", path) if path == ["api", "v2", "persons"] => match self.fields(&call.json(), conditions) {
-                Ok(fields) if fields.contains_key("name") => {
-                    let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-                    let id = self.persons.insert(fields, now_us);
-                    self.written(201, &id)
-                }
-                Ok(_) => invalid("name: is required"),
+        let (method, path) = call.route();
+        match (method, path.as_slice()) {
+            ("GET", ["api", "v2", kind]) => self.list(kind, call),
+            ("GET", ["api", "v2", kind, "search"]) => self.search(kind, call, conditions, now_us),
+            ("POST", ["api", "v2", kind]) => self.make(kind, &call.json(), conditions, now_us),
+            ("PATCH", ["api", "v2", kind, id]) => match self.fields(&call.json(), conditions) {
+                Ok(fields) if self.change(kind, id, fields.clone(), now_us) => self.written(200, kind, id),
+                Ok(_) => missing(),
                 Err(refusal) => refusal,
             },
-            (method, path) => match (method, path.as_slice()) {
-                ("PATCH", ["api", "v2", "persons", id]) => match self.fields(&call.json(), conditions) {
-                    Ok(fields) if self.persons.change(id, fields.clone(), now_us) => self.written(200, id),
-                    Ok(_) => missing(),
-                    Err(refusal) => refusal,
-                },
-                ("DELETE", ["api", "v2", "persons", id]) => match self.persons.get(id).cloned() {
-                    Some(record) => {
-                        self.persons.remove(id);
-                        self.deleted.insert((*id).to_owned(), record);
-                        Answer::json(200, &json!({ "success": true, "data": { "id": id.parse::<u64>().unwrap_or_default() } }))
-                            .wrote()
-                    }
-                    // A second deletion is a success too.
-                    None if self.deleted.contains_key(*id) => Answer::json(200, &json!({ "success": true, "data": null })),
-                    None => missing(),
-                },
-                _ => missing(),
-            },
+            ("DELETE", ["api", "v2", kind, id]) => self.delete(kind, id),
+            _ => missing(),
         }
     }
 
@@ -185,7 +232,7 @@ impl Vendor for Pipedrive {
     }
 
     fn state(&self) -> Value {
-        self.persons.iter().map(|record| json!(record.fields)).collect()
+        self.persons.records.iter().chain(self.organizations.records.iter()).map(|record| json!(record.fields)).collect()
     }
 }
 

@@ -116,7 +116,11 @@ impl Engine {
         let connector = self.connector(&entry.section.connector).map_err(|error| Error::from(entry.config_error(&error)))?;
         let connector = connector.ok_or_else(|| unknown(&entry.section.connector))?;
         let cx = self.surroundings.build_context(&self.project.base_dir);
-        connector.sink(&entry.config, &cx).map_err(|error| entry.config_error(&error).into())
+        let made = match &entry.companion {
+            None => connector.sink(&entry.config, &cx),
+            Some(companion) => connector.companion(companion, &entry.config, &cx),
+        };
+        made.map_err(|error| entry.config_error(&error).into())
     }
 
     fn connector(&self, name: &str) -> headwater_sdk::Result<Option<Arc<dyn Connector>>> {

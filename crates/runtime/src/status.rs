@@ -253,8 +253,9 @@ async fn sources(engine: &Engine, snapshot: &Snapshot, open: &quarantine::OpenCo
 async fn sinks(engine: &Engine, open: &quarantine::OpenCounts) -> Result<Vec<SinkStatus>> {
     let mut outbox = engine.store.outbox_counts().await?;
     let mut names: Vec<(String, Option<String>)> =
-        engine.project.sinks.iter().map(|sink| (sink.name.clone(), Some(sink.section.connector.clone()))).collect();
-    names.extend(outbox.keys().filter(|name| engine.project.sink(name).is_none()).map(|name| (name.clone(), None)));
+        engine.project.parts().map(|sink| (sink.name, Some(sink.section.connector))).collect();
+    let known: std::collections::BTreeSet<String> = names.iter().map(|(name, _)| name.clone()).collect();
+    names.extend(outbox.keys().filter(|name| !known.contains(*name)).map(|name| (name.clone(), None)));
     names.sort();
     let mut sinks = Vec::new();
     for (sink, connector) in names {

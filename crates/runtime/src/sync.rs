@@ -65,6 +65,8 @@ pub struct SyncOptions {
     pub full_refresh: bool,
     /// Deliver exactly this, and do nothing else.
     pub plan: Option<SavedPlan>,
+    /// Push again what these runs pushed and an undo took back.
+    pub push_again: Vec<String>,
 }
 
 /// What a sync did.
@@ -223,8 +225,8 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
     }
     if options.dry_run {
         for sink in wanted_sinks(engine, options) {
-            match deliver::plan(engine, sink).await {
-                Ok(plan) => drop(report.sinks.insert(sink.name.clone(), plan.counts())),
+            match deliver::plans(engine, sink).await {
+                Ok(plans) => report.sinks.extend(plans.into_iter().map(|plan| (plan.sink.clone(), plan.counts()))),
                 Err(error) => report.fail(&sink.name, error)?,
             }
         }
@@ -233,13 +235,16 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
     if wanted(StageName::Resolve) {
         report.resolve = resolve::run(engine, &run_id, options.full_refresh).await?;
     }
+    for undone in &options.push_again {
+        deliver::push_again(engine, undone).await?;
+    }
     if wanted(StageName::Measure) {
         report.measure = measure::run(engine, &run_id, &report.sources, options.full_refresh).await?;
     }
     for sink in wanted_sinks(engine, options) {
         engine.stop_if_told()?;
-        let counts = report.sinks.entry(sink.name.clone()).or_default();
-        if let Err(error) = deliver::run(engine, sink, &run_id, counts).await {
+        report.sinks.entry(sink.name.clone()).or_default();
+        if let Err(error) = deliver::run(engine, sink, &run_id, &mut report.sinks).await {
             report.fail(&sink.name, error)?;
         }
     }

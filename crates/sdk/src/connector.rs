@@ -55,6 +55,42 @@ pub trait Connector: Send + Sync + 'static {
         let (_, _) = (config, cx);
         Err(Error::new(ErrorKind::Unsupported, format!("connector `{}` cannot be a sink", self.spec().name)))
     }
+
+    /// Makes the sink of what goes with the people of a sink, from the settings of that sink.
+    ///
+    /// # Errors
+    /// `Config` when the settings are wrong, `Unsupported` when the remote keeps no such records or the connector does not write them.
+    fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        let (_, _) = (config, cx);
+        let message = format!("connector `{}` does not write {}", self.spec().name, companion.noun());
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+}
+
+/// What goes with the people that a sink is given, and is written by a sink of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Companion {
+    /// The companies they work for.
+    Companies,
+    /// Tasks about them.
+    Tasks,
+    /// Their places in a list.
+    List {
+        /// The remote's id of the list.
+        id: String,
+    },
+}
+
+impl Companion {
+    /// What it is, for a message.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Companies => "companies",
+            Self::Tasks => "tasks",
+            Self::List { .. } => "lists",
+        }
+    }
 }
 
 /// The connector's own part of one connection's settings: what is left when the runtime took the keys every connection has.

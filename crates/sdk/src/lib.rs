@@ -19,7 +19,7 @@ pub mod testkit;
 pub mod testkit_sink;
 
 pub use clock::Clock;
-pub use connector::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Registry};
+pub use connector::{BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, Registry};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use rows::{TextRows, json_text};
 pub use secret::{Secret, SecretRef};

@@ -234,6 +234,16 @@ pub trait Sink: Send + Sync {
         None
     }
 
+    /// The field of a person's record that names the company by the remote's id of it, where `companion` writes companies.
+    fn company_field(&self) -> Option<&str> {
+        None
+    }
+
+    /// The field of a companion's record, such as a task, that names the person by the remote's id.
+    fn person_field(&self) -> Option<&str> {
+        None
+    }
+
     /// The field of a [`RemoteRecord`] that says when somebody last changed it (RFC 3339), where the remote keeps that.
     fn changed_at_field(&self) -> Option<&str> {
         None

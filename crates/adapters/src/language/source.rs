@@ -8,12 +8,12 @@ use futures::StreamExt as _;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_sdk::http::{Pause, base_url};
 use headwater_sdk::{
-    BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, SecretRef, Sink, Source,
+    BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, SecretRef, Sink, Source,
     SourceEvent, StreamSpec,
 };
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::compile::{Compiled, Made, Setup, compile, compile_sink};
+use super::compile::{Compiled, Made, Setup, compile, compile_companies, compile_sink};
 use super::load::{Document, LanguageError, MAX_FILE_BYTES};
 use super::rows;
 use super::sink::DeclarativeSink;
@@ -182,6 +182,30 @@ impl Connector for Declarative {
         };
         let setup = settings(&loaded.spec, &config.values, cx)?;
         let (requests, plan) = compile_sink(&loaded.document, &loaded.spec, sink, setup)?;
+        Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, Pause::real())?, plan)?))
+    }
+
+    fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        let loaded = self.loaded()?;
+        let with_companies = loaded.spec.sink.as_ref().and_then(|sink| Some((sink, sink.companies.as_ref()?)));
+        let (Companion::Companies, Some((sink, companies))) = (companion, with_companies) else {
+            let message = format!("connector `{}` does not write {}", self.name, companion.noun());
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        };
+        let setup = settings(&loaded.spec, &config.values, cx)?;
+        let (requests, plan) = compile_companies(&loaded.document, &loaded.spec, sink, setup)?;
+        // What the user has to say only where there are companies.
+        let missing = companies.connection.keys().find(|key| match requests.config.get(key) {
+            Some(value) => value.to_plain().is_empty(),
+            None => true,
+        });
+        if missing.is_some() {
+            let wanted = companies.connection.values().filter_map(|text| text.strip_prefix("${connection.")?.strip_suffix('}'));
+            let lacking = wanted.into_iter().find(|key| config.values.get(*key).is_none_or(Json::is_null)).unwrap_or_default();
+            return Err(Error::new(ErrorKind::Config, format!("missing field `{lacking}`"))
+                .context("path", ".")
+                .hint(format!("companies need the setting `{lacking}` of the sink too")));
+        }
         Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, Pause::real())?, plan)?))
     }
 }

@@ -11,7 +11,7 @@ use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, Result, RowOutcome, Sink};
 use serde_json::json;
 
 use crate::benches::{odoo, pipedrive, salesforce, zoho};
-use crate::{added, change, fake, key, refused, row, sink_of, write};
+use crate::{added, change, companies_of, fake, key, refused, row, sink_of, write};
 
 fn to_pipedrive(fake: &Running<Pipedrive>) -> Result<Box<dyn Sink>> {
     let config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw", "search_lag": "50ms" });
@@ -296,4 +296,39 @@ async fn an_address_is_found_in_odoo_whatever_its_case_and_a_cleared_field_is_em
     row.fields.insert("city".to_owned(), None);
     assert_eq!(write(&*sink, &[row.clone()]).await, [RowOutcome::Updated { remote_id: id.clone() }]);
     assert_eq!(write(&*sink, &[row]).await, [RowOutcome::Unchanged { remote_id: id }]);
+}
+
+#[tokio::test]
+async fn organizations_of_pipedrive_are_written_by_the_same_file_and_people_name_them() {
+    let fake = pipedrive(Conditions::default()).await;
+    let config = |company_field: bool| {
+        let mut config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw", "search_lag": "50ms" });
+        if company_field {
+            config["company_id_field"] = json!("hw");
+        }
+        config
+    };
+    let token = headwater_fakes::pipedrive::TOKEN;
+    let organizations = || companies_of("pipedrive", config(true), token);
+    let rows = [
+        row(1, &[("name", "Alder & Söhne".to_owned())]),
+        row(2, &[("name", "Elm".to_owned())]),
+        row(3, &[("name", "Oak".to_owned())]),
+    ];
+    check_sink_contract(organizations, &rows).await;
+    assert_eq!(fake.with(|pipedrive| (pipedrive.organizations().len(), pipedrive.persons().len())), (3, 0));
+    let organizations = organizations().unwrap();
+    let found = organizations.lookup(&[key("name", "elm")]).await.unwrap();
+    let [Lookup::Found(elm)] = &found[..] else { panic!("{found:?}") };
+
+    let people = to_pipedrive(&fake).unwrap();
+    assert_eq!((people.company_field(), organizations.company_field()), (Some("org_id"), None));
+    let ada = row(7, &[("name", "Ada".to_owned()), ("org_id", elm.remote_id.clone())]);
+    let outcomes = write(&*people, &[ada]).await;
+    let [RowOutcome::Created { remote_id }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    let held = people.fetch(remote_id).await.unwrap().unwrap();
+    assert_eq!(held.fields["org_id"].as_ref(), Some(&elm.remote_id));
+
+    let missing = companies_of("pipedrive", config(false), token).map(drop).unwrap_err();
+    assert_eq!((missing.kind(), missing.message()), (ErrorKind::Config, "missing field `company_id_field`"));
 }

@@ -80,10 +80,13 @@ async fn check_source(engine: &Engine, entry: &headwater_runtime::project::Sourc
 
 async fn check_sink(engine: &Engine, entry: &headwater_runtime::project::SinkEntry, offline: bool) -> Result<String, Error> {
     let sink = engine.sink(entry)?;
+    for part in entry.parts() {
+        engine.sink(&part)?;
+    }
     if offline {
         return Ok("its settings are valid; not called".to_owned());
     }
     sink.check().await.map_err(|source| Error::Connection { connection: entry.name.clone(), stream: None, source })?;
-    headwater_runtime::deliver::check(entry, sink.as_ref()).await?;
+    headwater_runtime::deliver::check(engine, entry).await?;
     Ok("answers; its map, audience and policy fit".to_owned())
 }

@@ -14,7 +14,9 @@ pub(crate) async fn run(global: &Global, sink: Option<&str>, limit: usize, conso
     let engine = wiring::engine(global, console).await?;
     let mut found = Vec::new();
     for entry in sinks(&engine, sink)? {
-        found.push(drift(&engine, entry).await?);
+        for part in entry.parts() {
+            found.push(drift(&engine, &part).await?);
+        }
     }
     if console.format() == Format::Json {
         return console.answer(&json!({ "version": 1, "sinks": found }), String::new);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headwater_runtime::deliver::{Action, Plan, SavedPlan, plan};
+use headwater_runtime::deliver::{Action, Plan, SavedPlan, plans};
 use headwater_runtime::project::SinkEntry;
 use headwater_runtime::{Engine, Error};
 use serde_json::json;
@@ -20,12 +20,12 @@ pub(crate) async fn run(
     console: &Console,
 ) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
-    let mut plans = Vec::new();
+    let mut planned = Vec::new();
     for entry in sinks(&engine, sink)? {
-        plans.push(engine.unless_told(plan(&engine, entry)).await??);
+        planned.extend(Box::pin(engine.unless_told(plans(&engine, entry))).await??);
     }
     if let Some(path) = out {
-        SavedPlan::of(&engine, &plans)?.write(path)?;
+        SavedPlan::of(&engine, &planned)?.write(path)?;
         let program = wiring::invocation(global);
         console.hint(&format!(
             "`{program} sync --plan {}` does exactly this, and nothing if the world moves before",
@@ -33,9 +33,9 @@ pub(crate) async fn run(
         ));
     }
     if console.format() == Format::Json {
-        return console.answer(&json!({ "version": 1, "sinks": plans }), String::new);
+        return console.answer(&json!({ "version": 1, "sinks": planned }), String::new);
     }
-    for plan in &plans {
+    for plan in &planned {
         console.write(&human(plan, limit))?;
     }
     Ok(Code::Done)
@@ -88,7 +88,8 @@ fn human(plan: &Plan, limit: usize) -> String {
                 action,
                 change.field.clone(),
                 clip(change.before.as_deref().unwrap_or_default()),
-                change.after.as_deref().map_or_else(|| "(emptied)".to_owned(), clip),
+                change.after.as_deref().map_or_else(|| "(emptied)".to_owned(), clip)
+                    + &change.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default(),
             ]);
         }
         for kept in &row.kept {

@@ -23,6 +23,7 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, console: &Console) -> 
         dry_run: args.dry_run,
         full_refresh: args.full_refresh,
         plan: args.plan.as_deref().map(SavedPlan::read).transpose()?,
+        push_again: args.push_again.clone(),
     };
     let report = sync(&engine, &options).await?;
     console.answer(&report, || human(&report, args.dry_run))?;

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use arrow::array::{BooleanArray, RecordBatch};
 use headwater_model::suppression::Kind;
 use headwater_model::tables;
-use headwater_sdk::{Lookup, MatchKey, RemoteRecord, Sink};
+use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
 use headwater_store::{CrmLink, OutboxState, Snapshot};
 use serde::Serialize;
 
 use super::SinkCounts;
+use super::companies;
+use super::owners::{self, Owners, Territory};
 use super::policy::{Standing, Times, Verdict, on_update};
 use super::receipt::OUR_ID;
-use super::values::{Values, cell, is_template, unknown};
+use super::reference::{COMING, Reference, References};
+use super::values::{Values, cell, fields_of, is_template, noun, unknown};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, nearest};
@@ -52,6 +55,9 @@ pub struct Plan {
     pub calls_to_write: usize,
     /// How long these would take at the pace of the sink, where it tells one.
     pub seconds_to_write: Option<f64>,
+    /// The company of each person, where this is a plan of companies.
+    #[serde(skip)]
+    pub(super) employers: HashMap<String, String>,
 }
 
 /// What would become of one prospect.
@@ -87,12 +93,47 @@ pub struct PlannedRow {
     /// When each of our values was last seen in a source, in microseconds of UTC, where a policy asks.
     #[serde(skip)]
     observed: BTreeMap<String, i64>,
+    #[serde(skip)]
+    ownership: Ownership,
+    #[serde(skip)]
+    named: Option<Named>,
+    /// Whether it is held back because it was undone.
+    #[serde(skip)]
+    pub(super) is_undone: bool,
+    /// Whether it waits for the record that it names, and is not queued.
+    #[serde(skip)]
+    pub(super) waits_for_another: bool,
     /// Whether the record held no id of ours when we found it.
     #[serde(skip)]
     pub(super) adopted: bool,
     /// Whether the link to the remote record is news to the ledger.
     #[serde(skip)]
     pub(super) relink: bool,
+}
+
+/// The record that a row names.
+#[derive(Debug, Clone)]
+struct Named {
+    /// The remote's field.
+    field: String,
+    /// Our id of it; empty while it is not in the remote.
+    id: String,
+}
+
+/// How a row stands to the owners of the settings.
+#[derive(Debug, Clone, Default)]
+struct Ownership {
+    /// Whether the settings give people to owners.
+    asked: bool,
+    /// Whether it is decided who owns the record.
+    open: bool,
+    /// To whom we gave it before.
+    ours: Option<String>,
+    /// Who owns it in the remote; known when the record was looked at.
+    theirs: Option<String>,
+    /// Whether the record was looked at.
+    looked: bool,
+    territory: Territory,
 }
 
 /// What is done with a row.
@@ -122,6 +163,9 @@ pub struct FieldChange {
     pub before: Option<String>,
     /// What it would have; nothing where it is cleared.
     pub after: Option<String>,
+    /// Why it is this, where no value of ours says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One field that does not change although ours differs.
@@ -149,23 +193,22 @@ impl Plan {
     }
 }
 
-/// Plans a delivery to one sink. The remote is read, never written.
-///
-/// # Errors
-/// When the sink's settings are wrong or it cannot be read.
-pub async fn plan(engine: &Engine, entry: &SinkEntry) -> Result<Plan> {
-    let sink = engine.sink(entry)?;
-    plan_with(engine, entry, sink.as_ref()).await
-}
-
-pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink) -> Result<Plan> {
+/// Plans one part of a delivery. What its records name is planned before.
+pub(super) async fn plan_with(
+    engine: &Engine,
+    entry: &SinkEntry,
+    sink: &dyn Sink,
+    references: Option<&References>,
+) -> Result<Plan> {
     let map = field_map(entry, sink).await?;
     let values = Values::new(entry, &map)?;
     let snapshot = engine.store.snapshot().await?;
-    let planner = Planner {
+    let links = engine.store.links(&entry.name).await?;
+    let owners = Owners::of(engine, entry, &links).await?;
+    let mut planner = Planner {
         entry,
         sink,
-        links: engine.store.links(&entry.name).await?,
+        links,
         aliases: aliases(&snapshot)?,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
         held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
@@ -175,21 +218,36 @@ pub(super) async fn plan_with(engine: &Engine, entry: &SinkEntry, sink: &dyn Sin
         objectors: objectors(engine, &snapshot).await?,
         map,
         values,
+        references,
+        is_owned: owners.is_some(),
     };
+    let audience = crate::query::audience(engine, &snapshot, &entry.section.audience);
+    let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
+    let mut employers = HashMap::new();
+    if entry.companion == Some(Companion::Companies) {
+        let companies = companies::of(&audience, |batch, row| {
+            let id = text(batch, "prospect_id")?.value(row);
+            Ok(!planner.is_suppressed(id, batch, row)?)
+        })?;
+        planner.aliases = companies::aliases(&companies);
+        employers = companies::employers(&companies);
+        audience = vec![companies::batch(&companies)?];
+    }
     let mut rows = Vec::new();
-    for batch in
-        crate::query::audience(engine, &snapshot, &entry.section.audience).await.map_err(|error| audience_error(entry, error))?
-    {
+    for batch in &audience {
         for row in 0..batch.num_rows() {
-            rows.push(planner.desired(&batch, row)?);
+            rows.extend(planner.desired(batch, row)?);
         }
     }
     let calls_made = planner.compare(&mut rows).await?;
+    if let Some(owners) = owners {
+        planner.give(owners, &mut rows);
+    }
     let calls_to_write = rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update)).count();
     let calls_to_write = calls_to_write * sink.capability().calls_per_row;
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds_to_write = sink.pace().map(|pace| calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
-    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write })
+    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write, employers })
 }
 
 /// Points a complaint about the audience at the line it stands on.
@@ -204,6 +262,10 @@ pub(super) fn audience_error(entry: &SinkEntry, error: Error) -> Error {
 pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, String>> {
     let theirs = sink.fields().await.map_err(|error| Error::connection(&entry.name, None, error))?;
     let section = &entry.section;
+    owners::check(entry, sink, &theirs)?;
+    if let Some(Companion::List { .. }) = entry.companion {
+        return Ok(BTreeMap::new());
+    }
     if section.map.is_empty() {
         if theirs.is_empty() {
             return Ok(DEFAULT_FIELDS.iter().map(|field| ((*field).to_owned(), (*field).to_owned())).collect());
@@ -211,11 +273,16 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
         let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
         return Err(entry.error("", "the sink has no `map`").help(format!("map its fields: {}", names.join(", "))).into());
     }
-    let ours: Vec<&str> = tables::PROSPECT.columns.iter().map(|column| column.name).collect();
+    let ours = fields_of(entry);
     for (remote, field) in &section.map {
         if !is_template(field) && !ours.contains(&field.as_str()) {
-            let complaint = entry.error(&format!("map.{remote}"), format!("a prospect has no field `{field}`"));
-            return Err(unknown(complaint, field).into());
+            let complaint = entry.error(&format!("map.{remote}"), format!("{} has no field `{field}`", noun(entry)));
+            return Err(unknown(complaint, field, &ours).into());
+        }
+        if section.companies.is_some() && sink.company_field() == Some(remote) {
+            let complaint =
+                entry.error(&format!("map.{remote}"), format!("`{remote}` names the company, which `companies` sets"));
+            return Err(complaint.help("take it out of `map`").into());
         }
         if !theirs.is_empty() && !theirs.iter().any(|(name, _)| name == remote) {
             let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
@@ -225,7 +292,12 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
             return Err(complaint.help(help).into());
         }
     }
-    if let Some(stray) = section.policy.keys().find(|field| *field != DEFAULT_POLICY && !section.map.contains_key(*field)) {
+    let set_by_us = |field: &str| {
+        section.companies.is_some() && sink.company_field() == Some(field)
+            || section.owners.as_ref().is_some_and(|owners| owners.field == field)
+    };
+    let known = |field: &String| *field == DEFAULT_POLICY || section.map.contains_key(field) || set_by_us(field);
+    if let Some(stray) = section.policy.keys().find(|field| !known(field)) {
         let complaint =
             entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
         return Err(complaint.help("map the field, or take its policy out").into());
@@ -318,13 +390,30 @@ struct Planner<'a> {
     waiting: HashSet<String>,
     /// Who must not be reached; nothing when the prospects themselves say so.
     objectors: Option<HashSet<String>>,
+    /// What the rows name.
+    references: Option<&'a References>,
+    /// Whether the settings give people to owners.
+    is_owned: bool,
 }
 
 impl Planner<'_> {
-    /// What we would want the remote to have of one prospect.
-    fn desired(&self, batch: &RecordBatch, row: usize) -> Result<PlannedRow> {
+    /// What we would want the remote to have of one prospect; nothing of one that it would have to name and lacks.
+    fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
-        let desired = self.values.of(batch, row)?;
+        let mut desired = self.values.of(batch, row)?;
+        let mut named = None;
+        if let Some(references) = self.references {
+            let (value, by) = match references.of(&prospect_id) {
+                Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
+                Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
+                Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
+                Some(Reference::Undone(id)) => (None, Some(id.clone())),
+                Some(Reference::Missing) => (None, Some(String::new())),
+                None => (None, None),
+            };
+            named = by.map(|id| Named { field: references.field.clone(), id });
+            desired.extend(value.map(|value| (references.field.clone(), value)));
+        }
         let mut keys = Vec::new();
         for field in &self.entry.section.match_on {
             let value = match field.as_str() {
@@ -336,7 +425,17 @@ impl Planner<'_> {
             };
             keys.extend(value.map(|value| MatchKey { field: field.clone(), value }));
         }
-        let hash = blake3::hash(serde_json::to_string(&desired).unwrap_or_default().as_bytes()).to_hex().to_string();
+        if let (Some(Companion::List { .. }), Some(references)) = (&self.entry.companion, self.references) {
+            // A place in a list holds no id of ours: it is the person's.
+            let field = references.field.clone();
+            keys = desired.get(&field).map(|value| MatchKey { field, value: value.clone() }).into_iter().collect();
+        }
+        let link = self.link(&prospect_id);
+        let mut ownership = Ownership { asked: self.is_owned, ..Ownership::default() };
+        if let Some(owners) = self.entry.section.owners.as_ref().filter(|_| self.is_owned) {
+            ownership.ours = link.and_then(|link| link_fields(link).remove(&owners.field).flatten());
+            ownership.territory = Territory::of(batch, row)?;
+        }
         let mut planned = PlannedRow {
             prospect_id,
             action: Action::Unchanged,
@@ -348,12 +447,17 @@ impl Planner<'_> {
             desired,
             pushed: BTreeMap::new(),
             aliases: Vec::new(),
-            hash,
+            hash: String::new(),
             keys,
             observed: self.observed_of(batch, row)?,
+            ownership,
+            named,
+            is_undone: false,
+            waits_for_another: false,
             adopted: false,
             relink: false,
         };
+        planned.hash = planned.hash_of_desired();
         planned.aliases = self.aliases.get(&planned.prospect_id).cloned().unwrap_or_default();
         let pushed_at = self.link(&planned.prospect_id).map_or(0, |link| link.pushed_at);
         planned.key = format!("{}:{pushed_at}:{}", planned.prospect_id, planned.hash);
@@ -366,7 +470,7 @@ impl Planner<'_> {
             planned.action = Action::Waiting;
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
         }
-        Ok(planned)
+        Ok(Some(planned))
     }
 
     fn observed_of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, i64>> {
@@ -384,6 +488,8 @@ impl Planner<'_> {
     /// The last look before a push: whoever objected since the audience was made is not in it.
     fn is_suppressed(&self, prospect_id: &str, batch: &RecordBatch, row: usize) -> Result<bool> {
         match &self.objectors {
+            // A company is made of people who do not object.
+            _ if batch.column_by_name("hold_reason").is_none() => Ok(false),
             Some(objectors) => Ok(objectors.contains(prospect_id)),
             None => Ok(at(text(batch, "hold_reason")?, row) == Some(resolve::SUPPRESSED)),
         }
@@ -409,6 +515,7 @@ impl Planner<'_> {
                 }
                 _ if self.undone.contains(&row.key) => {
                     row.hold("it was undone; it is pushed again when it changes");
+                    row.is_undone = true;
                 }
                 Some(link) => {
                     calls += self.compare_linked(row, link).await?;
@@ -468,10 +575,12 @@ impl Planner<'_> {
             if self.entry.policy(field) == FieldPolicy::Never {
                 row.kept.push(Kept { field: field.clone(), reason: "the policy says never" });
             } else {
-                row.changes.push(FieldChange { field: field.clone(), before: None, after: Some(value.clone()) });
+                let reason = (value.starts_with(COMING)).then(|| "made before it".to_owned());
+                row.changes.push(FieldChange { field: field.clone(), before: None, after: Some(value.clone()), reason });
                 row.pushed.insert(field.clone(), value.clone());
             }
         }
+        row.ownership.looked = true;
         if row.changes.is_empty() {
             row.hold("no field to set");
         }
@@ -484,7 +593,12 @@ impl Planner<'_> {
         let cleared = self.entry.section.clear.iter().filter(|field| !row.desired.contains_key(*field));
         let cleared: Vec<String> = cleared.cloned().collect();
         let wanted = row.desired.iter().map(|(field, ours)| (field, Some(ours.as_str())));
-        for (field, ours) in wanted.chain(cleared.iter().map(|field| (field, None))) {
+        let owner = self.entry.section.owners.as_ref().filter(|_| self.is_owned).map(|owners| &owners.field);
+        row.ownership.looked = true;
+        row.ownership.theirs =
+            owner.and_then(|field| record.fields.get(field)).cloned().flatten().filter(|owner| !owner.is_empty());
+        let given = owner.zip(row.ownership.ours.as_deref()).map(|(field, owner)| (field, Some(owner)));
+        for (field, ours) in wanted.chain(given).chain(cleared.iter().map(|field| (field, None))) {
             let remote = record.fields.get(field).and_then(Option::as_deref);
             let pushed = pushed.and_then(|pushed| pushed.get(field)).and_then(Option::as_deref);
             let times = Times { ours: row.observed.get(field).copied(), remote: changed_at };
@@ -496,6 +610,7 @@ impl Planner<'_> {
                         field: field.clone(),
                         before: remote.map(str::to_owned),
                         after: ours.map(str::to_owned),
+                        reason: ours.is_some_and(|ours| ours.starts_with(COMING)).then(|| "made before it".to_owned()),
                     });
                     ours
                 }
@@ -509,6 +624,42 @@ impl Planner<'_> {
         row.action = if row.changes.is_empty() { Action::Unchanged } else { Action::Update };
         row.relink = row.changes.is_empty();
     }
+
+    /// Gives to owners whoever has none, in the order of the rows.
+    fn give(&self, mut owners: Owners<'_>, rows: &mut [PlannedRow]) {
+        let field = owners.field().to_owned();
+        let policy = self.entry.policy(&field);
+        let blank = Standing { ours: Some("somebody"), remote: None, pushed: None };
+        let fills = on_update(policy, blank, Times::default()) == Verdict::Set;
+        for row in rows.iter_mut().filter(|row| row.ownership.looked && row.ownership.ours.is_none()) {
+            let keep = match row.action {
+                Action::Create => None,
+                _ if row.ownership.theirs.is_some() => Some("somebody in the remote owns it"),
+                Action::Update | Action::Unchanged if fills => None,
+                Action::Update | Action::Unchanged => Some("the policy says only when the record is made"),
+                Action::HeldBack | Action::Rejected | Action::Waiting => continue,
+            };
+            if let Some(reason) = keep {
+                row.kept.push(Kept { field: field.clone(), reason });
+                continue;
+            }
+            match owners.give(&row.ownership.territory) {
+                Ok((owner, reason)) => {
+                    let (before, after, reason) = (None, Some(owner.clone()), Some(reason));
+                    row.changes.push(FieldChange { field: field.clone(), before, after, reason });
+                    row.pushed.insert(field.clone(), owner);
+                    if row.action == Action::Unchanged {
+                        (row.action, row.relink) = (Action::Update, false);
+                    }
+                }
+                Err(reason) => {
+                    row.kept.push(Kept { field: field.clone(), reason });
+                    row.ownership.open = true;
+                    row.rehash();
+                }
+            }
+        }
+    }
 }
 
 impl PlannedRow {
@@ -517,8 +668,57 @@ impl PlannedRow {
         std::iter::once(&self.prospect_id).chain(&self.aliases)
     }
 
-    fn hold(&mut self, reason: &str) {
+    pub(super) fn hold(&mut self, reason: &str) {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
+    }
+
+    pub(super) fn wait_for_another(&mut self, reason: &str) {
+        (self.action, self.waits_for_another) = (Action::Waiting, true);
+        self.reason = Some(reason.to_owned());
+    }
+
+    /// Puts the remote's id into a field that names another record, or takes the field out.
+    pub(super) fn name(&mut self, field: &str, remote_id: Option<&str>) {
+        for fields in [&mut self.desired, &mut self.pushed] {
+            match (remote_id, fields.get_mut(field)) {
+                (Some(remote_id), Some(value)) => remote_id.clone_into(value),
+                (None, Some(_)) => drop(fields.remove(field)),
+                (_, None) => {}
+            }
+        }
+        for change in self.changes.iter_mut().filter(|change| change.field == field) {
+            change.after = remote_id.map(str::to_owned);
+        }
+        if remote_id.is_none() {
+            self.changes.retain(|change| change.field != field);
+            self.named.iter_mut().for_each(|named| named.id.clear());
+            if self.changes.is_empty() && self.action == Action::Update {
+                (self.action, self.relink) = (Action::Unchanged, true);
+            }
+        }
+        self.rehash();
+    }
+
+    /// What a delivery of it would be known by. Who owns the record is not part of it: what is given stays.
+    fn hash_of_desired(&self) -> String {
+        let mut desired: BTreeMap<&String, &String> = self.desired.iter().collect();
+        // Which record it names is said by our id of it: the remote's may be another after it was taken back.
+        let named = self.named.as_ref().map(|named| {
+            desired.remove(&named.field);
+            format!(" names {}", named.id)
+        });
+        let mut said = serde_json::to_string(&desired).unwrap_or_default();
+        said.push_str(&named.unwrap_or_default());
+        if self.ownership.asked {
+            said.push_str(if self.ownership.open { " nobody's" } else { " somebody's" });
+        }
+        blake3::hash(said.as_bytes()).to_hex().to_string()
+    }
+
+    fn rehash(&mut self) {
+        let hash = self.hash_of_desired();
+        self.key = self.key.replace(&self.hash, &hash);
+        self.hash = hash;
     }
 }

@@ -116,7 +116,10 @@ pub(super) async fn drain(
 ) -> Result<()> {
     stop_unplanned(engine, entry, plan, counts).await?;
     let pushed = push(engine, entry, sink, run_id, counts).await;
-    counts.pending = engine.store.outbox_waiting(&entry.name).await?.len() as u64;
+    let waiting = engine.store.outbox_waiting(&entry.name).await?;
+    // Who waits for another record is not in the outbox yet.
+    let later = plan.rows.iter().filter(|row| row.action == Action::Waiting && row.waits_for_another);
+    counts.pending = (waiting.len() + later.count()) as u64;
     pushed
 }
 

@@ -1,6 +1,6 @@
 //! A plan that was saved, and is applied only if everything still stands as it did then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -87,13 +87,16 @@ impl SavedPlan {
     ///
     /// # Errors
     /// `Moved`, naming what differs by prospect and field, without anybody's data.
-    pub(super) fn check(&self, plans: &[Plan]) -> Result<()> {
+    pub(super) fn check<'a>(&self, plans: impl Iterator<Item = &'a Plan>) -> Result<()> {
         let mut moved = Vec::new();
+        let mut gone: BTreeSet<&str> = self.sinks().collect();
         for plan in plans {
+            gone.remove(plan.sink.as_str());
             let (then, now) = (self.sinks.get(&plan.sink), rows(plan)?);
             let none = BTreeMap::new();
             differences(&plan.sink, then.unwrap_or(&none), &now, &mut moved);
         }
+        moved.extend(gone.into_iter().map(|part| format!("{part} is not in the settings any more")));
         if moved.is_empty() {
             return Ok(());
         }

@@ -3,9 +3,9 @@
 //! A field is put back where it still holds what the run wrote; a record that the run made is removed where all of its fields do.
 //! The rest is reported and left. Each step compares before it writes, so that an undo that dies is simply run again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use headwater_sdk::{DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, Removal, RowOutcome, Sink};
+use headwater_sdk::{Companion, DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, Removal, RowOutcome, Sink};
 use headwater_store::{CrmLink, LedgerOp, LinkUpdate, NewRun, RunStatus};
 use serde::Serialize;
 
@@ -98,7 +98,10 @@ pub async fn undo(engine: &Engine, undone: &str) -> Result<UndoReport> {
 
 async fn sinks(engine: &Engine, undone: &str, report: &mut UndoReport) -> Result<()> {
     let snapshot = engine.store.snapshot().await?;
-    for entry in &engine.project.sinks {
+    // What goes with people is taken back after them, and what was made before them too.
+    let mut parts: Vec<SinkEntry> = engine.project.parts().collect();
+    parts.reverse();
+    for entry in &parts {
         let mut receipts = receipt::of_run(&snapshot, &entry.name, undone)?;
         receipts.retain(|receipt| matches!(receipt.outcome.as_str(), "created" | "updated" | "removed") || made(receipt));
         if receipts.is_empty() {
@@ -108,7 +111,8 @@ async fn sinks(engine: &Engine, undone: &str, report: &mut UndoReport) -> Result
         receipts.reverse();
         let links = engine.store.links(&entry.name).await?;
         let sink = engine.sink(entry)?;
-        let mut undo = Undo { engine, entry, sink: sink.as_ref(), links, report };
+        let tied = tied(engine, entry).await?;
+        let mut undo = Undo { engine, entry, sink: sink.as_ref(), links, tied, report };
         for step in receipts.chunks(STEP) {
             engine.stop_if_told()?;
             undo.step(step).await?;
@@ -122,11 +126,23 @@ fn made(receipt: &Receipt) -> bool {
     receipt.op == "create" && matches!(receipt.outcome.as_str(), "created" | "updated" | "unchanged")
 }
 
+/// The companies that people whom we wrote belong to.
+async fn tied(engine: &Engine, entry: &SinkEntry) -> Result<HashSet<String>> {
+    let people = engine.project.sink(entry.sink_name()).filter(|_| entry.companion == Some(Companion::Companies));
+    let Some(people) = people else { return Ok(HashSet::new()) };
+    let sink = engine.sink(people)?;
+    let Some(field) = sink.company_field() else { return Ok(HashSet::new()) };
+    let links = engine.store.links(&people.name).await?;
+    Ok(links.values().filter_map(|link| link_fields(link).remove(field).flatten()).collect())
+}
+
 struct Undo<'a> {
     engine: &'a Engine,
     entry: &'a SinkEntry,
     sink: &'a dyn Sink,
     links: HashMap<String, CrmLink>,
+    /// Records that others of ours name, and that stay therefore.
+    tied: HashSet<String>,
     report: &'a mut UndoReport,
 }
 
@@ -228,6 +244,10 @@ impl Undo<'_> {
             for field in touched {
                 self.leave(receipt, Some(field), "it was changed in the remote since, so the record stays");
             }
+            return Back::Nothing;
+        }
+        if self.tied.contains(&record.remote_id) {
+            self.leave(receipt, None, "people whom other runs wrote belong to it");
             return Back::Nothing;
         }
         if !self.sink.removes() {

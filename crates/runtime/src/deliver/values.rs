@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, Decimal128Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_analysis::company;
 use headwater_model::{money, tables};
+use headwater_sdk::Companion;
 use minijinja::{Environment, Value};
 
 use crate::error::{Error, Result};
@@ -39,9 +41,10 @@ impl Values {
                 at(format!("the template is wrong: {detail}")).help("write as in `{{ given_name | title }} {{ family_name }}`")
             })?;
             let used = values.templates.get_template(remote).map(|template| template.undeclared_variables(false));
+            let known = fields_of(entry);
             for name in used.unwrap_or_default() {
-                if !tables::PROSPECT.columns.iter().any(|column| column.name == name) {
-                    return Err(unknown(at(format!("a prospect has no field `{name}`")), &name));
+                if !known.contains(&name.as_str()) {
+                    return Err(unknown(at(format!("{} has no field `{name}`", noun(entry))), &name, &known));
                 }
             }
             values.names.push(remote.clone());
@@ -88,13 +91,23 @@ pub(super) fn is_template(ours: &str) -> bool {
     ours.contains("{{") || ours.contains("{%")
 }
 
-/// Adds help to a complaint about a field that a prospect does not have.
-pub(super) fn unknown(complaint: ProjectError, field: &str) -> ProjectError {
-    let ours = || tables::PROSPECT.columns.iter().map(|column| column.name);
-    let help = nearest(field, ours()).map_or_else(
-        || format!("its fields are: {}", ours().collect::<Vec<_>>().join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
+/// What a delivery's rows are, for a message.
+pub(super) fn noun(entry: &SinkEntry) -> &'static str {
+    if entry.companion == Some(Companion::Companies) { "a company" } else { "a prospect" }
+}
+
+/// The fields that a delivery's rows have.
+pub(super) fn fields_of(entry: &SinkEntry) -> Vec<&'static str> {
+    if entry.companion == Some(Companion::Companies) {
+        return company::FIELDS.to_vec();
+    }
+    tables::PROSPECT.columns.iter().map(|column| column.name).collect()
+}
+
+/// Adds help to a complaint about a field that a row does not have.
+pub(super) fn unknown(complaint: ProjectError, field: &str, ours: &[&str]) -> ProjectError {
+    let help = nearest(field, ours.iter().copied())
+        .map_or_else(|| format!("its fields are: {}", ours.join(", ")), |near| format!("did you mean `{near}`?"));
     complaint.help(help)
 }
 
@@ -110,15 +123,27 @@ fn filters(templates: &mut Environment<'static>) {
     templates.add_filter("first", minijinja::filters::first);
     templates.add_filter("last", minijinja::filters::last);
     templates.add_filter("join", minijinja::filters::join);
+    templates.add_filter("plus_days", plus_days);
     templates.add_test("defined", minijinja::tests::is_defined);
     templates.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+}
+
+/// The day so many days after a day or an instant; nothing where there is none.
+fn plus_days(value: &Value, days: i64) -> Result<Value, minijinja::Error> {
+    let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { return Ok(Value::UNDEFINED) };
+    let day = text.get(..10).and_then(|day| day.parse::<jiff::civil::Date>().ok());
+    let later = day.and_then(|day| day.checked_add(jiff::Span::new().try_days(days).ok()?).ok());
+    later.map(|day| Value::from(day.to_string())).ok_or_else(|| {
+        minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "the value is no day, or the day is too far away")
+    })
 }
 
 /// What a prospect has for one of our fields. Where a source gave a whole name and the remote wants its parts, or the other way
 /// round, the name is parted at its first space or put together: a remote that requires both parts would refuse the person.
 fn value_of(batch: &RecordBatch, ours: &str, row: usize) -> Result<Option<String>> {
     let own = cell(batch, ours, row)?;
-    if own.is_some() {
+    // A company has no name in parts.
+    if own.is_some() || batch.column_by_name("full_name").is_none() {
         return Ok(own);
     }
     let whole = || -> Result<Option<(String, String)>> {

@@ -97,7 +97,7 @@ fn of_leads(snapshot: &Snapshot, leads: &HashSet<String>) -> Result<Vec<String>>
 }
 
 async fn of_remote(engine: &Engine, remote_id: &str) -> Result<(Vec<String>, String)> {
-    for sink in &engine.project.sinks {
+    for sink in engine.project.parts().filter(|part| part.companion.is_none()) {
         let links = engine.store.links_by_remote(&sink.name, remote_id).await?;
         if !links.is_empty() {
             let ids = links.into_iter().map(|link| link.prospect_id).collect();
@@ -110,7 +110,7 @@ async fn of_remote(engine: &Engine, remote_id: &str) -> Result<(Vec<String>, Str
 /// The person's records in the project's sinks.
 pub(super) async fn links(engine: &Engine, ids: &HashSet<String>) -> Result<Vec<Link>> {
     let mut found = Vec::new();
-    for sink in &engine.project.sinks {
+    for sink in engine.project.parts() {
         let mut links = engine.store.links(&sink.name).await?;
         found.extend(ids.iter().filter_map(|id| links.remove(id)));
     }

@@ -100,6 +100,9 @@ pub struct SourceSection {
     /// How much this source is trusted where sources disagree; higher wins.
     #[serde(default)]
     pub trust: i32,
+    /// The sink of this project that writes to the same remote, by its name. What the source says of a record that the sink wrote,
+    /// such as a deal that was won, is said of the person whom it wrote, whatever address stands there.
+    pub same_as_sink: Option<String>,
 }
 
 /// The names of [`SourceSection`]'s keys, to tell them from the connector's.
@@ -117,6 +120,7 @@ pub(crate) const SOURCE_KEYS: &[&str] = &[
     "currency",
     "on_schema_change",
     "trust",
+    "same_as_sink",
 ];
 
 /// What to do when the columns of a source changed.
@@ -438,10 +442,97 @@ pub struct SinkSection {
     /// What may be done to fields that already have a value: `default` and exceptions by the remote's field.
     #[serde(default)]
     pub policy: BTreeMap<String, FieldPolicy>,
+    /// The companies these people work for: found or made before the people, who are then tied to them.
+    pub companies: Option<CompaniesSection>,
+    /// Who of the remote's users each person is given to.
+    pub owners: Option<OwnersSection>,
+    /// Tasks about these people, by name: one a person, made once.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, TasksSection>,
+    /// Lists of the remote that these people are put into, by name. Who may not be contacted is never put into one.
+    #[serde(default)]
+    pub lists: BTreeMap<String, ListSection>,
 }
 
 /// The names of [`SinkSection`]'s keys, to tell them from the connector's.
-pub(crate) const SINK_KEYS: &[&str] = &["connector", "audience", "match_on", "map", "clear", "policy"];
+pub(crate) const SINK_KEYS: &[&str] =
+    &["connector", "audience", "match_on", "map", "clear", "policy", "companies", "owners", "tasks", "lists"];
+
+/// The companies of a sink's people. Two people are of one company when they share its domain, else its name.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompaniesSection {
+    /// What finds a company that is there already, strongest first: `external_id`, or the remote's fields of `map`.
+    #[serde(default = "external_id")]
+    pub match_on: Vec<String>,
+    /// The remote's field of a company ← ours, or a template over ours: `company_name`, `company_domain`, `website`, `street`,
+    /// `city`, `region`, `postal_code`, `country`.
+    pub map: BTreeMap<String, String>,
+    /// The remote's fields of a company that are emptied when we have no value any more.
+    #[serde(default)]
+    pub clear: Vec<String>,
+    /// What may be done to fields of a company that already have a value.
+    #[serde(default)]
+    pub policy: BTreeMap<String, FieldPolicy>,
+}
+
+fn external_id() -> Vec<String> {
+    vec!["external_id".to_owned()]
+}
+
+/// Who of the remote's users each person is given to. A person who was given to somebody stays there.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnersSection {
+    /// The remote's field that names the owner. `policy` may name it; whoever has an owner in the remote keeps that one by default.
+    pub field: String,
+    /// Who gets whom: the first rule that fits a person decides.
+    pub rules: Vec<OwnerRule>,
+    /// The most people whom we give to an owner, by owner; without a number there is no bound.
+    #[serde(default)]
+    pub capacity: BTreeMap<String, u32>,
+}
+
+/// Which people go to which owners. All conditions that are given must hold; without one it fits everybody.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerRule {
+    /// Countries (ISO 3166 alpha-2).
+    #[serde(default)]
+    pub countries: Vec<String>,
+    /// Regions, as the people's `region` says them, whatever the case.
+    #[serde(default)]
+    pub regions: Vec<String>,
+    /// How postal codes begin.
+    #[serde(default)]
+    pub postal_codes: Vec<String>,
+    /// Words of which the people's `need` or `intended_use` holds one, whatever the case.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// The remote's ids of the owners. Of those with room, whoever has the fewest is next; of equals, whoever stands first.
+    pub to: Vec<String>,
+}
+
+/// One kind of task about people.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TasksSection {
+    /// For whom: an SQL condition over the table `prospect`. Who is not in the remote gets none.
+    pub when: String,
+    /// The remote's field of a task ← a prospect's, or a template: `Call {{ given_name }}`, `{{ became_customer_at | plus_days(3) }}`.
+    pub map: BTreeMap<String, String>,
+}
+
+/// One list of the remote.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListSection {
+    /// The remote's id of the list.
+    pub list: String,
+    /// Who belongs to it: an SQL condition over the table `prospect`. Who may not be contacted or is not in the remote does not.
+    #[serde(default = "customers_we_may_contact")]
+    pub when: String,
+}
 
 fn customers_we_may_contact() -> String {
     "lifecycle = 'customer' AND may_contact".to_owned()

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Registry, document};
+use headwater_sdk::{BuildContext, Clock, Companion, ConfigDoc, Registry, document};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, ChannelSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection, FieldPolicy,
-    GatesSection, IdentityEngine, IdentitySection, LawfulBasis, MapEntry, MeasuresSection, ProjectFile, ScheduleSection,
-    SchemaChange, ServeSection, SinkSection, SourceSection, StoreSection,
+    AttributionSection, BasisSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection,
+    FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OwnerRule,
+    OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection, SourceSection, StoreSection, TasksSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;
@@ -78,15 +78,17 @@ pub struct SourceEntry {
     origin: Location,
 }
 
-/// One sink of a project.
+/// One sink of a project, or a part of one: what goes with its people.
 #[derive(Debug, Clone)]
 pub struct SinkEntry {
-    /// Its name.
+    /// Its name; a part has that of its sink, a dot and its own.
     pub name: String,
     /// The keys every sink has.
     pub section: SinkSection,
     /// The connector's own keys.
     pub config: ConfigDoc,
+    /// What goes with the sink's people, where this is not the people themselves.
+    pub companion: Option<Companion>,
     origin: Location,
 }
 
@@ -112,6 +114,57 @@ impl SourceEntry {
 }
 
 impl SinkEntry {
+    /// Everything that a delivery to this sink writes, in order: the companies, the people, tasks about them, their lists.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Self> {
+        let SinkSection { companies, owners: _, tasks, lists, .. } = &self.section;
+        let mut parts = Vec::with_capacity(2 + tasks.len() + lists.len());
+        if let Some(CompaniesSection { match_on, map, clear, policy }) = companies {
+            let (match_on, map, clear, policy) = (match_on.clone(), map.clone(), clear.clone(), policy.clone());
+            let section = SinkSection { match_on, map, clear, policy, ..self.bare(&self.section.audience) };
+            parts.push(self.part("companies", Companion::Companies, section));
+        }
+        parts.push(self.clone());
+        for (name, TasksSection { when, map }) in tasks {
+            // People work on a task; what they made of it stays.
+            let policy = BTreeMap::from([(DEFAULT_POLICY.to_owned(), FieldPolicy::CrmOwned)]);
+            let section = SinkSection { map: map.clone(), policy, ..self.bare(when) };
+            parts.push(self.part(&format!("tasks.{name}"), Companion::Tasks, section));
+        }
+        for (name, ListSection { list, when }) in lists {
+            let section = self.bare(&format!("({when}\n) AND may_contact"));
+            parts.push(self.part(&format!("lists.{name}"), Companion::List { id: list.clone() }, section));
+        }
+        parts
+    }
+
+    /// The name of the sink that this is a part of.
+    #[must_use]
+    pub fn sink_name(&self) -> &str {
+        sink_of_part(&self.name)
+    }
+
+    fn bare(&self, audience: &str) -> SinkSection {
+        SinkSection {
+            connector: self.section.connector.clone(),
+            audience: audience.to_owned(),
+            match_on: vec!["external_id".to_owned()],
+            map: BTreeMap::new(),
+            clear: Vec::new(),
+            policy: BTreeMap::new(),
+            companies: None,
+            owners: None,
+            tasks: BTreeMap::new(),
+            lists: BTreeMap::new(),
+        }
+    }
+
+    fn part(&self, name: &str, companion: Companion, section: SinkSection) -> Self {
+        let origin = Location { path: format!("{}.{name}", self.origin.path), ..self.origin.clone() };
+        let name = format!("{}.{name}", self.name);
+        Self { name, section, config: self.config.clone(), companion: Some(companion), origin }
+    }
+
     /// What may be done to a field of the remote.
     pub(crate) fn policy(&self, field: &str) -> FieldPolicy {
         let policies = &self.section.policy;
@@ -209,6 +262,11 @@ impl Project {
     /// The first that means nothing, with file, line and what to do.
     pub fn check_values(&self) -> Result<(), ProjectError> {
         values::check(self)
+    }
+
+    /// Every part of every sink, in the order of delivery.
+    pub fn parts(&self) -> impl Iterator<Item = SinkEntry> {
+        self.sinks.iter().flat_map(SinkEntry::parts)
     }
 
     /// A complaint about a key of the main file.
@@ -319,7 +377,7 @@ impl Document {
             }
             let (section, config) = split::<SinkSection>(name, values, file::SINK_KEYS, &origin)?;
             check_connector(registry, dir, &section.connector, &origin)?;
-            out.push(SinkEntry { name: name.clone(), section, config, origin });
+            out.push(SinkEntry { name: name.clone(), section, config, companion: None, origin });
         }
         Ok(())
     }
@@ -338,6 +396,12 @@ fn split<T: DeserializeOwned>(
         complaint(&error.into_inner().to_string(), &path, &[], |path, message| origin.error(path, message))
     })?;
     Ok((section, ConfigDoc { connection: name.to_owned(), values: theirs }))
+}
+
+/// The name of the sink that a part belongs to. A name holds no dot.
+#[must_use]
+pub fn sink_of_part(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 /// Turns a connector's complaint about its settings into one that names file and line.

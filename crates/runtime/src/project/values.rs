@@ -30,6 +30,17 @@ pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
     }
     identity(project)?;
     measures(project)?;
+    for entry in &project.sources {
+        if let Some(sink) = &entry.section.same_as_sink
+            && project.sink(sink).is_none()
+        {
+            let complaint = entry.error("same_as_sink", format!("there is no sink `{sink}`"));
+            return Err(match nearest(sink, project.sinks.iter().map(|sink| sink.name.as_str())) {
+                Some(near) => complaint.help(format!("did you mean `{near}`?")),
+                None => complaint.help("name a sink of this project"),
+            });
+        }
+    }
     project.sources.iter().try_for_each(source)
 }
 

@@ -171,7 +171,7 @@ async fn open(engine: &Engine, snapshot: &Snapshot, source: Option<&str>, raw: R
 /// Checks that a source or sink of that name is in the project: a misspelt one has no rows either.
 fn known(engine: &Engine, name: &str) -> Result<()> {
     let project = &engine.project;
-    if project.source(name).is_some() || project.sink(name).is_some() {
+    if project.source(name).is_some() || project.parts().any(|part| part.name == name) {
         return Ok(());
     }
     let names: Vec<&str> = project

@@ -5,6 +5,7 @@
 
 mod identify;
 mod person;
+mod remote;
 mod timeline;
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +31,7 @@ use crate::rows::{at, booleans, latest, load, text};
 use identify::{Identified, Rules};
 use person::People;
 pub(crate) use person::SUPPRESSED;
+use remote::RemoteRecords;
 use timeline::Timeline;
 
 /// The cursor of this stage.
@@ -63,7 +65,8 @@ pub struct ResolveCounts {
 pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCounts> {
     let snapshot = engine.store.snapshot().await?;
     let rules = Rules::read(engine, vendors(engine)).await?;
-    let state = state_of(engine, &snapshot, &rules, &suppressed(engine).await?);
+    let records = RemoteRecords::read(engine).await?;
+    let state = state_of(engine, &snapshot, &rules, (&suppressed(engine).await?, &records));
     let cursor = engine.store.cursor(CURSOR).await?;
     let before = cursor.as_ref().map(|cursor| &cursor.value);
     if !force && before.is_some_and(|before| before.get("inputs") == state.get("inputs")) {
@@ -85,7 +88,8 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     let index = identified.index.take();
     let resolved = &identified.resolved;
     let directory = Directory::new(&leads, &resolved.clusters, vendors);
-    let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, &directory)?;
+    let owners = records.owners(&resolved.assignment);
+    let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, (&directory, &owners))?;
     let screen = engine.screen().await?;
     let now = engine.clock().now_us();
     let work = Work { engine, leads: &leads, resolved, timeline: &timeline, screen: &screen };
@@ -149,13 +153,13 @@ fn internal(error: identity::Error) -> Error {
 }
 
 /// Everything on which the answer depends.
-fn state_of(engine: &Engine, snapshot: &Snapshot, rules: &Rules, suppressed: &str) -> Value {
+fn state_of(engine: &Engine, snapshot: &Snapshot, rules: &Rules, (suppressed, records): (&str, &RemoteRecords)) -> Value {
     let versions: BTreeMap<&str, i64> = INPUTS.iter().map(|table| (table.name, snapshot.version(table))).collect();
     let trust: BTreeMap<&str, i32> =
         engine.project.sources.iter().map(|source| (source.name.as_str(), source.section.trust)).collect();
     json!({ "inputs": {
         "tables": versions, "identity": rules.state(), "lifecycle": lifecycle::RULE_VERSION,
-        "trust": trust, "suppressed": suppressed,
+        "trust": trust, "suppressed": suppressed, "records": records.state(),
     }})
 }
 

@@ -9,6 +9,7 @@ use headwater_model::tables;
 use headwater_store::Snapshot;
 
 use super::cluster_of;
+use super::remote::RemoteOwners;
 use crate::error::Result;
 use crate::rows::{amounts, at, instants, latest, load, text};
 
@@ -45,6 +46,7 @@ enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Matched {
     Lead,
+    RemoteId,
     Email,
     ExternalId,
     Phone,
@@ -54,6 +56,7 @@ impl Matched {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Lead => "lead_id",
+            Self::RemoteId => "remote_id",
             Self::Email => "email",
             Self::ExternalId => "external_id",
             Self::Phone => "phone",
@@ -92,14 +95,19 @@ pub(super) struct FactLink<'a> {
 }
 
 impl Timeline {
-    pub(super) fn load(snapshot: &Snapshot, leads: &Leads, clusters: &Clusters, directory: &Directory) -> Result<Self> {
+    pub(super) fn load(
+        snapshot: &Snapshot,
+        leads: &Leads,
+        clusters: &Clusters,
+        (directory, records): (&Directory, &RemoteOwners),
+    ) -> Result<Self> {
         let touches = latest(load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?, "touch_id")?;
         let columns = ["conversion_id", "source", "external_id", "email", "phone", "kind", "value", "currency", "occurred_at"];
         let conversions = latest(load(snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?;
         let columns = ["engagement_id", "source", "external_id", "email", "kind", "machine", "url", "occurred_at"];
         let engagements = latest(load(snapshot, &tables::ENGAGEMENT, &columns)?, "engagement_id")?;
         let mut entries = Vec::new();
-        let owner = Owner { leads, cluster_of: cluster_of(clusters, leads.len()), directory };
+        let owner = Owner { leads, cluster_of: cluster_of(clusters, leads.len()), directory, records };
         for (part, batch) in (0_u32..).zip(&touches) {
             let (lead, at_us) = (text(batch, "lead_id")?, instants(batch, "occurred_at")?);
             for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
@@ -178,6 +186,7 @@ struct Owner<'a> {
     leads: &'a Leads,
     cluster_of: Vec<u32>,
     directory: &'a Directory,
+    records: &'a RemoteOwners,
 }
 
 impl Owner<'_> {
@@ -195,10 +204,15 @@ impl Owner<'_> {
         None
     }
 
-    /// The person of an order or click: by address first, then by the id its source shares with a lead's, then by number.
+    /// The person of an order or click: the one whom we wrote to the remote's record that it names; else by address, then by the id
+    /// its source shares with a lead's, then by number.
     fn of_fact(&self, batch: &RecordBatch, row: usize) -> Result<Option<(u32, Matched)>> {
-        let email = at(text(batch, "email")?, row).and_then(|email| self.directory.by_email(email));
+        let record = at(text(batch, "external_id")?, row);
         let source = text(batch, "source")?.value(row);
+        if let Some(cluster) = record.and_then(|record| self.records.by_record(source, record)) {
+            return Ok(u32::try_from(cluster).ok().map(|cluster| (cluster, Matched::RemoteId)));
+        }
+        let email = at(text(batch, "email")?, row).and_then(|email| self.directory.by_email(email));
         let by_id = || -> Result<Option<usize>> {
             Ok(at(text(batch, "external_id")?, row).and_then(|id| self.directory.by_external_id(source, id)))
         };

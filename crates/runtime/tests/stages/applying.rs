@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use headwater_runtime::Error;
-use headwater_runtime::deliver::{Action, SavedPlan, plan};
+use headwater_runtime::deliver::{Action, SavedPlan, plans};
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::sink::Fields;
 
@@ -31,7 +31,7 @@ async fn resolved(rig: &Rig) {
 }
 
 async fn saved(rig: &Rig) -> SavedPlan {
-    let plan = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap();
+    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap().remove(0);
     let path = rig.engine.project.base_dir.join("plan.json");
     SavedPlan::of(&rig.engine, &[plan]).unwrap().write(&path).unwrap();
     SavedPlan::read(&path).unwrap()
@@ -125,7 +125,7 @@ async fn a_template_makes_a_field_of_several() {
     for (template, says) in [("{{ given_nam }}", "no field `given_nam`"), ("{{ given_name", "the template is wrong")] {
         rig.change(&project(sink).replace("name: given_name", &format!("name: \"{template}\""))).await;
         let entry = rig.engine.project.sink("crm").unwrap();
-        let error = plan(&rig.engine, entry).await.unwrap_err().in_one_line();
+        let error = plans(&rig.engine, entry).await.unwrap_err().in_one_line();
         assert!(error.contains(says) && error.contains("headwater.yaml:"), "{error}");
     }
 }
@@ -165,7 +165,7 @@ async fn what_the_remote_owns_is_set_once() {
     assert_eq!(rig.remote.people()[0]["title"], "Director");
     rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "Chief"])]);
     resolved(&rig).await;
-    let plan = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap();
+    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap().remove(0);
     assert_eq!(plan.rows[0].action, Action::Unchanged);
     assert_eq!(plan.rows[0].kept[0].reason, "it belongs to the remote once the record is made");
 }

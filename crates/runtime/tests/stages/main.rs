@@ -9,6 +9,7 @@
 )]
 
 mod applying;
+mod companions;
 mod delivering;
 mod erasing;
 mod ingesting;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_sdk::testkit::FakeSink;
 use headwater_sdk::{
-    BuildContext, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal,
-    Result, RowOutcome, Sink, SinkCapability, WriteReport,
+    BuildContext, Companion, ConfigDoc, Connector, ConnectorSpec, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord,
+    Removal, Result, RowOutcome, Sink, SinkCapability, WriteReport,
 };
 use serde_json::json;
 
@@ -17,6 +17,9 @@ use serde_json::json;
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
     pub(crate) inner: FakeSink,
+    pub(crate) companies: FakeSink,
+    pub(crate) tasks: FakeSink,
+    pub(crate) list: FakeSink,
     pub(crate) blind: AtomicBool,
     /// Whether it refuses to delete.
     pub(crate) keeps: AtomicBool,
@@ -82,32 +85,47 @@ impl Connector for RemoteConnector {
         #[serde(deny_unknown_fields)]
         struct Config {}
         let Config {} = config.parse()?;
-        Ok(Box::new(RemoteSink(Arc::clone(&self.0))))
+        Ok(Box::new(RemoteSink(Arc::clone(&self.0), None)))
+    }
+
+    fn companion(&self, companion: &Companion, _: &ConfigDoc, _: &BuildContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(RemoteSink(Arc::clone(&self.0), Some(companion.clone()))))
     }
 }
 
-struct RemoteSink(Arc<Remote>);
+struct RemoteSink(Arc<Remote>, Option<Companion>);
+
+impl RemoteSink {
+    fn inner(&self) -> &FakeSink {
+        match &self.1 {
+            None => &self.0.inner,
+            Some(Companion::Companies) => &self.0.companies,
+            Some(Companion::Tasks) => &self.0.tasks,
+            Some(Companion::List { .. }) => &self.0.list,
+        }
+    }
+}
 
 #[async_trait]
 impl Sink for RemoteSink {
     fn capability(&self) -> SinkCapability {
         let lookup = !self.0.blind.load(Ordering::Relaxed);
         let max_rows = self.0.most.load(Ordering::Relaxed).max(2);
-        SinkCapability { max_rows, lookup, ..self.0.inner.capability() }
+        SinkCapability { max_rows, lookup, ..self.inner().capability() }
     }
 
     async fn check(&self) -> Result<()> {
-        self.0.inner.check().await
+        self.inner().check().await
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
         self.0.looks.fetch_add(rows.len(), Ordering::Relaxed);
-        self.0.inner.lookup(rows).await
+        self.inner().lookup(rows).await
     }
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
         self.0.looks.fetch_add(1, Ordering::Relaxed);
-        self.0.inner.fetch(remote_id).await
+        self.inner().fetch(remote_id).await
     }
 
     fn removes(&self) -> bool {
@@ -115,15 +133,23 @@ impl Sink for RemoteSink {
     }
 
     async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
-        Sink::remove(&self.0.inner, remote_ids).await
+        Sink::remove(self.inner(), remote_ids).await
     }
 
     async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
-        self.0.inner.release(remote_id, prospect_id).await
+        self.inner().release(remote_id, prospect_id).await
+    }
+
+    fn company_field(&self) -> Option<&str> {
+        self.1.is_none().then_some("company")
+    }
+
+    fn person_field(&self) -> Option<&str> {
+        self.1.as_ref().filter(|of| **of != Companion::Companies).map(|_| "contact")
     }
 
     fn changed_at_field(&self) -> Option<&str> {
-        self.0.inner.changed_at_field()
+        self.inner().changed_at_field()
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
@@ -137,7 +163,7 @@ impl Sink for RemoteSink {
             }
             (None, None) => {
                 self.0.written.lock().unwrap().extend_from_slice(rows);
-                self.0.inner.write(rows).await
+                self.inner().write(rows).await
             }
         }
     }

@@ -245,6 +245,35 @@ impl Store {
         .await
     }
 
+    /// Lets what a run had pushed and was then taken back be offered again, as if nobody had pushed it. Says how many pushes that are.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] if the ledger cannot be written; then nothing is changed.
+    pub async fn outbox_offer_again(&self, run_id: &str, now: i64) -> Result<u64> {
+        placed("offering pushes again", self.ledger(), async {
+            let mut tx = self.begin().await?;
+            sqlx::query(
+                "UPDATE hw_crm_link SET pushed_hash = '' WHERE EXISTS (SELECT 1 FROM hw_outbox WHERE hw_outbox.sink = hw_crm_link.sink \
+                 AND hw_outbox.prospect_id = hw_crm_link.prospect_id AND run_id = ? AND state = 'undone')",
+            )
+            .bind(run_id)
+            .execute(tx.connection())
+            .await?;
+            // A key that was held back is not offered again; a new one is, and what is pushed under it is looked up first.
+            let again = sqlx::query(
+                "UPDATE hw_outbox SET state = 'held_back', reason = 'to be pushed again', updated_at = ? WHERE run_id = ? AND state = 'undone'",
+            )
+            .bind(now)
+            .bind(run_id)
+            .execute(tx.connection())
+            .await?;
+            tx.commit().await?;
+            Ok(again.rows_affected())
+        })
+        .await
+    }
+
     async fn move_all(&self, ids: &[i64], update: &'static str, only: &'static str, now: i64) -> Result<()> {
         let mut tx = self.begin().await?;
         for chunk in ids.chunks(IDS_PER_STATEMENT) {

@@ -43,6 +43,8 @@ pub(in crate::language) struct SinkPlan {
     pub(in crate::language) create: WritePlan,
     pub(in crate::language) update: WritePlan,
     pub(in crate::language) remove: Option<WritePlan>,
+    /// The field that names a person's company; nothing in a plan for companies.
+    pub(in crate::language) company: Option<String>,
 }
 
 /// Records that are left as they are.
@@ -156,7 +158,9 @@ pub(in crate::language) fn compile_sink(
 ) -> Result<(SourcePlan, SinkPlan)> {
     let mut compiler = Compiler { document, spec, setup };
     compiler.header()?;
-    let plan = compiler.sink(sink)?;
+    let mut plan = compiler.sink(sink)?;
+    compiler.companies(sink)?;
+    plan.company = sink.companies.as_ref().map(|companies| companies.field.clone());
     let hosts = compiler.hosts()?;
     let budget = compiler.budget(&spec.api.budget)?;
     let requests = SourcePlan {
@@ -172,7 +176,39 @@ pub(in crate::language) fn compile_sink(
     Ok((requests, plan))
 }
 
+/// Compiles the sink of the companies for one connection.
+pub(in crate::language) fn compile_companies(
+    document: &Document,
+    spec: &Spec,
+    sink: &SinkSpec,
+    setup: Setup,
+) -> Result<(SourcePlan, SinkPlan)> {
+    let settings = Compiler { document, spec, setup: setup.clone() }.companies(sink)?;
+    let mut setup = setup;
+    if let Value::Map(config) = &mut setup.config {
+        for (key, value) in settings {
+            config.insert(key.as_str(), Value::text(value));
+        }
+    }
+    let (requests, mut plan) = compile_sink(document, spec, sink, setup)?;
+    plan.company = None;
+    Ok((requests, plan))
+}
+
 impl Compiler<'_> {
+    /// The settings that are others for companies.
+    fn companies(&self, sink: &SinkSpec) -> Result<Vec<(String, String)>> {
+        let Some(companies) = &sink.companies else { return Ok(Vec::new()) };
+        let settings = companies.connection.iter().map(|(key, text)| {
+            let path = format!("sink.companies.connection.{key}");
+            if !self.spec.connection.contains_key(key) {
+                return Err(self.error(&path, format!("there is no setting `{key}`")));
+            }
+            Ok((key.clone(), self.constant_text(&path, text)?))
+        });
+        settings.collect()
+    }
+
     fn sink(&self, sink: &SinkSpec) -> Result<SinkPlan> {
         let auth = self.auth()?;
         if sink.max_rows == 0 || sink.max_rows > MAX_ROWS {
@@ -219,6 +255,7 @@ impl Compiler<'_> {
             create,
             update: self.write("sink.update", &sink.update, &auth, false)?,
             remove: sink.remove.as_ref().map(|remove| self.write("sink.remove", remove, &auth, false)).transpose()?,
+            company: None,
         };
         let key = plan.identity.as_deref().unwrap_or("external_id");
         if !plan.find.iter().any(|find| find.fields.is_empty() || find.fields.iter().any(|field| field == key)) {

@@ -372,6 +372,10 @@ impl Sink for DeclarativeSink {
         self.plan.identity.as_deref()
     }
 
+    fn company_field(&self) -> Option<&str> {
+        self.plan.company.as_deref()
+    }
+
     fn changed_at_field(&self) -> Option<&str> {
         self.plan.changed_at.as_deref()
     }

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 pub use auth::{Assertion, Auth, ClientIn, Grant};
-pub use sink::{Answers, Describe, Fetch, Find, Hold, JobResult, SinkField, SinkSpec, SinkType, TiedBy, Write, WriteJob};
+pub use sink::{
+    Answers, CompaniesSpec, Describe, Fetch, Find, Hold, JobResult, SinkField, SinkSpec, SinkType, TiedBy, Write, WriteJob,
+};
 pub use streams::{
     BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, Job, Lookup, MapRule, Method, Packed, Paging,
     Precision, Records, Request, Stream,

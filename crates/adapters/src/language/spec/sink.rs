@@ -70,6 +70,9 @@ pub struct SinkSpec {
     /// How a record is removed.
     #[serde(default)]
     pub remove: Option<Write>,
+    /// How the companies of people are written, where the remote keeps such.
+    #[serde(default)]
+    pub companies: Option<CompaniesSpec>,
 }
 
 fn yes() -> bool {
@@ -92,6 +95,16 @@ pub struct Hold {
     pub when: String,
     /// Why, for a user; may hold `${record.…}`.
     pub reason: String,
+}
+
+/// How the companies of people are written: by the same requests with other settings.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompaniesSpec {
+    /// The field of a person's record that names the company by the remote's id of it.
+    pub field: String,
+    /// The settings that are others for companies, such as the object; may hold `${connection.…}`. One that comes out empty is missing.
+    pub connection: BTreeMap<String, String>,
 }
 
 /// A field of the remote.
