@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 use headwater_adapters::language::Declarative;
 use headwater_fakes::{Conditions, Running, Vendor, serve};
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, MatchKey, Operation, Result, RowOutcome, Sink};
+use headwater_sdk::{
+    BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, MatchKey, Operation, Result, RowOutcome, Sink,
+};
 use serde_json::Value;
 
 /// A sink of a connector's file, with settings and the one secret that all of its references give.
@@ -38,6 +40,17 @@ fn connector(name: &str) -> Declarative {
 }
 
 fn sink_from(connector: &Declarative, config: Value, secret: &str) -> Result<Box<dyn Sink>> {
+    let (config, cx) = settings(config, secret);
+    connector.sink(&config, &cx)
+}
+
+/// The companies of the people that a sink writes.
+fn companies_of(name: &str, config: Value, secret: &str) -> Result<Box<dyn Sink>> {
+    let (config, cx) = settings(config, secret);
+    connector(name).companion(&Companion::Companies, &config, &cx)
+}
+
+fn settings(config: Value, secret: &str) -> (ConfigDoc, BuildContext) {
     let Value::Object(values) = config else { unreachable!() };
     let secret = secret.to_owned();
     let cx = BuildContext {
@@ -46,7 +59,7 @@ fn sink_from(connector: &Declarative, config: Value, secret: &str) -> Result<Box
         env: Arc::new(move |_| Some(secret.clone())),
         allow_private_hosts: true,
     };
-    connector.sink(&ConfigDoc { connection: "crm".to_owned(), values }, &cx)
+    (ConfigDoc { connection: "crm".to_owned(), values }, cx)
 }
 
 async fn fake<V: Vendor>(vendor: V, conditions: Conditions) -> Running<V> {

@@ -7,6 +7,7 @@ use headwater_fakes::pipedrive::Pipedrive;
 use headwater_fakes::salesforce::Salesforce;
 use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Running};
+use headwater_sdk::testkit_sink::check_sink_contract;
 use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, Result, RowOutcome, Sink};
 use serde_json::json;
 

@@ -18,9 +18,10 @@ use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection,
-    FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OwnerRule,
-    OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection, SourceSection, StoreSection, TasksSection,
+    AttributionSection, BasisSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection, CostUnit,
+    DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry,
+    MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection,
+    SourceSection, StoreSection, TasksSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;
