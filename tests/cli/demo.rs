@@ -199,8 +199,8 @@ fn refused_rows_are_listed_with_their_place_and_reason() -> Fact {
      qrn_6xxwdqj6qqgaapj1anme71dqv9   zoominfo_q3     data/zoominfo_contacts.csv:41                 ragged_row          [NOW]
      qrn_44b2m16m671ead9cd7ymknnv9p   website_forms   data/web_forms.jsonl:61                       no_identity         [NOW]
      qrn_3gxaemzwa028e3da1a6knsfvsz   website_forms   data/web_forms.jsonl:121                      not_json            [NOW]
-     qrn_5t2n5ehn8dq8hwhxfh46g8v156   orders          data/orders.csv:22              occurred_at   ambiguous_date      [NOW]
-     qrn_6h5487tt15g1jx3403hww9hqfj   orders          data/orders.csv:40              value         unreadable_amount   [NOW]
+     qrn_23fgt5csr8rj01trzq0z7v5cdy   orders          data/orders.csv:22              occurred_at   ambiguous_date      [NOW]
+     qrn_51ws7vxnk3b0hrvw4p426w7w7j   orders          data/orders.csv:40              value         unreadable_amount   [NOW]
      qrn_2psd1vzfr78ax1ec5wfq6qw5eb   newsletter      data/newsletter.csv:58          created_at    unreadable_date     [NOW]
      qrn_5wf2kp27c186qypq222sresd1z   ad_costs        data/ad_costs.csv:90            amount        unreadable_amount   [NOW]
 

@@ -57,7 +57,7 @@ const STYLE: &str = "\
 h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.2rem;margin:2.2rem 0 .4rem;border-bottom:1px solid var(--line)}p{margin:.4rem 0}.soft{color:var(--soft)}\
 .answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem;margin:1rem 0}.answer{border:1px solid var(--line);border-radius:.5rem;padding:.8rem 1rem}\
 .answer h2{font-size:1rem;margin:0;border:0}.answer .figure{font-size:1.7rem;font-weight:600;line-height:1.2;color:var(--a);overflow-wrap:anywhere}.answer p{font-size:.9rem}a{color:var(--a)}\
-.wide{overflow-x:auto}\
+.wide{overflow-x:auto}.wide svg[role=img]{min-width:40rem}\
 svg{display:block;width:100%;height:auto;margin:.6rem 0}svg text{fill:var(--ink);font:12px system-ui,sans-serif}svg .soft{fill:var(--soft)}svg .axis{stroke:var(--line)}\
 svg .range{stroke:var(--ink);stroke-width:1.5}\
 .s0{fill:var(--a)}.s1{fill:var(--b)}.s2{fill:var(--c)}.s3{fill:var(--d)}.s4{fill:var(--e)}.s5{fill:var(--f)}.s6{fill:var(--g)}.s7{fill:var(--h)}.s8{fill:var(--i)}.s9{fill:var(--j)}\
@@ -65,7 +65,7 @@ svg .range{stroke:var(--ink);stroke-width:1.5}\
 table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}caption{text-align:left;color:var(--soft);padding:.2rem 0}\
 th,td{padding:.2rem .7rem .2rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
 @media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--a:#2457a6;--b:#b4540a;--c:#1e7b57;--d:#7a3f98;--e:#8a6d00;--f:#a3244b;--g:#0f7480;--h:#6b6f76;--i:#5a4fcf;--j:#8c4a2f}\
-body{max-width:none;padding:0;font-size:10.5pt}svg,tr,.answer{break-inside:avoid}h2{break-after:avoid}svg{max-height:18cm}.wide{overflow:visible}}";
+body{max-width:none;padding:0;font-size:10.5pt}svg,tr,.answer{break-inside:avoid}h2{break-after:avoid}svg{max-height:18cm}.wide{overflow:visible}.wide svg[role=img]{min-width:0}}";
 
 pub(crate) fn page(reports: &Reports) -> String {
     let mut out = String::new();

@@ -511,7 +511,7 @@ pub(super) fn customers(report: &CustomersReport) -> String {
     if body.is_empty() {
         body.push_str("<p>Nobody has bought yet.</p>");
     }
-    section("customers", "After the purchase", &body, "")
+    section("customers", "After the purchase", "", &body)
 }
 
 fn origin(row: &OriginRow) -> Vec<String> {
@@ -528,7 +528,7 @@ fn origin(row: &OriginRow) -> Vec<String> {
 
 fn section(id: &str, title: &str, chart: &str, table: &str) -> String {
     format!(
-        "<section aria-labelledby=\"{id}-h\"><h2 id=\"{id}-h\">{}</h2>{chart}<div class=\"wide\">{table}</div></section>",
+        "<section aria-labelledby=\"{id}-h\"><h2 id=\"{id}-h\">{}</h2><div class=\"wide\">{chart}</div><div class=\"wide\">{table}</div></section>",
         escape(title)
     )
 }
