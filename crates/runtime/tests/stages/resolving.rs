@@ -171,7 +171,7 @@ async fn ids_of_one_vendor_join_and_a_change_of_the_vendor_is_something_to_do() 
     let mut rig = Rig::new(&vendors("")).await;
     let columns = ["external_id", "email"];
     rig.scripts.say("a", &columns, &[("1", &["77", "ann@example.com"])]);
-    rig.scripts.say("b", &columns, &[("1", &["77", "anna@example.com"])]);
+    rig.scripts.say("b", &columns, &[("1", &["77", "cat@kestrel.example"])]);
     assert_eq!(rig.sync().await.resolve.prospects, 2);
     rig.change(&vendors(", vendor: acme")).await;
     assert_eq!(rig.sync().await.resolve.prospects, 1);
