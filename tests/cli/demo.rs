@@ -385,7 +385,7 @@ fn credits_are_reported_by_what_else_is_known_and_stand_until_facts_change() -> 
     let project = Project::demo()?;
     project.run(&["sync"])?;
     let by = |level: &str| project.run(&["report", "channels", "--by", level, "--format", "json"])?.done()?.json();
-    let total = |report: &serde_json::Value| -> f64 {
+    let total = |report: &Value| -> f64 {
         let rows = report["channels"].as_array().into_iter().flatten().filter_map(|row| row["conversions"].as_f64());
         rows.sum::<f64>() + report["unattributed"].as_f64().unwrap_or(0.0) + report["unnamed"].as_f64().unwrap_or(0.0)
     };

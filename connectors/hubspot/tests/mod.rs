@@ -39,7 +39,7 @@ fn companion(fake: &Running<HubSpot>, of: &Companion) -> Box<dyn Sink> {
         json!({ "url": fake.url(), "token": { "env": "HUBSPOT_TOKEN" }, "requests_per_10s": 10_000, "create_id_property": true });
     let Value::Object(values) = config else { unreachable!() };
     let cx = BuildContext {
-        clock: Clock::fixed(Timestamp::UNIX_EPOCH),
+        clock: Clock::system(),
         base_dir: Path::new("/").to_owned(),
         env: Arc::new(|_| Some(TOKEN.to_owned())),
         allow_private_hosts: true,
