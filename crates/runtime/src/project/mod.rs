@@ -18,9 +18,9 @@ use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, ChannelSection, CostSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection,
-    LawfulBasis, MapEntry, MeasuresSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection, SourceSection,
-    StoreSection,
+    AttributionSection, BasisSection, BudgetSection, ChannelSection, CostSection, FieldPolicy, GatesSection, IdentityEngine,
+    IdentitySection, LawfulBasis, MapEntry, MeasuresSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField,
+    SinkSection, SourceSection, StoreSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;

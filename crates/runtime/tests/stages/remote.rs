@@ -34,6 +34,11 @@ impl Remote {
         self.looks.load(Ordering::Relaxed)
     }
 
+    /// Everything that counts as a call.
+    fn asked(&self) -> usize {
+        self.looks() + self.inner.calls()
+    }
+
     /// Every row that was offered for writing, in order.
     pub(crate) fn written(&self) -> Vec<DeliveryRow> {
         self.written.lock().unwrap().clone()
@@ -82,11 +87,12 @@ impl Connector for RemoteConnector {
         #[serde(deny_unknown_fields)]
         struct Config {}
         let Config {} = config.parse()?;
-        Ok(Box::new(RemoteSink(Arc::clone(&self.0))))
+        Ok(Box::new(RemoteSink(Arc::clone(&self.0), self.0.asked())))
     }
 }
 
-struct RemoteSink(Arc<Remote>);
+/// The remote, and how often it had been called when the sink was made.
+struct RemoteSink(Arc<Remote>, usize);
 
 #[async_trait]
 impl Sink for RemoteSink {
@@ -94,6 +100,10 @@ impl Sink for RemoteSink {
         let lookup = !self.0.blind.load(Ordering::Relaxed);
         let max_rows = self.0.most.load(Ordering::Relaxed).max(2);
         SinkCapability { max_rows, lookup, ..self.0.inner.capability() }
+    }
+
+    fn calls_made(&self) -> Option<u64> {
+        Some((self.0.asked() - self.1) as u64)
     }
 
     async fn check(&self) -> Result<()> {
