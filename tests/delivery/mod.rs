@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
+mod crm;
 mod killed;
 mod planned;
 
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
 
-use headwater_tests::crm::Crm;
 use headwater_tests::project::{Project, Run};
 use serde_json::Value;
+
+use self::crm::{Crm, TOKEN};
 
 type Fact = Result<(), Box<dyn Error>>;
 
@@ -52,7 +54,7 @@ fn list(people: u32, title: impl Fn(u32) -> String) -> String {
 
 fn command(project: &Project, args: &[&str]) -> Command {
     let mut command = project.command(args);
-    command.env("CRM_TOKEN", "a-token");
+    command.env("CRM_TOKEN", TOKEN);
     command
 }
 

@@ -7,9 +7,12 @@
 //! Invariants: a [`Vendor`] is a pure machine of calls and answers, told the time; [`serve`] is the only network. What goes wrong
 //! is said in [`Conditions`] and is the same in every run.
 
+pub mod bottlecrm;
 mod call;
 mod conditions;
 pub mod hubspot;
+mod journal;
+mod kind;
 pub mod odoo;
 pub mod pipedrive;
 mod records;
@@ -19,5 +22,7 @@ pub mod zoho;
 
 pub use call::{Answer, Call};
 pub use conditions::{Conditions, Rate};
+pub use journal::Journalled;
+pub use kind::{ByHand, Kind};
 pub use records::{Record, Records};
 pub use serve::{Counts, Running, Vendor, serve};
