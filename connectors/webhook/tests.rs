@@ -38,7 +38,8 @@ impl Respond for Receiver {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let header = |name: &str| request.headers.get(name).unwrap().to_str().unwrap().to_owned();
         let (id, time) = (header("webhook-id"), header("webhook-timestamp"));
-        let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(&self.secret[6..]).unwrap()).unwrap();
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&STANDARD.decode(self.secret.strip_prefix("whsec_").unwrap()).unwrap()).unwrap();
         mac.update(format!("{id}.{time}.").as_bytes());
         mac.update(&request.body);
         let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
