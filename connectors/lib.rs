@@ -7,6 +7,7 @@ mod hubspot;
 mod mailchimp;
 mod postgres;
 mod sql;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ const EMBEDDED: (Files, Files) = include!(concat!(env!("OUT_DIR"), "/declarative
 /// Every native connector in this package.
 #[must_use]
 pub fn registry() -> Registry {
-    let all: [Arc<dyn Connector>; 8] = [
+    let all: [Arc<dyn Connector>; 9] = [
         Arc::new(bottlecrm::BottleCrm),
         Arc::new(file::File),
         Arc::new(ghost::Ghost),
@@ -34,6 +35,7 @@ pub fn registry() -> Registry {
         Arc::new(postgres::Postgres),
         Arc::new(sql::Mysql),
         Arc::new(sql::Sqlite),
+        Arc::new(webhook::Webhook),
     ];
     Registry::new(all)
 }

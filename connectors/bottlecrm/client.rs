@@ -52,6 +52,11 @@ pub(super) enum Answer {
 }
 
 impl Client {
+    /// How many requests were sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.http.sent()
+    }
+
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let token = cx.secret(&config.token)?;
         let bearer = format!("Bearer {}", token.expose_str());

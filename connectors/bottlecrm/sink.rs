@@ -187,6 +187,10 @@ impl Sink for BottleCrmSink {
         WriteReport::new(rows.len(), outcomes)
     }
 
+    fn calls_made(&self) -> Option<u64> {
+        Some(self.client.sent())
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: CALLS_A_SECOND, per: Duration::from_secs(1) })
     }

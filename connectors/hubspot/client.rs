@@ -119,6 +119,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// How many requests were sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.http.sent()
+    }
+
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let token = cx.secret(&config.token)?;
         let bearer = format!("Bearer {}", token.expose_str());

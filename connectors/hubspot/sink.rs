@@ -7,6 +7,7 @@ use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
     RowOutcome, Sink, SinkCapability, WriteReport,
 };
+use tokio::sync::OnceCell;
 
 use super::client::{Client, Input, MAX_BATCH, Property, Record, WINDOW, Written};
 use super::config::{SinkConfig, Tie};
@@ -22,6 +23,8 @@ pub(crate) struct HubSpotSink {
     create_id_property: bool,
     tie: Option<Tie>,
     pace: Pace,
+    /// The account's properties, read once: a sink lives for one run.
+    properties: OnceCell<Vec<Property>>,
 }
 
 impl HubSpotSink {
@@ -30,12 +33,22 @@ impl HubSpotSink {
     pub(crate) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let client = Client::new(config, cx)?;
         let pace = Pace { calls: config.requests_per_10s.get(), per: WINDOW };
-        let (id_property, create_id_property) = (config.id_property.clone(), config.create_id_property);
-        Ok(Self { client, id_property, create_id_property, tie: config.object.tie(), pace })
+        Ok(Self {
+            client,
+            id_property: config.id_property.clone(),
+            create_id_property: config.create_id_property,
+            tie: config.object.tie(),
+            pace,
+            properties: OnceCell::new(),
+        })
     }
 
     /// The account's properties, among them the one that keeps our id.
-    async fn properties(&self) -> Result<Vec<Property>> {
+    async fn properties(&self) -> Result<&[Property]> {
+        Ok(self.properties.get_or_try_init(|| self.read_properties()).await?)
+    }
+
+    async fn read_properties(&self) -> Result<Vec<Property>> {
         let properties = self.client.properties().await?;
         let own = properties.iter().find(|property| property.name == self.id_property);
         match own {
@@ -60,7 +73,8 @@ impl HubSpotSink {
         let properties = self.properties().await?;
         let unique = properties.iter().filter(|property| property.unique || property.name == "email");
         let unique = unique.map(|property| property.name.clone()).collect();
-        let mut names: Vec<String> = properties.into_iter().filter(Property::writable).map(|property| property.name).collect();
+        let writable = properties.iter().filter(|property| property.writable());
+        let mut names: Vec<String> = writable.map(|property| property.name.clone()).collect();
         if let Some(tie) = self.tie.filter(|tie| tie.is_property && !names.iter().any(|name| name == tie.field)) {
             names.push(tie.field.to_owned());
         }
@@ -106,11 +120,29 @@ impl HubSpotSink {
 
     /// Whether a record really holds the key's value: a filter might have been ignored.
     fn holds(&self, record: &Record, key: &MatchKey) -> bool {
-        let property = if key.field == EXTERNAL_ID { self.id_property.as_str() } else { key.field.as_str() };
-        let wanted = fold(&key.value);
-        let held = |name: &str| record.properties.get(name).and_then(Option::as_deref).unwrap_or_default();
-        fold(held(property)) == wanted
-            || property == "email" && held("hs_additional_emails").split(';').any(|address| fold(address) == wanted)
+        self.held(record, &key.field).contains(&fold(&key.value))
+    }
+
+    /// The values that a record holds in a key's field, as they are compared.
+    fn held(&self, record: &Record, field: &str) -> Vec<String> {
+        let property = if field == EXTERNAL_ID { self.id_property.as_str() } else { field };
+        let value = |name: &str| record.properties.get(name).and_then(Option::as_deref).unwrap_or_default();
+        let mut held = vec![fold(value(property))];
+        if property == "email" {
+            held.extend(value("hs_additional_emails").split(';').map(fold));
+        }
+        held
+    }
+
+    /// Records by what they hold in a key's field: a search for a thousand people must not compare each with each.
+    fn by_value(&self, records: Vec<Record>, field: &str) -> ByValue {
+        let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, record) in records.iter().enumerate() {
+            for value in self.held(record, field) {
+                places.entry(value).or_default().push(place);
+            }
+        }
+        ByValue { records, places }
     }
 
     fn remote(&self, record: Record, matched_on: &str) -> RemoteRecord {
@@ -157,7 +189,8 @@ impl Sink for HubSpotSink {
 
     async fn fields(&self) -> Result<Vec<(String, String)>> {
         let properties = self.properties().await?;
-        Ok(properties.into_iter().filter(Property::writable).map(|property| (property.name, property.label)).collect())
+        let writable = properties.iter().filter(|property| property.writable());
+        Ok(writable.map(|property| (property.name.clone(), property.label.clone())).collect())
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
@@ -173,14 +206,14 @@ impl Sink for HubSpotSink {
                     wanted.entry(&key.field).or_default().push(key.value.clone());
                 }
             }
-            let mut found: HashMap<&str, Vec<Record>> = HashMap::new();
+            let mut found: HashMap<&str, ByValue> = HashMap::new();
             for (field, values) in wanted {
-                found.insert(field, self.having(field, &values, &names, &unique).await?);
+                found.insert(field, self.by_value(self.having(field, &values, &names, &unique).await?, field));
             }
             for (keys, answer) in rows.iter().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
                 let Some(key) = keys.get(depth).filter(|key| !key.value.is_empty()) else { continue };
-                let records = found.get(key.field.as_str()).map_or(&[][..], Vec::as_slice);
-                let mut held: Vec<&Record> = records.iter().filter(|record| self.holds(record, key)).collect();
+                let mut held: Vec<&Record> =
+                    found.get(key.field.as_str()).into_iter().flat_map(|found| found.holding(&key.value)).collect();
                 held.sort_by(|one, other| one.id.cmp(&other.id));
                 held.dedup_by(|one, other| one.id == other.id);
                 *answer = match held.as_slice() {
@@ -197,6 +230,13 @@ impl Sink for HubSpotSink {
         let (names, _) = self.readable().await?;
         let records = self.with_ties(self.client.read(None, &[remote_id.to_owned()], &names).await?).await?;
         Ok(records.into_iter().find(|record| record.id == remote_id).map(|record| self.remote(record, "id")))
+    }
+
+    async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+        let (names, _) = self.readable().await?;
+        let records = self.client.read(None, remote_ids, &names).await?;
+        let mut records: HashMap<String, Record> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        Ok(remote_ids.iter().map(|id| records.remove(id).map(|record| self.remote(record, "id"))).collect())
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
@@ -245,6 +285,15 @@ impl Sink for HubSpotSink {
         Some(self.pace)
     }
 
+    fn calls_made(&self) -> Option<u64> {
+        Some(self.client.sent())
+    }
+
+    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
+        // What is changed is read first.
+        creates.div_ceil(MAX_BATCH) + 2 * updates.div_ceil(MAX_BATCH)
+    }
+
     fn removes(&self) -> bool {
         true
     }
@@ -285,6 +334,19 @@ impl Sink for HubSpotSink {
             }
         }
         Ok(())
+    }
+}
+
+/// Records by the values that they hold in one field.
+struct ByValue {
+    records: Vec<Record>,
+    places: HashMap<String, Vec<usize>>,
+}
+
+impl ByValue {
+    fn holding(&self, value: &str) -> impl Iterator<Item = &Record> {
+        let places = self.places.get(&fold(value)).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.records.get(*place))
     }
 }
 

@@ -1,22 +1,21 @@
 //! Rows into the table, one outcome each.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use headwater_sdk::{
-    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Removal, Result, RowOutcome, Sink,
+    BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::client::{Client, begin, execute, failed, refusal, table};
 use super::config::SinkConfig;
-use super::statements::{KEY, RIGHTS, Table, UPDATED_AT, quoted};
+use super::statements::{RIGHTS, Table, quoted};
+use crate::sql::delivery::{self, EXTERNAL_ID, KEY, Shape, UPDATED_AT, id_of, shapes};
 
 /// The rows of a call are one transaction, which should be over in a moment.
 const MAX_ROWS: usize = 2_000;
-/// How a match key names our id.
-const EXTERNAL_ID: &str = "external_id";
 
 /// A table as a sink.
 #[derive(Debug)]
@@ -135,22 +134,13 @@ impl Sink for PostgresSink {
         let mut connection = self.client.connect().await?;
         let mut transaction = begin(&mut connection).await?;
         let found = table(&mut transaction, &self.name).await?;
-        let mut wanted: BTreeMap<&str, HashSet<String>> = BTreeMap::new();
-        for key in rows.iter().flatten().filter(|key| !key.value.is_empty() && found.columns.contains_key(column(key))) {
-            wanted.entry(&key.field).or_default().insert(value(key));
-        }
         let mut hits: HashMap<(String, String), Lookup> = HashMap::new();
-        for (field, values) in wanted {
-            let values: Vec<String> = values.into_iter().collect();
+        for (field, values) in delivery::wanted(rows, |column| found.columns.contains_key(column)) {
             for (value, hit) in find(&mut transaction, &found, field, &values).await? {
                 hits.insert((field.to_owned(), value), hit);
             }
         }
-        let answer = |keys: &Vec<MatchKey>| {
-            let mut hit = keys.iter().filter_map(|key| hits.get(&(key.field.clone(), value(key))));
-            hit.next().cloned().unwrap_or(Lookup::Absent)
-        };
-        Ok(rows.iter().map(answer).collect())
+        Ok(delivery::answers(rows, &hits))
     }
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
@@ -159,6 +149,16 @@ impl Sink for PostgresSink {
             Some(Lookup::Found(record)) => Ok(Some(record)),
             Some(Lookup::Absent | Lookup::Ambiguous(_)) | None => Ok(None),
         }
+    }
+
+    async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+        let key = |id: &String| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: id.clone() }];
+        let keys: Vec<Vec<MatchKey>> = remote_ids.iter().map(key).collect();
+        let one = |found| match found {
+            Lookup::Found(record) => Some(record),
+            Lookup::Absent | Lookup::Ambiguous(_) => None,
+        };
+        Ok(self.lookup(&keys).await?.into_iter().map(one).collect())
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
@@ -232,31 +232,6 @@ impl PostgresSink {
     fn auth(&self, message: &str, hint: String) -> Error {
         Error::new(ErrorKind::Auth, message).context("table", self.name.clone()).hint(hint)
     }
-}
-
-/// Rows that one statement can write: the same operation on the same fields, no person twice.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Shape<'a> {
-    /// How often the person occurs earlier in the call; first, so that a person's rows are written in their order.
-    earlier: usize,
-    update: bool,
-    fields: Vec<&'a str>,
-}
-
-fn shapes(rows: &[DeliveryRow]) -> BTreeMap<Shape<'_>, Vec<usize>> {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut shapes: BTreeMap<Shape<'_>, Vec<usize>> = BTreeMap::new();
-    for (index, row) in rows.iter().enumerate() {
-        let count = seen.entry(id_of(row)).or_default();
-        let shape = Shape {
-            earlier: *count,
-            update: matches!(row.operation, Operation::Update { .. }),
-            fields: row.fields.keys().map(String::as_str).collect(),
-        };
-        *count += 1;
-        shapes.entry(shape).or_default().push(index);
-    }
-    shapes
 }
 
 /// Writes some rows of one shape; the inner error is a refusal of one of them, after which none of them is written.
@@ -334,8 +309,7 @@ async fn blame(connection: &mut PgConnection, table: &Table, row: Option<&Delive
 }
 
 async fn find(connection: &mut PgConnection, table: &Table, field: &str, values: &[String]) -> Result<Vec<(String, Lookup)>> {
-    let column = if field == EXTERNAL_ID { KEY } else { field };
-    let statement = table.find(column, field == "email")?;
+    let statement = table.find(delivery::column(field), field == "email")?;
     let found: Vec<(String, i64, String, Vec<Option<String>>)> =
         sqlx::query_as(AssertSqlSafe(statement)).bind(values).fetch_all(connection).await.map_err(failed)?;
     let lookup = |(value, count, remote_id, cells): (String, i64, String, Vec<Option<String>>)| {
@@ -347,22 +321,4 @@ async fn find(connection: &mut PgConnection, table: &Table, field: &str, values:
         (value, hit)
     };
     Ok(found.into_iter().map(lookup).collect())
-}
-
-/// The column that a match key means.
-fn column(key: &MatchKey) -> &str {
-    if key.field == EXTERNAL_ID { KEY } else { &key.field }
-}
-
-/// The value a match key is compared by: addresses differ by case in spelling only.
-fn value(key: &MatchKey) -> String {
-    if key.field == "email" { key.value.trim().to_lowercase() } else { key.value.clone() }
-}
-
-/// The id of the row that is meant: a row of the table goes by the prospect's id.
-fn id_of(row: &DeliveryRow) -> &str {
-    match &row.operation {
-        Operation::Create => &row.prospect_id,
-        Operation::Update { remote_id } => remote_id,
-    }
 }

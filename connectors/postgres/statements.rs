@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use headwater_sdk::{Error, ErrorKind, Result};
 
-/// The column that holds our id.
-pub(super) const KEY: &str = "headwater_id";
-/// The column that holds when we last changed the row, where the table has one.
-pub(super) const UPDATED_AT: &str = "updated_at";
+use crate::sql::delivery::{KEY, UPDATED_AT};
+
 /// PostgreSQL cuts longer names without a word.
 const LONGEST_NAME: usize = 63;
 

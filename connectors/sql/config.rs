@@ -75,6 +75,32 @@ pub(crate) struct FileDatabase {
     pub(crate) statement_timeout_secs: NonZeroU64,
 }
 
+/// A table of a MySQL or MariaDB server to write into.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerTable {
+    /// Where the database is: `mysql://user:password@host:port/database`, as a reference since it holds the password.
+    pub(crate) url: SecretRef,
+    /// The table, such as `prospects` or `crm.prospects`.
+    pub(crate) table: String,
+    /// Whether to make the table, and columns it lacks, as text. Without it a missing one is an error.
+    #[serde(default)]
+    pub(crate) create: bool,
+}
+
+/// A table of a SQLite file to write into.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileTable {
+    /// The file, relative to the project.
+    pub(crate) path: PathBuf,
+    /// The table.
+    pub(crate) table: String,
+    /// Whether to make the file, the table, and columns it lacks, as text. Without it a missing one is an error.
+    #[serde(default)]
+    pub(crate) create: bool,
+}
+
 /// By what a read goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,8 +1,8 @@
-//! Database tables and queries as sources: PostgreSQL, MySQL or MariaDB, SQLite.
+//! Database tables and queries as sources: PostgreSQL, MySQL or MariaDB, SQLite; and tables of the latter two as sinks ([`sink`]).
 //!
 //! One reader for all three, since what decides whether rows are lost is the same: the order that pages follow and where a read
-//! goes on. What differs (quoting, casts, how errors look) is behind [`client::Client`] and [`statements::Dialect`]. It never writes:
-//! every statement runs in a transaction that may only read. It does not follow a database's log of changes.
+//! goes on. What differs (quoting, casts, how errors look) is behind [`client::Client`] and [`statements::Dialect`]. The source never writes:
+//! its every statement runs in a transaction that may only read. It does not follow a database's log of changes.
 //!
 //! Invariants: pages follow the key, or the cursor and then the key, so rows with equal times at a page's border are neither lost nor
 //! skipped; every value comes as the exact text the database has for it; a row without a cursor's value is read in every run.
@@ -10,13 +10,15 @@
 mod cells;
 mod client;
 mod config;
+pub(crate) mod delivery;
 mod position;
+mod sink;
 mod source;
 mod statements;
 #[cfg(test)]
 mod tests;
 
-use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Source};
+use headwater_sdk::{BuildContext, ConfigDoc, Connector, ConnectorSpec, Result, Sink, Source};
 
 use statements::Dialect;
 
@@ -33,9 +35,9 @@ impl Connector for Sqlite {
         ConnectorSpec {
             name: "sqlite",
             title: "SQLite",
-            summary: "reads the rows of a table or query of a SQLite file",
+            summary: "reads the rows of a table or query of a SQLite file, and writes prospects into a table",
             source_schema: Some(schemars::schema_for!(config::FileDatabase).to_value()),
-            sink_schema: None,
+            sink_schema: Some(schemars::schema_for!(config::FileTable).to_value()),
             readme: include_str!("README.md"),
         }
     }
@@ -44,6 +46,10 @@ impl Connector for Sqlite {
         let (path, wanted) = config.parse::<config::FileDatabase>()?.parts()?;
         Ok(Box::new(source::Table::new(client::Client::sqlite(&cx.path(&path)), wanted, cx.clock.clone())))
     }
+
+    fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(sink::SqlSink::sqlite(&config.parse()?, cx)?))
+    }
 }
 
 impl Connector for Mysql {
@@ -51,15 +57,19 @@ impl Connector for Mysql {
         ConnectorSpec {
             name: "mysql",
             title: "MySQL and MariaDB",
-            summary: "reads the rows of a table or query of a MySQL or MariaDB database",
+            summary: "reads the rows of a table or query of a MySQL or MariaDB database, and writes prospects into a table",
             source_schema: Some(schemars::schema_for!(config::ServerDatabase).to_value()),
-            sink_schema: None,
+            sink_schema: Some(schemars::schema_for!(config::ServerTable).to_value()),
             readme: include_str!("README.md"),
         }
     }
 
     fn source(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Source>> {
         server(Dialect::Mysql, config, cx)
+    }
+
+    fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(sink::SqlSink::mysql(&config.parse()?, cx)?))
     }
 }
 

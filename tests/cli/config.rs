@@ -10,11 +10,14 @@ use serde_json::Value;
 use super::{Fact, code, expect_error};
 
 /// Values of the right form for the secrets that the examples name.
-const SECRETS: [(&str, &str); 9] = [
+const SECRETS: [(&str, &str); 12] = [
     ("BOTTLECRM_TOKEN", "bcrm_pat_example"),
+    ("CRM_DATABASE_URL", "mysql://writer:example@localhost/crm"),
     ("GHOST_ADMIN_KEY", "0123456789abcdef01234567:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
     ("GHOST_WEBHOOK_SECRET", "example"),
     ("MAILCHIMP_API_KEY", "0123456789abcdef0123456789abcdef-us1"),
+    ("PEOPLE_HOOK_OLD_SECRET", "whsec_ZXhhbXBsZS1leGFtcGxlLWV4YW1wbGU="),
+    ("PEOPLE_HOOK_SECRET", "whsec_ZXhhbXBsZS1leGFtcGxlLWV4YW1wbGU="),
     ("SHOP_DATABASE_URL", "postgres://reader:example@localhost/shop"),
     ("TYPEFORM_SECRET", "example"),
     ("WAREHOUSE_PASSWORD", "example"),

@@ -409,3 +409,70 @@ fn credits_are_reported_by_what_else_is_known_and_stand_until_facts_change() -> 
     assert_eq!(changed["causes"].as_object().map(|causes| causes.keys().collect::<Vec<_>>()), Some(vec![&"settings".to_owned()]));
     Ok(())
 }
+
+#[test]
+fn demo_pushes_into_a_stand_in_of_a_crm_once_and_leaves_what_people_wrote_there() -> Fact {
+    let project = Project::empty()?;
+    let shown = project.run(&["demo", "leads", "--crm", "fake"])?.done()?.stdout;
+    for said in [
+        "a stand-in of hubspot at http://127.0.0.1:",
+        "Hélène Chevallier is there already",
+        "crm: create 42, update 1, unchanged 0, held back 0",
+        "the remote has a value",
+        "what the CRM has now, 4 of 43 records",
+        "+33199000001",
+        "of them writing: 0",
+        "leads/crm.jsonl",
+    ] {
+        assert!(shown.contains(said), "{said} is not in:\n{shown}");
+    }
+    // The stand-in of the same records, started again, is where an undo goes.
+    let port = shown.split("--port ").nth(1).and_then(|rest| rest.split(' ').next()).ok_or("no port")?;
+    let run_id = shown.split(" undo ").nth(1).and_then(|rest| rest.split_whitespace().next()).ok_or("no run")?;
+    let fake = project.start(&["fake", "hubspot", "--port", port, "--journal", "leads/crm.jsonl", "--format", "json"])?;
+    let undone = project.run(&["-C", "leads", "undo", run_id, "--format", "json"])?.done()?.json()?;
+    assert_eq!((&undone["removed"], &undone["restored"], &undone["left"]), (&42.into(), &1.into(), &Value::Array(vec![])));
+    fake.signal("TERM")?;
+    let ended = fake.wait()?.done()?.json()?;
+    assert_eq!((&ended["people"], &ended["limited"]), (&1.into(), &0.into()), "{ended}");
+    Ok(())
+}
+
+macro_rules! vendors {
+    ($($name:ident: $vendor:expr;)*) => {
+        $(
+            #[test]
+            fn $name() -> Fact {
+                demo_goes_into($vendor)
+            }
+        )*
+    };
+}
+
+vendors! {
+    demo_goes_into_salesforce: "salesforce";
+    demo_goes_into_zoho: "zoho";
+    demo_goes_into_odoo: "odoo";
+    demo_goes_into_bottlecrm: "bottlecrm";
+}
+
+fn demo_goes_into(vendor: &str) -> Fact {
+    let project = Project::empty()?;
+    let shown = project.run(&["demo", "leads", "--crm", &format!("fake:{vendor}")])?.done()?;
+    let said = [&format!("a stand-in of {vendor} at"), "update 1, unchanged 0", "of them writing: 0"];
+    assert!(said.iter().all(|said| shown.stdout.contains(*said)), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn stand_in_that_there_is_not_is_told_with_those_there_are() -> Fact {
+    let project = Project::empty()?;
+    for choice in ["fake:sugar", "real", "hubspot"] {
+        let run = project.run(&["demo", "leads", "--crm", choice])?;
+        assert_eq!(run.code, Some(2), "{run}");
+    }
+    let run = project.run(&["demo", "leads", "--crm", "fake:sugar"])?;
+    assert!(run.stderr.contains("hubspot, salesforce, pipedrive, zoho, odoo, bottlecrm"), "{run}");
+    assert!(!project.path("leads").exists());
+    Ok(())
+}

@@ -3,8 +3,7 @@
 use std::time::Duration;
 use std::{env, thread};
 
-use headwater_tests::crm::Crm;
-
+use super::crm::Crm;
 use super::{Fact, command, expect_each_once, list, project, run};
 
 /// The most passes of a step that are tried.
@@ -40,13 +39,13 @@ fn kill_at(point: &str) -> Fact {
     const PEOPLE: u32 = 9;
     for pass in 1..=MOST_PASSES {
         let crm = Crm::start()?;
-        crm.drop_every(4);
+        crm.lose_every(4);
         let project = project(&crm)?;
         project.write("list.csv", &list(PEOPLE, |_| String::new()))?;
         run(&project, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
         let died = run(&project, &["sync", "--stage", "deliver", "--fault", &format!("{point}:{pass}")])?;
         assert!(pass > 1 || died.code.is_none(), "a delivery never passes {point}: {died}");
-        crm.drop_every(0);
+        crm.lose_every(0);
         let healed = run(&project, &["sync", "--stage", "deliver"])?.done()?;
         expect_each_once(&project, &crm, PEOPLE).map_err(|error| format!("{point}, pass {pass}: {error}\n{healed}"))?;
         if died.code.is_some() {
@@ -69,7 +68,7 @@ fn death_at_any_moment_makes_nobody_twice() -> Fact {
     for _ in 0..kills {
         people += NEW_EACH;
         project.write("list.csv", &list(people, |_| String::new()))?;
-        crm.drop_every(5);
+        crm.lose_every(5);
         let running = project.begin(&mut command(&project, &["sync"]))?;
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         thread::sleep(Duration::from_millis((random >> 33) % longest));
@@ -81,7 +80,7 @@ fn death_at_any_moment_makes_nobody_twice() -> Fact {
             longest = (longest * 2 / 3).max(50);
         }
     }
-    crm.drop_every(0);
+    crm.lose_every(0);
     assert!(killed > kills / 4, "only {killed} of {kills} runs were killed");
     run(&project, &["sync"])?.done()?;
     expect_each_once(&project, &crm, people)?;

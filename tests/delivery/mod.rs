@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
+mod crm;
 mod killed;
 mod live;
 mod planned;
@@ -10,15 +11,16 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
 
-use headwater_tests::crm::Crm;
 use headwater_tests::project::{Project, Run};
 use serde_json::Value;
+
+use self::crm::{Crm, TOKEN};
 
 type Fact = Result<(), Box<dyn Error>>;
 
 /// A project with a list and the CRM, and the companies of its people.
 fn project(crm: &Crm) -> std::io::Result<Project> {
-    project_at(&crm.url())
+    project_at(crm.url())
 }
 
 fn project_at(url: &str) -> std::io::Result<Project> {
@@ -72,7 +74,7 @@ fn list_of(tag: &str, people: u32, title: impl Fn(u32) -> String) -> String {
 
 fn command(project: &Project, args: &[&str]) -> Command {
     let mut command = project.command(args);
-    command.env("CRM_TOKEN", "a-token");
+    command.env("CRM_TOKEN", TOKEN);
     command
 }
 

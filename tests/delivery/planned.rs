@@ -1,8 +1,8 @@
 //! A plan that is read, saved and applied; what it did taken back; rows that the CRM refuses.
 
-use headwater_tests::crm::{Crm, POISON};
 use serde_json::json;
 
+use super::crm::{Crm, POISON};
 use super::{Fact, list, project, run};
 
 const CONFLICT: i32 = 7;

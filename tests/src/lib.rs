@@ -3,6 +3,5 @@
 //! Nothing of ours is imported here: what these tests know of Headwater they know through its program, its files and its
 //! source text, as a user and a reviewer would.
 
-pub mod crm;
 pub mod project;
 pub mod tree;

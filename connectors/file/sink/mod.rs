@@ -152,6 +152,16 @@ impl Sink for FileSink {
         }
     }
 
+    async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+        let key = |id: &String| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: id.clone() }];
+        let keys: Vec<Vec<MatchKey>> = remote_ids.iter().map(key).collect();
+        let one = |found| match found {
+            Lookup::Found(record) => Some(record),
+            Lookup::Absent | Lookup::Ambiguous(_) => None,
+        };
+        Ok(self.lookup(&keys).await?.into_iter().map(one).collect())
+    }
+
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
         let owned = rows.to_vec();
         let outcomes = self.blocking(move |target| target.write(&owned)).await?;

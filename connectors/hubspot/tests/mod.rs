@@ -202,7 +202,7 @@ async fn a_record_behind_the_first_page_of_a_search_is_found() {
 #[tokio::test]
 async fn too_many_requests_are_waited_out() {
     let fake = account(Conditions { rate: Some(Rate { calls: 3, window_ms: 300 }), ..Conditions::default() }).await;
-    let outcomes = write(&*sink(&fake), &people(150)).await;
+    let outcomes = write(&*sink(&fake), &people(450)).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, RowOutcome::Created { .. })), "{outcomes:?}");
     assert!(fake.counts().limited > 0, "nothing was limited");
 }

@@ -86,6 +86,11 @@ mod live {
             config["url"] = json!({ "env": "DATABASE" });
             source(&crate::sql::Mysql, Path::new("."), self.url("crm"), config)
         }
+
+        fn sink(&self, mut config: Value) -> Result<Box<dyn Sink>> {
+            config["url"] = json!({ "env": "DATABASE" });
+            sinks::sink(&crate::sql::Mysql, Path::new("."), self.url("crm"), config)
+        }
     }
 
     #[tokio::test]
@@ -93,6 +98,54 @@ mod live {
         let maria = Maria::start().await;
         keeps_what_sources_promise(&maria).await;
         values_come_as_exact_text(&maria).await;
+    }
+
+    #[tokio::test]
+    async fn mariadb_keeps_what_sinks_promise() {
+        let maria = Maria::start().await;
+        sinks::keeps_what_sinks_promise(&maria).await;
+        in_a_typed_table_values_are_refused_not_cut(&maria).await;
+    }
+
+    async fn in_a_typed_table_values_are_refused_not_cut(maria: &Maria) {
+        maria
+            .execute(
+                "CREATE TABLE typed (headwater_id varchar(40) PRIMARY KEY, score int, code varchar(3), opted boolean, \
+                 seen datetime(6), spent decimal(10,2), stage enum('lead', 'customer'), updated_at timestamp(6) NULL)",
+            )
+            .await;
+        let sink = maria.sink(json!({ "table": "typed" })).unwrap();
+        let all: sinks::Values<'_> = &[
+            ("code", Some("abc")),
+            ("opted", Some("true")),
+            ("score", Some("7")),
+            ("seen", Some("2026-01-02T03:04:05.5Z")),
+            ("spent", Some("12.5")),
+            ("stage", Some("customer")),
+        ];
+        sinks::write(&*sink, &[sinks::row("t1", all)]).await;
+        let record = sink.fetch("t1").await.unwrap().unwrap();
+        let shown: Vec<Option<&str>> = record.fields.values().map(Option::as_deref).collect();
+        let expected = ["abc", "true", "7", "2026-01-02T03:04:05.5Z", "12.50", "customer"].map(Some);
+        assert_eq!(shown, [&expected[..], &[None]].concat(), "in the order of their names, then updated_at");
+        // The database writes 12.50 for 12.5, and nothing has changed.
+        let again = sinks::write(&*sink, &[sinks::update("t1", all), sinks::update("t1", &[("score", Some("8"))])]).await;
+        let [headwater_sdk::RowOutcome::Unchanged { .. }, headwater_sdk::RowOutcome::Updated { .. }] = &again[..] else {
+            panic!("{again:?}")
+        };
+        assert!(sink.fetch("t1").await.unwrap().unwrap().fields["updated_at"].is_some());
+        let poison: [(sinks::Values<'_>, &str); 5] = [
+            (&[("code", Some("secret-value"))], "the value is too long for the column (field code)"),
+            (&[("score", Some("secret-value"))], "the value does not fit the column's type (field score)"),
+            (&[("score", Some("99999999999"))], "the value is out of range for the column (field score)"),
+            (&[("stage", Some("secret-value"))], "the value is not one of those that the column takes (field stage)"),
+            (&[("seen", Some("03/04/2026"))], "the value does not fit the column's type (field seen)"),
+        ];
+        for (number, (fields, expected)) in poison.iter().enumerate() {
+            let rows =
+                [sinks::row(&format!("bad{number}"), fields), sinks::row(&format!("good{number}"), &[("score", Some("1"))])];
+            assert_eq!(sinks::reasons(&sinks::write(&*sink, &rows).await), [(0, *expected)]);
+        }
     }
 
     async fn values_come_as_exact_text(maria: &Maria) {

@@ -2,6 +2,7 @@
 
 mod mariadb;
 mod postgres;
+mod sinks;
 mod sqlite;
 
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_sdk::testkit::{Collected, check_source_contract, collect};
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector, ErrorKind, Result, Source};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector, ErrorKind, Result, Sink, Source};
 use serde_json::{Value, json};
 
 /// A database with a connector's settings for it.
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 trait Database: Sync {
     async fn execute(&self, sql: &str);
     fn source(&self, config: Value) -> Result<Box<dyn Source>>;
+    fn sink(&self, config: Value) -> Result<Box<dyn Sink>>;
 }
 
 /// A source of the connector with the settings; `url` is what the variable `DATABASE` holds.

@@ -13,6 +13,11 @@ impl Database for Cluster {
         config["url"] = json!({ "env": "DATABASE" });
         source(&crate::postgres::Postgres, Path::new("."), self.url("postgres"), config)
     }
+
+    fn sink(&self, mut config: Value) -> Result<Box<dyn Sink>> {
+        config["url"] = json!({ "env": "DATABASE" });
+        sinks::sink(&crate::postgres::Postgres, Path::new("."), self.url("postgres"), config)
+    }
 }
 
 #[tokio::test]

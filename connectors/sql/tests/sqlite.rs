@@ -19,11 +19,46 @@ impl Database for File {
         config["path"] = json!("crm.db");
         source(&crate::sql::Sqlite, self.0.path(), String::new(), config)
     }
+
+    fn sink(&self, mut config: Value) -> Result<Box<dyn Sink>> {
+        config["path"] = json!("crm.db");
+        sinks::sink(&crate::sql::Sqlite, self.0.path(), String::new(), config)
+    }
 }
 
 #[tokio::test]
 async fn sqlite_keeps_what_sources_promise() {
     keeps_what_sources_promise(&File(tempfile::tempdir().unwrap())).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_what_sinks_promise() {
+    sinks::keeps_what_sinks_promise(&File(tempfile::tempdir().unwrap())).await;
+}
+
+#[tokio::test]
+async fn what_a_strict_table_or_a_trigger_refuses_is_told_without_its_value() {
+    let file = File(tempfile::tempdir().unwrap());
+    file.execute(
+        "CREATE TABLE typed (headwater_id text PRIMARY KEY, score integer, double integer AS (score * 2)) STRICT;
+         CREATE TRIGGER unlucky BEFORE INSERT ON typed WHEN NEW.score = 13 BEGIN SELECT RAISE(ABORT, 'secret-value'); END;",
+    )
+    .await;
+    let sink = file.sink(json!({ "table": "typed" })).unwrap();
+    let rows = ["7", "secret-value", "13"].map(|score| sinks::row(score, &[("score", Some(score))]));
+    let outcomes = sinks::write(&*sink, &rows).await;
+    let expected = [(1, "the value does not fit the column's type (field score)"), (2, "a trigger of the table refuses the row")];
+    assert_eq!(sinks::reasons(&outcomes), expected);
+    let error = sink.write(&[sinks::row("x", &[("double", Some("1"))])]).await.unwrap_err();
+    assert!(error.to_string().contains("`double` takes no text"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_is_made_only_where_that_is_wanted() {
+    let file = File(tempfile::tempdir().unwrap());
+    let error = file.sink(json!({ "table": "people" })).unwrap().check().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("crm.db"), "{error}");
+    assert!(!file.0.path().join("crm.db").exists());
 }
 
 #[tokio::test]

@@ -71,6 +71,10 @@ pub(crate) enum Command {
         /// Where to make the project
         #[arg(default_value = "headwater-demo")]
         dir: PathBuf,
+        /// Push into a stand-in of a CRM that runs along on loopback, and show plan and push: `fake`, or `fake:VENDOR` with hubspot
+        /// (default), salesforce, pipedrive, zoho, odoo or bottlecrm
+        #[arg(long, value_name = "fake[:VENDOR]", value_parser = crate::commands::fake::choice)]
+        crm: Option<headwater_fakes::Kind>,
     },
     /// Make a project that runs at once
     Init {
@@ -230,6 +234,8 @@ pub(crate) enum Command {
     Attribute(AttributeArgs),
     /// Find out which records of a table are one person, without a project
     Resolve(ResolveArgs),
+    /// Serve a stand-in of a CRM on loopback, to try a sink on, until it is stopped
+    Fake(FakeArgs),
 }
 
 /// What to sync.
@@ -539,4 +545,38 @@ pub(crate) struct ResolveArgs {
     /// How many threads may work; the answer does not depend on it [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
+}
+
+/// Which CRM to stand in for, and what goes wrong there.
+#[derive(Debug, Args)]
+pub(crate) struct FakeArgs {
+    /// hubspot, salesforce, pipedrive, zoho, odoo or bottlecrm
+    pub(crate) vendor: headwater_fakes::Kind,
+    /// The port on loopback [default: a free one]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// Keep what it is told in this file, and begin with what stands there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// How many calls it takes in any window [default: any number]
+    #[arg(long, value_name = "N")]
+    pub(crate) calls: Option<std::num::NonZeroU64>,
+    /// The window of `--calls`, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000, requires = "calls")]
+    pub(crate) window_ms: u64,
+    /// Lose the answer to every so many-th writing call, after it was done
+    #[arg(long, value_name = "N")]
+    pub(crate) lose_answer_every: Option<std::num::NonZeroU64>,
+    /// Answer every so many-th call with 500, and do nothing
+    #[arg(long, value_name = "N")]
+    pub(crate) fail_every: Option<std::num::NonZeroU64>,
+    /// How long what was written stays out of searches, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true)]
+    pub(crate) search_lag_ms: u64,
+    /// Refuse values that hold this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) refuse: Option<String>,
+    /// Refuse the whole batch for one refused row, where the vendor is known to do that
+    #[arg(long)]
+    pub(crate) whole_batch_fails: bool,
 }

@@ -318,7 +318,8 @@ impl Object {
                     let addresses = record.fields.get("hs_additional_emails").map_or("", String::as_str);
                     addresses.split(';').any(|address| address.eq_ignore_ascii_case(value))
                 };
-                self.records.iter().find(additional).filter(|_| property == EMAIL)
+                // Only an address may be a further one; nobody searches all records for another property.
+                if property == EMAIL { self.records.iter().find(additional) } else { None }
             }),
         }
     }

@@ -8,6 +8,7 @@
 //! is said in [`Conditions`] and is the same in every run.
 
 pub mod attio;
+pub mod bottlecrm;
 pub mod brevo;
 mod call;
 pub mod close;
@@ -15,6 +16,8 @@ mod conditions;
 pub mod dataverse;
 pub mod freshsales;
 pub mod hubspot;
+mod journal;
+mod kind;
 pub mod mailchimp;
 pub mod odoo;
 pub mod pipedrive;
@@ -26,5 +29,7 @@ pub mod zoho;
 
 pub use call::{Answer, Call};
 pub use conditions::{Conditions, Rate, RetryAfter};
+pub use journal::Journalled;
+pub use kind::{ByHand, Kind};
 pub use records::{Record, Records};
 pub use serve::{Counts, Running, Vendor, serve};

@@ -31,6 +31,20 @@ pub trait Vendor: Send + 'static {
     fn state(&self) -> serde_json::Value;
 }
 
+impl<V: Vendor + ?Sized> Vendor for Box<V> {
+    fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        (**self).answer(call, conditions, now_us)
+    }
+
+    fn limited(&self, wait_ms: u64, now_us: i64) -> Answer {
+        (**self).limited(wait_ms, now_us)
+    }
+
+    fn state(&self) -> serde_json::Value {
+        (**self).state()
+    }
+}
+
 /// What a fake was asked so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -42,6 +56,8 @@ pub struct Counts {
     pub limited: u64,
     /// Answers that were lost.
     pub lost: u64,
+    /// From the first call to the last, in microseconds.
+    pub busy_us: u64,
 }
 
 /// The time, in microseconds since 1970 in UTC.
@@ -53,6 +69,8 @@ struct Inner<V> {
     counts: Counts,
     /// When the calls of the present window came.
     recent: VecDeque<i64>,
+    /// When the first call came.
+    first: Option<i64>,
 }
 
 /// A fake that answers on loopback until it is dropped.
@@ -75,7 +93,8 @@ pub async fn serve<V: Vendor>(
 ) -> std::io::Result<Running<V>> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let inner = Arc::new(Mutex::new(Inner { vendor, conditions, counts: Counts::default(), recent: VecDeque::new() }));
+    let inner =
+        Arc::new(Mutex::new(Inner { vendor, conditions, counts: Counts::default(), recent: VecDeque::new(), first: None }));
     let now: Now = Arc::new(now);
     let router = Router::new().fallback(take::<V>).with_state((inner.clone(), now));
     let mut server = JoinSet::new();
@@ -148,6 +167,8 @@ impl<V: Vendor> Inner<V> {
     /// The answer, and whether it gets lost on its way.
     fn answer(&mut self, call: &Call, now_us: i64) -> (Answer, bool) {
         self.counts.calls += 1;
+        let first = *self.first.get_or_insert(now_us);
+        self.counts.busy_us = u64::try_from(now_us - first).unwrap_or_default();
         if let Some(wait_ms) = self.wait(now_us) {
             self.counts.limited += 1;
             let answer = match self.conditions.retry_after {

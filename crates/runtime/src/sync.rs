@@ -141,7 +141,7 @@ pub async fn sync(engine: &Engine, options: &SyncOptions) -> Result<SyncReport> 
         seconds: 0.0,
         errors: Vec::new(),
     };
-    let ended = stages(engine, options, &mut report).await;
+    let ended = Box::pin(stages(engine, options, &mut report)).await;
     let now = engine.clock().now();
     report.seconds = now.duration_since(began).as_secs_f64();
     report.status = match &ended {
@@ -233,7 +233,7 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
         return Ok(());
     }
     if wanted(StageName::Resolve) {
-        report.resolve = resolve::run(engine, &run_id, options.full_refresh).await?;
+        report.resolve = Box::pin(resolve::run(engine, &run_id, options.full_refresh)).await?;
     }
     for undone in &options.push_again {
         deliver::push_again(engine, undone).await?;

@@ -27,7 +27,7 @@ pub struct SinkCapability {
     pub max_rows: usize,
     /// Whether `lookup` reads the remote's records back. Without it a plan compares with what we pushed last.
     pub lookup: bool,
-    /// API calls that one row costs at most, for the plan's estimate; 0 where there is no API.
+    /// API calls that one row costs at most, for the plan's estimate where rows do not share calls; 0 where there is no API.
     pub calls_per_row: usize,
 }
 
@@ -202,12 +202,31 @@ pub trait Sink: Send + Sync {
         Ok(None)
     }
 
+    /// The remote's records with these ids, one answer each, in order: many in one request where the remote gives many.
+    async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+        let mut records = Vec::with_capacity(remote_ids.len());
+        for remote_id in remote_ids {
+            records.push(self.fetch(remote_id).await?);
+        }
+        Ok(records)
+    }
+
     /// Writes the rows; one outcome per row, in row order. `Err`: nothing of this call is known to be written.
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport>;
 
     /// How many calls the remote takes in how long; nothing where that is not known or there is no API.
     fn pace(&self) -> Option<Pace> {
         None
+    }
+
+    /// How many calls this sink has made so far; nothing where there is no API whose calls count.
+    fn calls_made(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many calls it would make to write so many new records and so many changes: an estimate.
+    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
+        (creates + updates) * self.capability().calls_per_row
     }
 
     /// Whether `remove` removes records.

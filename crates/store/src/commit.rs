@@ -172,21 +172,56 @@ impl Commit {
         for Advance { key, seen, value } in advances {
             cursor::advance(connection, &key, seen, &value, (&run_id, now)).await?;
         }
+        let mut gathered = Gathered::default();
         for op in ops {
-            apply_op(connection, op, &run_id, now).await?;
+            if let Some(op) = gathered.take(op) {
+                gathered.flush(connection, &run_id, now).await?;
+                apply_op(connection, op, &run_id, now).await?;
+            }
         }
+        gathered.flush(connection, &run_id, now).await?;
         fault::point(FaultPoint::InsideCommitBeforeCommit);
         tx.commit().await?;
         Ok(id)
     }
 }
 
+/// Changes of the kinds that come by the thousand, to be made with a few statements. One kind is gathered at a time, so that what comes
+/// first is done first.
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<OutboxEntry>,
+    settlements: Vec<Settlement>,
+    links: Vec<LinkUpdate>,
+}
+
+impl Gathered {
+    /// Takes a change of the kind that is gathered now; gives back any other.
+    fn take(&mut self, op: LedgerOp) -> Option<LedgerOp> {
+        let Self { entries, settlements, links } = self;
+        match op {
+            LedgerOp::Enqueue(entry) if settlements.is_empty() && links.is_empty() => entries.push(entry),
+            LedgerOp::Settle(settlement) if entries.is_empty() && links.is_empty() => settlements.push(settlement),
+            LedgerOp::Link(update) if entries.is_empty() && settlements.is_empty() => links.push(update),
+            other => return Some(other),
+        }
+        None
+    }
+
+    async fn flush(&mut self, connection: &mut SqliteConnection, run_id: &str, now: i64) -> Result<()> {
+        let Self { entries, settlements, links } = std::mem::take(self);
+        outbox::enqueue(connection, &entries, run_id, now).await?;
+        outbox::settle(connection, &settlements, now).await?;
+        link::upsert(connection, &links.iter().collect::<Vec<_>>(), now).await
+    }
+}
+
 async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str, now: i64) -> Result<()> {
     match op {
-        LedgerOp::Enqueue(entry) => outbox::enqueue(connection, &entry, run_id, now).await,
-        LedgerOp::Settle(settlement) => outbox::settle(connection, &settlement, now).await,
+        LedgerOp::Enqueue(entry) => outbox::enqueue(connection, &[entry], run_id, now).await,
+        LedgerOp::Settle(settlement) => outbox::settle(connection, &[settlement], now).await,
         LedgerOp::Undone { sink, delivery_key } => outbox::undo(connection, &sink, &delivery_key, now).await,
-        LedgerOp::Link(update) => link::upsert(connection, &update, now).await,
+        LedgerOp::Link(update) => link::upsert(connection, &[&update], now).await,
         LedgerOp::Unlink { sink, prospect_id } => link::remove(connection, &sink, &prospect_id).await,
         LedgerOp::Suppress(suppression) => suppression::add(connection, &suppression).await.map(|_| ()),
         LedgerOp::Quarantine(mark) => quarantine::mark(connection, &mark, run_id, now).await,

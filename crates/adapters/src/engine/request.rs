@@ -244,6 +244,11 @@ impl Shared {
         Ok(answer)
     }
 
+    /// How many requests were sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).values().map(HttpClient::sent).sum()
+    }
+
     /// The client for a URL's host, if the plan lets it be called.
     fn client(&self, url: &Url, requester: &Requester) -> Result<HttpClient> {
         let host = url.host_str().unwrap_or_default();

@@ -64,6 +64,12 @@ impl Executor {
         &self.shared.plan
     }
 
+    /// How many requests were sent so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.shared.sent()
+    }
+
     /// A stream of the plan.
     #[must_use]
     pub fn stream(&self, name: &str) -> Option<&Arc<StreamPlan>> {

@@ -4,9 +4,11 @@ mod attribute;
 mod catalogue;
 mod check;
 mod connector_kit;
+mod demo;
 mod drift;
 mod erase;
 mod explain;
+pub(crate) mod fake;
 mod init;
 mod plan;
 mod preview;
@@ -35,7 +37,8 @@ use crate::failure::Failure;
 pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Demo { dir } => Box::pin(init::demo(global, dir, console)).await,
+        Command::Demo { dir, crm: None } => Box::pin(demo::run(global, dir, console)).await,
+        Command::Demo { dir, crm: Some(kind) } => Box::pin(demo::into_fake(global, dir, *kind, console)).await,
         Command::Init { dir, template } => init::init(dir, *template, console),
         Command::Check { offline } => Box::pin(check::run(global, *offline, console)).await,
         Command::Discover { source } => Box::pin(preview::discover(global, source, console)).await,
@@ -81,5 +84,6 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         Command::Read(args) => Box::pin(read::run(global, args, console)).await,
         Command::Attribute(args) => attribute::run(args, console),
         Command::Resolve(args) => resolve::run(args, console),
+        Command::Fake(args) => Box::pin(fake::run(args, console)).await,
     }
 }

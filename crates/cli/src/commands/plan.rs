@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headwater_runtime::deliver::{Action, Plan, SavedPlan, plans};
+use headwater_runtime::deliver::{Action, Plan, PlannedBudget, PlannedRow, SavedPlan, plans};
 use headwater_runtime::project::SinkEntry;
 use headwater_runtime::{Engine, Error};
 use serde_json::json;
@@ -58,7 +58,7 @@ pub(crate) fn sinks<'a>(engine: &'a Engine, name: Option<&str>) -> Result<Vec<&'
 fn human(plan: &Plan, limit: usize) -> String {
     let count = |action: Action| plan.rows.iter().filter(|row| row.action == action).count();
     let mut text = format!(
-        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write{}\n",
+        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write{}{}\n",
         plan.sink,
         count(Action::Create),
         count(Action::Update),
@@ -69,16 +69,19 @@ fn human(plan: &Plan, limit: usize) -> String {
         plan.calls_made,
         plan.calls_to_write,
         plan.seconds_to_write
-            .filter(|seconds| *seconds > 0.0)
-            .map(|seconds| format!(", in some {seconds:.0} s"))
+            .filter(|seconds| *seconds >= 1.0)
+            .map(|seconds| format!(", in some {}", duration(seconds)))
             .unwrap_or_default(),
+        plan.budget.map(budget).unwrap_or_default(),
     );
     if plan.rows.is_empty() {
         text.push_str("nobody is in its audience\n");
     }
     let mut rows = Rows::new(&["prospect", "action", "field", "now", "would be"]);
-    let shown = plan.rows.iter().filter(|row| row.action != Action::Unchanged);
-    for row in shown.clone().take(limit) {
+    let mut shown: Vec<&PlannedRow> = plan.rows.iter().filter(|row| row.action != Action::Unchanged).collect();
+    // What changes what somebody wrote is read first.
+    shown.sort_by_key(|row| (row.action != Action::Update, row.action == Action::Create));
+    for row in shown.iter().take(limit) {
         let action = word(row.action).to_owned();
         let id = |first: bool| if first { row.prospect_id.clone() } else { String::new() };
         for (index, change) in row.changes.iter().enumerate() {
@@ -103,12 +106,32 @@ fn human(plan: &Plan, limit: usize) -> String {
         text.push_str(&rows.render());
         text.push('\n');
     }
-    let total = shown.count();
+    let total = shown.len();
     if total > limit {
         let more = format!("… and {} more; `--limit {total}` shows all\n", total - limit);
         text.push_str(&more);
     }
     text
+}
+
+/// What is left of a day's calls, and over how many days the writing goes.
+fn budget(budget: PlannedBudget) -> String {
+    let PlannedBudget { calls_per_day, calls_left_today, days_to_write } = budget;
+    let days = if days_to_write > 1 || calls_left_today == 0 && days_to_write > 0 {
+        format!("; it goes on over {days_to_write} days")
+    } else {
+        String::new()
+    };
+    format!("; {calls_left_today} of {calls_per_day} calls a day are left today{days}")
+}
+
+/// A time as people say it.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3_600.0),
+    }
 }
 
 fn word(action: Action) -> &'static str {

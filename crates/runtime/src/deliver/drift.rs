@@ -57,24 +57,30 @@ pub async fn drift(engine: &Engine, entry: &SinkEntry) -> Result<Drift> {
     links.sort_by(|one, two| one.prospect_id.cmp(&two.prospect_id));
     let readable = sink.capability().lookup;
     let mut found = Drift { sink: entry.name.clone(), records: 0, readable, gone: Vec::new(), fields: Vec::new() };
-    for link in links.iter().filter(|_| readable) {
+    if !readable {
+        return Ok(found);
+    }
+    for links in links.chunks(sink.capability().max_rows.max(1)) {
         engine.stop_if_told()?;
-        found.records += 1;
-        engine.progress.tell(&entry.name, found.records, Some(links.len() as u64));
-        let (prospect_id, remote_id) = (link.prospect_id.clone(), link.remote_id.clone());
-        let record = engine.unless_told(sink.fetch(&remote_id)).await?;
-        let Some(record) = record.map_err(|error| Error::connection(&entry.name, None, error))? else {
-            found.gone.push(DriftedRecord { prospect_id, remote_id });
-            continue;
-        };
-        for (field, ours) in link_fields(link) {
-            let theirs = record.fields.get(&field).cloned().flatten();
-            // What belongs to the remote once the record is made is not ours to compare.
-            if entry.policy(&field) != FieldPolicy::CrmOwned && !same(ours.as_deref(), theirs.as_deref()) {
-                let (prospect_id, remote_id) = (prospect_id.clone(), remote_id.clone());
-                found.fields.push(DriftedField { prospect_id, remote_id, field, ours, theirs });
+        let ids: Vec<String> = links.iter().map(|link| link.remote_id.clone()).collect();
+        let records = engine.unless_told(sink.fetch_all(&ids)).await?;
+        for (link, record) in links.iter().zip(records.map_err(|error| Error::connection(&entry.name, None, error))?) {
+            found.records += 1;
+            let (prospect_id, remote_id) = (link.prospect_id.clone(), link.remote_id.clone());
+            let Some(record) = record else {
+                found.gone.push(DriftedRecord { prospect_id, remote_id });
+                continue;
+            };
+            for (field, ours) in link_fields(link) {
+                let theirs = record.fields.get(&field).cloned().flatten();
+                // What belongs to the remote once the record is made is not ours to compare.
+                if entry.policy(&field) != FieldPolicy::CrmOwned && !same(ours.as_deref(), theirs.as_deref()) {
+                    let (prospect_id, remote_id) = (prospect_id.clone(), remote_id.clone());
+                    found.fields.push(DriftedField { prospect_id, remote_id, field, ours, theirs });
+                }
             }
         }
+        engine.progress.tell(&entry.name, found.records, None);
     }
     Ok(found)
 }

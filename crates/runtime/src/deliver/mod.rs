@@ -4,6 +4,7 @@
 //! decided from the outbox: a row is marked as sent, durably, before the remote is called, so that a crash leaves it doubtful
 //! rather than lost, and a doubtful row is looked up before it is made again.
 
+mod budget;
 mod companies;
 mod drift;
 mod owners;
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 pub use drift::{Drift, DriftedField, DriftedRecord, drift};
 pub(crate) use plan::DEFAULT_POLICY;
-pub use plan::{Action, FieldChange, Kept, Plan, PlannedRow};
+pub use plan::{Action, FieldChange, Kept, Plan, PlannedBudget, PlannedRow};
 pub use policy::stage_rank;
 pub use saved::SavedPlan;
 pub use undo::{Left, UndoReport, undo};

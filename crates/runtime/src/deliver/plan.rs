@@ -10,15 +10,16 @@ use headwater_store::{CrmLink, OutboxState, Snapshot};
 use serde::Serialize;
 
 use super::SinkCounts;
+use super::budget::Budget;
 use super::companies;
 use super::owners::{self, Owners, Territory};
 use super::policy::{Standing, Times, Verdict, on_update};
 use super::receipt::OUR_ID;
 use super::reference::{COMING, Reference, References};
-use super::values::{Values, cell, fields_of, is_template, noun, unknown};
+use super::values::{Values, cell, computed, fields_of, is_template, noun, unknown};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::project::{FieldPolicy, SinkEntry, nearest};
+use crate::project::{FieldPolicy, SinkEntry, SinkField, nearest};
 use crate::resolve;
 use crate::rows::{at, booleans, instants, load, text};
 
@@ -58,6 +59,19 @@ pub struct Plan {
     /// The company of each person, where this is a plan of companies.
     #[serde(skip)]
     pub(super) employers: HashMap<String, String>,
+    /// What the project lets the sink spend, where it bounds that.
+    pub budget: Option<PlannedBudget>,
+}
+
+/// What a day's budget of calls means for a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PlannedBudget {
+    /// How many calls a day has.
+    pub calls_per_day: u64,
+    /// How many of today's are left, those of this plan taken off.
+    pub calls_left_today: u64,
+    /// On how many days something is written, today among them.
+    pub days_to_write: u64,
 }
 
 /// What would become of one prospect.
@@ -200,8 +214,10 @@ pub(super) async fn plan_with(
     sink: &dyn Sink,
     references: Option<&References>,
 ) -> Result<Plan> {
+    let before = sink.calls_made();
     let map = field_map(entry, sink).await?;
     let values = Values::new(entry, &map)?;
+    let budget = Budget::of(engine, entry, sink).await?;
     let snapshot = engine.store.snapshot().await?;
     let links = engine.store.links(&entry.name).await?;
     let owners = Owners::of(engine, entry, &links).await?;
@@ -221,7 +237,8 @@ pub(super) async fn plan_with(
         references,
         is_owned: owners.is_some(),
     };
-    let audience = crate::query::audience(engine, &snapshot, &entry.section.audience);
+    let expressions = expressions(&planner.map);
+    let audience = crate::query::audience(engine, &snapshot, &entry.section.audience, &expressions);
     let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
     let mut employers = HashMap::new();
     if entry.companion == Some(Companion::Companies) {
@@ -239,15 +256,27 @@ pub(super) async fn plan_with(
             rows.extend(planner.desired(batch, row)?);
         }
     }
-    let calls_made = planner.compare(&mut rows).await?;
+    let looked = planner.compare(&mut rows).await?;
     if let Some(owners) = owners {
         planner.give(owners, &mut rows);
     }
-    let calls_to_write = rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update)).count();
-    let calls_to_write = calls_to_write * sink.capability().calls_per_row;
+    let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
+    let calls_made = counted.unwrap_or(looked);
+    let count = |wanted: Action| rows.iter().filter(|row| row.action == wanted).count();
+    let calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update));
+    let budget = budget.map(|budget| PlannedBudget::of(&budget, calls_to_write as u64));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds_to_write = sink.pace().map(|pace| calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
-    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write, employers })
+    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write, budget, employers })
+}
+
+impl PlannedBudget {
+    fn of(budget: &Budget<'_>, calls: u64) -> Self {
+        let (calls_per_day, left) = (budget.per_day(), budget.left());
+        let later = calls.saturating_sub(left).div_ceil(calls_per_day);
+        let today = u64::from(calls > 0 && left > 0);
+        Self { calls_per_day, calls_left_today: left, days_to_write: today + later }
+    }
 }
 
 /// Points a complaint about the audience at the line it stands on.
@@ -258,8 +287,19 @@ pub(super) fn audience_error(entry: &SinkEntry, error: Error) -> Error {
     }
 }
 
+/// The SQL expressions of a map, each with the column that its values come in.
+fn expressions(map: &BTreeMap<String, SinkField>) -> Vec<(String, &str)> {
+    let mut expressions = Vec::new();
+    for (remote, field) in map {
+        if let SinkField::Sql(sql) = field {
+            expressions.push((computed(remote), sql.as_str()));
+        }
+    }
+    expressions
+}
+
 /// The remote's field ← ours, checked against both sides.
-pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, String>> {
+pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, SinkField>> {
     let theirs = sink.fields().await.map_err(|error| Error::connection(&entry.name, None, error))?;
     let section = &entry.section;
     owners::check(entry, sink, &theirs)?;
@@ -268,21 +308,29 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
     }
     if section.map.is_empty() {
         if theirs.is_empty() {
-            return Ok(DEFAULT_FIELDS.iter().map(|field| ((*field).to_owned(), (*field).to_owned())).collect());
+            let same = |field: &&str| ((*field).to_owned(), SinkField::Text((*field).to_owned()));
+            return Ok(DEFAULT_FIELDS.iter().map(same).collect());
         }
         let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
         return Err(entry.error("", "the sink has no `map`").help(format!("map its fields: {}", names.join(", "))).into());
     }
     let ours = fields_of(entry);
     for (remote, field) in &section.map {
-        if !is_template(field) && !ours.contains(&field.as_str()) {
-            let complaint = entry.error(&format!("map.{remote}"), format!("{} has no field `{field}`", noun(entry)));
-            return Err(unknown(complaint, field, &ours).into());
-        }
         if section.companies.is_some() && sink.company_field() == Some(remote) {
             let complaint =
                 entry.error(&format!("map.{remote}"), format!("`{remote}` names the company, which `companies` sets"));
             return Err(complaint.help("take it out of `map`").into());
+        }
+        match field {
+            SinkField::Text(field) if is_template(field) || ours.contains(&field.as_str()) => {}
+            SinkField::Text(field) => {
+                let complaint = entry.error(&format!("map.{remote}"), format!("{} has no field `{field}`", noun(entry)));
+                return Err(unknown(complaint, field, &ours).into());
+            }
+            SinkField::Sql(sql) => crate::query::check_expression(sql).await.map_err(|error| match error {
+                Error::Query(message) => entry.error(&format!("map.{remote}"), message).into(),
+                other => other,
+            })?,
         }
         if !theirs.is_empty() && !theirs.iter().any(|(name, _)| name == remote) {
             let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
@@ -375,7 +423,7 @@ pub(super) fn link_fields(link: &CrmLink) -> BTreeMap<String, Option<String>> {
 struct Planner<'a> {
     entry: &'a SinkEntry,
     sink: &'a dyn Sink,
-    map: BTreeMap<String, String>,
+    map: BTreeMap<String, SinkField>,
     values: Values,
     observed: HashMap<(String, String), i64>,
     /// Deliveries that somebody took back; the same content is not offered again.
@@ -478,7 +526,8 @@ impl Planner<'_> {
         if !self.observed.is_empty() {
             let prospect = text(batch, "prospect_id")?.value(row);
             for (remote, ours) in &self.map {
-                let when = self.observed.get(&(prospect.to_owned(), ours.clone()));
+                let ours = ours.text().unwrap_or_default().to_owned();
+                let when = self.observed.get(&(prospect.to_owned(), ours));
                 observed.extend(when.map(|when| (remote.clone(), *when)));
             }
         }
@@ -504,6 +553,7 @@ impl Planner<'_> {
     async fn compare(&self, rows: &mut [PlannedRow]) -> Result<usize> {
         let mut calls = 0;
         let mut unlinked: Vec<&mut PlannedRow> = Vec::new();
+        let mut linked: Vec<(&mut PlannedRow, &CrmLink)> = Vec::new();
         for row in rows.iter_mut().filter(|row| row.action == Action::Unchanged) {
             match self.link(&row.prospect_id) {
                 Some(link) if link.pushed_hash == row.hash && link.prospect_id == row.prospect_id => {
@@ -517,13 +567,14 @@ impl Planner<'_> {
                     row.hold("it was undone; it is pushed again when it changes");
                     row.is_undone = true;
                 }
-                Some(link) => {
-                    calls += self.compare_linked(row, link).await?;
-                }
+                Some(link) => linked.push((row, link)),
                 None => unlinked.push(row),
             }
         }
         let capability = self.sink.capability();
+        for chunk in linked.chunks_mut(capability.max_rows.max(1)) {
+            calls += self.compare_linked(chunk).await?;
+        }
         for chunk in unlinked.chunks_mut(capability.max_rows.max(1)) {
             let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
             let found = if capability.lookup {
@@ -551,22 +602,32 @@ impl Planner<'_> {
         Ok(calls)
     }
 
-    async fn compare_linked(&self, row: &mut PlannedRow, link: &CrmLink) -> Result<usize> {
-        let pushed = link_fields(link);
+    /// Compares rows with the records that we wrote or found before; how many calls that took, where the sink does not count them.
+    async fn compare_linked(&self, rows: &mut [(&mut PlannedRow, &CrmLink)]) -> Result<usize> {
         if !self.sink.capability().lookup {
-            let record = RemoteRecord {
-                remote_id: link.remote_id.clone(),
-                fields: pushed.clone(),
-                matched_on: "our last push".to_owned(),
-            };
-            self.update(row, &record, Some(&pushed));
+            for (row, link) in rows {
+                let fields = link_fields(link);
+                let record = RemoteRecord {
+                    remote_id: link.remote_id.clone(),
+                    fields: fields.clone(),
+                    matched_on: "our last push".to_owned(),
+                };
+                self.update(row, &record, Some(&fields));
+            }
             return Ok(0);
         }
-        match self.sink.fetch(&link.remote_id).await.map_err(|error| Error::connection(&self.entry.name, None, error))? {
-            Some(record) => self.update(row, &record, Some(&pushed)),
-            None => row.hold("the record was deleted in the remote; it is not made again by itself"),
+        let ids: Vec<String> = rows.iter().map(|(_, link)| link.remote_id.clone()).collect();
+        let records = self.sink.fetch_all(&ids).await.map_err(|error| Error::connection(&self.entry.name, None, error))?;
+        if records.len() != rows.len() {
+            return Err(Error::Internal(format!("sink {} fetched {} rows of {}", self.entry.name, records.len(), rows.len())));
         }
-        Ok(1)
+        for ((row, link), record) in rows.iter_mut().zip(records) {
+            match record {
+                Some(record) => self.update(row, &record, Some(&link_fields(link))),
+                None => row.hold("the record was deleted in the remote; it is not made again by itself"),
+            }
+        }
+        Ok(ids.len())
     }
 
     fn create(&self, row: &mut PlannedRow) {

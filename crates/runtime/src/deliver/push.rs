@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::SinkCounts;
+use super::budget::Budget;
 use super::plan::{Action, Plan, PlannedRow};
 use super::receipt::{self, OUR_ID, Receipt};
 use crate::engine::Engine;
@@ -42,8 +43,10 @@ struct Payload {
 /// Queues what a plan wants written, and notes the links it found.
 pub(super) async fn enqueue(engine: &Engine, entry: &SinkEntry, plan: &Plan, run_id: &str) -> Result<()> {
     let now = engine.clock().now_us();
-    let work: Vec<&PlannedRow> =
+    let mut work: Vec<&PlannedRow> =
         plan.rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update) || row.relink).collect();
+    // Changes of one kind go into few statements.
+    work.sort_by_key(|row| !row.relink);
     for chunk in work.chunks(ROWS_PER_COMMIT) {
         let mut commit = engine.store.commit(run_id, now);
         for row in chunk {
@@ -125,12 +128,22 @@ pub(super) async fn drain(
 
 async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
     let most = sink.capability().max_rows.max(1);
-    let limit = u32::try_from(most).unwrap_or(u32::MAX);
+    let mut budget = Budget::of(engine, entry, sink).await?;
+    if let Some(budget) = &mut budget {
+        // What looking cost.
+        budget.note(run_id).await?;
+    }
     let mut waits = 0;
     loop {
         engine.stop_if_told()?;
+        let fits = budget.as_ref().map_or(most, |budget| budget.rows(most));
+        let limit = u32::try_from(fits).unwrap_or(u32::MAX);
         let now = engine.clock().now_us();
-        let due = engine.store.outbox_due(&entry.name, now, limit).await?;
+        let due = engine.store.outbox_due(&entry.name, now, limit.max(1)).await?;
+        if limit == 0 && !due.is_empty() {
+            warn!(connection = entry.name, "the day's calls are used up; what is left waits for the next day of UTC");
+            break;
+        }
         if due.is_empty() {
             let Some(wait) = next_wait(engine, &entry.name, now).await? else { break };
             waits += 1;
@@ -145,7 +158,11 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
         }
         let due = stop_suppressed(engine, due, counts).await?;
         if !due.is_empty() {
-            write(engine, entry, sink, run_id, &due, counts).await?;
+            let written = write(engine, entry, sink, run_id, &due, counts).await;
+            if let Some(budget) = &mut budget {
+                budget.note(run_id).await?;
+            }
+            written?;
         }
         engine.progress.tell(&entry.name, counts.created + counts.updated, None);
     }
@@ -236,7 +253,7 @@ async fn write(
     let payloads: Vec<Payload> = due
         .iter()
         .map(|row| {
-            serde_json::from_value(row.entry.payload.clone())
+            Payload::deserialize(&row.entry.payload)
                 .map_err(|error| Error::Internal(format!("an outbox row cannot be read: {error}")))
         })
         .collect::<Result<_>>()?;

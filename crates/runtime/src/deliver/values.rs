@@ -1,8 +1,8 @@
-//! What a prospect has for a field of a remote: one of our columns as text, or a template over them.
+//! What a prospect has for a field of a remote: one of our columns as text, a template over them, or what an SQL expression gives.
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, Decimal128Array, RecordBatch};
+use arrow::array::{Array, Decimal128Array, RecordBatch, StringArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use headwater_analysis::company;
 use headwater_model::{money, tables};
@@ -10,7 +10,7 @@ use headwater_sdk::Companion;
 use minijinja::{Environment, Value};
 
 use crate::error::{Error, Result};
-use crate::project::{ProjectError, SinkEntry, nearest};
+use crate::project::{ProjectError, SinkEntry, SinkField, nearest};
 
 /// The longest value that a template may make: no field of a CRM holds more.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
@@ -27,10 +27,17 @@ impl Values {
     ///
     /// # Errors
     /// When a template cannot be read or names something that a prospect does not have, with file and line.
-    pub(super) fn new(entry: &SinkEntry, map: &BTreeMap<String, String>) -> Result<Self, ProjectError> {
+    pub(super) fn new(entry: &SinkEntry, map: &BTreeMap<String, SinkField>) -> Result<Self, ProjectError> {
         let mut values = Self { columns: BTreeMap::new(), templates: Environment::empty(), names: Vec::new() };
         filters(&mut values.templates);
-        for (remote, ours) in map {
+        for (remote, field) in map {
+            let ours = match field {
+                SinkField::Text(ours) => ours,
+                SinkField::Sql(_) => {
+                    values.columns.insert(remote.clone(), computed(remote));
+                    continue;
+                }
+            };
             if !is_template(ours) {
                 values.columns.insert(remote.clone(), ours.clone());
                 continue;
@@ -84,6 +91,11 @@ impl Values {
         }
         Ok(values)
     }
+}
+
+/// The column in which the audience's rows have what an SQL expression gives for a field of the remote. No field of ours has a dot.
+pub(super) fn computed(remote: &str) -> String {
+    format!("map.{remote}")
 }
 
 /// Whether what stands in a map is a template and not a column's name.
@@ -168,6 +180,9 @@ pub(crate) fn cell(batch: &RecordBatch, name: &str, row: usize) -> Result<Option
     if column.is_null(row) {
         return Ok(None);
     }
+    if let Some(texts) = column.as_any().downcast_ref::<StringArray>() {
+        return Ok(Some(texts.value(row).to_owned()));
+    }
     if let Some(amounts) = column.as_any().downcast_ref::<Decimal128Array>() {
         return Ok(Some(money::format(amounts.value(row))));
     }
@@ -178,8 +193,6 @@ pub(crate) fn cell(batch: &RecordBatch, name: &str, row: usize) -> Result<Option
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use arrow::array::StringArray;
 
     use super::*;
 

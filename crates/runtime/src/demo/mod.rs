@@ -69,6 +69,27 @@ impl Template {
 /// # Errors
 /// When there is a project already, a file of its name stands in the way, or the disk refuses.
 pub fn init(dir: &Path, template: Template) -> Result<Created> {
+    make(dir, template.files())
+}
+
+/// Makes the demo's project with other sinks: `sinks` stands in place of its own below `sinks:`, and `secret`, a name and what it
+/// holds, beside it.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_into(dir: &Path, sinks: &str, secret: (&str, &str)) -> Result<Created> {
+    let outer = |marker: &str| Error::Internal(format!("the demo's project has no `{marker}`"));
+    let text = include_str!("headwater.yaml");
+    let (before, rest) = text.split_once("\nsinks:\n").ok_or_else(|| outer("sinks"))?;
+    let (_, after) = rest.split_once("\nschedule:").ok_or_else(|| outer("schedule"))?;
+    let project = format!("{before}\nsinks:\n{sinks}\nschedule:{after}");
+    let mut files = vec![(secret.0, secret.1.as_bytes())];
+    files.extend(DEMO.iter().filter(|(name, _)| *name != FILE_NAME));
+    files.push((FILE_NAME, project.as_bytes()));
+    make(dir, &files)
+}
+
+fn make(dir: &Path, contents: &[(&str, &[u8])]) -> Result<Created> {
     if dir.join(FILE_NAME).exists() {
         let shown = dir.join(FILE_NAME);
         return Err(Error::Usage(format!(
@@ -78,7 +99,7 @@ pub fn init(dir: &Path, template: Template) -> Result<Created> {
         )));
     }
     let mut files = Vec::new();
-    for (name, content) in template.files() {
+    for (name, content) in contents {
         let path = dir.join(name);
         match write(&path, content) {
             Ok(()) => files.push(PathBuf::from(name)),

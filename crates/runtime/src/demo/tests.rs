@@ -67,8 +67,9 @@ async fn every_name_in_the_demo_is_one_that_the_lake_has() {
     let SinkEntry { section, .. } = project.sink("crm_file").unwrap();
     check_audience(&section.audience).await.unwrap();
     let columns: Vec<&str> = tables::PROSPECT.columns.iter().map(|column| column.name).collect();
-    for ours in section.map.values().chain(&project.file.measures.required_fields) {
-        assert!(columns.contains(&ours.as_str()), "{ours}");
+    let mapped = section.map.values().filter_map(|field| field.text());
+    for ours in mapped.chain(project.file.measures.required_fields.iter().map(String::as_str)) {
+        assert!(columns.contains(&ours), "{ours}");
     }
     for theirs in section.policy.keys().filter(|theirs| *theirs != "default") {
         assert!(section.map.contains_key(theirs), "{theirs}");

@@ -1,6 +1,8 @@
 //! The project file: what a user writes in `headwater.yaml`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use headwater_model::mapping::{FieldRule, Origin, Role};
 use schemars::JsonSchema;
@@ -433,9 +435,9 @@ pub struct SinkSection {
     /// What finds a record that is there already, strongest first.
     #[serde(default = "external_id_then_email")]
     pub match_on: Vec<String>,
-    /// The remote's field ← ours, or a template over ours: `{{ given_name }} {{ family_name }}`.
+    /// The remote's field ← ours, a template over ours (`{{ given_name }} {{ family_name }}`), or `{ sql: EXPRESSION }` over `prospect`.
     #[serde(default)]
-    pub map: BTreeMap<String, String>,
+    pub map: BTreeMap<String, SinkField>,
     /// The remote's fields that are emptied when we have no value any more, as far as their policy lets us write over them.
     #[serde(default)]
     pub clear: Vec<String>,
@@ -452,11 +454,83 @@ pub struct SinkSection {
     /// Lists of the remote that these people are put into, by name. Who may not be contacted is never put into one.
     #[serde(default)]
     pub lists: BTreeMap<String, ListSection>,
+    /// How much of what the remote allows this project may use.
+    #[serde(default)]
+    pub budget: Option<BudgetSection>,
+}
+
+/// How much of what a remote allows a sink may use.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSection {
+    /// The most calls that syncs make in a day of UTC. What does not fit waits in the outbox for the next day.
+    pub calls_per_day: NonZeroU64,
+}
+
+/// What a field of a remote gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkField {
+    /// One of our fields, or a template over them.
+    Text(String),
+    /// An SQL expression over a row of `prospect`.
+    Sql(String),
+}
+
+impl SinkField {
+    /// Our field or template; nothing where it is SQL.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Sql(_) => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SinkField {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Expression {
+            sql: String,
+        }
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self::Text(text)),
+            value @ Value::Object(_) => {
+                let Expression { sql } = serde_json::from_value(value).map_err(serde::de::Error::custom)?;
+                Ok(Self::Sql(sql))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                Err(serde::de::Error::custom("write one of our fields, a template over them, or `{ sql: EXPRESSION }`"))
+            }
+        }
+    }
+}
+
+impl JsonSchema for SinkField {
+    fn schema_name() -> Cow<'static, str> {
+        "SinkField".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "One of our fields, a template over them, or an SQL expression over a row of `prospect`.",
+            "anyOf": [
+                { "type": "string" },
+                {
+                    "type": "object",
+                    "properties": { "sql": { "description": "The expression.", "type": "string" } },
+                    "required": ["sql"],
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
 }
 
 /// The names of [`SinkSection`]'s keys, to tell them from the connector's.
 pub(crate) const SINK_KEYS: &[&str] =
-    &["connector", "audience", "match_on", "map", "clear", "policy", "companies", "owners", "tasks", "lists"];
+    &["connector", "audience", "match_on", "map", "clear", "policy", "companies", "owners", "tasks", "lists", "budget"];
 
 /// The companies of a sink's people. Two people are of one company when they share its domain, else its name.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -520,7 +594,7 @@ pub struct TasksSection {
     /// For whom: an SQL condition over the table `prospect`. Who is not in the remote gets none.
     pub when: String,
     /// The remote's field of a task ← a prospect's, or a template: `Call {{ given_name }}`, `{{ became_customer_at | plus_days(3) }}`.
-    pub map: BTreeMap<String, String>,
+    pub map: BTreeMap<String, SinkField>,
 }
 
 /// One list of the remote.

@@ -18,9 +18,9 @@ use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection, CostUnit,
-    DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry,
-    MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkSection,
+    AttributionSection, BasisSection, BudgetSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection,
+    CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry,
+    MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection,
     SourceSection, StoreSection, TasksSection,
 };
 
@@ -121,7 +121,8 @@ impl SinkEntry {
         let SinkSection { companies, owners: _, tasks, lists, .. } = &self.section;
         let mut parts = Vec::with_capacity(2 + tasks.len() + lists.len());
         if let Some(CompaniesSection { match_on, map, clear, policy }) = companies {
-            let (match_on, map, clear, policy) = (match_on.clone(), map.clone(), clear.clone(), policy.clone());
+            let (match_on, clear, policy) = (match_on.clone(), clear.clone(), policy.clone());
+            let map = map.iter().map(|(theirs, ours)| (theirs.clone(), SinkField::Text(ours.clone()))).collect();
             let section = SinkSection { match_on, map, clear, policy, ..self.bare(&self.section.audience) };
             parts.push(self.part("companies", Companion::Companies, section));
         }
@@ -157,6 +158,7 @@ impl SinkEntry {
             owners: None,
             tasks: BTreeMap::new(),
             lists: BTreeMap::new(),
+            budget: self.section.budget,
         }
     }
 

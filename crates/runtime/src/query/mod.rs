@@ -10,7 +10,7 @@ mod session;
 mod tests;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -112,13 +112,23 @@ pub async fn query(engine: &Engine, sql: &str) -> Result<Answer> {
     Ok(Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() })
 }
 
-/// The living prospects that meet a sink's condition, in the order of their ids.
-pub(crate) async fn audience(engine: &Engine, snapshot: &Snapshot, condition: &str) -> Result<Vec<RecordBatch>> {
-    let frame = Box::pin(admitted(&session(snapshot)?, condition)).await?;
-    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| of_audience(condition, explain(&error)))?;
+/// The living prospects that meet a sink's condition, in the order of their ids; beside their columns what the expressions give, each
+/// in the column named with it. The expressions passed [`check_expression`].
+pub(crate) async fn audience(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    condition: &str,
+    expressions: &[(String, &str)],
+) -> Result<Vec<RecordBatch>> {
+    let failed = |error| match expressions {
+        [] => of_audience(condition, error),
+        _ => of_map(error),
+    };
+    let frame = Box::pin(admitted(&session(snapshot)?, condition, expressions)).await?;
+    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| failed(explain(&error)))?;
     let mut answer = Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() };
     let mut batches = Vec::new();
-    while let Some(batch) = answer.next().await.map_err(|error| of_audience(condition, error))? {
+    while let Some(batch) = answer.next().await.map_err(failed)? {
         if batch.num_rows() > 0 {
             batches.push(batch);
         }
@@ -131,18 +141,56 @@ pub(crate) async fn audience(engine: &Engine, snapshot: &Snapshot, condition: &s
 /// # Errors
 /// When its SQL is wrong, with the condition and the columns there are.
 pub async fn check_audience(condition: &str) -> Result<()> {
-    Box::pin(admitted(&session::empty()?, condition)).await.map(|_| ())
+    Box::pin(admitted(&session::empty()?, condition, &[])).await.map(|_| ())
 }
 
-async fn admitted(context: &SessionContext, condition: &str) -> Result<DataFrame> {
+/// Whether an expression gives a value for a prospect, without looking at any row.
+///
+/// # Errors
+/// When its SQL is wrong, or what it gives has no text.
+pub(crate) async fn check_expression(sql: &str) -> Result<()> {
+    DFParser::parse_sql_into_expr(sql).map_err(|error| of_expression(sql, explain(&error)))?;
+    let frame = Box::pin(plan(&session::empty()?, &format!("SELECT (\n{sql}\n) AS value FROM prospect"))).await;
+    let frame = frame.map_err(|error| of_expression(sql, error))?;
+    let plan = frame.into_optimized_plan().map_err(|error| of_expression(sql, explain(&error)))?;
+    let textless = |field: &FieldRef| field.data_type().is_nested() || field.data_type().is_binary();
+    match plan.schema().fields().iter().find(|field| textless(field)) {
+        Some(field) => {
+            let what = format!("it gives a {}, which has no text; take a part of it", field.data_type());
+            Err(of_expression(sql, Error::Query(what)))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn admitted(context: &SessionContext, condition: &str, expressions: &[(String, &str)]) -> Result<DataFrame> {
     // Parsed by itself first: a condition is one expression and cannot close the bracket it is put into.
     DFParser::parse_sql_into_expr(condition).map_err(|error| of_audience(condition, explain(&error)))?;
     // The line end keeps a comment at the end of the condition from swallowing the bracket.
-    let sql = format!("SELECT * FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
+    let column = |(name, sql): &(String, &str)| format!(", (\n{sql}\n) AS \"{}\"", name.replace('"', "\"\""));
+    let columns: String = expressions.iter().map(column).collect();
+    let sql = format!("SELECT *{columns} FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
     let frame = Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
     // Types are checked as late as here, and a check shall find what a run would.
     frame.clone().into_optimized_plan().map_err(|error| of_audience(condition, explain(&error)))?;
     Ok(frame)
+}
+
+fn of_expression(sql: &str, error: Error) -> Error {
+    match error {
+        Error::Query(message) => Error::Query(format!("`{sql}` is not an expression over `prospect`: {message}")),
+        other => other,
+    }
+}
+
+/// An error that arises while rows are computed. Its words may hold a value, so they are not shown.
+fn of_map(error: Error) -> Error {
+    match error {
+        Error::Query(_) => Error::Query(
+            "the audience or an expression of `map` fails on some row; `try_cast` gives null where `cast` fails, `nullif(x, 0)` where one divides".to_owned(),
+        ),
+        other => other,
+    }
 }
 
 fn of_audience(condition: &str, error: Error) -> Error {

@@ -7,7 +7,7 @@ use headwater_runtime::deliver::{Action, SavedPlan, plans};
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::sink::Fields;
 
-use crate::rig::Rig;
+use crate::rig::{DAY, Rig};
 
 const COLUMNS: &[&str] = &["email", "given_name", "job_title"];
 const ANN: (&str, &[&str]) = ("1", &["ann@example.com", "Ann", "Director"]);
@@ -131,6 +131,33 @@ async fn a_template_makes_a_field_of_several() {
 }
 
 #[tokio::test]
+async fn sql_makes_a_field_of_the_row() {
+    let sink = r#", policy: { default: overwrite }"#;
+    let with = |sql: &str| project(sink).replace("name: given_name", &format!("name: {{ sql: \"{sql}\" }}"));
+    let sql = "upper(given_name) || CASE WHEN may_contact THEN '' ELSE ' (' || hold_reason || ')' END -- a comment";
+    let mut rig = Rig::new(&with(sql)).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "O'Brien", "Director"]), ("2", &["bob@example.com", "", ""])]);
+    rig.sync().await;
+    let mut names: Vec<Option<String>> = rig.remote.people().iter().map(|person| person.get("name").cloned()).collect();
+    names.sort();
+    assert_eq!(names, [None, Some("O'BRIEN (no lawful basis recorded)".to_owned())], "null is no value");
+    for (sql, says) in [
+        ("given_nam", "did you mean `given_name`?"),
+        ("upper(", "the SQL cannot be read"),
+        ("1) AS a, (2", "the SQL cannot be read"),
+        ("make_array(email)", "which has no text"),
+        ("", "the SQL cannot be read"),
+    ] {
+        rig.change(&with(sql)).await;
+        let error = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap_err().in_one_line();
+        assert!(error.contains(says) && error.contains("headwater.yaml:"), "{sql}: {error}");
+    }
+    rig.change(&with("CAST(email AS int)")).await;
+    let error = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap_err().in_one_line();
+    assert!(error.contains("try_cast") && !error.contains("ann@"), "{error}");
+}
+
+#[tokio::test]
 async fn a_value_that_is_gone_is_cleared_only_where_the_project_says_so() {
     for (clear, expected) in [("", Some("Director")), (", clear: [title]", None)] {
         let rig = Rig::new(&project(&format!(", policy: {{ default: keep_in_step }}{clear}"))).await;
@@ -168,4 +195,31 @@ async fn what_the_remote_owns_is_set_once() {
     let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap().remove(0);
     assert_eq!(plan.rows[0].action, Action::Unchanged);
     assert_eq!(plan.rows[0].kept[0].reason, "it belongs to the remote once the record is made");
+}
+
+#[tokio::test]
+async fn a_days_calls_are_kept_and_the_rest_waits_for_the_next_day() {
+    let mut rig = Rig::new(&project(", budget: { calls_per_day: 9 }")).await;
+    let names: Vec<(String, String)> = (0..7).map(|n| (n.to_string(), format!("p{n}@example.com"))).collect();
+    let cells: Vec<[&str; 3]> = names.iter().map(|(_, email)| [email.as_str(), "P", ""]).collect();
+    let rows: Vec<(&str, &[&str])> = names.iter().zip(&cells).map(|((key, _), cells)| (key.as_str(), &cells[..])).collect();
+    rig.scripts.say("list", COLUMNS, &rows);
+    let stages = vec![StageName::Ingest, StageName::Resolve];
+    rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
+    let plan_of = |rig: &Rig| rig.engine.project.sink("crm").unwrap().clone();
+    let planned = plan(&rig.engine, &plan_of(&rig)).await.unwrap();
+    assert_eq!((planned.calls_made, planned.calls_to_write), (7, 14));
+    let budget = planned.budget.unwrap();
+    assert_eq!((budget.calls_per_day, budget.calls_left_today, budget.days_to_write), (9, 2, 3));
+
+    let counts = rig.sync().await.sinks["crm"];
+    assert_eq!((counts.created, counts.pending), (1, 6), "looking took seven of nine");
+    let counts = rig.sync().await.sinks["crm"];
+    assert_eq!((counts.created, counts.pending), (0, 6), "the same day");
+    rig.wait(DAY);
+    let counts = rig.sync().await.sinks["crm"];
+    assert_eq!((counts.created, counts.pending), (6, 0));
+    assert_eq!(rig.remote.people().len(), 7);
+    rig.change(&project("")).await;
+    assert_eq!(plan(&rig.engine, &plan_of(&rig)).await.unwrap().budget, None);
 }

@@ -37,6 +37,11 @@ impl Remote {
         self.looks.load(Ordering::Relaxed)
     }
 
+    /// Everything that counts as a call.
+    fn asked(&self) -> usize {
+        self.looks() + self.inner.calls()
+    }
+
     /// Every row that was offered for writing, in order.
     pub(crate) fn written(&self) -> Vec<DeliveryRow> {
         self.written.lock().unwrap().clone()
@@ -85,23 +90,32 @@ impl Connector for RemoteConnector {
         #[serde(deny_unknown_fields)]
         struct Config {}
         let Config {} = config.parse()?;
-        Ok(Box::new(RemoteSink(Arc::clone(&self.0), None)))
+        Ok(RemoteSink::boxed(&self.0, None))
     }
 
     fn companion(&self, companion: &Companion, _: &ConfigDoc, _: &BuildContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(RemoteSink(Arc::clone(&self.0), Some(companion.clone()))))
+        Ok(RemoteSink::boxed(&self.0, Some(companion.clone())))
     }
 }
 
-struct RemoteSink(Arc<Remote>, Option<Companion>);
+struct RemoteSink {
+    remote: Arc<Remote>,
+    companion: Option<Companion>,
+    /// How often the remote had been called when the sink was made.
+    before: usize,
+}
 
 impl RemoteSink {
+    fn boxed(remote: &Arc<Remote>, companion: Option<Companion>) -> Box<dyn Sink> {
+        Box::new(Self { remote: Arc::clone(remote), companion, before: remote.asked() })
+    }
+
     fn inner(&self) -> &FakeSink {
-        match &self.1 {
-            None => &self.0.inner,
-            Some(Companion::Companies) => &self.0.companies,
-            Some(Companion::Tasks) => &self.0.tasks,
-            Some(Companion::List { .. }) => &self.0.list,
+        match &self.companion {
+            None => &self.remote.inner,
+            Some(Companion::Companies) => &self.remote.companies,
+            Some(Companion::Tasks) => &self.remote.tasks,
+            Some(Companion::List { .. }) => &self.remote.list,
         }
     }
 }
@@ -109,9 +123,13 @@ impl RemoteSink {
 #[async_trait]
 impl Sink for RemoteSink {
     fn capability(&self) -> SinkCapability {
-        let lookup = !self.0.blind.load(Ordering::Relaxed);
-        let max_rows = self.0.most.load(Ordering::Relaxed).max(2);
+        let lookup = !self.remote.blind.load(Ordering::Relaxed);
+        let max_rows = self.remote.most.load(Ordering::Relaxed).max(2);
         SinkCapability { max_rows, lookup, ..self.inner().capability() }
+    }
+
+    fn calls_made(&self) -> Option<u64> {
+        Some((self.remote.asked() - self.before) as u64)
     }
 
     async fn check(&self) -> Result<()> {
@@ -119,17 +137,17 @@ impl Sink for RemoteSink {
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
-        self.0.looks.fetch_add(rows.len(), Ordering::Relaxed);
+        self.remote.looks.fetch_add(rows.len(), Ordering::Relaxed);
         self.inner().lookup(rows).await
     }
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
-        self.0.looks.fetch_add(1, Ordering::Relaxed);
+        self.remote.looks.fetch_add(1, Ordering::Relaxed);
         self.inner().fetch(remote_id).await
     }
 
     fn removes(&self) -> bool {
-        !self.0.keeps.load(Ordering::Relaxed)
+        !self.remote.keeps.load(Ordering::Relaxed)
     }
 
     async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
@@ -153,8 +171,8 @@ impl Sink for RemoteSink {
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
-        let fail = *self.0.fail.lock().unwrap();
-        let later = self.0.later.lock().unwrap().take();
+        let fail = *self.remote.fail.lock().unwrap();
+        let later = self.remote.later.lock().unwrap().take();
         match (fail, later) {
             (Some(kind), _) => Err(Error::new(kind, "the remote was told to fail")),
             (None, Some(wait)) => {
@@ -162,7 +180,7 @@ impl Sink for RemoteSink {
                 WriteReport::new(rows.len(), vec![outcome; rows.len()])
             }
             (None, None) => {
-                self.0.written.lock().unwrap().extend_from_slice(rows);
+                self.remote.written.lock().unwrap().extend_from_slice(rows);
                 self.inner().write(rows).await
             }
         }

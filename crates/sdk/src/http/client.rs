@@ -1,13 +1,10 @@
 //! Sends requests, within every bound.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -16,7 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{Body, HttpSettings, Pause, Rate, RequestSpec, error, guard};
+use super::window::Window;
+use super::{Body, HttpSettings, RequestSpec, error, guard};
 use crate::{Error, ErrorKind, Result, Retry};
 
 /// The wait before the second attempt; it doubles for each further one, and up to as much again is added at random.
@@ -28,8 +26,6 @@ const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(10);
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, Pause, NoOpMiddleware<Duration>>;
-
 /// An HTTP client for one remote. Cheap to clone; clones share connections and budget.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Inner>);
@@ -38,7 +34,8 @@ struct Inner {
     settings: HttpSettings,
     client: reqwest::Client,
     slots: Semaphore,
-    limiter: Option<Limiter>,
+    window: Option<Window>,
+    sent: AtomicU64,
 }
 
 /// An answer whose body was read in full.
@@ -78,9 +75,10 @@ impl HttpClient {
             })?;
         Ok(Self(Arc::new(Inner {
             slots: Semaphore::new(settings.budget.concurrent.get()),
-            limiter: settings.budget.rate.map(|rate| limiter(rate, settings.pause.clone())),
+            window: settings.budget.rate.map(Window::new),
             client,
             settings,
+            sent: AtomicU64::new(0),
         })))
     }
 
@@ -146,6 +144,12 @@ impl HttpClient {
         self.send(request).await?.json()
     }
 
+    /// How many requests were sent so far, each attempt counted.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
     /// The URL every path starts from.
     #[must_use]
     pub fn base_url(&self) -> &Url {
@@ -153,11 +157,11 @@ impl HttpClient {
     }
 
     async fn attempt(&self, request: &RequestSpec, url: Url) -> Result<HttpResponse> {
-        let Inner { settings, client, slots, limiter } = &*self.0;
+        let Inner { settings, client, slots, window, sent } = &*self.0;
         let slot = slots.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the HTTP client is closed"))?;
-        if let Some(limiter) = limiter {
-            while let Err(early) = limiter.check() {
-                settings.pause.sleep(early.wait_time_from(settings.pause.elapsed())).await;
+        if let Some(window) = window {
+            while let Err(wait) = window.take(settings.pause.elapsed()) {
+                settings.pause.sleep(wait).await;
             }
         }
         let mut builder = client.request(request.method.clone(), url).headers(request.headers.clone());
@@ -173,6 +177,7 @@ impl HttpClient {
             Body::Form(fields) => builder.form(fields),
             Body::Raw(bytes) => builder.body(bytes.clone()),
         };
+        sent.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
         let answer = self.receive(request, builder).await;
         drop(slot);
@@ -244,16 +249,6 @@ impl HttpResponse {
                 .context("at", format!("{}:{}", error.line(), error.column()))
         })
     }
-}
-
-/// A limiter that lets at most `requests` through in any window of `per`: a tenth of them at once, the others evenly spread.
-/// With the whole number as burst, two windows' worth could pass within one.
-fn limiter(rate: Rate, pause: Pause) -> Limiter {
-    let burst = NonZeroU32::new(rate.requests.get() / 10).unwrap_or(NonZeroU32::MIN);
-    // Rounded up: a period that is a nanosecond short lets one request too many into the window.
-    let period = rate.per / (rate.requests.get() - burst.get() + 1) + Duration::from_nanos(1);
-    let quota = Quota::with_period(period).map(|quota| quota.allow_burst(burst));
-    RateLimiter::direct_with_clock(quota.unwrap_or(Quota::per_second(rate.requests)), pause)
 }
 
 impl std::fmt::Debug for HttpClient {

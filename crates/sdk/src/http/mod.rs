@@ -29,6 +29,7 @@ mod request;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use client::{HttpClient, HttpResponse};
 pub use error::HttpError;

@@ -51,11 +51,3 @@ impl Pause {
         }
     }
 }
-
-impl governor::clock::Clock for Pause {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.elapsed()
-    }
-}

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
 use crate::ledger::json;
+use crate::ledger::outbox::ROWS_PER_STATEMENT;
 use crate::{Result, Store};
 
 /// A prospect's record in a sink.
@@ -73,20 +74,22 @@ impl Store {
     }
 }
 
-pub(crate) async fn upsert(connection: &mut SqliteConnection, update: &LinkUpdate, now: i64) -> Result<()> {
-    let LinkUpdate { sink, prospect_id, remote_id, pushed_hash, pushed_fields } = update;
-    sqlx::query(
-        "INSERT INTO hw_crm_link VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(sink, prospect_id) DO UPDATE SET remote_id = excluded.remote_id, \
-         pushed_hash = excluded.pushed_hash, pushed_fields = excluded.pushed_fields, pushed_at = excluded.pushed_at",
-    )
-    .bind(sink)
-    .bind(prospect_id)
-    .bind(remote_id)
-    .bind(pushed_hash)
-    .bind(pushed_fields.to_string())
-    .bind(now)
-    .execute(connection)
-    .await?;
+pub(crate) async fn upsert(connection: &mut SqliteConnection, updates: &[&LinkUpdate], now: i64) -> Result<()> {
+    for chunk in updates.chunks(ROWS_PER_STATEMENT) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO hw_crm_link(sink, prospect_id, remote_id, pushed_hash, pushed_fields, pushed_at) ",
+        );
+        query.push_values(chunk, |mut row, update| {
+            let LinkUpdate { sink, prospect_id, remote_id, pushed_hash, pushed_fields } = update;
+            row.push_bind(sink.as_str()).push_bind(prospect_id.as_str()).push_bind(remote_id.as_str());
+            row.push_bind(pushed_hash.as_str()).push_bind(pushed_fields.to_string()).push_bind(now);
+        });
+        query.push(
+            " ON CONFLICT(sink, prospect_id) DO UPDATE SET remote_id = excluded.remote_id, pushed_hash = excluded.pushed_hash, \
+             pushed_fields = excluded.pushed_fields, pushed_at = excluded.pushed_at",
+        );
+        query.build().execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

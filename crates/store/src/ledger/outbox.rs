@@ -17,6 +17,9 @@ use crate::{LinkUpdate, Result, Store, StoreError};
 /// How many ids one statement names; SQLite allows some thirty thousand.
 const IDS_PER_STATEMENT: usize = 500;
 
+/// How many rows one statement writes: far below SQLite's bound of some thirty thousand values.
+pub(super) const ROWS_PER_STATEMENT: usize = 500;
+
 words! {
     /// What is to be done with the remote record.
     DeliveryOp {
@@ -132,10 +135,12 @@ impl Store {
     /// [`StoreError::Database`] if the ledger cannot be read.
     pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<OutboxRow>> {
         placed("reading the outbox", self.ledger(), async {
-            // Every parameter has its number: beside a numbered one, sqlx counts those without a number otherwise than SQLite does.
+            // One state a part: over both at once SQLite would sort all that waits to give the first few. Every parameter has its
+            // number: beside a numbered one, sqlx counts those without a number otherwise than SQLite does.
             let rows = sqlx::query(
-                "SELECT * FROM hw_outbox WHERE sink = ?1 AND state IN ('pending', 'retry') AND coalesce(next_attempt_at, ?2) <= ?2 \
-                 ORDER BY id LIMIT ?3",
+                "SELECT * FROM (SELECT * FROM hw_outbox WHERE sink = ?1 AND state = 'pending' AND coalesce(next_attempt_at, ?2) <= ?2 \
+                 ORDER BY id LIMIT ?3) UNION ALL SELECT * FROM (SELECT * FROM hw_outbox WHERE sink = ?1 AND state = 'retry' AND \
+                 coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) ORDER BY id LIMIT ?3",
             )
             .bind(sink)
             .bind(now)
@@ -236,9 +241,7 @@ impl Store {
     pub async fn outbox_settle(&self, settlements: &[Settlement], now: i64) -> Result<()> {
         placed("settling pushes", self.ledger(), async {
             let mut tx = self.begin().await?;
-            for settlement in settlements {
-                settle(tx.connection(), settlement, now).await?;
-            }
+            settle(tx.connection(), settlements, now).await?;
             fault::point(FaultPoint::InsideSettleBeforeCommit);
             tx.commit().await
         })
@@ -289,47 +292,48 @@ impl Store {
     }
 }
 
-pub(crate) async fn enqueue(connection: &mut SqliteConnection, entry: &OutboxEntry, run_id: &str, now: i64) -> Result<()> {
-    let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
-    sqlx::query(
-        "INSERT INTO hw_outbox(sink, prospect_id, delivery_key, op, remote_id, payload, before, state, attempts, run_id, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', 0, ?, ?9, ?9) ON CONFLICT(sink, delivery_key) DO UPDATE SET state = 'pending', attempts = 0, reason = NULL, updated_at = excluded.updated_at WHERE state = 'held_back'",
-    )
-    .bind(sink)
-    .bind(prospect_id)
-    .bind(delivery_key)
-    .bind(op.as_str())
-    .bind(remote_id)
-    .bind(payload.to_string())
-    .bind(before.as_ref().map(Value::to_string))
-    .bind(run_id)
-    .bind(now)
-    .execute(connection)
-    .await?;
+/// Queues pushes, many in a statement: a delivery of a hundred thousand must not cost as many trips to the database.
+pub(crate) async fn enqueue(connection: &mut SqliteConnection, entries: &[OutboxEntry], run_id: &str, now: i64) -> Result<()> {
+    for chunk in entries.chunks(ROWS_PER_STATEMENT) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO hw_outbox(sink, prospect_id, delivery_key, op, remote_id, payload, before, state, attempts, run_id, created_at, updated_at) ",
+        );
+        query.push_values(chunk, |mut row, entry| {
+            let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
+            row.push_bind(sink.as_str()).push_bind(prospect_id.as_str()).push_bind(delivery_key.as_str()).push_bind(op.as_str());
+            row.push_bind(remote_id.as_deref()).push_bind(payload.to_string()).push_bind(before.as_ref().map(Value::to_string));
+            row.push("'pending'").push("0").push_bind(run_id).push_bind(now).push_bind(now);
+        });
+        query.push(
+            " ON CONFLICT(sink, delivery_key) DO UPDATE SET state = 'pending', attempts = 0, reason = NULL, updated_at = excluded.updated_at \
+             WHERE state = 'held_back'",
+        );
+        query.build().execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
-pub(crate) async fn settle(connection: &mut SqliteConnection, settlement: &Settlement, now: i64) -> Result<()> {
-    let Settlement { id, outcome, remote_id, reason, next_attempt_at, link } = settlement;
-    let settled = sqlx::query(
-        "UPDATE hw_outbox SET state = ?, remote_id = coalesce(?, remote_id), reason = ?, next_attempt_at = ?, updated_at = ? \
-         WHERE id = ? AND state IN ('pending', 'retry', 'sent')",
-    )
-    .bind(outcome.as_str())
-    .bind(remote_id)
-    .bind(reason)
-    .bind(next_attempt_at)
-    .bind(now)
-    .bind(id)
-    .execute(&mut *connection)
-    .await?;
-    if settled.rows_affected() != 1 {
-        return Err(StoreError::conflict(format!("push {id} of the outbox")));
+/// Notes what became of pushes, many in a statement, and what is now known of their records.
+pub(crate) async fn settle(connection: &mut SqliteConnection, settlements: &[Settlement], now: i64) -> Result<()> {
+    for chunk in settlements.chunks(ROWS_PER_STATEMENT) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "UPDATE hw_outbox AS o SET state = said.column2, remote_id = coalesce(said.column3, o.remote_id), reason = said.column4, \
+             next_attempt_at = said.column5, updated_at = ",
+        );
+        query.push_bind(now).push(" FROM (");
+        query.push_values(chunk, |mut row, settlement| {
+            let Settlement { id, outcome, remote_id, reason, next_attempt_at, link: _ } = settlement;
+            row.push_bind(*id).push_bind(outcome.as_str()).push_bind(remote_id.as_deref()).push_bind(reason.as_deref());
+            row.push_bind(*next_attempt_at);
+        });
+        query.push(") AS said WHERE o.id = said.column1 AND o.state IN ('pending', 'retry', 'sent')");
+        let settled = query.build().execute(&mut *connection).await?;
+        if usize::try_from(settled.rows_affected()) != Ok(chunk.len()) {
+            return Err(StoreError::conflict("a push of the outbox"));
+        }
     }
-    match link {
-        Some(update) => link::upsert(connection, update, now).await,
-        None => Ok(()),
-    }
+    let links: Vec<&LinkUpdate> = settlements.iter().filter_map(|settlement| settlement.link.as_ref()).collect();
+    link::upsert(connection, &links, now).await
 }
 
 /// Notes that a push was taken back. Its key stays, so that the same content is not pushed again by itself.

@@ -15,8 +15,10 @@ use headwater_sdk::{
     DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
 };
+use tokio::sync::OnceCell;
 
 use self::outcome::{Told, refused};
+use self::records::ByValue;
 use self::send::Job;
 use super::compile::{FindPlan, SinkPlan};
 use crate::engine::{Evaluate as _, Executor, Map, Scope, Value};
@@ -29,6 +31,8 @@ const EXTERNAL_ID: &str = "external_id";
 pub(super) struct DeclarativeSink {
     executor: Executor,
     plan: SinkPlan,
+    /// The remote's fields, once they were asked for.
+    described: OnceCell<Vec<(String, String)>>,
 }
 
 impl DeclarativeSink {
@@ -36,7 +40,7 @@ impl DeclarativeSink {
         if plan.external_id.is_empty() {
             return Err(Error::new(ErrorKind::Config, "no field of the remote is named to keep our id"));
         }
-        Ok(Self { executor, plan })
+        Ok(Self { executor, plan, described: OnceCell::new() })
     }
 
     fn scope(&self) -> Scope<'_> {
@@ -54,28 +58,27 @@ impl DeclarativeSink {
                     wanted.entry(&key.field).or_default().push(&key.value);
                 }
             }
-            let mut found: HashMap<&str, Vec<Value>> = HashMap::new();
+            let mut found: HashMap<&str, ByValue> = HashMap::new();
             for (field, mut values) in wanted {
                 values.sort_unstable();
                 values.dedup();
-                found.insert(field, self.having(field, &values).await?);
+                found.insert(field, self.by_value(self.having(field, &values).await?, self.field(field))?);
             }
             for (index, slot) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
                 let Some(key) = key(index) else { continue };
-                let records = found.get(key.field.as_str()).map_or(&[][..], Vec::as_slice);
-                *slot = self.chosen(records, key)?;
+                if let Some(found) = found.get(key.field.as_str()) {
+                    *slot = self.chosen(found, key)?;
+                }
             }
         }
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Lookup::Absent)).collect())
     }
 
     /// Which of the records that a search gave really holds the key: a filter might have been ignored.
-    fn chosen(&self, records: &[Value], key: &MatchKey) -> Result<Option<Lookup>> {
+    fn chosen(&self, found: &ByValue, key: &MatchKey) -> Result<Option<Lookup>> {
         let mut held: Vec<(String, &Value)> = Vec::new();
-        for record in records {
-            if self.holds(record, self.field(&key.field), &key.value)? {
-                held.push((self.id(record)?, record));
-            }
+        for record in found.holding(&key.value) {
+            held.push((self.id(record)?, record));
         }
         held.sort_by(|one, other| one.0.cmp(&other.0));
         held.dedup_by(|one, other| one.0 == other.0);
@@ -165,15 +168,9 @@ impl DeclarativeSink {
                 // What was written just before its answer got lost is not found earlier.
                 self.executor.wait(lag).await;
             }
-            let records = self.having(field, &values).await?;
+            let records = self.by_value(self.having(field, &values).await?, &self.plan.external_id)?;
             for id in doubtful.iter().map(|row| row.prospect_id.as_str()) {
-                let key = MatchKey { field: EXTERNAL_ID.to_owned(), value: id.to_owned() };
-                let mut found: Vec<&Value> = Vec::new();
-                for record in &records {
-                    if self.holds(record, &self.plan.external_id, &key.value)? {
-                        found.push(record);
-                    }
-                }
+                let found: Vec<&Value> = records.holding(id).collect();
                 match found.as_slice() {
                     [] => {}
                     [record] => drop(ours.insert(id.to_owned(), Found::One((*record).clone()))),
@@ -210,7 +207,7 @@ impl DeclarativeSink {
                 if fields.is_empty() {
                     return Ok(Decided::Already(RowOutcome::Unchanged { remote_id: id }));
                 }
-                if let Some(reason) = self.held(row, record, &fields)? {
+                if let Some(reason) = self.hold(row, record, &fields)? {
                     return Ok(Decided::Already(RowOutcome::Rejected { reason }));
                 }
                 let version = self.plan.version.as_ref().map(|version| version.value(&self.scope().with_record(record)));
@@ -269,7 +266,7 @@ impl Sink for DeclarativeSink {
     }
 
     async fn fields(&self) -> Result<Vec<(String, String)>> {
-        self.described().await
+        Ok(self.described().await?.to_vec())
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
@@ -279,6 +276,12 @@ impl Sink for DeclarativeSink {
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
         let mut records = self.read(&[remote_id.to_owned()]).await?;
         records.remove(remote_id).map(|record| self.remote(&record, "id")).transpose()
+    }
+
+    async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+        let records = self.read(remote_ids).await?;
+        let record = |id: &String| records.get(id).map(|record| self.remote(record, "id")).transpose();
+        remote_ids.iter().map(record).collect()
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {
@@ -315,6 +318,17 @@ impl Sink for DeclarativeSink {
 
     fn pace(&self) -> Option<Pace> {
         self.plan.pace
+    }
+
+    fn calls_made(&self) -> Option<u64> {
+        Some(self.executor.sent())
+    }
+
+    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
+        let calls = |rows: usize, batch: Option<usize>| rows.div_ceil(batch.unwrap_or(1).max(1));
+        // What is changed is read first.
+        let read = calls(updates, Some(self.plan.fetch.batch));
+        calls(creates, self.plan.create.batch) + read + calls(updates, self.plan.update.batch)
     }
 
     fn removes(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Records as the remote writes them, and rows as it takes them.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use headwater_sdk::{DeliveryRow, Error, ErrorKind, Fields, RemoteRecord, Result};
 
@@ -14,6 +15,21 @@ use crate::language::spec::SinkType;
 
 /// How deep a record's objects are looked into for fields.
 const MAX_DEPTH: usize = 4;
+
+/// Records by the values that they hold in one field: a search for a thousand people must not compare each with each.
+#[derive(Debug, Default)]
+pub(super) struct ByValue {
+    records: Vec<Value>,
+    places: HashMap<String, Vec<usize>>,
+}
+
+impl ByValue {
+    /// The records that really hold a value.
+    pub(super) fn holding(&self, value: &str) -> impl Iterator<Item = &Value> {
+        let places = self.places.get(&fold(value)).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.records.get(*place))
+    }
+}
 
 impl DeclarativeSink {
     /// Asks what may be asked again. Nothing when the remote knows of nothing there.
@@ -53,8 +69,12 @@ impl DeclarativeSink {
         })
     }
 
-    /// The remote's fields, by name, as far as it tells.
-    pub(super) async fn described(&self) -> Result<Vec<(String, String)>> {
+    /// The remote's fields, by name, as far as it tells. Asked once: a sink lives for one run.
+    pub(super) async fn described(&self) -> Result<&[(String, String)]> {
+        Ok(self.described.get_or_try_init(|| self.describe()).await?)
+    }
+
+    async fn describe(&self) -> Result<Vec<(String, String)>> {
         let Some(describe) = &self.plan.describe else { return Ok(Vec::new()) };
         let answer = self.ask("description", &describe.request, &[]).await?;
         let mut fields = Vec::new();
@@ -141,14 +161,32 @@ impl DeclarativeSink {
 
     /// Whether a record holds this value in the field.
     pub(super) fn holds(&self, record: &Value, name: &str, value: &str) -> Result<bool> {
-        let wanted = fold(value);
-        if self.text(record, name)?.is_some_and(|held| fold(&held) == wanted) {
-            return Ok(true);
+        Ok(self.held(record, name)?.contains(&fold(value)))
+    }
+
+    /// The values that a record holds in a field, as they are compared.
+    fn held(&self, record: &Value, name: &str) -> Result<Vec<String>> {
+        let mut held: Vec<String> = self.text(record, name)?.iter().map(|text| fold(text)).collect();
+        if let Some(all) = self.plan.fields.get(name).and_then(|field| field.all.as_ref()) {
+            let all = all.found(&self.scope().with_record(record))?;
+            let values = all.as_ref().and_then(Value::as_list).unwrap_or_default();
+            held.extend(values.iter().filter_map(plain).map(|text| fold(&text)));
         }
-        let Some(all) = self.plan.fields.get(name).and_then(|field| field.all.as_ref()) else { return Ok(false) };
-        let all = all.found(&self.scope().with_record(record))?;
-        let values = all.as_ref().and_then(Value::as_list).unwrap_or_default();
-        Ok(values.iter().filter_map(plain).any(|held| fold(&held) == wanted))
+        Ok(held)
+    }
+
+    /// Records by the values that they hold in a field.
+    pub(super) fn by_value(&self, records: Vec<Value>, name: &str) -> Result<ByValue> {
+        let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, record) in records.iter().enumerate() {
+            for value in self.held(record, name)? {
+                let places = places.entry(value).or_default();
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        Ok(ByValue { records, places })
     }
 
     /// A record with all its fields as text.
@@ -230,7 +268,7 @@ impl DeclarativeSink {
     }
 
     /// Why a record is left as it is, if it is.
-    pub(super) fn held(&self, row: &DeliveryRow, record: &Value, fields: &Fields) -> Result<Option<String>> {
+    pub(super) fn hold(&self, row: &DeliveryRow, record: &Value, fields: &Fields) -> Result<Option<String>> {
         if self.plan.hold.is_empty() {
             return Ok(None);
         }

@@ -1,0 +1,234 @@
+//! BottleCRM's API of contacts and accounts.
+//!
+//! After its OpenAPI file, and as measured with version 1.35: a list by page and by offset, which passes over filters that it does
+//! not know, and takes a part of an account's name for the whole; a second contact of an address or account of a name is refused,
+//! a contact without an address is made as often as one asks; a custom field can keep our id; making answers 200 and not 201.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{Answer, Call, Conditions, Vendor};
+
+/// The personal access token that every fake takes.
+pub const TOKEN: &str = "bcrm_pat_fake0000";
+/// The custom field that keeps our id.
+const OUR_ID: &str = "headwater_id";
+/// Records of a page that names no limit.
+const PAGE: usize = 10;
+
+/// A record, as its fields.
+type Record = Map<String, Value>;
+/// Records by id.
+type Records = BTreeMap<String, Record>;
+
+/// An organisation of a BottleCRM.
+#[derive(Debug, Default)]
+pub struct BottleCrm {
+    contacts: Records,
+    accounts: Records,
+    made: u64,
+}
+
+/// The kinds of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Contacts,
+    Accounts,
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "contacts" => Some(Self::Contacts),
+            "accounts" => Some(Self::Accounts),
+            _ => None,
+        }
+    }
+
+    /// The field of which no two records have the same value, whatever its case.
+    const fn unique(self) -> &'static str {
+        match self {
+            Self::Contacts => "email",
+            Self::Accounts => "name",
+        }
+    }
+
+    /// Whether a record whose unique field holds this is listed for a value that is asked for.
+    fn lists(self, held: &str, asked: &str) -> bool {
+        let (held, asked) = (held.to_lowercase(), asked.to_lowercase());
+        match self {
+            Self::Contacts => held == asked,
+            Self::Accounts => held.contains(&asked),
+        }
+    }
+
+    /// The answer to a read of one record.
+    fn one(self, record: &Record) -> Value {
+        match self {
+            Self::Contacts => json!({ "contact_obj": record }),
+            Self::Accounts => json!({ "account_obj": record }),
+        }
+    }
+
+    /// The answer to a list.
+    fn several(self, page: &[&Record], count: usize) -> Value {
+        match self {
+            Self::Contacts => json!({ "results": page, "count": count }),
+            Self::Accounts => json!({
+                "active_accounts": { "open_accounts": page, "open_accounts_count": count },
+                "closed_accounts": { "close_accounts": [], "close_accounts_count": 0 },
+            }),
+        }
+    }
+}
+
+impl BottleCrm {
+    /// Puts a contact there, as somebody does by hand.
+    pub fn put(&mut self, id: &str, contact: &Value) {
+        self.contacts.insert(id.to_owned(), contact.as_object().cloned().unwrap_or_default());
+    }
+
+    /// Every contact by id, without what is empty.
+    #[must_use]
+    pub fn contacts(&self) -> BTreeMap<String, Value> {
+        full(&self.contacts)
+    }
+
+    /// Every account by id, without what is empty.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<String, Value> {
+        full(&self.accounts)
+    }
+
+    const fn records(&mut self, kind: Kind) -> &mut Records {
+        match kind {
+            Kind::Contacts => &mut self.contacts,
+            Kind::Accounts => &mut self.accounts,
+        }
+    }
+
+    fn list(&mut self, kind: Kind, call: &Call) -> Answer {
+        let number = |name, otherwise| call.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        let ours = |record: &Record| text(record.get("custom_fields").and_then(|custom| custom.get(OUR_ID)));
+        let wanted = |record: &&Record| {
+            let unique = text(record.get(kind.unique()));
+            call.parameter(kind.unique()).is_none_or(|asked| kind.lists(&unique, &asked))
+                && call.parameter(&format!("cf_{OUR_ID}")).is_none_or(|id| ours(record) == id)
+        };
+        let found: Vec<&Record> = self.records(kind).values().filter(wanted).collect();
+        let page: Vec<&Record> = found.iter().skip(number("offset", 0)).take(number("limit", PAGE)).copied().collect();
+        Answer::json(200, &kind.several(&page, found.len()))
+    }
+
+    fn make(&mut self, kind: Kind, body: &Record, conditions: &Conditions) -> Answer {
+        let field = kind.unique();
+        let unique = body.get(field).and_then(Value::as_str).unwrap_or_default();
+        let has =
+            |record: &Record| record.get(field).and_then(Value::as_str).is_some_and(|held| held.eq_ignore_ascii_case(unique));
+        if !unique.is_empty() && self.records(kind).values().any(has) {
+            return refused(field, "a record with this value already exists.");
+        }
+        if let Some(field) = refusal(body, conditions) {
+            return refused(&field, "is not a valid choice.");
+        }
+        self.made += 1;
+        let id = format!("00000000-0000-0000-0000-{:012}", self.made);
+        let mut record = body.clone();
+        record.insert("id".to_owned(), id.clone().into());
+        self.records(kind).insert(id.clone(), record);
+        Answer::json(200, &json!({ "error": false, "id": id })).wrote()
+    }
+
+    fn change(&mut self, kind: Kind, id: &str, body: &Record, conditions: &Conditions) -> Answer {
+        let Some(record) = self.records(kind).get_mut(id) else { return missing() };
+        if let Some(field) = refusal(body, conditions) {
+            return refused(&field, "is not a valid choice.");
+        }
+        for (field, value) in body {
+            match (field.as_str(), record.get_mut("custom_fields"), value) {
+                ("custom_fields", Some(Value::Object(held)), Value::Object(new)) => held.extend(new.clone()),
+                _ => drop(record.insert(field.clone(), value.clone())),
+            }
+        }
+        Answer::json(200, &json!({ "error": false })).wrote()
+    }
+
+    fn custom_fields(call: &Call) -> Answer {
+        let model = call.parameter("target_model").unwrap_or_default();
+        let field =
+            json!({ "target_model": model, "is_active": true, "key": OUR_ID, "label": "Headwater", "field_type": "text" });
+        Answer::json(200, &json!({ "definitions": [field] }))
+    }
+}
+
+impl Vendor for BottleCrm {
+    fn answer(&mut self, call: &Call, conditions: &Conditions, _: i64) -> Answer {
+        if call.header("authorization").and_then(|header| header.strip_prefix("Bearer ")) != Some(TOKEN) {
+            return Answer::json(403, &json!({ "detail": "Organization context is required." }));
+        }
+        let body = || call.json().as_object().cloned().unwrap_or_default();
+        let (method, path) = call.route();
+        let (kind, rest) = match path.as_slice() {
+            ["api", "custom-fields", ..] if method == "GET" => return Self::custom_fields(call),
+            ["api", kind, rest @ ..] => match Kind::of(kind) {
+                Some(kind) => (kind, rest),
+                None => return missing(),
+            },
+            _ => return missing(),
+        };
+        match (method, rest) {
+            ("GET", []) => self.list(kind, call),
+            ("POST", []) => self.make(kind, &body(), conditions),
+            ("GET", [id]) => match self.records(kind).get(*id) {
+                Some(record) => Answer::json(200, &kind.one(record)),
+                None => missing(),
+            },
+            ("PATCH", [id]) => self.change(kind, id, &body(), conditions),
+            ("DELETE", [id]) => match self.records(kind).remove(*id) {
+                Some(_) => Answer::json(200, &json!({ "error": false })).wrote(),
+                None => missing(),
+            },
+            _ => missing(),
+        }
+    }
+
+    fn limited(&self, wait_ms: u64, _: i64) -> Answer {
+        let body = json!({ "detail": "Request was throttled." });
+        Answer::json(429, &body).with("retry-after", wait_ms.div_ceil(1_000).to_string())
+    }
+
+    fn state(&self) -> Value {
+        self.contacts().into_values().collect()
+    }
+}
+
+/// Records without what is empty.
+fn full(records: &Records) -> BTreeMap<String, Value> {
+    let full = |record: &Record| Value::Object(record.clone().into_iter().filter(|(_, value)| !is_empty(value)).collect());
+    records.iter().map(|(id, record)| (id.clone(), full(record))).collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(object) => object.values().all(is_empty),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
+    }
+}
+
+fn refusal(body: &Record, conditions: &Conditions) -> Option<String> {
+    let bad = |value: &Value| value.as_str().is_some_and(|text| conditions.refuses(text));
+    body.iter().find(|(_, value)| bad(value)).map(|(field, _)| field.clone())
+}
+
+fn missing() -> Answer {
+    Answer::json(404, &json!({ "detail": "Not found." }))
+}
+
+fn refused(field: &str, message: &str) -> Answer {
+    let errors = Map::from_iter([(field.to_owned(), json!([message]))]);
+    Answer::json(400, &json!({ "error": true, "errors": errors }))
+}
