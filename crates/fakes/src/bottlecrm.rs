@@ -114,7 +114,7 @@ impl BottleCrm {
         let ours = |record: &Record| text(record.get("custom_fields").and_then(|custom| custom.get(OUR_ID)));
         let wanted = |record: &&Record| {
             let unique = text(record.get(kind.unique()));
-            call.parameter(kind.unique()).is_none_or(|asked| kind.lists(&unique, &asked))
+            call.parameter(kind.unique()).is_none_or(|asked| kind.lists(&unique, asked))
                 && call.parameter(&format!("cf_{OUR_ID}")).is_none_or(|id| ours(record) == id)
         };
         let found: Vec<&Record> = self.records(kind).values().filter(wanted).collect();

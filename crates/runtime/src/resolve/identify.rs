@@ -35,7 +35,7 @@ pub(super) struct Identified {
     /// A model that was learned in this run.
     pub(super) learned: Option<Model>,
     /// What the next run needs to look at new leads alone, where it differs from what is kept.
-    pub(super) index: Option<Index>,
+    pub(super) index: Option<Box<Index>>,
     /// For the cursor: which model, and how it fits.
     pub(super) note: Value,
 }
@@ -80,7 +80,7 @@ impl Rules {
         }
         let Some(model) = frozen(engine, cursor).await? else { return Ok(Known::default()) };
         let bytes = engine.store.identity_index()?;
-        let index = bytes.and_then(|bytes| Index::from_bytes(&bytes, model.clone(), &options(&self.section)));
+        let index = bytes.and_then(|bytes| Index::from_bytes(&bytes, model.clone(), &options(&self.section))).map(Box::new);
         let drift = cursor.and_then(|cursor| cursor.pointer("/identity/drift")).and_then(Value::as_f64);
         Ok(Known { model: Some(model), index, drift })
     }
@@ -105,7 +105,7 @@ impl Rules {
         let (same, different) = (pairs(Verdict::Same), pairs(Verdict::Different));
         let mut engine = Probabilistic::new(self.exact, options(&self.section), known.model);
         (engine.same, engine.different) = (same, different);
-        let found = engine.find_from(leads, known.index).map_err(|problem| said_twice(&problem))?;
+        let found = engine.find_from(leads, known.index.map(|index| *index)).map_err(|problem| said_twice(&problem))?;
         found.resolution.check(&gates(self.section.gates)).map_err(|wild| Error::Wild(wild.to_string()))?;
         let clusters = identity::cluster(leads.len(), &found.links).map_err(internal)?;
         let assignment = identity::assign(leads, &found.links, &clusters, prior);
@@ -116,7 +116,7 @@ impl Rules {
         let drift = found.drift.or(known.drift.filter(|_| !found.is_learned));
         let note = json!({ "model": version, "learned_from": found.model.records(), "drift": drift, "matched": matched });
         let resolved = Resolved { links: found.links, clusters, assignment };
-        let index = (found.is_index_new && leads.len() <= MOST_INDEXED).then_some(found.index);
+        let index = (found.is_index_new && leads.len() <= MOST_INDEXED).then_some(found.index).map(Box::new);
         Ok(Identified { resolved, version, queue, learned: found.is_learned.then_some(found.model), index, note })
     }
 
@@ -129,7 +129,7 @@ impl Rules {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     model: Option<Model>,
-    index: Option<Index>,
+    index: Option<Box<Index>>,
     drift: Option<f64>,
 }
 

@@ -198,7 +198,7 @@ fn crowd(numbers: std::ops::Range<usize>, later: usize) -> Vec<(String, [String;
         let firm = FIRMS[who % 5];
         let domain = firm.to_lowercase().replace(' ', "-");
         let email = format!("{given}.{family}@{domain}.example").to_lowercase();
-        let phone = if n % 3 == 0 { format!("+4930123{who:04}") } else { String::new() };
+        let phone = if n.is_multiple_of(3) { format!("+4930123{who:04}") } else { String::new() };
         let cells =
             [if n % 4 == 1 { String::new() } else { email }, given.into(), family.into(), phone, firm.into(), "Leeds".into()];
         (n.to_string(), cells)
