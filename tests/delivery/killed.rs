@@ -8,7 +8,7 @@ use super::{Fact, command, expect_each_once, list, project, run};
 
 /// The most passes of a step that are tried.
 const MOST_PASSES: u32 = 40;
-/// How many runs are killed by the clock, unless `HEADWATER_TEST_KILLS` says otherwise.
+/// How many runs are killed by the clock, unless `HEADWATER_KILLS` says otherwise.
 const KILLS: u32 = 20;
 /// The seed of the moments; printed when a test fails, and set by `HEADWATER_KILL_SEED`.
 const SEED: u64 = 20_261_122;
@@ -57,7 +57,7 @@ fn kill_at(point: &str) -> Fact {
 
 #[test]
 fn death_at_any_moment_makes_nobody_twice() -> Fact {
-    let kills = number("HEADWATER_TEST_KILLS").map_or(KILLS, |kills| u32::try_from(kills).unwrap_or(KILLS));
+    let kills = number("HEADWATER_KILLS").map_or(KILLS, |kills| u32::try_from(kills).unwrap_or(KILLS));
     let mut random = number("HEADWATER_KILL_SEED").unwrap_or(SEED);
     println!("seed {random}");
     let crm = Crm::start()?;

@@ -3,11 +3,17 @@
 use std::sync::atomic::Ordering;
 
 use headwater_runtime::Error;
-use headwater_runtime::deliver::{Action, SavedPlan, plans};
+use headwater_runtime::deliver::{Action, Plan, SavedPlan, plans};
+use headwater_runtime::project::SinkEntry;
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::sink::Fields;
 
 use crate::rig::{DAY, Rig};
+
+/// What is planned for the people of a sink.
+async fn plan(rig: &Rig, sink: &SinkEntry) -> Result<Plan, Error> {
+    Ok(plans(&rig.engine, sink).await?.remove(0))
+}
 
 const COLUMNS: &[&str] = &["email", "given_name", "job_title"];
 const ANN: (&str, &[&str]) = ("1", &["ann@example.com", "Ann", "Director"]);
@@ -31,7 +37,7 @@ async fn resolved(rig: &Rig) {
 }
 
 async fn saved(rig: &Rig) -> SavedPlan {
-    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap().remove(0);
+    let plan = plan(&rig, rig.engine.project.sink("crm").unwrap()).await.unwrap();
     let path = rig.engine.project.base_dir.join("plan.json");
     SavedPlan::of(&rig.engine, &[plan]).unwrap().write(&path).unwrap();
     SavedPlan::read(&path).unwrap()
@@ -149,11 +155,11 @@ async fn sql_makes_a_field_of_the_row() {
         ("", "the SQL cannot be read"),
     ] {
         rig.change(&with(sql)).await;
-        let error = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap_err().in_one_line();
+        let error = plan(&rig, rig.engine.project.sink("crm").unwrap()).await.unwrap_err().in_one_line();
         assert!(error.contains(says) && error.contains("headwater.yaml:"), "{sql}: {error}");
     }
     rig.change(&with("CAST(email AS int)")).await;
-    let error = plan(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap_err().in_one_line();
+    let error = plan(&rig, rig.engine.project.sink("crm").unwrap()).await.unwrap_err().in_one_line();
     assert!(error.contains("try_cast") && !error.contains("ann@"), "{error}");
 }
 
@@ -192,7 +198,7 @@ async fn what_the_remote_owns_is_set_once() {
     assert_eq!(rig.remote.people()[0]["title"], "Director");
     rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "Chief"])]);
     resolved(&rig).await;
-    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap().remove(0);
+    let plan = plan(&rig, rig.engine.project.sink("crm").unwrap()).await.unwrap();
     assert_eq!(plan.rows[0].action, Action::Unchanged);
     assert_eq!(plan.rows[0].kept[0].reason, "it belongs to the remote once the record is made");
 }
@@ -206,8 +212,8 @@ async fn a_days_calls_are_kept_and_the_rest_waits_for_the_next_day() {
     rig.scripts.say("list", COLUMNS, &rows);
     let stages = vec![StageName::Ingest, StageName::Resolve];
     rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
-    let plan_of = |rig: &Rig| rig.engine.project.sink("crm").unwrap().clone();
-    let planned = plan(&rig.engine, &plan_of(&rig)).await.unwrap();
+    let sink_of = |rig: &Rig| rig.engine.project.sink("crm").unwrap().clone();
+    let planned = plan(&rig, &sink_of(&rig)).await.unwrap();
     assert_eq!((planned.calls_made, planned.calls_to_write), (7, 14));
     let budget = planned.budget.unwrap();
     assert_eq!((budget.calls_per_day, budget.calls_left_today, budget.days_to_write), (9, 2, 3));
@@ -221,5 +227,5 @@ async fn a_days_calls_are_kept_and_the_rest_waits_for_the_next_day() {
     assert_eq!((counts.created, counts.pending), (6, 0));
     assert_eq!(rig.remote.people().len(), 7);
     rig.change(&project("")).await;
-    assert_eq!(plan(&rig.engine, &plan_of(&rig)).await.unwrap().budget, None);
+    assert_eq!(plan(&rig, &sink_of(&rig)).await.unwrap().budget, None);
 }

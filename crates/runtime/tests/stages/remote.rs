@@ -159,11 +159,11 @@ impl Sink for RemoteSink {
     }
 
     fn company_field(&self) -> Option<&str> {
-        self.1.is_none().then_some("company")
+        self.companion.is_none().then_some("company")
     }
 
     fn person_field(&self) -> Option<&str> {
-        self.1.as_ref().filter(|of| **of != Companion::Companies).map(|_| "contact")
+        self.companion.as_ref().filter(|of| **of != Companion::Companies).map(|_| "contact")
     }
 
     fn changed_at_field(&self) -> Option<&str> {
