@@ -37,7 +37,7 @@ async fn resolved(rig: &Rig) {
 }
 
 async fn saved(rig: &Rig) -> SavedPlan {
-    let plan = plan(&rig, rig.engine.project.sink("crm").unwrap()).await.unwrap();
+    let plan = plan(rig, rig.engine.project.sink("crm").unwrap()).await.unwrap();
     let path = rig.engine.project.base_dir.join("plan.json");
     SavedPlan::of(&rig.engine, &[plan]).unwrap().write(&path).unwrap();
     SavedPlan::read(&path).unwrap()
