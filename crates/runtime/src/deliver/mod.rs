@@ -1,6 +1,6 @@
 //! Deliver: prospects that the audience admits, into the sinks, once, with a reason for every field.
 //!
-//! Two halves with the outbox between them. [`plan`] decides, reading the remote but never writing it. The push takes what was
+//! Two halves with the outbox between them. [`plans`] decides, reading the remote but never writing it. The push takes what was
 //! decided from the outbox: a row is marked as sent, durably, before the remote is called, so that a crash leaves it doubtful
 //! rather than lost, and a doubtful row is looked up before it is made again.
 
