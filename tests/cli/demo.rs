@@ -283,12 +283,12 @@ fn explain_traces_a_person_to_the_records() -> Fact {
 
      conversion   at                      worth   found by   model             credited to
     ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-     order        2026-07-17 19:58   960.00 EUR   email      counterfactual    direct 29 %, unattributed 71 %
+     order        2026-07-17 19:58   960.00 EUR   email      counterfactual    direct 25 %, unattributed 75 %
                                                              first             list 100 %
                                                              last              direct 100 %
                                                              last_non_direct   list 100 %
                                                              linear            list 50 %, direct 50 %
-                                                             markov            list 59 %, direct 41 %
+                                                             markov            list 65 %, direct 35 %
                                                              position          list 50 %, direct 50 %
                                                              shapley_rate      direct 100 %
                                                              time_decay        list 36 %, direct 64 %
