@@ -8,7 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
 #![expect(clippy::cast_precision_loss, reason = "counts of records as chances")]
 
-use super::edit::{may_be_within, room, within_one, within_two};
+use super::edit::{may_be_within, room, same_digits, within_one, within_two};
 use super::lists::are_forms;
 use super::rates::{Counts, Rates, initial_bucket};
 use super::roster::{PLAIN, Record, Roster};
@@ -400,8 +400,8 @@ impl Comparer<'_> {
         };
         let locals = &self.roster.locals;
         let slipped = || {
-            may_be_within(1, locals.sketch(a.local), locals.sketch(b.local))
-                && within_one(locals.get(a.local).as_bytes(), locals.get(b.local).as_bytes())
+            let (one, two) = (locals.get(a.local).as_bytes(), locals.get(b.local).as_bytes());
+            may_be_within(1, locals.sketch(a.local), locals.sketch(b.local)) && within_one(one, two) && same_digits(one, two)
         };
         let is_same_domain = a.domain == b.domain;
         let (level, rate) = match (a.is_work, b.is_work) {
@@ -555,7 +555,7 @@ fn near(left: &str, right: &str) -> Option<u8> {
         return None;
     }
     if longer - shorter <= 1 && within_one(one, two) {
-        return Some(name::SLIP);
+        return same_digits(one, two).then_some(name::SLIP);
     }
-    (shorter >= 5 && within_two(one, two)).then_some(name::ALIKE)
+    (shorter >= 5 && within_two(one, two) && same_digits(one, two)).then_some(name::ALIKE)
 }

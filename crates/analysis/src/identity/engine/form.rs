@@ -35,15 +35,15 @@ pub(super) fn folded(text: &str) -> String {
     out
 }
 
-/// The words of a personal name, without digits and titles of address.
+/// The words of a personal name, without numbers and titles of address.
 pub(super) fn name_words(text: &str) -> Vec<String> {
     let mut out = String::with_capacity(text.len());
     fold_into(text, &mut out);
     if is_nothing(&out) {
         return Vec::new();
     }
-    let words = out.split(' ').map(|word| word.chars().filter(|letter| !letter.is_numeric()).collect::<String>());
-    words.filter(|word| !word.is_empty() && !is_address_form(word)).collect()
+    let is_word = |word: &&str| word.chars().any(|letter| !letter.is_numeric()) && !is_address_form(word);
+    out.split(' ').filter(is_word).map(str::to_owned).collect()
 }
 
 fn is_address_form(word: &str) -> bool {

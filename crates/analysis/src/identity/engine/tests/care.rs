@@ -65,3 +65,15 @@ fn a_handful_of_leads_is_judged_as_leads_in_general_are() {
     assert_eq!(by(&ann), [0, 0], "one address and one name, known from a single lead");
     assert_eq!(by(&namesake), [0, 1], "a name alone is nobody");
 }
+
+#[test]
+fn numbers_in_names_and_mailboxes_tell_people_apart() {
+    let rows: Vec<[String; 3]> =
+        (0..9).map(|n| [format!("First{n}"), format!("Last{n}"), format!("p{n}@alder.example")]).collect();
+    let mut roster = Roster::new(&[Attribute::FirstName, Attribute::LastName, Attribute::Email]);
+    for [first, last, email] in &rows {
+        roster.push(email, [first.as_str(), last, email]).unwrap();
+    }
+    let (resolution, _) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
+    assert_eq!(groups(&roster, &resolution.person).len(), rows.len());
+}
