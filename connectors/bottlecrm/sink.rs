@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use headwater_sdk::sink::EXTERNAL_ID;
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, Retry,
     RowOutcome, Sink, SinkCapability, WriteReport,
@@ -17,8 +18,6 @@ use super::fields::{ACCOUNT_OF_CONTACT, CHANGED_AT, Field, Kind, body, built_in,
 const MAX_ROWS: usize = 200;
 /// What one client gets done, as measured: the CRM names no limit for these calls.
 const CALLS_A_SECOND: u32 = 10;
-/// How a match key names our id.
-const EXTERNAL_ID: &str = "external_id";
 /// So many failures one after the other mean that the CRM is down, and not that a row upsets it.
 const MAX_FAILURES: usize = 3;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
+use headwater_sdk::sink::EXTERNAL_ID;
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
     RowOutcome, Sink, SinkCapability, WriteReport,
@@ -11,9 +12,6 @@ use tokio::sync::OnceCell;
 
 use super::client::{Client, Input, MAX_BATCH, Property, Record, WINDOW, Written};
 use super::config::{SinkConfig, Tie};
-
-/// How a match key names our id.
-const EXTERNAL_ID: &str = "external_id";
 
 /// One object of one account as a sink.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use headwater_sdk::sink::by_external_id;
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
@@ -12,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::client::{Client, begin, execute, failed, refusal, table};
 use super::config::SinkConfig;
 use super::statements::{RIGHTS, Table, quoted};
-use crate::sql::delivery::{self, EXTERNAL_ID, KEY, Shape, UPDATED_AT, id_of, shapes};
+use crate::sql::delivery::{self, KEY, Shape, UPDATED_AT, id_of, shapes};
 
 /// The rows of a call are one transaction, which should be over in a moment.
 const MAX_ROWS: usize = 2_000;
@@ -144,21 +145,11 @@ impl Sink for PostgresSink {
     }
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
-        let key = MatchKey { field: EXTERNAL_ID.to_owned(), value: remote_id.to_owned() };
-        match self.lookup(&[vec![key]]).await?.pop() {
-            Some(Lookup::Found(record)) => Ok(Some(record)),
-            Some(Lookup::Absent | Lookup::Ambiguous(_)) | None => Ok(None),
-        }
+        Ok(self.fetch_all(&[remote_id.to_owned()]).await?.pop().flatten())
     }
 
     async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
-        let key = |id: &String| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: id.clone() }];
-        let keys: Vec<Vec<MatchKey>> = remote_ids.iter().map(key).collect();
-        let one = |found| match found {
-            Lookup::Found(record) => Some(record),
-            Lookup::Absent | Lookup::Ambiguous(_) => None,
-        };
-        Ok(self.lookup(&keys).await?.into_iter().map(one).collect())
+        by_external_id(self, remote_ids).await
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {

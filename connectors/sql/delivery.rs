@@ -4,14 +4,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use headwater_sdk::sink::EXTERNAL_ID;
 use headwater_sdk::{DeliveryRow, Lookup, MatchKey, Operation};
 
 /// The column that holds our id.
 pub(crate) const KEY: &str = "headwater_id";
 /// The column that holds when we last changed the row, where the table has one.
 pub(crate) const UPDATED_AT: &str = "updated_at";
-/// How a match key names our id.
-pub(crate) const EXTERNAL_ID: &str = "external_id";
 
 /// Rows that one statement can write: the same operation on the same fields, no person twice.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

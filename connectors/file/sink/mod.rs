@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use headwater_sdk::sink::Fields;
+use headwater_sdk::sink::{EXTERNAL_ID, Fields, by_external_id};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, RemoteRecord, Removal, Result, Retry, RowOutcome,
     Sink, SinkCapability, WriteReport,
@@ -31,8 +31,6 @@ use lines::{Line, Out};
 
 /// The column that holds our id.
 const KEY: &str = "headwater_id";
-/// How a match key names that column.
-const EXTERNAL_ID: &str = "external_id";
 /// Each call rewrites the file once, so a call is made worth it; its rows are held in memory.
 const MAX_ROWS: usize = 10_000;
 
@@ -145,21 +143,11 @@ impl Sink for FileSink {
     }
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
-        let key = MatchKey { field: EXTERNAL_ID.to_owned(), value: remote_id.to_owned() };
-        match self.lookup(&[vec![key]]).await?.pop() {
-            Some(Lookup::Found(record)) => Ok(Some(record)),
-            Some(Lookup::Absent | Lookup::Ambiguous(_)) | None => Ok(None),
-        }
+        Ok(self.fetch_all(&[remote_id.to_owned()]).await?.pop().flatten())
     }
 
     async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
-        let key = |id: &String| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: id.clone() }];
-        let keys: Vec<Vec<MatchKey>> = remote_ids.iter().map(key).collect();
-        let one = |found| match found {
-            Lookup::Found(record) => Some(record),
-            Lookup::Absent | Lookup::Ambiguous(_) => None,
-        };
-        Ok(self.lookup(&keys).await?.into_iter().map(one).collect())
+        by_external_id(self, remote_ids).await
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {

@@ -10,6 +10,7 @@ mod table;
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use headwater_sdk::sink::by_external_id;
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
@@ -17,7 +18,7 @@ use headwater_sdk::{
 
 use super::client::failed;
 use super::config::{FileTable, ServerTable};
-use super::delivery::{self, EXTERNAL_ID, KEY, Shape, UPDATED_AT, id_of, shapes};
+use super::delivery::{self, KEY, Shape, UPDATED_AT, id_of, shapes};
 use open::{Open, Way, refusal};
 use table::Table;
 
@@ -163,21 +164,11 @@ impl Sink for SqlSink {
     }
 
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
-        let key = MatchKey { field: EXTERNAL_ID.to_owned(), value: remote_id.to_owned() };
-        match self.lookup(&[vec![key]]).await?.pop() {
-            Some(Lookup::Found(record)) => Ok(Some(record)),
-            Some(Lookup::Absent | Lookup::Ambiguous(_)) | None => Ok(None),
-        }
+        Ok(self.fetch_all(&[remote_id.to_owned()]).await?.pop().flatten())
     }
 
     async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
-        let key = |id: &String| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: id.clone() }];
-        let keys: Vec<Vec<MatchKey>> = remote_ids.iter().map(key).collect();
-        let one = |found| match found {
-            Lookup::Found(record) => Some(record),
-            Lookup::Absent | Lookup::Ambiguous(_) => None,
-        };
-        Ok(self.lookup(&keys).await?.into_iter().map(one).collect())
+        by_external_id(self, remote_ids).await
     }
 
     async fn write(&self, rows: &[DeliveryRow]) -> Result<WriteReport> {

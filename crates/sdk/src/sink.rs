@@ -20,6 +20,9 @@ use crate::{Error, ErrorKind, Result};
 /// Fields by the remote's name. `None` clears the field; an absent field is left alone.
 pub type Fields = BTreeMap<String, Option<String>>;
 
+/// How a match key names our id, whatever the remote calls the field that keeps it.
+pub const EXTERNAL_ID: &str = "external_id";
+
 /// What a sink can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SinkCapability {
@@ -160,6 +163,20 @@ pub enum Removal {
         /// Why, in the remote's words, without a person's data.
         reason: String,
     },
+}
+
+/// What [`Sink::fetch_all`] answers where the remote's id of a record is ours: what a lookup of it finds.
+///
+/// # Errors
+/// Those of the lookup.
+pub async fn by_external_id(sink: &(impl Sink + ?Sized), ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+    let key = |id: &String| vec![MatchKey { field: EXTERNAL_ID.to_owned(), value: id.clone() }];
+    let one = |found| match found {
+        Lookup::Found(record) => Some(record),
+        Lookup::Absent | Lookup::Ambiguous(_) => None,
+    };
+    let found = sink.lookup(&ids.iter().map(key).collect::<Vec<_>>()).await?;
+    Ok(found.into_iter().map(one).collect())
 }
 
 /// How fast a sink writes, by the remote's limit or as measured.

@@ -4,11 +4,8 @@
 
 #![expect(clippy::panic, reason = "a test kit fails by panicking")]
 
-use crate::sink::{DeliveryRow, Lookup, MatchKey, Operation, Removal, RowOutcome};
+use crate::sink::{DeliveryRow, EXTERNAL_ID, Lookup, MatchKey, Operation, Removal, RowOutcome};
 use crate::{Result, Sink};
-
-/// The field that means "where the sink keeps our id" in a match key.
-const EXTERNAL_ID: &str = "external_id";
 
 /// Holds a sink against its contract. `make` gives a sink on the same remote each time it is called; `rows` are at least three
 /// creates of different people whom the remote does not have and would take.

@@ -7,6 +7,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "`Leads` holds at most 2^31 rows, and `cluster` checks the number of edges")]
 
 use super::Error;
+use super::forest::Forest;
 use super::link::{Edge, Links};
 
 /// A join that placed a lead.
@@ -100,34 +101,9 @@ fn strongest_first(edges: &[Edge]) -> Vec<u32> {
     order
 }
 
-/// Union-find whose root is always the smallest row.
-pub(super) struct Forest(Vec<u32>);
-
-impl Forest {
-    pub(super) fn new(leads: usize) -> Self {
-        Self((0..leads as u32).collect())
-    }
-
-    pub(super) fn root(&mut self, mut row: u32) -> u32 {
-        while self.0[row as usize] != row {
-            let above = self.0[self.0[row as usize] as usize];
-            self.0[row as usize] = above;
-            row = above;
-        }
-        row
-    }
-
-    /// Joins two rows and says whether they were apart.
-    pub(super) fn union(&mut self, one: u32, two: u32) -> bool {
-        let (one, two) = (self.root(one), self.root(two));
-        self.0[one.max(two) as usize] = one.min(two);
-        one != two
-    }
-}
-
 /// Counting sort of the rows by root: members, and where each cluster starts (with the end as last entry).
 fn group(forest: &mut Forest) -> (Vec<u32>, Vec<u32>) {
-    let leads = forest.0.len() as u32;
+    let leads = forest.len() as u32;
     // A root is smaller than its other members, so it is numbered before they are met.
     let mut number_of: Vec<u32> = vec![0; leads as usize];
     let mut sizes: Vec<u32> = Vec::new();

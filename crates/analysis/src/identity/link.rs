@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::cluster::Forest;
+use super::forest::Forest;
 use super::keys::{is_role, linkedin_key, match_key, name_key, phone_key};
 use super::leads::{Field, Leads};
 

@@ -12,6 +12,7 @@ mod cluster;
 mod directory;
 pub mod engine;
 mod error;
+mod forest;
 mod golden;
 mod keys;
 mod leads;

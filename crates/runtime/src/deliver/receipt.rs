@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use headwater_model::tables;
+use headwater_sdk::sink::EXTERNAL_ID;
 use headwater_store::{Snapshot, StagedFiles};
 
 use crate::engine::Engine;
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::rows::{at, text};
 
 /// The field that stands for our id in a receipt's values before: it is there when the record did not hold our id.
-pub(super) const OUR_ID: &str = "external_id";
+pub(super) const OUR_ID: &str = EXTERNAL_ID;
 /// The word for a record that was taken back.
 pub(super) const UNDO: &str = "undo";
 

@@ -11,6 +11,7 @@ mod send;
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
+use headwater_sdk::sink::EXTERNAL_ID;
 use headwater_sdk::{
     DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
@@ -22,9 +23,6 @@ use self::records::ByValue;
 use self::send::Job;
 use super::compile::{FindPlan, SinkPlan};
 use crate::engine::{Evaluate as _, Executor, Map, Scope, Value};
-
-/// How a match key names our id.
-const EXTERNAL_ID: &str = "external_id";
 
 /// A connection of a file's sink.
 #[derive(Debug)]

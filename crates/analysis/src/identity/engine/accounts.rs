@@ -9,7 +9,7 @@
 
 use hashbrown::HashMap;
 
-use super::group::Forest;
+use super::super::forest::Forest;
 use super::roster::{Record, Roster};
 
 /// A company's name follows a domain that at least this share of its records with a domain have.

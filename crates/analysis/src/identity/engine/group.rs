@@ -4,10 +4,11 @@
 //! people who otherwise have nothing in common. Pairs that shared no block are scored when a component needs them.
 
 #![expect(clippy::indexing_slicing, reason = "members are numbered within their component")]
-#![expect(clippy::cast_possible_truncation, reason = "records are fewer than 2^31")]
 #![expect(clippy::cast_precision_loss, reason = "sizes of groups as weights of means")]
 
 use hashbrown::HashMap;
+
+use super::super::forest::Forest;
 
 /// A scored pair; `one` is below `two`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,30 +25,6 @@ const WHOLE: usize = 48;
 const MOST_LINKED: usize = 400;
 /// The chances at which a component that is too large falls apart.
 const CUTS: [f32; 6] = [0.5, 0.8, 0.95, 0.99, 0.999, 0.9999];
-
-/// Union-find over records.
-#[derive(Debug)]
-pub(super) struct Forest(Vec<u32>);
-
-impl Forest {
-    pub(super) fn new(records: usize) -> Self {
-        Self((0..records as u32).collect())
-    }
-
-    pub(super) fn root(&mut self, mut row: u32) -> u32 {
-        while self.0[row as usize] != row {
-            let above = self.0[self.0[row as usize] as usize];
-            self.0[row as usize] = above;
-            row = above;
-        }
-        row
-    }
-
-    pub(super) fn union(&mut self, one: u32, two: u32) {
-        let (one, two) = (self.root(one), self.root(two));
-        self.0[one.max(two) as usize] = one.min(two);
-    }
-}
 
 /// What decides how a component is divided.
 pub(super) trait Judge {

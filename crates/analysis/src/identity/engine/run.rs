@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 
+use super::super::forest::Forest;
 use super::Problem;
 use super::block::{Block, Blocks};
 use super::compare::Comparer;
-use super::group::{Forest, Judge, Pair, divide};
+use super::group::{Judge, Pair, divide};
 use super::model::Model;
 use super::rates::{Counts, Rates};
 use super::roster::Roster;
@@ -344,7 +345,9 @@ impl Said {
         let mut tied = Vec::new();
         if !decisions.same.is_empty() {
             let mut forest = Forest::new(records);
-            decisions.same.iter().for_each(|(one, two)| forest.union(*one, *two));
+            for (one, two) in &decisions.same {
+                forest.union(*one, *two);
+            }
             let contradicted = apart.iter().filter(|(one, two)| forest.root(*one) == forest.root(*two)).count();
             if contradicted > 0 {
                 return Err(Problem::Contradiction { pairs: contradicted });
