@@ -16,9 +16,10 @@ use super::remote::Storage;
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileSource {
     /// The file, or a pattern of files, relative to the project: `*` and `?` stand for any text and any character in a name,
-    /// `**` for any folders. Or files of an object store: `s3://bucket/…`, `gs://bucket/…`, `az://account/container/…`.
+    /// `**` for any folders. Or files of an object store: `s3://bucket/…`, `gs://bucket/…`, `az://account/container/…`; or of an SFTP server:
+    /// `sftp://user@host/…`.
     pub path: String,
-    /// Where the object store is and who asks.
+    /// Where the object store is and who asks; how the SFTP server and we prove who we are.
     #[serde(default)]
     pub storage: Storage,
     /// How the files are written; found by their extension when left out. `.gz`, `.zst` and `.zip` are unpacked.

@@ -8,7 +8,7 @@ use headwater_sdk::{Error, ErrorKind, Result};
 /// The most files that one pattern may name.
 pub(super) const MAX_FILES: usize = 10_000;
 /// The most folder entries that are looked at for one pattern: a `**` at the root of a disk ends here.
-const MAX_ENTRIES: usize = 1_000_000;
+pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The tables of the lake.
-pub const TABLES: [&str; 22] = [
+pub const TABLES: [&str; 23] = [
     "source_record",
     "lead",
     "touch",
@@ -28,6 +28,7 @@ pub const TABLES: [&str; 22] = [
     "credit_change",
     "spend",
     "scorecard",
+    "scorecard_cohort",
     "drift",
     "propensity",
     "propensity_model",

@@ -5,6 +5,7 @@ mod formats;
 mod presets;
 mod remote;
 mod resume;
+mod sftp;
 mod vendors;
 
 use std::path::Path;

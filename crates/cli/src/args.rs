@@ -165,6 +165,9 @@ pub(crate) enum Command {
         /// Show every metric, not only the main ones
         #[arg(long)]
         all: bool,
+        /// Show each source by the period in which it first named its people, for sources
+        #[arg(long)]
+        cohorts: bool,
         /// By what credits are added up, for channels
         #[arg(long, value_enum, default_value = "channel")]
         by: ReportLevel,

@@ -32,6 +32,35 @@ pub enum NotAnInstant {
     /// It cannot be read.
     #[error("not a date: write ISO 8601 such as 2026-10-03 or 2026-10-03T14:00:00Z, or declare the format under `dates:`")]
     Unreadable,
+    /// It lies more than [`MAX_AHEAD_US`] ahead.
+    #[error(
+        "the date lies in the future, when nothing can have happened yet: mend it, or declare the format under `dates:`; `quarantine retry` takes the row when its day has come"
+    )]
+    Ahead,
+}
+
+/// So far a date may lie ahead of our clock: clocks differ, and a date without a time zone may be of a place where it is tomorrow.
+pub const MAX_AHEAD_US: i64 = 86_400_000_000;
+
+impl NotAnInstant {
+    /// The word by which a row is refused.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "ambiguous_date",
+            Self::Unreadable => "unreadable_date",
+            Self::Ahead => "future_date",
+        }
+    }
+}
+
+/// The instant at which something happened, as [`parse`] reads it.
+///
+/// # Errors
+/// As [`parse`]; also when it lies ahead of `now_us`.
+pub fn parse_past(raw: &str, style: &DateStyle, now_us: i64) -> Result<i64, NotAnInstant> {
+    let at_us = parse(raw, style)?;
+    if at_us > now_us.saturating_add(MAX_AHEAD_US) { Err(NotAnInstant::Ahead) } else { Ok(at_us) }
 }
 
 /// The instant a text names, in microseconds of UTC.
@@ -126,6 +155,21 @@ mod tests {
 
     fn text(micros: i64) -> String {
         Timestamp::from_microsecond(micros).unwrap().to_string()
+    }
+
+    #[test]
+    fn what_has_happened_lies_not_ahead_but_for_a_day() {
+        let now = parse("2026-11-20T12:00:00Z", &DateStyle::default()).unwrap();
+        for (raw, expected) in [
+            ("2026-11-21", Ok(now + MAX_AHEAD_US / 2)),
+            ("2026-11-21T12:00:00Z", Ok(now + MAX_AHEAD_US)),
+            ("2026-11-21T12:00:01Z", Err(NotAnInstant::Ahead)),
+            ("2062-11-20", Err(NotAnInstant::Ahead)),
+            ("soon", Err(NotAnInstant::Unreadable)),
+        ] {
+            assert_eq!(parse_past(raw, &DateStyle::default(), now), expected, "{raw}");
+        }
+        assert!(parse_past("2026-11-21", &DateStyle::default(), i64::MAX).is_ok());
     }
 
     #[test]

@@ -441,6 +441,21 @@ tables! {
         unit: Text,
         as_of: Instant required,
     }
+    /// What were the people worth whom a source first named in one period? One row per source, cohort and metric.
+    SCORECARD_COHORT = "scorecard_cohort" {
+        source: Text required,
+        channel: Text required,
+        cohort: Text required,
+        metric: Text required,
+        value: Float,
+        n: Int required,
+        numerator: Float,
+        low: Float,
+        high: Float,
+        state: Text required,
+        unit: Text,
+        as_of: Instant required,
+    }
     /// Which source has changed, and could that be chance? One row per figure that stands out; rewritten by measure.
     DRIFT = "drift" {
         source: Text required,

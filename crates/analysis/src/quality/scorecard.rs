@@ -26,6 +26,8 @@ pub struct SourceCounts {
     pub source: String,
     /// Its channel.
     pub channel: String,
+    /// The period in which the source first named these people, such as `2026-10`; nothing where all of its people are meant.
+    pub cohort: Option<String>,
     /// Records that arrived; those refused and suppressed are among them.
     pub received: u64,
     /// Records that became leads.
@@ -150,13 +152,15 @@ pub struct Metric {
     pub unit: String,
 }
 
-/// Every figure of one source.
+/// Every figure of one source, or of one of its cohorts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scorecard {
     /// The source.
     pub source: String,
     /// Its channel.
     pub channel: String,
+    /// The period in which the source first named these people; nothing where all of its people are meant.
+    pub cohort: Option<String>,
     /// Its figures, always in the same order.
     pub metrics: Vec<Metric>,
 }
@@ -247,7 +251,7 @@ impl All<'_> {
         metrics.extend(self.mail(counts));
         metrics.extend(self.outcomes(counts));
         metrics.extend(self.money(counts));
-        Scorecard { source: counts.source.clone(), channel: counts.channel.clone(), metrics }
+        Scorecard { source: counts.source.clone(), channel: counts.channel.clone(), cohort: counts.cohort.clone(), metrics }
     }
 
     fn outcomes(&self, counts: &SourceCounts) -> Vec<Metric> {

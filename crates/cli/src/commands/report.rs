@@ -5,8 +5,8 @@ use std::path::Path;
 
 use headwater_runtime::Error;
 use headwater_runtime::report::{
-    self, Cohort, DriftAlert, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount, WhatIf,
-    money_text,
+    self, Cohort, CohortsReport, DriftAlert, FunnelReport, Metric, MoneyText, SourceCard, SourcesReport, SpendReport, StageCount,
+    WhatIf, money_text,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -40,6 +40,8 @@ pub(crate) struct Options<'a> {
     pub(crate) model: &'a str,
     /// Whether every figure is shown.
     pub(crate) all: bool,
+    /// Whether each source is shown by the period in which it first named its people.
+    pub(crate) cohorts: bool,
     /// By what credits are added up.
     pub(crate) by: ReportLevel,
     /// Whether the changes of past credits are shown.
@@ -51,9 +53,12 @@ pub(crate) struct Options<'a> {
 }
 
 pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>, console: &Console) -> Result<Code, Failure> {
-    let Options { model, all, by, changes, html, what_if } = options;
+    let Options { model, all, cohorts, by, changes, html, what_if } = options;
     if what != ReportName::Channels && (changes || by != ReportLevel::Channel) {
         return Err(Error::Usage("`--by` and `--changes` belong to `report channels`".to_owned()).into());
+    }
+    if what != ReportName::Sources && cohorts {
+        return Err(Error::Usage("`--cohorts` belongs to `report sources`".to_owned()).into());
     }
     let engine = wiring::quiet_engine(global).await?;
     if let Some(file) = html {
@@ -72,9 +77,13 @@ pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>,
         return give(console, &answer, || what_if_csv(&answer), || what_if_text(&answer));
     }
     match what {
+        ReportName::Sources if cohorts => {
+            let report = report::cohorts(&engine).await?;
+            give(console, &report, || cards_csv(&report.cohorts), || by_cohort(&report, all))
+        }
         ReportName::Sources => {
             let report = report::sources(&engine).await?;
-            give(console, &report, || sources_csv(&report), || sources(&report, all))
+            give(console, &report, || cards_csv(&report.sources), || sources(&report, all))
         }
         ReportName::Channels if changes => {
             let report = report::changes(&engine, None).await?;
@@ -172,7 +181,7 @@ pub(super) fn minute(at: Option<Timestamp>) -> String {
 }
 
 fn sources(report: &SourcesReport, all: bool) -> String {
-    let table = if all { every_metric(report) } else { main_metrics(report) };
+    let table = if all { every_metric(&report.sources) } else { main_metrics(&report.sources) };
     let more = if all { "" } else { "; `--all` shows every figure" };
     format!(
         "What each source is worth (measured {} UTC; percentages with their 95 % interval and cases{more})\n\n{table}\n\n{}Verdict: {}",
@@ -200,18 +209,33 @@ fn drifted(alerts: &[DriftAlert]) -> String {
     format!("Not what they were (since {}, beside the days from {} on)\n\n{}\n\n", first.now_from, first.base_from, rows.render())
 }
 
-fn main_metrics(report: &SourcesReport) -> String {
-    let shown: Vec<&(&str, &str)> =
-        MAIN.iter().filter(|(_, name)| report.sources.iter().any(|card| is_measured(card, name))).collect();
+fn by_cohort(report: &CohortsReport, all: bool) -> String {
+    let table = if all { every_metric(&report.cohorts) } else { main_metrics(&report.cohorts) };
+    let more = if all { "" } else { "; `--all` shows every figure" };
+    format!(
+        "What the people of each source are worth, by when it first named them (measured {} UTC; percentages with their 95 % interval and \
+         cases{more})\n\n{table}",
+        minute(Some(report.as_of)),
+    )
+}
+
+fn main_metrics(cards: &[SourceCard]) -> String {
+    let shown: Vec<&(&str, &str)> = MAIN.iter().filter(|(_, name)| cards.iter().any(|card| is_measured(card, name))).collect();
+    let second = if has_cohorts(cards) { "first named" } else { "channel" };
     let headers: Vec<&str> =
-        ["source", "channel"].into_iter().chain(shown.iter().map(|(header, _)| *header)).chain(["outcome"]).collect();
+        ["source", second].into_iter().chain(shown.iter().map(|(header, _)| *header)).chain(["outcome"]).collect();
     let mut rows = Rows::new(&headers).right(2..2 + shown.len());
-    for card in &report.sources {
+    for card in cards {
         let figures = shown.iter().map(|(_, name)| card.metric(name).map(ToString::to_string).unwrap_or_default());
         let state = card.metric(OUTCOME).map_or("", |metric| short(&metric.state));
-        rows.row([card.source.clone(), card.channel.clone()].into_iter().chain(figures).chain([state.to_owned()]));
+        let second = card.cohort.as_ref().unwrap_or(&card.channel);
+        rows.row([card.source.clone(), second.clone()].into_iter().chain(figures).chain([state.to_owned()]));
     }
     rows.render()
+}
+
+fn has_cohorts(cards: &[SourceCard]) -> bool {
+    cards.iter().any(|card| card.cohort.is_some())
 }
 
 fn is_measured(card: &SourceCard, name: &str) -> bool {
@@ -227,11 +251,12 @@ fn short(state: &str) -> &str {
     }
 }
 
-fn every_metric(report: &SourcesReport) -> String {
+fn every_metric(cards: &[SourceCard]) -> String {
     let mut rows = Rows::new(&["source", "figure", "value", "95 % interval", "n", ""]).right(2..=4);
-    for card in &report.sources {
+    for card in cards {
+        let named = card.cohort.as_ref().map_or_else(|| card.source.clone(), |cohort| format!("{} {cohort}", card.source));
         for (index, metric) in card.metrics.iter().enumerate() {
-            let source = if index == 0 { card.source.clone() } else { String::new() };
+            let source = if index == 0 { named.clone() } else { String::new() };
             let interval = metric.interval().unwrap_or_default();
             rows.row([source, metric.name.clone(), metric.figure(), interval, metric.n.to_string(), metric.caveat().to_owned()]);
         }
@@ -239,15 +264,20 @@ fn every_metric(report: &SourcesReport) -> String {
     rows.render()
 }
 
-fn sources_csv(report: &SourcesReport) -> Vec<Vec<String>> {
-    let mut rows = vec![header(&["source", "channel", "metric", "value", "n", "numerator", "low", "high", "state", "unit"])];
-    for card in &report.sources {
+fn cards_csv(cards: &[SourceCard]) -> Vec<Vec<String>> {
+    let mut names = vec!["source", "channel", "metric", "value", "n", "numerator", "low", "high", "state", "unit"];
+    let cohorts = has_cohorts(cards);
+    if cohorts {
+        names.insert(2, "cohort");
+    }
+    let mut rows = vec![header(&names)];
+    for card in cards {
         rows.extend(card.metrics.iter().map(|metric| {
             let Metric { name, value, n, numerator, low, high, state, unit } = metric;
             let number = |number: &Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
-            vec![
-                card.source.clone(),
-                card.channel.clone(),
+            let whose = [card.source.clone(), card.channel.clone()];
+            let cohort = cohorts.then(|| card.cohort.clone().unwrap_or_default());
+            let figures = [
                 name.clone(),
                 number(value),
                 n.to_string(),
@@ -256,7 +286,8 @@ fn sources_csv(report: &SourcesReport) -> Vec<Vec<String>> {
                 number(high),
                 state.clone(),
                 unit.clone().unwrap_or_default(),
-            ]
+            ];
+            whose.into_iter().chain(cohort).chain(figures).collect()
         }));
     }
     rows

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_runtime::intake::{self, Endpoint, IntakeConfig};
-use headwater_runtime::project::parse_every;
+use headwater_runtime::project::Schedule;
 use headwater_runtime::sync::{SyncOptions, SyncReport, check_rules, sync};
 use headwater_runtime::{Engine, Error};
 use headwater_server::{AppState, LastRun, Setup, serve};
@@ -24,7 +23,7 @@ use crate::wiring;
 pub(crate) async fn run(global: &Global, listen: Option<&str>, console: &Console) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
     check_rules(&engine)?;
-    let every = engine.project.file.schedule.as_ref().and_then(|schedule| parse_every(&schedule.every));
+    let schedule = Schedule::of(&engine.project)?;
     let address = listen.unwrap_or(&engine.project.settings.serve.listen).to_owned();
     let listener = bind(&engine, listen, &address).await?;
     let bound = listener.local_addr().map_or(address, |address| address.to_string());
@@ -44,8 +43,8 @@ pub(crate) async fn run(global: &Global, listen: Option<&str>, console: &Console
     // A task of its own: a sync that is busy with rows must not keep a sender waiting.
     let mut server = JoinSet::new();
     server.spawn(serve(listener, AppState::new(setup), engine.cancel.clone()));
-    match every {
-        Some(every) => on_schedule(&engine, every, &told).await,
+    match schedule {
+        Some(schedule) => on_schedule(&engine, &schedule, &told).await,
         None => engine.cancel.cancelled().await,
     }
     match server.join_next().await {
@@ -89,9 +88,14 @@ async fn retired(engine: &Engine) -> Result<BTreeSet<String>, Failure> {
     Ok(known.into_iter().filter(|name| engine.project.source(name).is_none()).collect())
 }
 
-/// Runs a sync, waits, and again; a run that fails is logged and tried anew at its next time.
-async fn on_schedule(engine: &Engine, every: Duration, told: &watch::Sender<Option<LastRun>>) {
+/// Waits, runs a sync, and again; a run that fails is logged and tried anew at its next time.
+async fn on_schedule(engine: &Engine, schedule: &Schedule, told: &watch::Sender<Option<LastRun>>) {
+    let mut wait = schedule.before_first(engine.clock().now());
     loop {
+        tokio::select! {
+            () = engine.cancel.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
         match Box::pin(sync(engine, &SyncOptions::default())).await {
             Ok(report) => {
                 info!(run = report.run_id, status = report.status.as_str(), "scheduled sync ended");
@@ -112,10 +116,7 @@ async fn on_schedule(engine: &Engine, every: Duration, told: &watch::Sender<Opti
                 told.send_replace(Some(failed));
             }
         }
-        tokio::select! {
-            () = engine.cancel.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
+        wait = schedule.before_next(engine.clock().now());
     }
 }
 

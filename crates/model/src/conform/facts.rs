@@ -39,7 +39,7 @@ pub struct Facts {
 
 pub(super) fn conform(conformer: &Conformer, kept: &Kept<'_>, screen: &Screen, now_us: i64) -> Result<Facts, ConformError> {
     let raw = record::Columns::new(&kept.fields);
-    let mut table = Builder::new(conformer, kept, screen, &raw);
+    let mut table = Builder::new(conformer, kept, screen, (&raw, now_us));
     let (ids, rows) = match conformer.role {
         Role::Engagements => table.engagements()?,
         Role::Conversions => table.conversions()?,
@@ -60,15 +60,21 @@ struct Builder<'a> {
     kept: &'a Kept<'a>,
     screen: &'a Screen,
     raw: &'a record::Columns<'a>,
+    now_us: i64,
     accepted: Vec<bool>,
     refused: Vec<Refused>,
     suppressed: u64,
 }
 
 impl<'a> Builder<'a> {
-    fn new(conformer: &'a Conformer, kept: &'a Kept<'a>, screen: &'a Screen, raw: &'a record::Columns<'a>) -> Self {
+    fn new(
+        conformer: &'a Conformer,
+        kept: &'a Kept<'a>,
+        screen: &'a Screen,
+        (raw, now_us): (&'a record::Columns<'a>, i64),
+    ) -> Self {
         let accepted = vec![true; kept.len()];
-        Self { conformer, kept, screen, raw, accepted, refused: Vec::new(), suppressed: 0 }
+        Self { conformer, kept, screen, raw, now_us, accepted, refused: Vec::new(), suppressed: 0 }
     }
 
     fn read(&self, field: &str) -> Reader<'a> {
@@ -111,10 +117,10 @@ impl<'a> Builder<'a> {
     }
 
     fn instants(&mut self, field: &'static str) -> Vec<Option<i64>> {
-        let dates = self.conformer.context.dates.clone();
+        let (dates, now_us) = (self.conformer.context.dates.clone(), self.now_us);
         self.column(field, |reader, row| {
             let Some(text) = reader.get(row) else { return Ok(None) };
-            instant::parse(text, &style(&dates, reader)).map(Some).map_err(|error| date_refusal(field, error))
+            instant::parse_past(text, &style(&dates, reader), now_us).map(Some).map_err(|error| date_refusal(field, error))
         })
     }
 
@@ -244,8 +250,12 @@ impl<'a> Builder<'a> {
             }
         }
         let kind = self.read("kind");
-        let kinds: StringArray =
-            (0..self.kept.len()).map(|row| Some(kind.get(row).map_or_else(|| "order".to_owned(), str::to_lowercase))).collect();
+        let kind_of = |row: usize| match values.get(row) {
+            // Shops write a return as an order of less than nothing.
+            Some(Some(..0)) => "refund".to_owned(),
+            _ => kind.get(row).map_or_else(|| "order".to_owned(), str::to_lowercase),
+        };
+        let kinds: StringArray = (0..self.kept.len()).map(|row| Some(kind_of(row))).collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(ids.lead.clone()),
             Arc::new(ids.record.clone()),
@@ -300,11 +310,7 @@ impl<'a> Builder<'a> {
 }
 
 fn date_refusal(field: &'static str, error: instant::NotAnInstant) -> Refusal {
-    let code = match error {
-        instant::NotAnInstant::Ambiguous => "ambiguous_date",
-        instant::NotAnInstant::Unreadable => "unreadable_date",
-    };
-    Refusal::new(code, Some(field), error.to_string())
+    Refusal::new(error.code(), Some(field), error.to_string())
 }
 
 /// A required instant column; refused rows, left out later, hold the epoch until then.

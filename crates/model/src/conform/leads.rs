@@ -267,8 +267,9 @@ impl Dates {
                 return vec![None; kept.len()];
             }
             let style = style(&conformer.context.dates, &reader);
-            let mut parse =
-                |row: usize| instant::parse(reader.get(row)?, &style).map_err(|error| failed.push((row, field, error))).ok();
+            let mut parse = |row: usize| {
+                instant::parse_past(reader.get(row)?, &style, now_us).map_err(|error| failed.push((row, field, error))).ok()
+            };
             (0..kept.len()).map(&mut parse).collect()
         };
         let (created, observed, notice) = (column("created_at"), column("observed_at"), column("notice_at"));
@@ -296,8 +297,7 @@ fn judge(kept: &Kept<'_>, raw: &record::Columns<'_>, contact: &Contact<'_>, date
     for (row, field, error) in &dates.failed {
         // A row is refused once, for the first reason found.
         if accepted.get(*row) == Some(&true) && !kept.deleted(*row) {
-            let code = if *error == NotAnInstant::Ambiguous { "ambiguous_date" } else { "unreadable_date" };
-            refused.push(kept.refuse(*row, raw, Refusal::new(code, Some(field), error.to_string())));
+            refused.push(kept.refuse(*row, raw, Refusal::new(error.code(), Some(field), error.to_string())));
             if let Some(slot) = accepted.get_mut(*row) {
                 *slot = false;
             }

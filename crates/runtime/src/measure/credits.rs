@@ -125,7 +125,7 @@ pub(super) fn write(
     let conversions = conversions(&batches, &owners, exchange)?;
     let converted: hashbrown::HashSet<&str> = conversions.iter().filter_map(|conversion| conversion.prospect).collect();
     let links = load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
-    let columns = ["touch_id", "lead_id", "source", "channel", "campaign", "vendor", "occurred_at"];
+    let columns = ["touch_id", "lead_id", "source", "channel", "campaign", "vendor", "occurred_at", "click_id_kind", "click_id"];
     let touch_batches = latest(load(snapshot, &tables::TOUCH, &columns)?, "touch_id")?;
     // Models of all journeys learn from people who did not convert as well.
     let wanted_people = (!models.iter().any(|model| model.needs_all())).then_some(&converted);
@@ -358,16 +358,29 @@ fn people<'a>(links: &'a [RecordBatch], wanted: Option<&hashbrown::HashSet<&str>
 }
 
 fn touches<'a>(batches: &'a [RecordBatch], people: &HashMap<&'a str, &'a str>) -> Result<Vec<Touch<'a>>> {
-    let mut out = Vec::new();
+    let mut out: Vec<Touch<'a>> = Vec::new();
+    // The place of the first touch of each click: what a page, a form and a cookie tell of one click is one touch.
+    let mut of_click: HashMap<(&str, &str, &str), usize> = HashMap::new();
     for batch in batches {
         let (id, lead, source) = (text(batch, "touch_id")?, text(batch, "lead_id")?, text(batch, "source")?);
         let (channel, campaign, when) = (text(batch, "channel")?, text(batch, "campaign")?, instants(batch, "occurred_at")?);
         let vendor = text(batch, "vendor")?;
-        out.extend((0..batch.num_rows()).filter_map(|row| {
-            let person = people.get(lead.value(row)).copied()?;
+        let (click_kind, click) = (text(batch, "click_id_kind")?, text(batch, "click_id")?);
+        for row in 0..batch.num_rows() {
+            let Some(person) = people.get(lead.value(row)).copied() else { continue };
             let touch = TouchRow { person, channel: channel.value(row), at_us: when.value(row), seq: 0, id: id.value(row) };
-            Some(Touch { source: source.value(row), campaign: at(campaign, row), vendor: at(vendor, row), row: touch })
-        }));
+            let touch = Touch { source: source.value(row), campaign: at(campaign, row), vendor: at(vendor, row), row: touch };
+            if let (Some(kind), Some(click)) = (at(click_kind, row), at(click, row)) {
+                let place = *of_click.entry((person, kind, click)).or_insert(out.len());
+                if let Some(known) = out.get_mut(place) {
+                    if (touch.row.at_us, touch.row.id) < (known.row.at_us, known.row.id) {
+                        *known = touch;
+                    }
+                    continue;
+                }
+            }
+            out.push(touch);
+        }
     }
     Ok(out)
 }

@@ -5,6 +5,7 @@
 //! why. Nothing new in the lake is nothing to do.
 
 mod changes;
+mod cohort;
 mod credits;
 mod drift;
 mod exchange;
@@ -96,7 +97,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
         // Its own counts are noted only when it ends.
         present.counts = json!({ "sources": taken });
     }
-    let (cards, count) = sources::write(engine, &snapshot, (&runs, &spent, &exchange), now)?;
+    let (cards, cohorts, count) = sources::write(engine, &snapshot, (&runs, &spent, &exchange), now)?;
     let drift = drift::compare(engine, &snapshot, now)?;
     engine.stop_if_told()?;
     let scores = propensity::write(engine, &snapshot, now)?;
@@ -108,6 +109,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
     }
     commit.replace(&snapshot, &tables::SPEND, vec![spend::write(engine, &spent)?]);
     commit.replace(&snapshot, &tables::SCORECARD, vec![cards]);
+    commit.replace(&snapshot, &tables::SCORECARD_COHORT, vec![cohorts]);
     commit.replace(&snapshot, &tables::DRIFT, vec![drift::write(engine, &drift, now)?]);
     commit.replace(&snapshot, &tables::PROPENSITY, vec![scores.files]);
     commit.replace(&snapshot, &tables::PROPENSITY_MODEL, vec![scores.model]);
@@ -135,7 +137,7 @@ fn state_of(engine: &Engine, snapshot: &Snapshot, exchange: &Exchange, now_us: i
     json!({
         "tables": versions, "day": now_us / DAY_US,
         "models": attribution.models, "lookback_days": attribution.lookback_days,
-        "required": measures.required_fields, "maturity_days": measures.maturity_days,
+        "required": measures.required_fields, "maturity_days": measures.maturity_days, "cohort": measures.cohort,
         "currency": exchange.target(), "rates": exchange.digest(), "cost_rules": measures.cost_rules, "drift": measures.drift,
     })
 }

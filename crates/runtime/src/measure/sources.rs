@@ -3,23 +3,27 @@
 //! A person whom two sources name counts for both: a scorecard says what one would have had from this source alone. Credits
 //! divide a conversion between sources; scorecards do not. What happened before a source first named the person is not its work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use hashbrown::{HashMap, HashSet};
-use headwater_analysis::quality::{Money, Settings, SourceCounts, scorecards, survival::FollowUp};
+use hashbrown::HashMap;
+use headwater_analysis::quality::{Metric, Scorecard, Settings, SourceCounts, scorecards, survival::FollowUp};
 use headwater_model::email::EmailKind;
-use headwater_model::{money, tables};
+use headwater_model::money;
+use headwater_model::tables::{self, Table};
 use headwater_store::{Run, Snapshot, StagedFiles};
 use rust_decimal::Decimal;
+use serde_json::Value;
 
+use super::cohort::Cohort;
 use super::credits::{is_refund, signed};
 use super::exchange::{Exchange, day_of};
 use super::mail::MailLog;
 use super::spend::Spent;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::project::CohortPeriod;
 use crate::rows::{amounts, at, at_instant, booleans, instants, latest, load, text};
 use crate::sync::DRY_RUN;
 
@@ -35,32 +39,70 @@ pub(crate) fn settings(engine: &Engine) -> Settings {
 /// What was counted beside the lake: past runs, costs as they are divided, and the rates of currencies.
 pub(crate) type Beside<'a> = (&'a [Run], &'a [Spent], &'a Exchange);
 
-pub(super) fn write(engine: &Engine, snapshot: &Snapshot, beside: Beside<'_>, now_us: i64) -> Result<(StagedFiles, u64)> {
-    let counts = counts(engine, snapshot, beside, now_us)?;
-    let cards = scorecards(&counts, settings(engine));
+/// Whose figures stand on one scorecard.
+#[derive(Clone, Copy)]
+enum Grouping {
+    /// All people of a source.
+    Source,
+    /// Those whom it first named in one period.
+    Cohort(CohortPeriod),
+}
+
+impl Grouping {
+    fn of(self, at_us: i64) -> Option<Cohort> {
+        match self {
+            Self::Source => None,
+            Self::Cohort(period) => Some(Cohort::of(at_us, period)),
+        }
+    }
+}
+
+/// The scorecards of the sources, those of their cohorts, and how many sources there are.
+pub(super) fn write(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    beside: Beside<'_>,
+    now_us: i64,
+) -> Result<(StagedFiles, StagedFiles, u64)> {
+    let facts = Facts::load(engine, snapshot, beside)?;
+    let owners = facts.owners()?;
+    let cards = |grouping| facts.count(&owners, grouping, now_us).map(|counts| scorecards(&counts, settings(engine)));
+    let of_sources = cards(Grouping::Source)?;
+    let of_cohorts = cards(Grouping::Cohort(engine.project.file.measures.cohort))?;
+    let sources = store(engine, &tables::SCORECARD, &of_sources, now_us)?;
+    let cohorts = store(engine, &tables::SCORECARD_COHORT, &of_cohorts, now_us)?;
+    Ok((sources, cohorts, of_sources.len() as u64))
+}
+
+fn store(engine: &Engine, table: &'static Table, cards: &[Scorecard], now_us: i64) -> Result<StagedFiles> {
     let rows: Vec<_> = cards.iter().flat_map(|card| card.metrics.iter().map(move |metric| (card, metric))).collect();
-    let text = |value: &dyn Fn(usize) -> String| -> ArrayRef {
-        Arc::new((0..rows.len()).map(|row| Some(value(row))).collect::<StringArray>())
+    let text = |value: &dyn Fn(&Scorecard, &Metric) -> String| -> ArrayRef {
+        Arc::new(rows.iter().map(|(card, metric)| Some(value(card, metric))).collect::<StringArray>())
     };
-    let float =
-        |value: &dyn Fn(usize) -> Option<f64>| -> ArrayRef { Arc::new((0..rows.len()).map(value).collect::<Float64Array>()) };
-    let metric = |row: usize| rows.get(row).map(|(_, metric)| *metric);
-    let columns: Vec<ArrayRef> = vec![
-        text(&|row| rows.get(row).map(|(card, _)| card.source.clone()).unwrap_or_default()),
-        text(&|row| rows.get(row).map(|(card, _)| card.channel.clone()).unwrap_or_default()),
-        text(&|row| metric(row).map(|metric| metric.name.clone()).unwrap_or_default()),
-        float(&|row| metric(row)?.value),
-        Arc::new(rows.iter().map(|(_, metric)| i64::try_from(metric.n).ok()).collect::<Int64Array>()),
-        float(&|row| metric(row)?.numerator),
-        float(&|row| metric(row)?.low),
-        float(&|row| metric(row)?.high),
-        text(&|row| metric(row).map(|metric| metric.state.name().to_owned()).unwrap_or_default()),
-        text(&|row| metric(row).map(|metric| metric.unit.clone()).unwrap_or_default()),
-        Arc::new(TimestampMicrosecondArray::from_value(now_us, rows.len()).with_timezone("UTC")),
-    ];
-    let mut writer = engine.store.writer(&tables::SCORECARD, None)?;
-    writer.write(&RecordBatch::try_new(tables::SCORECARD.schema(), columns)?)?;
-    Ok((writer.finish()?, cards.len() as u64))
+    let float = |value: &dyn Fn(&Metric) -> Option<f64>| -> ArrayRef {
+        Arc::new(rows.iter().map(|(_, metric)| value(metric)).collect::<Float64Array>())
+    };
+    let schema = table.schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            "source" => text(&|card, _| card.source.clone()),
+            "channel" => text(&|card, _| card.channel.clone()),
+            "cohort" => text(&|card, _| card.cohort.clone().unwrap_or_default()),
+            "metric" => text(&|_, metric| metric.name.clone()),
+            "value" => float(&|metric| metric.value),
+            "n" => Arc::new(rows.iter().map(|(_, metric)| i64::try_from(metric.n).ok()).collect::<Int64Array>()),
+            "numerator" => float(&|metric| metric.numerator),
+            "low" => float(&|metric| metric.low),
+            "high" => float(&|metric| metric.high),
+            "state" => text(&|_, metric| metric.state.name().to_owned()),
+            "unit" => text(&|_, metric| metric.unit.clone()),
+            _ => Arc::new(TimestampMicrosecondArray::from_value(now_us, rows.len()).with_timezone("UTC")),
+        }
+    });
+    let columns = columns.collect();
+    let mut writer = engine.store.writer(table, None)?;
+    writer.write(&RecordBatch::try_new(schema, columns)?)?;
+    Ok(writer.finish()?)
 }
 
 /// One person, as far as sources are measured.
@@ -89,59 +131,136 @@ struct Appearance {
 }
 
 /// What each source with leads brought.
-pub(crate) fn counts(
-    engine: &Engine,
-    snapshot: &Snapshot,
-    (runs, spent, exchange): Beside<'_>,
-    now_us: i64,
-) -> Result<Vec<SourceCounts>> {
-    let required = &engine.project.file.measures.required_fields;
-    let people = people(snapshot, exchange)?;
-    let mail = MailLog::load(snapshot)?;
-    let links = load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
-    let mut prospect_of: HashMap<&str, &str> = HashMap::new();
-    for batch in &links {
-        let (lead, prospect) = (text(batch, "lead_id")?, text(batch, "prospect_id")?);
-        prospect_of.extend((0..batch.num_rows()).map(|row| (lead.value(row), prospect.value(row))));
+pub(crate) fn counts(engine: &Engine, snapshot: &Snapshot, beside: Beside<'_>, now_us: i64) -> Result<Vec<SourceCounts>> {
+    let facts = Facts::load(engine, snapshot, beside)?;
+    facts.count(&facts.owners()?, Grouping::Source, now_us)
+}
+
+/// All that sources are measured by.
+struct Facts<'a> {
+    beside: Beside<'a>,
+    required: &'a [String],
+    people: HashMap<String, Person>,
+    mail: MailLog,
+    links: Vec<RecordBatch>,
+    leads: Vec<RecordBatch>,
+    channels: BTreeMap<String, String>,
+    /// The source of each row refused, and when that was.
+    refused: Vec<(String, i64)>,
+}
+
+/// The person of each lead.
+type Owners<'a> = HashMap<&'a str, &'a str>;
+
+/// What is counted, by source and cohort.
+type Cells<'a> = BTreeMap<(&'a str, Option<Cohort>), Cell<'a>>;
+
+/// What one scorecard counts, while it is counted.
+#[derive(Default)]
+struct Cell<'a> {
+    counts: SourceCounts,
+    persons: HashMap<&'a str, Appearance>,
+    ages: Vec<i64>,
+}
+
+impl<'a> Facts<'a> {
+    fn load(engine: &'a Engine, snapshot: &Snapshot, beside: Beside<'a>) -> Result<Self> {
+        let required = &engine.project.file.measures.required_fields;
+        Ok(Self {
+            beside,
+            required,
+            people: people(snapshot, beside.2)?,
+            mail: MailLog::load(snapshot)?,
+            links: load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?,
+            leads: leads(snapshot, required)?,
+            channels: channels(snapshot)?,
+            refused: refused(snapshot)?,
+        })
     }
-    let leads = leads(snapshot, required)?;
-    let began: HashMap<&str, i64> = runs.iter().map(|run| (run.run_id.as_str(), run.started_at)).collect();
-    let mut ages: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    let mut of: BTreeMap<&str, (SourceCounts, HashMap<&str, Appearance>)> = BTreeMap::new();
-    for batch in &leads {
-        let (source, observed) = (text(batch, "source")?, instants(batch, "observed_at")?);
-        for row in 0..batch.num_rows() {
-            let (counts, persons) = of.entry(source.value(row)).or_default();
-            let valid_email = count_lead(counts, batch, row, required)?;
-            let age = began.get(text(batch, "run_id")?.value(row)).map(|began| began - observed.value(row));
-            // What nobody dated was observed when it arrived, which is no age.
-            ages.entry(source.value(row))
-                .or_default()
-                .extend(age.filter(|age| *age > 0 && is_counted(batch, row).unwrap_or(false)));
-            let first_at = at_instant(instants(batch, "created_at")?, row).unwrap_or(observed.value(row));
-            if let Some(prospect) = prospect_of.get(text(batch, "lead_id")?.value(row)) {
-                let seen = persons.entry(prospect).or_insert(Appearance { first_at, valid_email });
-                seen.first_at = seen.first_at.min(first_at);
-                seen.valid_email |= valid_email;
+
+    fn owners(&self) -> Result<Owners<'_>> {
+        let mut owners = Owners::new();
+        for batch in &self.links {
+            let (lead, prospect) = (text(batch, "lead_id")?, text(batch, "prospect_id")?);
+            owners.extend((0..batch.num_rows()).map(|row| (lead.value(row), prospect.value(row))));
+        }
+        Ok(owners)
+    }
+
+    fn count(&self, owners: &Owners<'_>, grouping: Grouping, now_us: i64) -> Result<Vec<SourceCounts>> {
+        let mut cells = self.records(owners, grouping)?;
+        self.add_refused_and_spent(grouping, &mut cells);
+        let mut counted = Vec::with_capacity(cells.len());
+        for ((name, cohort), Cell { mut counts, persons, ages }) in cells {
+            name.clone_into(&mut counts.source);
+            counts.cohort = cohort.map(|cohort| cohort.to_string());
+            counts.channel = self.channels.get(name).cloned().unwrap_or_default();
+            counts.received = counts.accepted + counts.quarantined + counts.suppressed;
+            counts.data_ages_days = ages.into_iter().map(in_days).collect();
+            count_people(&mut counts, &persons, (&self.people, &self.mail), now_us);
+            // A source of which everything was taken back is shown with its zeros; a month in which it brought nothing is not.
+            if cohort.is_none() || counts.received > 0 || counts.distinct_persons > 0 || !counts.cost.is_empty() {
+                counted.push(counts);
             }
         }
+        Ok(counted)
     }
-    let channels = channels(snapshot)?;
-    let refused = refused(snapshot)?;
-    let costs = costs(spent, exchange);
-    let finished = of.into_iter().map(|(name, (mut counts, persons))| {
-        name.clone_into(&mut counts.source);
-        counts.channel = channels.get(name).cloned().unwrap_or_default();
-        counts.quarantined = refused.get(name).copied().unwrap_or_default();
-        let took = runs.iter().filter(|run| run.command != DRY_RUN);
-        counts.suppressed = took.filter_map(|run| run.counts.pointer(&format!("/sources/{name}/suppressed"))?.as_u64()).sum();
-        counts.received = counts.accepted + counts.quarantined + counts.suppressed;
-        counts.cost = costs.get(name).cloned().unwrap_or_default();
-        counts.data_ages_days = ages.remove(name).unwrap_or_default().into_iter().map(in_days).collect();
-        count_people(&mut counts, &persons, (&people, &mail), now_us);
-        counts
-    });
-    Ok(finished.collect())
+
+    /// Each record in the cell of its own time, each person in that of the first record.
+    fn records<'b>(&'b self, owners: &Owners<'b>, grouping: Grouping) -> Result<Cells<'b>> {
+        let began: HashMap<&str, i64> = self.beside.0.iter().map(|run| (run.run_id.as_str(), run.started_at)).collect();
+        let mut cells = Cells::new();
+        let mut persons: BTreeMap<&str, HashMap<&str, Appearance>> = BTreeMap::new();
+        for batch in &self.leads {
+            let (lead, source, run) = (text(batch, "lead_id")?, text(batch, "source")?, text(batch, "run_id")?);
+            let (observed, created) = (instants(batch, "observed_at")?, instants(batch, "created_at")?);
+            for row in 0..batch.num_rows() {
+                let (name, observed_at) = (source.value(row), observed.value(row));
+                let first_at = at_instant(created, row).unwrap_or(observed_at);
+                let cell = cells.entry((name, grouping.of(first_at))).or_default();
+                let valid_email = count_lead(&mut cell.counts, batch, row, self.required)?;
+                // What nobody dated was observed when it arrived, which is no age.
+                let age = began.get(run.value(row)).map(|began| began - observed_at).filter(|age| *age > 0);
+                cell.ages.extend(age.filter(|_| is_counted(batch, row).unwrap_or(false)));
+                if let Some(person) = owners.get(lead.value(row)) {
+                    let known = persons.entry(name).or_default();
+                    let seen = known.entry(person).or_insert(Appearance { first_at, valid_email });
+                    seen.first_at = seen.first_at.min(first_at);
+                    seen.valid_email |= valid_email;
+                }
+            }
+        }
+        for (source, persons) in persons {
+            for (person, seen) in persons {
+                cells.entry((source, grouping.of(seen.first_at))).or_default().persons.insert(person, seen);
+            }
+        }
+        Ok(cells)
+    }
+
+    /// What was refused, suppressed and spent, of sources that have leads: in the cell of the time when that was.
+    fn add_refused_and_spent<'b>(&'b self, grouping: Grouping, cells: &mut Cells<'b>) {
+        let known: BTreeSet<&str> = cells.keys().map(|(source, _)| *source).collect();
+        for (source, at_us) in self.refused.iter().filter(|(source, _)| known.contains(source.as_str())) {
+            cells.entry((source, grouping.of(*at_us))).or_default().counts.quarantined += 1;
+        }
+        let (runs, spent, exchange) = self.beside;
+        for run in runs.iter().filter(|run| run.command != DRY_RUN) {
+            for source in &known {
+                let suppressed =
+                    run.counts.pointer(&format!("/sources/{source}/suppressed")).and_then(Value::as_u64).unwrap_or(0);
+                if suppressed > 0 {
+                    cells.entry((source, grouping.of(run.started_at))).or_default().counts.suppressed += suppressed;
+                }
+            }
+        }
+        for part in spent {
+            let Some(source) = part.source.as_deref().filter(|source| known.contains(source)) else { continue };
+            let (currency, amount) = part.counted(exchange.target());
+            let cost = &mut cells.entry((source, grouping.of(i64::from(part.day) * DAY_US))).or_default().counts.cost;
+            *cost.entry(currency.to_owned()).or_default() += decimal(amount);
+        }
+    }
 }
 
 fn leads(snapshot: &Snapshot, required: &[String]) -> Result<Vec<RecordBatch>> {
@@ -320,31 +439,19 @@ fn channels(snapshot: &Snapshot) -> Result<BTreeMap<String, String>> {
     Ok(most.into_iter().map(|(source, (_, channel))| (source, channel)).collect())
 }
 
-/// The rows refused of each source, each counted once.
-fn refused(snapshot: &Snapshot) -> Result<HashMap<String, u64>> {
-    let mut seen: HashSet<String> = HashSet::new();
-    let mut refused: HashMap<String, u64> = HashMap::new();
-    for batch in load(snapshot, &tables::QUARANTINE, &["quarantine_id", "source", "stage"])? {
+/// The rows refused, each counted once: of which source, and when first.
+fn refused(snapshot: &Snapshot) -> Result<Vec<(String, i64)>> {
+    let mut first: HashMap<String, (String, i64)> = HashMap::new();
+    for batch in load(snapshot, &tables::QUARANTINE, &["quarantine_id", "source", "stage", "refused_at"])? {
         let (id, source, stage) = (text(&batch, "quarantine_id")?, text(&batch, "source")?, text(&batch, "stage")?);
+        let refused_at = instants(&batch, "refused_at")?;
         for row in (0..batch.num_rows()).filter(|row| stage.value(*row) == "ingest") {
-            if seen.insert(id.value(row).to_owned()) {
-                *refused.entry(source.value(row).to_owned()).or_default() += 1;
-            }
+            let at_us = refused_at.value(row);
+            let known = first.entry(id.value(row).to_owned()).or_insert_with(|| (source.value(row).to_owned(), at_us));
+            known.1 = known.1.min(at_us);
         }
     }
-    Ok(refused)
-}
-
-/// What was spent on each source, as it is added up.
-fn costs(spent: &[Spent], exchange: &Exchange) -> HashMap<String, Money> {
-    let mut costs: HashMap<String, Money> = HashMap::new();
-    for part in spent {
-        if let Some(source) = &part.source {
-            let (currency, amount) = part.counted(exchange.target());
-            *costs.entry(source.clone()).or_default().entry(currency.to_owned()).or_default() += decimal(amount);
-        }
-    }
-    costs
+    Ok(first.into_values().collect())
 }
 
 /// Millionths as a decimal.

@@ -84,6 +84,35 @@ async fn a_refund_takes_its_order_back_and_is_no_conversion() {
 }
 
 #[tokio::test]
+async fn one_click_told_by_two_sources_is_one_touch() {
+    let world = bought("attribution: { models: [linear] }").await;
+    let click = |id: &'static str, channel: &'static str, kind: &'static str, at: &'static str| {
+        let who = [("touch_id", id), ("lead_id", "led_2"), ("channel", channel), ("source", "q4")];
+        who.into_iter().chain([("click_id_kind", kind), ("click_id", "Cj0KCQ"), ("occurred_at", at)]).collect::<Vec<_>>()
+    };
+    let days: Vec<&'static str> = [6, 7, 8].iter().map(|on| &*day(*on).leak()).collect();
+    // The page tells of it after the form, which is how they arrive; the same letters of another network are another click.
+    let rows = [
+        click("tch_3", "form", "gclid", days[1]),
+        click("tch_4", "paid_search", "gclid", days[0]),
+        click("tch_5", "paid_social", "ttclid", days[2]),
+    ];
+    world.put(&TOUCH, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    measure(&world).await;
+    let quarter = Some("25.00");
+    assert_eq!(
+        rows_by_name(&credited(&world, "linear", Level::Channel).await),
+        [("email", 0.25, quarter), ("list", 0.25, quarter), ("paid_search", 0.25, quarter), ("paid_social", 0.25, quarter)]
+    );
+}
+
+fn rows_by_name(report: &ChannelsReport) -> Vec<(&str, f64, Option<&str>)> {
+    let mut rows = rows(report);
+    rows.sort_by_key(|(channel, ..)| *channel);
+    rows
+}
+
+#[tokio::test]
 async fn a_refund_of_nobody_takes_from_nobody() {
     let world = bought("attribution: { models: [last] }").await;
     sale(&world, "cnv_2", "refund", "-40", 12).await;

@@ -350,6 +350,8 @@ pub struct MeasuresSection {
     pub required_fields: Vec<String>,
     /// Sources whose people are younger than this many days are called immature.
     pub maturity_days: u32,
+    /// The period by which the people of a source are grouped, so that the list of one quarter can be set beside that of another.
+    pub cohort: CohortPeriod,
     /// The currency (ISO 4217) in which amounts are added up, each at the rate of its own day; without it, and where a rate is missing,
     /// amounts of each currency stand apart.
     pub currency: Option<String>,
@@ -360,6 +362,19 @@ pub struct MeasuresSection {
     pub cost_rules: Vec<CostRule>,
     /// When a source is said to have changed.
     pub drift: DriftSection,
+}
+
+/// A calendar period, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CohortPeriod {
+    /// Such as `2026-10`.
+    #[default]
+    Month,
+    /// Such as `2026-Q4`.
+    Quarter,
+    /// Such as `2026`.
+    Year,
 }
 
 /// How some costs are divided.
@@ -415,6 +430,7 @@ impl Default for MeasuresSection {
         Self {
             required_fields: fields.map(str::to_owned).to_vec(),
             maturity_days: 30,
+            cohort: CohortPeriod::default(),
             currency: None,
             rates_file: None,
             cost_rules: Vec::new(),
@@ -643,6 +659,14 @@ pub enum FieldPolicy {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSection {
-    /// Every so often: `15m`, `2h`, `1d`.
-    pub every: String,
+    /// At once, and so long after the end of each run: `15m`, `2h`, `1d`.
+    #[serde(default)]
+    pub every: Option<String>,
+    /// Instead, at these times: minute, hour, day of the month, month, day of the week, as in `0 6 * * MON-FRI`.
+    #[serde(default)]
+    pub cron: Option<String>,
+    /// The time zone of `cron`, such as `Europe/Paris`; UTC when left out. A time that its clocks skip does not come that day, one that they repeat
+    /// comes twice.
+    #[serde(default)]
+    pub time_zone: Option<String>,
 }

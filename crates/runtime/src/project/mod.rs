@@ -5,12 +5,12 @@
 
 mod error;
 mod file;
+mod schedule;
 mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_sdk::{BuildContext, Clock, Companion, ConfigDoc, Registry, document};
 use serde::de::DeserializeOwned;
@@ -18,11 +18,12 @@ use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, BudgetSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection,
-    CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry,
-    MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection,
-    SourceSection, StoreSection, TasksSection,
+    AttributionSection, BasisSection, BudgetSection, ChannelSection, CohortPeriod, CompaniesSection, CostDivision, CostRule,
+    CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection,
+    MapEntry, MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField,
+    SinkSection, SourceSection, StoreSection, TasksSection,
 };
+pub use schedule::Schedule;
 
 use crate::deliver::DEFAULT_POLICY;
 pub(crate) use error::complaint;
@@ -517,22 +518,6 @@ fn layered(documents: &[Document], surroundings: &Surroundings) -> Result<Settin
         builder = builder.set_override(key, value.as_str()).map_err(fail)?;
     }
     builder.build().and_then(config::Config::try_deserialize).map_err(fail)
-}
-
-/// The time span of a schedule: a number and a unit, `30s`, `15m`, `2h` or `1d`; at least a second.
-#[must_use]
-pub fn parse_every(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    let span = number.parse::<u64>().ok()?.checked_mul(seconds)?;
-    (span > 0).then(|| Duration::from_secs(span))
 }
 
 /// The JSON schema of the project file.

@@ -7,16 +7,11 @@ use jiff::tz::TimeZone;
 
 use super::error::ProjectError;
 use super::file::{CostSection, CostUnit};
-use super::{Project, SourceEntry, nearest, parse_every};
+use super::{Project, Schedule, SourceEntry, nearest};
 
 /// Checks what can be checked without asking anybody.
 pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
-    if let Some(schedule) = &project.file.schedule
-        && parse_every(&schedule.every).is_none()
-    {
-        let message = format!("`{}` is not a time span", schedule.every);
-        return Err(project.error("schedule.every", message).help("write a number and a unit: 30s, 15m, 2h, 1d"));
-    }
+    Schedule::of(project)?;
     for (index, field) in project.file.measures.required_fields.iter().enumerate() {
         let known = || tables::LEAD.columns.iter().map(|column| column.name);
         if !known().any(|name| name == field) {

@@ -32,7 +32,7 @@ pub use figure::money_text;
 pub use funnel::{Cohort, FunnelReport, SourceFunnel, StageCount, Step, funnel};
 pub use html::html;
 pub use propensity::{Likely, NeedGroup, PropensityReport, propensity};
-pub use sources::{DriftAlert, Metric, SourceCard, SourcesReport, sources};
+pub use sources::{CohortsReport, DriftAlert, Metric, SourceCard, SourcesReport, cohorts, sources};
 pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};
 pub use what_if::{WhatIf, what_if};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headwater_analysis::quality::compare;
-use headwater_model::tables;
+use headwater_model::tables::{self, Table};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Serialize, Serializer};
@@ -32,6 +32,17 @@ pub struct SourcesReport {
     pub alerts: Vec<DriftAlert>,
 }
 
+/// The scorecards of each source by the period in which it first named its people.
+#[derive(Debug, Serialize)]
+pub struct CohortsReport {
+    /// The version of this shape.
+    pub version: u32,
+    /// When it was measured.
+    pub as_of: Timestamp,
+    /// Every cohort, by source and period.
+    pub cohorts: Vec<SourceCard>,
+}
+
 /// A figure of a source that stands out from its own past.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DriftAlert {
@@ -51,13 +62,16 @@ pub struct DriftAlert {
     pub now_from: Date,
 }
 
-/// One source.
+/// One source, or one of its cohorts.
 #[derive(Debug, Serialize)]
 pub struct SourceCard {
     /// Its name.
     pub source: String,
     /// The channel most of its people came through.
     pub channel: String,
+    /// The period in which it first named these people, such as `2026-10`; nothing where all of its people are meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<String>,
     /// Its figures, in the order they are measured; in JSON an object by name.
     #[serde(serialize_with = "by_name")]
     pub metrics: Vec<Metric>,
@@ -95,6 +109,15 @@ pub struct Metric {
 
 fn by_name<S: Serializer>(metrics: &[Metric], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(metrics.iter().map(|metric| (&metric.name, metric)))
+}
+
+/// The scorecards of the cohorts as last measured. Each is judged against all of them.
+///
+/// # Errors
+/// [`crate::Error::NotFound`] when nothing was measured yet.
+pub async fn cohorts(engine: &Engine) -> Result<CohortsReport> {
+    let measured = Measured::load(engine).await?;
+    Ok(CohortsReport { version: VERSION, as_of: measured.at, cohorts: cards_in(&measured, &tables::SCORECARD_COHORT)? })
 }
 
 /// The scorecards as last measured, and the verdict.
@@ -138,11 +161,21 @@ fn date(day: i32) -> Date {
 }
 
 pub(super) fn cards(measured: &Measured) -> Result<Vec<SourceCard>> {
-    let mut cards: BTreeMap<String, SourceCard> = BTreeMap::new();
-    for row in each(&load(&measured.snapshot, &tables::SCORECARD, &[])?) {
-        let source = row.word("source")?;
-        let channel = row.word("channel")?;
-        let card = cards.entry(source.clone()).or_insert_with(|| SourceCard { source, channel, metrics: Vec::new() });
+    cards_in(measured, &tables::SCORECARD)
+}
+
+fn cards_in(measured: &Measured, table: &'static Table) -> Result<Vec<SourceCard>> {
+    let has_cohorts = table.name == tables::SCORECARD_COHORT.name;
+    let mut cards: BTreeMap<(String, Option<String>), SourceCard> = BTreeMap::new();
+    for row in each(&load(&measured.snapshot, table, &[])?) {
+        let (source, channel) = (row.word("source")?, row.word("channel")?);
+        let cohort = if has_cohorts { Some(row.word("cohort")?) } else { None };
+        let card = cards.entry((source.clone(), cohort.clone())).or_insert_with(|| SourceCard {
+            source,
+            channel,
+            cohort,
+            metrics: Vec::new(),
+        });
         let name = row.word("metric")?;
         // A money figure stands once per currency; under one name in an object only one could be seen.
         let unit = row.owned("unit")?.filter(|unit| !unit.is_empty());

@@ -68,6 +68,46 @@ async fn every_model_gives_every_conversion_away_whole() {
 }
 
 #[tokio::test]
+async fn a_cohort_holds_the_people_first_named_in_it_and_what_was_spent_then() {
+    let rig = Rig::new(&PROJECT.replace("maturity_days: 30", "maturity_days: 30, cohort: quarter")).await;
+    rig.scripts.say(
+        "list",
+        COLUMNS,
+        &[
+            ("1", &["ann@alder.example.com", "Ann", "2025-06-30T23:59:59Z"]),
+            ("2", &["ann@alder.example.com", "Ann", "2025-07-01"]),
+            ("3", &["bob@alder.example.com", "Bob", "2025-07-01"]),
+            ("4", &["not an address", "", "2025-07-01"]),
+        ],
+    );
+    rig.scripts.say("orders", ORDER, &[("1", &["ann@alder.example.com", "90", "order", "2025-09-01"])]);
+    rig.sync().await;
+    let cards = "SELECT cohort, metric, value, numerator, n FROM scorecard_cohort WHERE source = 'list' \
+                 AND n > 0 AND metric IN ('distinct_persons', 'duplicate_in', 'conversion_rate') ORDER BY cohort, metric";
+    assert_eq!(
+        rig.table(cards).await,
+        [
+            "2025-Q2 | conversion_rate | 1.0 | 1.0 | 1",
+            "2025-Q2 | distinct_persons | 1.0 | 1.0 | 1",
+            "2025-Q2 | duplicate_in | 0.0 | 0.0 | 1",
+            "2025-Q3 | conversion_rate | 0.0 | 0.0 | 1",
+            "2025-Q3 | distinct_persons | 1.0 | 1.0 | 2",
+            "2025-Q3 | duplicate_in | 0.5 | 1.0 | 2",
+        ]
+    );
+    // What was counted of a source is divided among its cohorts, and nothing is lost between them: what was refused and what was
+    // spent stand in the quarter in which that was.
+    let sums = |table: &str| {
+        format!(
+            "SELECT metric, sum(numerator) FROM {table} WHERE source = 'list' \
+             AND metric IN ('volume', 'accepted', 'quarantined', 'distinct_persons', 'net_new', 'cac', 'conversion_rate') \
+             GROUP BY metric ORDER BY metric"
+        )
+    };
+    assert_eq!(rig.table(&sums("scorecard_cohort")).await, rig.table(&sums("scorecard")).await);
+}
+
+#[tokio::test]
 async fn a_scorecard_counts_what_was_counted_by_hand() {
     let rig = example().await;
     rig.sync().await;

@@ -106,7 +106,7 @@ async fn who_withdrew_may_not_be_contacted_until_they_come_back() {
     rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-02-01", "yes"])]);
     rig.sync().await;
     assert_eq!(rig.table(may).await, ["true | granted | consent | -"]);
-    let later = |days: i64| jiff::Timestamp::from_microsecond(rig.now() + days * crate::rig::DAY).unwrap().to_string();
+    let later = |hours: i64| jiff::Timestamp::from_microsecond(rig.now() + hours * crate::rig::DAY / 24).unwrap().to_string();
     rig.scripts.say("clicks", CLICK, &[("1", &["ann@example.com", "unsubscribed", &later(1)])]);
     rig.sync().await;
     assert_eq!(rig.table(may).await, ["false | withdrawn | - | consent withdrawn"]);

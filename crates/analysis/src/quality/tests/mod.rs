@@ -186,6 +186,7 @@ fn every_figure_has_its_own_cases_and_unit() {
     let source = SourceCounts {
         source: "vendor".to_owned(),
         channel: "list".to_owned(),
+        cohort: None,
         received: 120,
         accepted: 100,
         quarantined: 15,

@@ -29,6 +29,7 @@ fn an_order_that_cannot_be_counted_is_refused_with_the_field() {
             &["a@example.com", "", "10.50", "dollars", "2025-03-01", ""],
             &["a@example.com", "", "10.50", "EUR", "", ""],
             &["a@example.com", "", "10.50", "EUR", "01.03.2025", ""],
+            &["a@example.com", "", "10.50", "EUR", "2062-03-01", ""],
             &["", "12", "10.50", "EUR", "2025-03-01", ""],
             &["", "+49 30 1234567", "", "", "2025-03-01", "Refund"],
         ],
@@ -41,6 +42,7 @@ fn an_order_that_cannot_be_counted_is_refused_with_the_field() {
         of("unknown_currency", "currency"),
         of("missing_field", "occurred_at"),
         of("ambiguous_date", "occurred_at"),
+        of("future_date", "occurred_at"),
         ("no_identity", None),
     ];
     let mut refused = refused;
@@ -62,6 +64,14 @@ fn an_order_keeps_its_amount_to_the_last_decimal() {
     for (name, expected) in [("email", "a@example.com"), ("currency", "EUR"), ("kind", "refund")] {
         assert_eq!(column(&facts.rows, name), [Some(expected.to_owned())], "{name}");
     }
+}
+
+#[test]
+fn an_order_of_less_than_nothing_is_a_refund() {
+    let rows = ["-10", "0", "10"].map(|value| ["a@example.com", "", value, "EUR", "2025-03-01", "order"]);
+    let page = plain(ORDER, &rows.each_ref().map(<[_; 6]>::as_slice));
+    let facts = facts(&conformer(Role::Conversions, ORDER), &page, &nobody());
+    assert_eq!(column(&facts.rows, "kind"), ["refund", "order", "order"].map(|kind| Some(kind.to_owned())));
 }
 
 #[test]

@@ -75,6 +75,14 @@ fn the_raw_record_holds_every_cell_as_it_arrived() {
 }
 
 #[test]
+fn a_date_of_tomorrow_is_taken_and_one_of_next_year_refused() {
+    let columns = ["email", "created_at"];
+    let rows = [["ann@example.com", "2026-11-02"], ["bob@example.com", "2027-11-01"]];
+    let leads = leads(&conformer(Role::Leads, &columns), &plain(&columns, &rows.each_ref().map(<[_; 2]>::as_slice)), &nobody());
+    assert_eq!((leads.lead.num_rows(), codes(&leads.refused)), (1, vec![("future_date", Some("created_at"), "list.csv:3")]));
+}
+
+#[test]
 fn an_ambiguous_date_is_refused_with_its_field_place_and_remedy() {
     let leads = edge_leads(DateStyle::default());
     assert_eq!(codes(&leads.refused), [("ambiguous_date", Some("created_at"), "list.csv:4")]);

@@ -28,6 +28,9 @@ fn source_over(log: &Arc<Log>, settings: Value) -> Result<Box<dyn Source>> {
     IntakeConnector::over(Arc::clone(log) as Arc<dyn IntakeLog>).source(&ConfigDoc { connection: "x".to_owned(), values }, &cx)
 }
 
+/// When everything in the samples had happened: 2026-11-20.
+const READ_AT_US: i64 = 1_795_132_800_000_000;
+
 /// Conforms the first page of what a source reads.
 async fn conformed(log: &Arc<Log>, settings: Value) -> (Role, RecordBatch, usize) {
     let source = source_over(log, settings).unwrap();
@@ -52,11 +55,11 @@ async fn conformed(log: &Arc<Log>, settings: Value) -> (Role, RecordBatch, usize
     let screen = Screen::new(Hasher::new(&[0; 32]), HashSet::new());
     match spec.role {
         Role::Leads => {
-            let leads = conformer.leads(page, &keep, &screen, 0).unwrap();
+            let leads = conformer.leads(page, &keep, &screen, READ_AT_US).unwrap();
             (spec.role, leads.lead, leads.refused.len())
         }
         role => {
-            let facts = conformer.facts(page, &keep, &screen, 0).unwrap();
+            let facts = conformer.facts(page, &keep, &screen, READ_AT_US).unwrap();
             (role, facts.rows, facts.refused.len())
         }
     }

@@ -9,8 +9,8 @@ mod sections;
 mod tests;
 
 use super::{
-    ChangesReport, ChannelsReport, CustomersReport, FunnelReport, Level, Measured, PropensityReport, SourcesReport, SpendReport,
-    changes, channels, customers, funnel, propensity, sources, spend,
+    ChangesReport, ChannelsReport, CohortsReport, CustomersReport, FunnelReport, Level, Measured, PropensityReport,
+    SourcesReport, SpendReport, changes, channels, cohorts, customers, funnel, propensity, sources, spend,
 };
 use crate::engine::Engine;
 use crate::error::Result;
@@ -19,6 +19,7 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(crate) struct Reports {
     pub(crate) sources: SourcesReport,
+    pub(crate) cohorts: CohortsReport,
     /// One for each model that was computed.
     pub(crate) channels: Vec<ChannelsReport>,
     pub(crate) changes: ChangesReport,
@@ -40,6 +41,7 @@ pub async fn html(engine: &Engine, model: &str) -> Result<String> {
     }
     let reports = Reports {
         sources: sources(engine).await?,
+        cohorts: cohorts(engine).await?,
         channels: of_models,
         changes: changes(engine, None).await?,
         funnel: funnel(engine).await?,
@@ -77,6 +79,7 @@ pub(crate) fn page(reports: &Reports) -> String {
     );
     out.push_str(&sections::answers(reports));
     out.push_str(&sections::sources(&reports.sources));
+    out.push_str(&sections::cohorts(&reports.cohorts));
     out.push_str(&sections::channels(&reports.channels));
     out.push_str(&sections::changes(&reports.changes));
     out.push_str(&sections::funnel(&reports.funnel));

@@ -3,8 +3,8 @@
 use super::charts::{Bar, Line, bars, legend, lines};
 use super::{Reports, escape};
 use crate::report::{
-    ChangesReport, ChannelsReport, CreditChange, CustomersReport, FunnelReport, Metric, OriginRow, PropensityReport,
-    SourcesReport, SpendReport, minute, money_text,
+    ChangesReport, ChannelsReport, CohortsReport, CreditChange, CustomersReport, FunnelReport, Metric, OriginRow,
+    PropensityReport, SourcesReport, SpendReport, minute, money_text,
 };
 use std::collections::BTreeSet;
 
@@ -197,6 +197,25 @@ pub(super) fn sources(report: &SourcesReport) -> String {
         table(caption, &headers, 2, rows)
     };
     section("sources", "What each source is worth", &chart, &(figures + &drifted(report)))
+}
+
+/// Each source by the period in which it first named its people: did its later lists get worse?
+pub(super) fn cohorts(report: &CohortsReport) -> String {
+    const SHOWN: [(&str, &str); 5] = [
+        ("people", "distinct_persons"),
+        ("valid e-mail", "validity"),
+        ("new people", "net_new"),
+        ("became customers", "conversion_rate"),
+        ("by 90 days", "conversion_by_90d"),
+    ];
+    let headers: Vec<&str> = ["source", "first named"].into_iter().chain(SHOWN.map(|(header, _)| header)).collect();
+    let rows = report.cohorts.iter().map(|card| {
+        let figure = |name| card.metric(name).map(|metric| with_state(&metric.to_string(), metric)).unwrap_or_default();
+        let whose = [card.source.clone(), card.cohort.clone().unwrap_or_default()];
+        whose.into_iter().chain(SHOWN.map(|(_, name)| figure(name))).collect()
+    });
+    let caption = "Figures of each source by when it first named its people; later ones have had less time";
+    section("by-time", "Whether sources got better or worse", "", &table(caption, &headers, 2, rows))
 }
 
 /// Sources up to which the figures stand side by side.

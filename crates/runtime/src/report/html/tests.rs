@@ -25,6 +25,9 @@ async fn measured_page() -> String {
             ("unit", "share"),
         ]
     };
+    let of_cohort =
+        [("source", "q4 & co"), ("cohort", "2026-Q4"), ("metric", "conversion_rate"), ("value", "0.5"), ("state", "ok")];
+    world.put(&tables::SCORECARD_COHORT, &[&of_cohort]).await;
     world.put(&tables::SCORECARD, &[&metric("conversion_rate", "0.25"), &metric("conversion_by_30d", "0.2")]).await;
     world
         .put(&tables::PROPENSITY_MODEL, &[&[("refusal", "too few to learn from: 3 converted and 9 did not within the horizon")]])
@@ -40,6 +43,8 @@ async fn page_stands_alone_and_shows_every_section() {
     }
     for heading in [
         "What each source is worth",
+        "Whether sources got better or worse",
+        "2026-Q4",
         "Which channel earned",
         "How far people are",
         "How long it takes",
