@@ -306,10 +306,11 @@ impl Sftp {
             )
         };
         let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
-        let error = Error::new(kind, what).context("server", self.place.root()).hint(hint).source(cause);
+        let error = Error::new(kind, what).context("server", self.place.root()).hint(hint);
         match last {
+            // That its pipes ended then says nothing more.
             Some(last) => error.context("ssh", last.to_owned()),
-            None => error,
+            None => error.source(cause),
         }
     }
 }
