@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The tables of the lake.
-pub const TABLES: [&str; 23] = [
+pub const TABLES: [&str; 24] = [
     "source_record",
     "lead",
     "touch",
@@ -31,6 +31,7 @@ pub const TABLES: [&str; 23] = [
     "scorecard_cohort",
     "drift",
     "propensity",
+    "customer",
     "propensity_model",
     "delivery",
 ];

@@ -171,6 +171,9 @@ pub(crate) enum Command {
         /// By what credits are added up, for channels
         #[arg(long, value_enum, default_value = "channel")]
         by: ReportLevel,
+        /// Show the rules by which contacts are classed into channels, in their order, for channels
+        #[arg(long)]
+        rules: bool,
         /// Show which credits of the past were changed, from what to what and why, for channels
         #[arg(long)]
         changes: bool,

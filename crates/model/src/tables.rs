@@ -476,6 +476,19 @@ tables! {
         model_version: Text required,
         as_of: Instant required,
     }
+    /// Who bought what for how much, who is leaving, who is worth what? One row per customer and currency; rewritten by measure.
+    CUSTOMER = "customer" {
+        prospect_id: Text required,
+        currency: Text required,
+        purchases: Int required,
+        first_purchase_at: Instant required,
+        last_purchase_at: Instant required,
+        spent: Float required,
+        segment: Text required,
+        churn_risk: Float,
+        expected_value: Float,
+        as_of: Instant required,
+    }
     /// What were those scores made by, and what are they worth? The model with its report, or why there is none.
     PROPENSITY_MODEL = "propensity_model" {
         model_version: Text,

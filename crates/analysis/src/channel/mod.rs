@@ -1,11 +1,12 @@
 //! Which channel a touch came through: an ordered, versioned table of rules over campaign tags, click ids and the referrer.
 //!
-//! The table follows the published order of GA4's default channel group, with Headwater's additions marked in it. It is not a place
-//! for a user's own channels: a configured channel overrides the answer outright, and that is the caller's business.
+//! The table follows the published order of GA4's default channel group, with Headwater's additions marked in it. A user's own rules
+//! stand before it. A channel configured for a whole source overrides the answer outright, and that is the caller's business.
 //!
 //! Invariants: the first matching rule wins; the answer depends on the facts alone, and not on their letter case or the blanks
 //! around them; nothing is allocated for facts that are already in lower case.
 
+mod own;
 mod sources;
 mod table;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use hashbrown::HashMap;
 
+pub use own::OwnRule;
 use table::{RULES, Signals, UNASSIGNED};
 
 /// The longest name a host can have. Longer text is no host, and walking up its labels would cost its length squared.
@@ -58,11 +60,11 @@ pub enum Origin {
 
 /// The channel of a touch, and the rule that says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Classified {
+pub struct Classified<'a> {
     /// The channel, in snake case.
-    pub channel: &'static str,
+    pub channel: &'a str,
     /// The rule that matched.
-    pub rule_id: &'static str,
+    pub rule_id: &'a str,
 }
 
 /// One line of the table: a channel, and the signals that must all be present.
@@ -86,6 +88,16 @@ pub struct Rule {
 /// ```
 #[derive(Debug)]
 pub struct Classifier {
+    lists: &'static Lists,
+    own: Vec<OwnRule>,
+    /// Hosts whose visits keep no origin, beside those that come with the table; in lower case.
+    ignored_referrers: Vec<String>,
+    version: String,
+}
+
+/// The lists that come with the table.
+#[derive(Debug)]
+struct Lists {
     media: HashMap<&'static str, Signals>,
     click_ids: HashMap<&'static str, Signals>,
     sources: HashMap<&'static str, Signals>,
@@ -112,22 +124,42 @@ impl Classifier {
     /// The table that comes with Headwater.
     #[must_use]
     pub fn builtin() -> &'static Self {
-        static BUILTIN: LazyLock<Classifier> = LazyLock::new(|| Classifier {
+        static BUILTIN: LazyLock<Classifier> = LazyLock::new(|| Classifier::with(Vec::new(), &[]));
+        &BUILTIN
+    }
+
+    /// The table with a user's own rules before it, the first of which that fits decides, and with hosts whose visits keep no origin: a
+    /// sign-in page, a payment page. A host stands for those below it as well.
+    #[must_use]
+    pub fn with(own: Vec<OwnRule>, ignored_referrers: &[String]) -> Self {
+        static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists {
             media: index(table::MEDIUM_WORDS),
             click_ids: index(table::CLICK_IDS),
             sources: index(sources::SOURCES),
             brands: index(sources::BRANDS),
         });
-        &BUILTIN
+        let ignored_referrers: Vec<String> = ignored_referrers
+            .iter()
+            .map(|host| bare_host(&fold(Some(host))).to_owned())
+            .filter(|host| !host.is_empty())
+            .collect();
+        let version = own::version(table::VERSION, &own, &ignored_referrers);
+        Self { lists: &LISTS, own, ignored_referrers, version }
     }
 
     /// The version of the rules and of the lists together. Store it beside every answer.
     #[must_use]
-    pub fn rules_version(&self) -> &'static str {
-        table::VERSION
+    pub fn rules_version(&self) -> &str {
+        &self.version
     }
 
-    /// The rules in order; `unassigned`, which follows them, is not among them.
+    /// The user's own rules, in order.
+    #[must_use]
+    pub fn own_rules(&self) -> &[OwnRule] {
+        &self.own
+    }
+
+    /// The rules in order, after the user's own; `unassigned`, which follows them, is not among them.
     #[must_use]
     pub fn rules(&self) -> &'static [Rule] {
         RULES
@@ -135,7 +167,10 @@ impl Classifier {
 
     /// The channel of a touch. There is always one: `unassigned` is what no rule explains.
     #[must_use]
-    pub fn classify(&self, facts: &TouchFacts<'_>) -> Classified {
+    pub fn classify(&self, facts: &TouchFacts<'_>) -> Classified<'_> {
+        if let Some(own) = self.own.iter().find(|rule| rule.fits(facts)) {
+            return Classified { channel: &own.channel, rule_id: &own.id };
+        }
         let signals = self.signals(facts);
         let rule = RULES.iter().find(|rule| signals & rule.all == rule.all).unwrap_or(&UNASSIGNED);
         Classified { channel: rule.channel, rule_id: rule.id }
@@ -157,7 +192,7 @@ impl Classifier {
         } else {
             (referrer & table::REFERRER_KINDS) | (self.source_signals(&source) & !table::REFERRER_KINDS)
         };
-        let clicked = self.click_ids.get(&*click_id).copied().unwrap_or(0);
+        let clicked = self.lists.click_ids.get(&*click_id).copied().unwrap_or(0);
         signals |= if source.is_empty() && !is_referred { clicked } else { clicked & !table::SOURCE_SOCIAL };
         let tagged = [&source, &medium, &campaign, &click_id].into_iter().any(|text| !text.is_empty());
         if !tagged && !is_referred {
@@ -167,7 +202,7 @@ impl Classifier {
     }
 
     fn medium_signals(&self, medium: &str) -> Signals {
-        let mut signals = self.media.get(medium).copied().unwrap_or(0);
+        let mut signals = self.lists.media.get(medium).copied().unwrap_or(0);
         if is_paid_medium(medium) {
             signals |= table::MEDIUM_PAID;
         }
@@ -191,6 +226,9 @@ impl Classifier {
         if is_same_site(referrer, bare_host(&landing)) {
             return table::SELF_REFERRAL;
         }
+        if self.ignored_referrers.iter().any(|host| own::is_below(referrer, host)) {
+            return table::IGNORED_REFERRER;
+        }
         match self.source_signals(referrer) {
             table::IGNORED_REFERRER => table::IGNORED_REFERRER,
             signals => signals | table::EXTERNAL_REFERRER,
@@ -204,7 +242,7 @@ impl Classifier {
         }
         let mut name = host;
         loop {
-            if let Some(signals) = self.sources.get(name) {
+            if let Some(signals) = self.lists.sources.get(name) {
                 return *signals;
             }
             // A single label is a top-level domain by now, and `foo.x` is not the network X.
@@ -223,7 +261,16 @@ impl Classifier {
             return None;
         }
         let label = domain.as_bytes().split(|byte| *byte == b'.').next()?;
-        self.brands.get(std::str::from_utf8(label).ok()?).copied()
+        self.lists.brands.get(std::str::from_utf8(label).ok()?).copied()
+    }
+}
+
+impl Rule {
+    /// What must all hold, in words: `source_social + medium_paid`.
+    #[must_use]
+    pub fn condition(&self) -> String {
+        let bits = table::NAMES.iter().filter(|(_, bit)| self.all & bit != 0);
+        bits.map(|(name, _)| name.to_lowercase()).collect::<Vec<_>>().join(" + ")
     }
 }
 

@@ -11,6 +11,9 @@ pub(super) type Signals = u64;
 macro_rules! signals {
     ($($name:ident)*) => {
         signals!(@ 0; $($name)*);
+
+        /// Every signal by its name.
+        pub(super) const NAMES: &[(&str, Signals)] = &[$((stringify!($name), $name)),*];
     };
     (@ $bit:expr; $name:ident $($rest:ident)*) => {
         pub(super) const $name: Signals = 1 << $bit;

@@ -25,8 +25,16 @@ pub(crate) async fn run(global: &Global, dir: &Path, console: &Console) -> Resul
     let synced = sync(&engine, &SyncOptions::default()).await?;
     console.line(&sync_command::human(&synced, false))?;
     let (by, changes) = (ReportLevel::Channel, false);
-    let options =
-        report::Options { model: "last_non_direct", all: false, cohorts: false, by, changes, html: None, what_if: None };
+    let options = report::Options {
+        model: "last_non_direct",
+        all: false,
+        cohorts: false,
+        by,
+        rules: false,
+        changes,
+        html: None,
+        what_if: None,
+    };
     for what in [ReportName::Sources, ReportName::Channels, ReportName::Funnel] {
         Box::pin(report::run(&global, what, options, console)).await?;
         console.line("")?;

@@ -55,9 +55,10 @@ pub(crate) async fn run(cli: &Cli, console: &Console) -> Result<Code, Failure> {
         Command::Serve { listen } => Box::pin(serve::run(global, listen.as_deref(), console)).await,
         Command::Status => Box::pin(status::run(global, console)).await,
         Command::Runs { command, limit } => Box::pin(status::runs(global, command.as_ref(), *limit, console)).await,
-        Command::Report { what, model, all, cohorts, by, changes, html, what_if } => {
+        Command::Report { what, model, all, cohorts, by, rules, changes, html, what_if } => {
             let (html, what_if) = (html.as_deref(), what_if.as_deref());
-            let options = report::Options { model, all: *all, cohorts: *cohorts, by: *by, changes: *changes, html, what_if };
+            let options =
+                report::Options { model, all: *all, cohorts: *cohorts, by: *by, rules: *rules, changes: *changes, html, what_if };
             Box::pin(report::run(global, *what, options, console)).await
         }
         Command::Explain { who } => Box::pin(explain::run(global, who, console)).await,

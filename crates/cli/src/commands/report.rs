@@ -44,6 +44,8 @@ pub(crate) struct Options<'a> {
     pub(crate) cohorts: bool,
     /// By what credits are added up.
     pub(crate) by: ReportLevel,
+    /// Whether the rules of channels are shown.
+    pub(crate) rules: bool,
     /// Whether the changes of past credits are shown.
     pub(crate) changes: bool,
     /// Where the page with all reports goes.
@@ -53,9 +55,9 @@ pub(crate) struct Options<'a> {
 }
 
 pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>, console: &Console) -> Result<Code, Failure> {
-    let Options { model, all, cohorts, by, changes, html, what_if } = options;
-    if what != ReportName::Channels && (changes || by != ReportLevel::Channel) {
-        return Err(Error::Usage("`--by` and `--changes` belong to `report channels`".to_owned()).into());
+    let Options { model, all, cohorts, by, rules, changes, html, what_if } = options;
+    if what != ReportName::Channels && (changes || rules || by != ReportLevel::Channel) {
+        return Err(Error::Usage("`--by`, `--rules` and `--changes` belong to `report channels`".to_owned()).into());
     }
     if what != ReportName::Sources && cohorts {
         return Err(Error::Usage("`--cohorts` belongs to `report sources`".to_owned()).into());
@@ -84,6 +86,10 @@ pub(crate) async fn run(global: &Global, what: ReportName, options: Options<'_>,
         ReportName::Sources => {
             let report = report::sources(&engine).await?;
             give(console, &report, || cards_csv(&report.sources), || sources(&report, all))
+        }
+        ReportName::Channels if rules => {
+            let report = report::rules(&engine);
+            give(console, &report, || credits::rules_csv(&report), || credits::rules(&report))
         }
         ReportName::Channels if changes => {
             let report = report::changes(&engine, None).await?;

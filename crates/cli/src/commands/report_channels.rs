@@ -1,6 +1,6 @@
 //! `report channels`: what the touches earned, and what of it was changed since.
 
-use headwater_runtime::report::{ChangesReport, ChannelsReport, CreditChange, Level, MoneyText, money_text};
+use headwater_runtime::report::{ChangesReport, ChannelsReport, CreditChange, Level, MoneyText, RulesReport, money_text};
 
 use super::report::{columns, count, currencies, header, in_each, minute};
 use crate::args::ReportLevel;
@@ -135,4 +135,23 @@ pub(super) fn changes_csv(report: &ChangesReport) -> Vec<Vec<String>> {
         ]
     }));
     rows
+}
+
+/// The rules in their order.
+pub(super) fn rules(report: &RulesReport) -> String {
+    let mut rows = Rows::new(&["", "channel", "rule", "where all of this holds"]).right(0..=0);
+    for (rule, place) in report.rules.iter().zip(1..) {
+        rows.row([place.to_string(), rule.channel.clone(), rule.rule.clone(), rule.condition.clone()]);
+    }
+    format!(
+        "By which a contact is classed into a channel: the first that fits (version {}; those of the project are `project.…`)\n\n{}",
+        report.rules_version,
+        rows.render()
+    )
+}
+
+pub(super) fn rules_csv(report: &RulesReport) -> Vec<Vec<String>> {
+    let rows = report.rules.iter().zip(1..);
+    let rows = rows.map(|(rule, place)| vec![place.to_string(), rule.channel.clone(), rule.rule.clone(), rule.condition.clone()]);
+    std::iter::once(header(&["place", "channel", "rule", "condition"])).chain(rows).collect()
 }

@@ -198,7 +198,8 @@ async fn stream(
         Some(cursor) if !options.full_refresh => serde_json::from_value(cursor.value.clone()).ok(),
         _ => None,
     };
-    let rules = Rules::load(&engine.store, (entry, spec), (role, &mapping), options.full_refresh).await?;
+    let rules =
+        Rules::load(&engine.store, (entry, spec), (role, &mapping), &engine.project.classifier, options.full_refresh).await?;
     if rules.differ() && !rules.again {
         warn!(
             connection = entry.name,

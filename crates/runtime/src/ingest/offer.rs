@@ -65,7 +65,7 @@ impl<'a> Offer<'a> {
             arrived: arrived(snapshot, &entry.name)?,
             told: HashMap::new(),
             stage: Stage::new(engine, entry, spec, run_id),
-            rules: Rules::load(&engine.store, (entry, spec), (role, &mapping), false).await?,
+            rules: Rules::load(&engine.store, (entry, spec), (role, &mapping), &engine.project.classifier, false).await?,
             accepted: false,
         })
     }

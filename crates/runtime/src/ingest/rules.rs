@@ -3,6 +3,7 @@
 //! Rows are known by what they say, not by what was made of it. So a change of `map`, `dates` and the like leaves known rows as they
 //! are, until the stream is read from its beginning: then each is conformed again, and its new version takes the place of the old.
 
+use headwater_analysis::channel::Classifier;
 use headwater_model::mapping::{Mapping, Role};
 use headwater_sdk::StreamSpec;
 use headwater_store::{Commit, Store};
@@ -34,10 +35,11 @@ impl Rules {
         store: &Store,
         (entry, spec): (&SourceEntry, &StreamSpec),
         (role, mapping): (Role, &Mapping),
+        channels: &Classifier,
         refresh: bool,
     ) -> Result<Self> {
         let key = format!("{CURSOR_PREFIX}/{}/{}", entry.name, spec.name);
-        let present = Value::String(digest(entry, spec, role, mapping));
+        let present = Value::String(digest((entry, spec), (role, mapping), channels));
         let cursor = store.cursor(&key).await?;
         let known = cursor.as_ref().map(|cursor| cursor.value.clone());
         let again = refresh && known.as_ref().is_some_and(|known| *known != present);
@@ -71,7 +73,7 @@ impl Rules {
 }
 
 /// A digest of all that the project says about what a row becomes.
-fn digest(entry: &SourceEntry, spec: &StreamSpec, role: Role, mapping: &Mapping) -> String {
+fn digest((entry, spec): (&SourceEntry, &StreamSpec), (role, mapping): (Role, &Mapping), channels: &Classifier) -> String {
     let section = &entry.section;
     let channel = section.channel.as_ref().map(|ChannelSection { group, vendor, campaign }| json!([group, vendor, campaign]));
     let basis = section
@@ -81,7 +83,7 @@ fn digest(entry: &SourceEntry, spec: &StreamSpec, role: Role, mapping: &Mapping)
     let dates = section.dates.as_ref().map(|dates| json!([dates.format, dates.zone]));
     let rules = json!({
         "role": role, "map": mapping, "origin": origin(entry, spec).as_str(), "dates": dates, "country": section.country,
-        "currency": section.currency, "channel": channel, "basis": basis,
+        "currency": section.currency, "channel": channel, "basis": basis, "rules_version": channels.rules_version(),
     });
     blake3::hash(rules.to_string().as_bytes()).to_hex().to_string()
 }

@@ -45,12 +45,12 @@ pub(super) struct Stage<'a> {
     spec: &'a StreamSpec,
     pub(super) run_id: String,
     writers: HashMap<&'static str, TableWriter>,
-    channels: Channels,
+    channels: Channels<'a>,
 }
 
 impl<'a> Stage<'a> {
     pub(super) fn new(engine: &'a Engine, entry: &'a SourceEntry, spec: &'a StreamSpec, run_id: &str) -> Self {
-        let channels = Channels::new(entry, spec);
+        let channels = Channels::new(&engine.project.classifier, entry, spec);
         Self { engine, entry, spec, run_id: run_id.to_owned(), writers: HashMap::new(), channels }
     }
 
@@ -164,7 +164,7 @@ impl<'a> Stage<'a> {
             Arc::new(touch.occurred_at.clone()),
             Arc::new(channel.finish()),
             Arc::new(rule.finish()),
-            same(Some(Classifier::builtin().rules_version())),
+            same(Some(self.engine.project.classifier.rules_version())),
             Arc::new(touch.utm_source.clone()),
             Arc::new(touch.utm_medium.clone()),
             Arc::new(touch.utm_campaign.clone()),
@@ -294,17 +294,18 @@ fn whole<'a>(record: &'a RecordBatch, name: &str) -> Result<&'a Int64Array> {
 }
 
 /// The channels of a stream's rows. Rows of a source say few different things, so each combination is classified once.
-struct Channels {
+struct Channels<'a> {
+    classifier: &'a Classifier,
     forced: Option<String>,
     origin: Origin,
-    memo: hashbrown::HashMap<u64, Classified>,
+    memo: hashbrown::HashMap<u64, Classified<'a>>,
 }
 
 /// The most combinations remembered at once.
 const MAX_MEMO: usize = 4096;
 
-impl Channels {
-    fn new(entry: &SourceEntry, spec: &StreamSpec) -> Self {
+impl<'a> Channels<'a> {
+    fn new(classifier: &'a Classifier, entry: &SourceEntry, spec: &StreamSpec) -> Self {
         let origin = match origin(entry, spec) {
             mapping::Origin::Form => Origin::Form,
             mapping::Origin::List => Origin::List,
@@ -314,10 +315,10 @@ impl Channels {
             mapping::Origin::Import => Origin::Import,
         };
         let forced = entry.section.channel.as_ref().map(|channel| channel.group.clone());
-        Self { forced, origin, memo: hashbrown::HashMap::new() }
+        Self { classifier, forced, origin, memo: hashbrown::HashMap::new() }
     }
 
-    fn of(&mut self, touch: &TouchColumns, row: usize) -> Classified {
+    fn of(&mut self, touch: &TouchColumns, row: usize) -> Classified<'a> {
         fn at(column: &StringArray, row: usize) -> Option<&str> {
             column.is_valid(row).then(|| column.value(row))
         }
@@ -346,7 +347,7 @@ impl Channels {
         if self.memo.len() >= MAX_MEMO {
             self.memo.clear();
         }
-        *self.memo.entry(hasher.digest()).or_insert_with(|| Classifier::builtin().classify(&facts))
+        *self.memo.entry(hasher.digest()).or_insert_with(|| self.classifier.classify(&facts))
     }
 }
 

@@ -7,6 +7,7 @@
 mod changes;
 mod cohort;
 mod credits;
+mod customers;
 mod drift;
 mod exchange;
 mod mail;
@@ -25,8 +26,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
 
-pub(crate) use credits::{is_refund, models, signed};
-pub(crate) use exchange::{Exchange, day_of};
+pub(crate) use credits::{is_refund, models};
+pub(crate) use customers::{HORIZON, activity, orders, owners};
+pub(crate) use exchange::Exchange;
 pub(crate) use people::{Known, known};
 pub(crate) use propensity::HORIZON_DAYS;
 pub(crate) use sources::{RUNS_READ, counts as source_counts, settings as source_settings};
@@ -101,6 +103,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
     let drift = drift::compare(engine, &snapshot, now)?;
     engine.stop_if_told()?;
     let scores = propensity::write(engine, &snapshot, now)?;
+    let customers = customers::write(engine, &snapshot, &exchange, now)?;
     engine.stop_if_told()?;
     let mut commit = engine.store.commit(run_id, now);
     commit.replace(&snapshot, &tables::CREDIT, vec![credited.files]);
@@ -112,6 +115,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
     commit.replace(&snapshot, &tables::SCORECARD_COHORT, vec![cohorts]);
     commit.replace(&snapshot, &tables::DRIFT, vec![drift::write(engine, &drift, now)?]);
     commit.replace(&snapshot, &tables::PROPENSITY, vec![scores.files]);
+    commit.replace(&snapshot, &tables::CUSTOMER, vec![customers]);
     commit.replace(&snapshot, &tables::PROPENSITY_MODEL, vec![scores.model]);
     commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
     commit.execute().await?;

@@ -36,6 +36,11 @@ pub(crate) fn known(snapshot: &Snapshot) -> Result<Vec<Known>> {
     Ok(people)
 }
 
+/// The ids of everybody but those merged into another and those who must not be held.
+pub(super) fn living(snapshot: &Snapshot) -> Result<HashSet<String>> {
+    Ok(standing(snapshot)?.into_iter().map(|known| known.person.id).collect())
+}
+
 fn standing(snapshot: &Snapshot) -> Result<Vec<Known>> {
     let columns = [
         "prospect_id",

@@ -23,6 +23,9 @@ pub struct ProjectFile {
     pub sources: BTreeMap<String, Map<String, Value>>,
     /// When two records are one person.
     pub identity: IdentitySection,
+    /// How contacts are classed into channels.
+    #[serde(default)]
+    pub channels: ChannelsSection,
     /// Which touch gets which share of a conversion.
     pub attribution: AttributionSection,
     /// What a source is worth.
@@ -323,6 +326,39 @@ impl Default for GatesSection {
     fn default() -> Self {
         Self { largest: 200, doubtful: 0.25, precision: 0.9 }
     }
+}
+
+/// How contacts are classed into channels.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelsSection {
+    /// Rules that stand before the built-in ones, which `report channels --rules` shows; the first that fits decides.
+    pub rules: Vec<ChannelRule>,
+    /// Hosts whose visits keep no origin, such as a sign-in or payment page; those below them count as well.
+    pub ignored_referrers: Vec<String>,
+}
+
+/// One rule: all that is given must fit. In a pattern `*` is any text; letter case does not count.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRule {
+    /// The channel, in snake case.
+    pub channel: String,
+    /// A pattern for `utm_source`.
+    #[serde(default)]
+    pub utm_source: Option<String>,
+    /// A pattern for `utm_medium`.
+    #[serde(default)]
+    pub utm_medium: Option<String>,
+    /// A pattern for `utm_campaign`.
+    #[serde(default)]
+    pub utm_campaign: Option<String>,
+    /// A pattern for the name of the click id's parameter, such as `gclid`.
+    #[serde(default)]
+    pub click_id: Option<String>,
+    /// The host of the referring page, or one above it.
+    #[serde(default)]
+    pub referrer: Option<String>,
 }
 
 /// Which touch gets which share of a conversion.

@@ -12,16 +12,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use headwater_analysis::channel::Classifier;
 use headwater_sdk::{BuildContext, Clock, Companion, ConfigDoc, Registry, document};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, BudgetSection, ChannelSection, CohortPeriod, CompaniesSection, CostDivision, CostRule,
-    CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection,
-    MapEntry, MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField,
-    SinkSection, SourceSection, StoreSection, TasksSection,
+    AttributionSection, BasisSection, BudgetSection, ChannelRule, ChannelSection, ChannelsSection, CohortPeriod,
+    CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine,
+    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection,
+    SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
 };
 pub use schedule::Schedule;
 
@@ -56,6 +57,8 @@ pub struct Project {
     pub sinks: Vec<SinkEntry>,
     /// Everything else.
     pub file: ProjectFile,
+    /// The rules that class contacts into channels, the project's own before those that come with the program.
+    pub classifier: Classifier,
 }
 
 /// Machine settings: the part that environment and flags may change.
@@ -245,7 +248,8 @@ impl Project {
             document.sources(registry, dir, &mut sources)?;
             document.sinks(registry, dir, &mut sinks)?;
         }
-        Ok(Self { base_dir: dir.to_owned(), path, settings, sources, sinks, file })
+        let classifier = values::classifier(&file.channels);
+        Ok(Self { base_dir: dir.to_owned(), path, settings, sources, sinks, file, classifier })
     }
 
     /// The source of that name.

@@ -1,12 +1,13 @@
 //! Values that have the right type and still mean nothing: found before the first row moves.
 
+use headwater_analysis::channel::{Classifier, OwnRule};
 use headwater_model::instant::{self, DateStyle};
 use headwater_model::money::{self, NumberStyle};
 use headwater_model::{country, tables};
 use jiff::tz::TimeZone;
 
 use super::error::ProjectError;
-use super::file::{CostSection, CostUnit};
+use super::file::{ChannelRule, ChannelsSection, CostSection, CostUnit};
 use super::{Project, Schedule, SourceEntry, nearest};
 
 /// Checks what can be checked without asking anybody.
@@ -24,6 +25,7 @@ pub(super) fn check(project: &Project) -> Result<(), ProjectError> {
         }
     }
     identity(project)?;
+    channels(project)?;
     measures(project)?;
     for entry in &project.sources {
         if let Some(sink) = &entry.section.same_as_sink
@@ -158,4 +160,30 @@ fn currency(entry: &SourceEntry, key: &str, code: &str) -> Result<(), ProjectErr
         return Ok(());
     }
     Err(entry.error(key, format!("`{code}` is not a currency")).help("write its ISO 4217 code such as EUR"))
+}
+
+/// The rules of a project. Each is named after its place and channel, as touches record it.
+pub(super) fn classifier(section: &ChannelsSection) -> Classifier {
+    let own = section.rules.iter().zip(1..).map(|(rule, place)| {
+        let ChannelRule { channel, utm_source, utm_medium, utm_campaign, click_id, referrer } = rule.clone();
+        OwnRule { id: format!("project.{place}.{channel}"), channel, utm_source, utm_medium, utm_campaign, click_id, referrer }
+    });
+    Classifier::with(own.collect(), &section.ignored_referrers)
+}
+
+fn channels(project: &Project) -> Result<(), ProjectError> {
+    for (place, rule) in project.classifier.own_rules().iter().enumerate() {
+        let path = format!("channels.rules[{place}]");
+        if rule.is_empty() {
+            let complaint = project.error(&path, "a rule that asks for nothing would fit nothing");
+            return Err(complaint.help("write what it is told by: utm_source, utm_medium, utm_campaign, click_id or referrer"));
+        }
+        let is_name = !rule.channel.is_empty()
+            && rule.channel.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_name {
+            let complaint = project.error(&format!("{path}.channel"), format!("`{}` is no name of a channel", rule.channel));
+            return Err(complaint.help("write it in snake case: partner, paid_search, field_event"));
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,6 @@ use headwater_analysis::customer::affinity::{Rule, rules};
 use headwater_analysis::customer::orders::{Order, Purchases, purchases};
 use headwater_analysis::customer::origin::{Models, Origin, origins};
 use headwater_analysis::customer::segment::{Activity, clusters, scores};
-use headwater_analysis::customer::spending::Horizon;
 use headwater_analysis::quality::drift::FALSE_DISCOVERIES;
 use headwater_model::tables;
 use jiff::Timestamp;
@@ -17,7 +16,7 @@ use super::{Measured, VERSION};
 use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::measure::{Exchange, day_of, is_refund, known, signed};
+use crate::measure::{Exchange, HORIZON, activity, is_refund, known, orders, owners};
 use crate::rows::{latest, load};
 
 /// The groups that are looked for.
@@ -26,8 +25,6 @@ const CLUSTERS: usize = 4;
 const CLUSTERED: usize = 20;
 /// Rules about products that the report names.
 const SHOWN: usize = 25;
-/// Twelve months, each taken off one per cent.
-const HORIZON: Horizon = Horizon { periods: 12, length: 365.25 / 12.0, discount: 0.01 };
 
 /// The customers, by currency: amounts of two are never one.
 #[derive(Debug, Serialize)]
@@ -120,9 +117,6 @@ pub struct OriginRow {
     pub expected_value: Option<f64>,
 }
 
-/// Orders of one currency: person, instant, amount.
-type Orders = Vec<(String, i64, f64)>;
-
 /// The customers by origin.
 ///
 /// # Errors
@@ -132,7 +126,7 @@ pub async fn customers(engine: &Engine) -> Result<CustomersReport> {
     let people: HashMap<String, (String, String)> =
         known(&measured.snapshot)?.into_iter().map(|known| (known.person.id, (known.person.source, known.channel))).collect();
     let mut currencies = Vec::new();
-    for (currency, orders) in orders(&measured, &people, &Exchange::load(engine)?)? {
+    for (currency, orders) in orders(&measured.snapshot, |id| people.contains_key(id), &Exchange::load(engine)?)? {
         let rows: Vec<Order<'_>> =
             orders.iter().map(|(customer, at_us, amount)| Order { customer, at_us: *at_us, amount: *amount }).collect();
         let bought = purchases(&rows, measured.at_us);
@@ -161,7 +155,7 @@ fn affinity(rule: Rule) -> Affinity {
 
 /// The products of each customer. An order may name several, with `;` between them.
 fn baskets(measured: &Measured, people: &HashMap<String, (String, String)>) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let owners = owners(measured, people)?;
+    let owners = owners(&measured.snapshot, |id| people.contains_key(id))?;
     let mut baskets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let columns = ["conversion_id", "kind", "product"];
     for row in each(&latest(load(&measured.snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?) {
@@ -183,14 +177,7 @@ fn of_currency(currency: String, bought: &[Purchases], people: &HashMap<String, 
         let named = bought.iter().filter_map(|customer| Some((of(people.get(&customer.customer)?), customer)));
         origins(named, &models, HORIZON).into_iter().map(row).collect()
     };
-    let activities: Vec<Activity> = bought
-        .iter()
-        .map(|customer| Activity {
-            idle_days: customer.history.age - customer.history.last,
-            purchases: f64::from(customer.history.repeats) + 1.0,
-            spent: customer.spent,
-        })
-        .collect();
+    let activities: Vec<Activity> = bought.iter().map(activity).collect();
     let mut segments = BTreeMap::new();
     for scores in scores(&activities) {
         *segments.entry(scores.segment.as_str()).or_default() += 1;
@@ -229,37 +216,4 @@ fn row(origin: Origin) -> OriginRow {
         churn_risk,
         expected_value: mean_value,
     }
-}
-
-/// What people bought, by currency. A refund takes away, whatever its sign in the source.
-fn orders(
-    measured: &Measured,
-    people: &HashMap<String, (String, String)>,
-    exchange: &Exchange,
-) -> Result<BTreeMap<String, Orders>> {
-    let owners = owners(measured, people)?;
-    let columns = ["conversion_id", "kind", "value", "currency", "occurred_at"];
-    let mut orders: BTreeMap<String, Orders> = BTreeMap::new();
-    for row in each(&latest(load(&measured.snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?) {
-        let owner = row.text("conversion_id")?.and_then(|id| owners.get(id));
-        let (Some(owner), Some(amount), Some(at)) = (owner, row.amount("value")?, row.micros("occurred_at")?) else { continue };
-        let amount = signed(row.text("kind")?.unwrap_or_default(), amount);
-        let (currency, amount) = exchange.counted(day_of(at), row.text("currency")?.unwrap_or_default(), amount);
-        #[expect(clippy::cast_precision_loss, reason = "millionths of any order fit 53 bits")]
-        let amount = amount as f64 / 1e6;
-        orders.entry(currency.to_owned()).or_default().push((owner.clone(), at, amount));
-    }
-    Ok(orders)
-}
-
-/// Whose each conversion is.
-fn owners(measured: &Measured, people: &HashMap<String, (String, String)>) -> Result<HashMap<String, String>> {
-    let mut owners: HashMap<String, String> = HashMap::new();
-    for row in each(&load(&measured.snapshot, &tables::FACT_LINK, &["fact_id", "kind", "prospect_id"])?) {
-        let owner = row.word("prospect_id")?;
-        if row.text("kind")? == Some("conversion") && people.contains_key(&owner) {
-            owners.insert(row.word("fact_id")?, owner);
-        }
-    }
-    Ok(owners)
 }

@@ -10,6 +10,7 @@ mod figure;
 mod funnel;
 mod html;
 mod propensity;
+mod rules;
 mod sources;
 mod spend;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use figure::money_text;
 pub use funnel::{Cohort, FunnelReport, SourceFunnel, StageCount, Step, funnel};
 pub use html::html;
 pub use propensity::{Likely, NeedGroup, PropensityReport, propensity};
+pub use rules::{ChannelRuleRow, RulesReport, rules};
 pub use sources::{CohortsReport, DriftAlert, Metric, SourceCard, SourcesReport, cohorts, sources};
 pub use spend::{ChannelSpend, SourceSpend, SpendReport, spend};
 pub use what_if::{WhatIf, what_if};

@@ -68,6 +68,44 @@ async fn every_model_gives_every_conversion_away_whole() {
 }
 
 #[tokio::test]
+async fn a_rule_of_the_project_stands_before_those_of_the_program() {
+    let channels =
+        "channels: { rules: [{ channel: partner, utm_source: 'partner-*' }], ignored_referrers: [login.example.org] }\n";
+    let rig =
+        Rig::new(&PROJECT.replace(", channel: { group: search }", "").replace("measures:", &format!("{channels}measures:")))
+            .await;
+    rig.scripts.say(
+        "forms",
+        &["email", "created_at", "utm_source", "referrer"],
+        &[
+            ("1", &["ann@example.com", "2025-08-20", "Partner-Acme", ""]),
+            ("2", &["bob@example.com", "2025-08-20", "", "https://eu.login.example.org/done"]),
+            ("3", &["cat@example.com", "2025-08-20", "", "https://example.org/"]),
+        ],
+    );
+    rig.sync().await;
+    assert_eq!(
+        rig.table("SELECT channel, rule_id, rules_version LIKE '%+%' FROM touch ORDER BY channel").await,
+        ["direct | direct.ignored_referrer | true", "partner | project.1.partner | true", "referral | referral.referrer | true"]
+    );
+}
+
+#[tokio::test]
+async fn customers_stand_in_a_table_that_audiences_can_ask() {
+    let rig = example().await;
+    rig.sync().await;
+    let customers = "SELECT p.email, c.currency, purchases, CAST(spent AS INT), segment, churn_risk IS NULL, last_purchase_at FROM customer c \
+                     JOIN prospect p USING (prospect_id) ORDER BY p.email";
+    let rows = rig.table(customers).await;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(
+        rows[0].starts_with("ann@alder.example.com | EUR | 1 | 90 | ") && rows[0].contains(" | true | 2025-09-01"),
+        "{rows:?}"
+    );
+    assert!(rows[1].starts_with("cat@example.com | EUR | 1 | 60 | "), "{rows:?}");
+}
+
+#[tokio::test]
 async fn a_cohort_holds_the_people_first_named_in_it_and_what_was_spent_then() {
     let rig = Rig::new(&PROJECT.replace("maturity_days: 30", "maturity_days: 30, cohort: quarter")).await;
     rig.scripts.say(
