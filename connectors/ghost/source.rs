@@ -132,6 +132,7 @@ impl Source for GhostSource {
             fields: FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect(),
             mapping: Mapping::of(MAPPING.iter().copied()),
             vendor: Some("ghost".to_owned()),
+            whole: false,
             notes: Some(NOTES.to_owned()),
         }])
     }

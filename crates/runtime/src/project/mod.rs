@@ -20,8 +20,8 @@ pub use error::ProjectError;
 pub use file::{
     AttributionSection, BasisSection, BudgetSection, ChannelSection, CompaniesSection, CostDivision, CostRule, CostSection,
     CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, ListSection, MapEntry,
-    MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection,
-    SourceSection, StoreSection, TasksSection,
+    MeasuresSection, OnAbsence, OwnerRule, OwnersSection, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SinkField,
+    SinkSection, SourceSection, StoreSection, TasksSection,
 };
 
 use crate::deliver::DEFAULT_POLICY;

@@ -85,8 +85,18 @@ pub struct StreamPlan {
     pub bookmark: Option<Bookmark>,
     /// Small streams that are read first, whole; what selects its records sees them as `lookup`.
     pub lookups: Vec<Lookup>,
+    /// Whether a read from its beginning shows everything that the remote has, and says so.
+    pub whole: bool,
     /// How its position is written down.
     pub codec: Arc<dyn StateCodec>,
+}
+
+impl StreamPlan {
+    /// Whether a record may slip from one page to another that is read already, when others are removed meanwhile.
+    pub(in crate::engine) fn shifts(&self) -> bool {
+        let Retriever::Pages(pages) = &self.retriever else { return false };
+        matches!(&pages.paginator, Some(Paginator { strategy: Paging::Offset { .. } | Paging::Number { .. }, .. }))
+    }
 }
 
 /// A small stream as keys and values.

@@ -50,6 +50,10 @@ impl Compiler<'_> {
             return Ok((plan, None));
         }
         self.check_mapping(name, stream, &fields)?;
+        if stream.whole && !keyed {
+            let error = self.error(&format!("streams.{name}.whole"), "who is missing is told by ids");
+            return Err(error.help("say by `key` what a record's id is"));
+        }
         let spec = StreamSpec {
             name: name.to_owned(),
             role: stream.role,
@@ -57,6 +61,7 @@ impl Compiler<'_> {
             fields,
             mapping: mapping(stream),
             vendor: Some(stream.vendor.clone().or_else(|| self.spec.vendor.clone()).unwrap_or_else(|| self.spec.name.clone())),
+            whole: stream.whole,
             notes: stream.notes.clone(),
         };
         Ok((plan, Some(Made { spec, keyed })))
@@ -168,6 +173,7 @@ impl Compiler<'_> {
             cursor: ordered.first().map(|cursor| self.cursor(&place, stream, cursor)).transpose()?,
             bookmark: opaque.first().map(|cursor| self.bookmark(&place, stream, cursor, &page)).transpose()?,
             lookups: self.lookups(&path, stream, auth, depth)?,
+            whole: stream.whole,
             codec: Arc::new(Codec),
         })
     }
@@ -186,7 +192,7 @@ impl Compiler<'_> {
                 vec![(LookupPlan::KEY.to_owned(), part("key", key)?), (LookupPlan::VALUE.to_owned(), part("value", value)?)];
             let given = Give { names, keep_raw: looks_at_last(spec) };
             let plan = self.plan(other, spec, auth, Arc::new(given), depth + 1)?;
-            let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
+            let plan = StreamPlan { cursor: None, bookmark: None, whole: false, ..plan };
             out.push(LookupPlan { name: name.clone(), stream: Arc::new(plan) });
         }
         Ok(out)
@@ -369,7 +375,7 @@ impl Compiler<'_> {
                     let given = Give { names: given.collect::<Result<_>>()?, keep_raw: looks_at_last(spec) };
                     let plan = self.plan(parent, spec, auth, Arc::new(given), depth + 1)?;
                     // A parent is read from its beginning every time: old forms get new answers.
-                    let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
+                    let plan = StreamPlan { cursor: None, bookmark: None, whole: false, ..plan };
                     Partitions::Parents(vec![Parent {
                         stream: Arc::new(plan),
                         key: vec![id.clone()],
