@@ -147,7 +147,8 @@ impl Shared {
             Err(_) if !taken => Value::Map(Map::default()),
             Err(error) => return Err(error),
         };
-        if body.is_null() || !(taken || action == Action::ResetPages) {
+        let empty = body.is_null() || matches!(&body, Value::Map(map) if map.is_empty());
+        if empty || !(taken || action == Action::ResetPages) {
             self.silent.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Page { body, headers, status, taken, reset: action == Action::ResetPages })
