@@ -176,7 +176,8 @@ impl Compiler<'_> {
         if self.spec.hosts.is_empty() {
             return Err(self.error("hosts", "there is no host that may be called").help("name the API's host"));
         }
-        let written = self.spec.streams.iter().map(|(name, stream)| (format!("streams.{name}.request.path"), &stream.request.path));
+        let written =
+            self.spec.streams.iter().map(|(name, stream)| (format!("streams.{name}.request.path"), &stream.request.path));
         for (path, address) in std::iter::once(("api.url".to_owned(), &self.spec.api.url)).chain(written) {
             let Some(host) = written_host(address) else { continue };
             if !self.spec.hosts.iter().any(|declared| stands_for(declared, host)) {
