@@ -104,11 +104,6 @@ fn death_after_a_commit_of_a_reading_that_tells_who_is_gone_loses_nothing() -> F
     kill_at("after-commit", &lacking()?)
 }
 
-#[test]
-fn death_inside_a_commit_of_a_reading_that_tells_who_is_gone_loses_nothing() -> Fact {
-    kill_at("inside-commit-before-commit", &lacking()?)
-}
-
 /// A project whose list lacks somebody since it was read.
 fn lacking() -> Result<Project, Box<dyn Error>> {
     let whole = "path: list.csv\n    whole: true\n    checkpoint_rows: 1\n";
@@ -122,7 +117,8 @@ fn lacking() -> Result<Project, Box<dyn Error>> {
     )?;
     let unharmed = project.copy()?;
     unharmed.run(&["sync"])?;
-    let gone = unharmed.rows("SELECT email FROM prospect WHERE email = 'dario@example.com' AND merged_into IS NULL", &[], |_| {})?;
+    let gone =
+        unharmed.rows("SELECT email FROM prospect WHERE email = 'dario@example.com' AND merged_into IS NULL", &[], |_| {})?;
     assert!(gone.is_empty(), "{gone:?}");
     Ok(project)
 }

@@ -197,7 +197,7 @@ impl<'a> Compiler<'a> {
             cursor,
             bookmark: None,
             lookups: Vec::new(),
-            whole: false,
+            whole: None,
             codec: codec(),
         }))
     }

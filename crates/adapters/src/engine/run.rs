@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::expr::Slice;
 use super::pages::{SlicePage, one, pages};
-use super::plan::{Checkpoints, Cursor, Lookup, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan};
+use super::plan::{Checkpoints, Cursor, Lookup, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan, Whole};
 use super::request::{Call, Page, Shared};
 use super::slices::{ParentStates, intervals, joined, partitions};
 use super::state::{OpenSlice, PartitionState, StreamState};
@@ -176,7 +176,7 @@ pub(super) fn records(
         let resumed: VecDeque<OpenSlice> = std::mem::take(&mut state.open).into();
         let goes_on = !resumed.is_empty();
         let begins = from.is_none() || (stream.cursor.is_none() && stream.bookmark.is_none());
-        state.full = stream.whole && if goes_on { known.full } else { begins };
+        state.full = stream.whole.is_some() && if goes_on { known.full } else { begins };
         let silent = shared.silent();
         let lookups = Arc::new(looked_up(&shared, &stream).await?);
         let mut slices = upcoming(&shared, &stream, &known, &learned, resumed.clone());
@@ -214,8 +214,9 @@ pub(super) fn records(
             state.parents = known.parents.clone();
             yield (Event::State(stream.codec.write(&state, &stream)), slice.open.slice.clone());
         }
-        if std::mem::take(&mut state.full) && shared.silent() == silent {
-            yield (Event::Whole { resumed: goes_on, shifting: stream.shifts() }, Slice::default());
+        let full = std::mem::take(&mut state.full) && shared.silent() == silent;
+        if let Some(Whole { shifting }) = stream.whole.filter(|_| full) {
+            yield (Event::Whole { resumed: goes_on, shifting }, Slice::default());
         }
         state.parents = learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         finish(&stream, &mut state, (shared.pause.elapsed() - begun).as_secs());

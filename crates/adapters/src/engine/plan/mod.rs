@@ -86,17 +86,16 @@ pub struct StreamPlan {
     /// Small streams that are read first, whole; what selects its records sees them as `lookup`.
     pub lookups: Vec<Lookup>,
     /// Whether a read from its beginning shows everything that the remote has, and says so.
-    pub whole: bool,
+    pub whole: Option<Whole>,
     /// How its position is written down.
     pub codec: Arc<dyn StateCodec>,
 }
 
-impl StreamPlan {
+/// What a read that shows everything is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
     /// Whether a record may slip from one page to another that is read already, when others are removed meanwhile.
-    pub(in crate::engine) fn shifts(&self) -> bool {
-        let Retriever::Pages(pages) = &self.retriever else { return false };
-        matches!(&pages.paginator, Some(Paginator { strategy: Paging::Offset { .. } | Paging::Number { .. }, .. }))
-    }
+    pub shifting: bool,
 }
 
 /// A small stream as keys and values.

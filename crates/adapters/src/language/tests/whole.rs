@@ -1,6 +1,8 @@
 //! Reads that show everything, and those that do not.
 
+use futures::StreamExt as _;
 use headwater_sdk::testkit::{Resumed, check_deletion_arrives, check_source_contract, collect};
+use headwater_sdk::{Source as _, SourceEvent};
 use wiremock::ResponseTemplate;
 
 use super::remote::{Remote, file, json, people, status};
@@ -57,4 +59,23 @@ async fn with_a_cursor_only_a_read_from_the_beginning_shows_everything() {
     let source = remote.source(&file("", &bounded));
     let breach = check_source_contract(&source, "people", 2).await.unwrap_err().to_string();
     assert_eq!(breach, "S8: a read from the beginning does not say that it showed everything");
+}
+
+#[tokio::test]
+async fn where_pages_are_counted_a_record_may_slip_past() {
+    for (paging, expected) in [
+        ("{ type: offset, size: 2, last_when: response.next == null }", true),
+        ("{ type: page, size: 2, last_when: response.next == null }", true),
+        ("{ type: token, next: response.next }", false),
+    ] {
+        let counted = PAGED.replace("{ type: token, next: response.next }", paging).replace("'${page.token}'", "x");
+        let remote = Remote::answering([page(&[1, 2], "null")]).await;
+        let source = remote.source(&file("", &counted));
+        let events = source.read(&people(&source).await, None).await.unwrap();
+        let shifting = events.filter_map(async |event| match event.unwrap() {
+            SourceEvent::Whole { resumed: false, shifting } => Some(shifting),
+            _ => None,
+        });
+        assert_eq!(shifting.collect::<Vec<_>>().await, [expected], "{paging}");
+    }
 }
