@@ -45,6 +45,8 @@ const PLACE: &str = "missing from a whole reading";
 /// What is stored of a stream's reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Told {
+    /// How often the stream's position had moved: where it moved since, nobody followed.
+    at: i64,
     /// The reading that has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     open: Option<Open>,
@@ -115,12 +117,13 @@ impl Shown {
 
 impl<'a> Absence<'a> {
     /// Follows the reading of a stream that can tell who is missing; none where it cannot, or where the project does not want to know.
-    /// `afresh`: the stream is read from its beginning.
+    /// `from` says how often the stream's position has moved; nothing where it is read from its beginning. `dry_run`: nothing is written.
     pub(super) async fn of(
         engine: &Engine,
         (entry, spec): (&'a SourceEntry, &'a StreamSpec),
         role: Role,
-        (run_id, afresh): (&str, bool),
+        (run_id, dry_run): (&str, bool),
+        from: Option<i64>,
     ) -> Result<Option<Self>> {
         let concerns_people = matches!(role, Role::Leads | Role::Touches);
         if !spec.whole || !concerns_people || entry.section.on_absence == OnAbsence::Keep {
@@ -133,19 +136,22 @@ impl<'a> Absence<'a> {
         let (mut file, mut unread) = (store.seen_file(&key), false);
         let settled = Pairs::new(store.lake(), MOST_IN_MEMORY);
         let mut shown = Shown { fresh: HashSet::new(), settled, count: 0 };
-        let begun = stored.as_ref().and_then(|told| told.open.clone()).filter(|_| !afresh);
+        let followed = stored.as_ref().is_some_and(|told| Some(told.at) == from);
+        let begun = stored.as_ref().and_then(|told| told.open.clone()).filter(|_| from.is_some());
         let open = match begun {
-            Some(open) => {
+            Some(open) if followed => {
                 unread = open.unread;
                 let take = |hashes: &[u64]| hashes.iter().try_for_each(|hash| shown.add(*hash).map(drop));
                 file.resume::<Error>(&open.reading, open.records, take)?.then_some(open)
             }
             // A position that nobody followed may stand anywhere.
-            None if afresh || stored.is_some() => {
-                file.begin(run_id)?;
+            None if from.is_none() || followed => {
+                if !dry_run {
+                    file.begin(run_id)?;
+                }
                 Some(Open { reading: run_id.to_owned(), records: 0, unread: false })
             }
-            None => None,
+            Some(_) | None => None,
         };
         let missing = stored.as_ref().map(|told| told.missing.clone()).unwrap_or_default();
         let sequence = cursor.map(|cursor| cursor.sequence);
@@ -164,8 +170,8 @@ impl<'a> Absence<'a> {
         Ok(())
     }
 
-    /// Says with a commit what was shown up to its checkpoint.
-    pub(super) fn note(&mut self, commit: &mut Commit) -> Result<()> {
+    /// Says with a commit what was shown up to its checkpoint, with which the stream's position moves for the time `at`.
+    pub(super) fn note(&mut self, commit: &mut Commit, at: i64) -> Result<()> {
         if !self.ended {
             let Some(open) = &mut self.open else { return Ok(()) };
             let unsaved = std::mem::take(&mut self.unsaved);
@@ -174,7 +180,7 @@ impl<'a> Absence<'a> {
             open.unread = self.unread;
         }
         let open = self.open.clone().filter(|_| !self.ended);
-        let told = Told { open, missing: self.missing.clone() };
+        let told = Told { at, open, missing: self.missing.clone() };
         if self.stored.as_ref() == Some(&told) {
             return Ok(());
         }
@@ -186,11 +192,11 @@ impl<'a> Absence<'a> {
     }
 
     /// Says that the read came to its end, so that the next begins another reading.
-    pub(super) async fn end(&mut self, engine: &Engine, run_id: &str) -> Result<()> {
+    pub(super) async fn end(&mut self, engine: &Engine, run_id: &str, at: i64) -> Result<()> {
         self.ended = true;
         let mut commit = engine.store.commit(run_id, engine.clock().now_us());
         let before = self.sequence;
-        self.note(&mut commit)?;
+        self.note(&mut commit, at)?;
         if self.sequence != before {
             commit.execute().await?;
         }

@@ -209,7 +209,8 @@ async fn stream(
             "known rows were conformed under other rules; `headwater sync --full-refresh --only NAME` conforms them again"
         );
     }
-    let absence = Absence::of(engine, (entry, spec), role, (run_id, from.is_none())).await?;
+    let moved = cursor.as_ref().filter(|_| from.is_some()).map(|cursor| cursor.sequence);
+    let absence = Absence::of(engine, (entry, spec), role, (run_id, options.dry_run), moved).await?;
     let mut reader = Reader {
         drift,
         absence,
@@ -279,7 +280,7 @@ impl Reader<'_> {
         }
         self.commit(None).await?;
         if let Some(absence) = self.absence.as_mut().filter(|_| !self.dry_run) {
-            absence.end(engine, &self.stage.run_id).await?;
+            absence.end(engine, &self.stage.run_id, self.sequence.unwrap_or_default()).await?;
         }
         self.note_rules().await?;
         let Buckets { read, accepted, .. } = self.buckets;
@@ -368,7 +369,7 @@ impl Reader<'_> {
             commit.advance(&self.key, self.sequence, &value);
             self.sequence = Some(self.sequence.map_or(1, |sequence| sequence + 1));
             if let Some(absence) = &mut self.absence {
-                absence.note(&mut commit)?;
+                absence.note(&mut commit, self.sequence.unwrap_or_default())?;
             }
             if self.entry.section.connector == intake::NAME
                 && let Some(op) = intake::taken_over(&self.entry.name, checkpoint)

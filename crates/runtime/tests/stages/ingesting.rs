@@ -365,19 +365,27 @@ async fn a_reading_that_breaks_off_goes_on_and_still_tells_who_is_missing() {
 }
 
 #[tokio::test]
-async fn a_reading_whose_first_half_nobody_knows_takes_nobody() {
-    let mut rig = Rig::new("sources: { list: { connector: script, whole: true, on_absence: keep } }\n").await;
-    has(&rig, &crowd(0, 4));
+async fn a_reading_of_which_nobody_followed_a_part_takes_nobody() {
+    let mut rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 6));
+    rig.sync().await;
+    let first = crowd(0, 6);
+    let cells: Vec<Vec<&str>> = first.iter().map(|(_, cells)| cells.iter().map(String::as_str).collect()).collect();
     rig.scripts.begin("list");
-    let first = crowd(0, 4);
-    let cells: Vec<&str> = first[0].1.iter().map(String::as_str).collect();
-    rig.scripts.say("list", COLUMNS, &[("0", &cells)]);
-    rig.scripts.fail("list", ErrorKind::Unavailable);
+    for n in 0..6 {
+        rig.scripts.say("list", COLUMNS, &[(&first[n].0, &cells[n])]);
+    }
     rig.scripts.whole("list", false);
+    // Two records are shown, two more while nobody looks, and then the last two.
+    rig.scripts.fail_at("list", 4);
+    rig.try_sync(&SyncOptions::default()).await.unwrap();
+    rig.change("sources: { list: { connector: script, whole: true, on_absence: keep } }\n").await;
+    rig.scripts.fail_at("list", 8);
     rig.try_sync(&SyncOptions::default()).await.unwrap();
     rig.change(WHOLE).await;
-    rig.sync().await;
-    assert_eq!(count(&rig).await, 1);
+    assert_eq!(rig.sync().await.sources["list"], Buckets { read: 2, unchanged: 2, ..Buckets::default() });
+    assert_eq!(count(&rig).await, 6);
+    assert_eq!(rig.sync().await.sources["list"].unchanged, 6, "the next reading is followed again");
 }
 
 #[tokio::test]

@@ -101,6 +101,12 @@ impl Scripts {
         self.checkpoint(connection);
     }
 
+    /// Breaks off, once, before this step.
+    pub(crate) fn fail_at(&self, connection: &str, step: usize) {
+        let mut steps = self.steps.lock().unwrap();
+        steps.entry(connection.to_owned()).or_default().insert(step, Step::Fail(ErrorKind::Unavailable));
+    }
+
     pub(crate) fn fail(&self, connection: &str, kind: ErrorKind) {
         self.push(connection, Step::Fail(kind));
     }
