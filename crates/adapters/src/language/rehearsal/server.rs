@@ -336,7 +336,7 @@ fn with_one_time(body: Vec<u8>, times: &mut BTreeMap<String, Json>) -> Vec<u8> {
 }
 
 /// The body without the last object of each of its outermost lists of objects, or without its last line where it is no JSON.
-fn without_the_last(body: Vec<u8>) -> Vec<u8> {
+fn without_the_last(body: &[u8]) -> Vec<u8> {
     fn pop(values: Vec<&mut Json>) {
         let (mut inside, mut found) = (Vec::new(), false);
         for value in values {
@@ -354,7 +354,7 @@ fn without_the_last(body: Vec<u8>) -> Vec<u8> {
             pop(inside);
         }
     }
-    if let Ok(mut value) = serde_json::from_slice::<Json>(&body) {
+    if let Ok(mut value) = serde_json::from_slice::<Json>(body) {
         pop(vec![&mut value]);
         return value.to_string().into_bytes();
     }
@@ -394,7 +394,7 @@ impl Prepared {
             Some(Fault::Empty) => Reply::Whole(200, json(), Vec::new()),
             Some(Fault::NewMember) => Reply::Whole(self.status, self.answer_headers, with_new_member(self.answer)),
             Some(Fault::OneTime) => Reply::Whole(self.status, self.answer_headers, self.answer),
-            Some(Fault::Removed) => Reply::Whole(self.status, self.answer_headers, without_the_last(self.answer)),
+            Some(Fault::Removed) => Reply::Whole(self.status, self.answer_headers, without_the_last(&self.answer)),
         }
     }
 
