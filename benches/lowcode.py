@@ -7,8 +7,7 @@ Three cases: a plain manifest; one with a record filter, three added fields and 
 answers after 20 ms, with the plain manifest's requests. Figures are CPU-seconds (user and system), peak resident memory, the time
 to the first record and the whole time, the median of the runs. Machines differ and are noisy: compare the ratios.
 
-The binary is `headwater` (built in release if it is not given) or the example `manifest` of the package headwater-adapters, which
-builds in a tenth of the time: `cargo build --release -p headwater-adapters --example manifest`. The peer comes from PyPI into a virtual
+The binary is `headwater`, which is built in release if it is not given, and run as `headwater read --manifest`. The peer comes from PyPI into a virtual
 environment in the user's cache unless its program `source-declarative-manifest` is given. Needs Python >= 3.10.
 """
 import argparse, asyncio, json, os, pathlib, statistics, subprocess, sys, tempfile, time, urllib.parse
@@ -141,10 +140,7 @@ def installed(path):
 
 def commands(ours, peer, files):
     spec, config, catalog = (str(file) for file in files)
-    if pathlib.Path(ours).name == "headwater":
-        one = [ours, "read", "--manifest", spec, "--config", config, "--catalog", catalog, "--allow-host", "127.0.0.1"]
-    else:
-        one = [ours, spec, config, catalog]
+    one = [ours, "read", "--manifest", spec, "--config", config, "--catalog", catalog, "--allow-host", "127.0.0.1"]
     two = [peer, "read", "--manifest-path", spec, "--config", config, "--catalog", catalog] if peer else None
     return one, two
 

@@ -84,7 +84,7 @@ macro_rules! matrix {
         $(
             #[test]
             fn $name() -> Fact {
-                kill_at($point)
+                kill_at($point, &fresh(SETTINGS)?)
             }
         )*
     };
@@ -98,11 +98,40 @@ matrix! {
     death_before_the_remote_is_called_loses_nothing: "after-sent-before-settle";
 }
 
-fn kill_at(point: &str) -> Fact {
-    let fresh = Project::of(SETTINGS)?;
+/// A list that is all there is: who is in it no more is gone, and the reading that tells it is committed row by row.
+#[test]
+fn death_after_a_commit_of_a_reading_that_tells_who_is_gone_loses_nothing() -> Fact {
+    kill_at("after-commit", &lacking()?)
+}
+
+/// A project whose list lacks somebody since it was read.
+fn lacking() -> Result<Project, Box<dyn Error>> {
+    let whole = "path: list.csv\n    whole: true\n    checkpoint_rows: 1\n";
+    let project = fresh(&SETTINGS.replace("path: list.csv\n", whole))?;
+    project.run(&["sync"])?;
+    project.write(
+        "list.csv",
+        "id,created_at,first_name,last_name,email,company\n\
+         l1,2026-07-01T00:00:00Z,Ada,Ashgrove,ADA@example.com,Alder\n\
+         l3,2026-07-01T00:00:00Z,Esme,Elderfen,esme@example.com,Elm\n",
+    )?;
+    let unharmed = project.copy()?;
+    unharmed.run(&["sync"])?;
+    let gone =
+        unharmed.rows("SELECT email FROM prospect WHERE email = 'dario@example.com' AND merged_into IS NULL", &[], |_| {})?;
+    assert!(gone.is_empty(), "{gone:?}");
+    Ok(project)
+}
+
+fn fresh(settings: &str) -> Result<Project, Box<dyn Error>> {
+    let fresh = Project::of(settings)?;
     for (name, text) in FILES {
         fresh.write(name, text)?;
     }
+    Ok(fresh)
+}
+
+fn kill_at(point: &str, fresh: &Project) -> Fact {
     let unharmed = fresh.copy()?;
     let begun = now(&unharmed)?;
     unharmed.run(&["sync"])?;

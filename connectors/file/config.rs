@@ -45,6 +45,10 @@ pub(crate) struct FileSource {
     #[serde(default, deserialize_with = "one_or_many")]
     #[schemars(schema_with = "one_or_many_schema")]
     pub key: Vec<String>,
+    /// Whether the files together are all that there is: when one of them changes, comes or goes, all are read again, and a record that
+    /// is in none of them any more is gone.
+    #[serde(default)]
+    pub whole: bool,
     /// After how many rows of a file the position in it is kept, so that a stopped read goes on from there.
     #[serde(default = "default_checkpoint_rows")]
     pub checkpoint_rows: NonZeroU64,
@@ -131,8 +135,19 @@ impl FileSource {
 
     /// Everything that decides how bytes become cells. When it changes, a file must be read anew.
     pub(super) fn reading(&self) -> String {
-        let Self { path: _, storage: _, format, encoding, delimiter, header_row, sheet, preset: _, key: _, checkpoint_rows: _ } =
-            self;
+        let Self {
+            path: _,
+            storage: _,
+            format,
+            encoding,
+            delimiter,
+            header_row,
+            sheet,
+            preset: _,
+            key: _,
+            checkpoint_rows: _,
+            whole: _,
+        } = self;
         let header_row = header_row.map_or(0, NonZeroU32::get);
         format!("{format:?} {encoding} {delimiter:?} {header_row} {}", sheet.as_deref().unwrap_or_default()).to_lowercase()
     }

@@ -21,6 +21,9 @@ pub(super) struct Position {
     pub(super) reading: String,
     /// By path relative to the project.
     pub(super) files: BTreeMap<String, FileState>,
+    /// Whether the files are read as a whole and some of them are still to come; `files` are then those of this reading.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) open: bool,
 }
 
 /// What is known of one file.
@@ -65,7 +68,7 @@ impl Stamp {
 impl Position {
     /// The position in a checkpoint, or the beginning when it was made with other settings.
     pub(super) fn from(checkpoint: Option<Checkpoint>, reading: String) -> Result<Self> {
-        let fresh = Self { reading, files: BTreeMap::new() };
+        let fresh = Self { reading, ..Self::default() };
         let Some(Checkpoint { version, state }) = checkpoint else { return Ok(fresh) };
         if version != VERSION {
             return Err(Error::new(
@@ -90,6 +93,23 @@ impl Position {
     pub(super) fn is_done(&self, name: &str, stamp: &Stamp) -> bool {
         let same = |known: &FileState| (known.size, known.mtime_us, &known.etag) == (stamp.size, stamp.mtime_us, &stamp.etag);
         self.files.get(name).is_some_and(|known| known.complete && same(known))
+    }
+
+    /// Begins to read all files as a whole, or goes on where that broke off: whether it goes on; none when nothing came, went or changed.
+    pub(super) fn begin_whole<'a>(
+        &mut self,
+        mut found: impl Iterator<Item = (&'a str, Option<&'a Stamp>)> + Clone,
+    ) -> Option<bool> {
+        if self.open {
+            return Some(true);
+        }
+        let none_went = found.clone().count() == self.files.len();
+        if none_went && found.all(|(name, stamp)| stamp.is_some_and(|stamp| self.is_done(name, stamp))) {
+            return None;
+        }
+        self.files.clear();
+        self.open = true;
+        Some(false)
     }
 
     /// The name under which this content was read completely.

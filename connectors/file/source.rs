@@ -132,6 +132,7 @@ impl Files {
             fields,
             mapping,
             vendor: vendor.map(str::to_owned),
+            whole: self.config.whole,
             notes: Some(notes.join("\n")),
         })
     }
@@ -251,6 +252,8 @@ pub(super) struct Reading {
     current: Option<Current>,
     /// The file that is read or opened, for messages.
     name: String,
+    /// Where the files are read as a whole: whether this read goes on from one that was broken off.
+    whole: Option<bool>,
     /// What was wrong with the first file that could not be read; it is told when the others are read.
     failed: Option<Error>,
     /// Bytes of the files behind us, and of all that are not skipped.
@@ -279,12 +282,21 @@ impl Reading {
     pub(super) fn start(files: &Files, from: Option<Checkpoint>) -> Result<Self> {
         let mut position = Position::from(from, files.config.reading())?;
         let found = files.find()?;
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|(file, stamp)| {
+                let stamp = stamp.map_or_else(|| Stamp::of(&file.path), Ok);
+                let stamp = stamp.map_err(|error| input::unreadable(&file.name, error));
+                (file, stamp)
+            })
+            .collect();
+        let stamps = found.iter().map(|(file, stamp)| (file.name.as_str(), stamp.as_ref().ok()));
+        let whole = if files.config.whole { position.begin_whole(stamps) } else { None };
         position.forget(|name| found.binary_search_by(|(file, _)| file.name.as_str().cmp(name)).is_ok());
         let mut queue = VecDeque::new();
         let mut total = 0;
         let mut failed = None;
         for (file, stamp) in found {
-            let stamp = stamp.map_or_else(|| Stamp::of(&file.path), Ok).map_err(|error| input::unreadable(&file.name, error));
             match stamp {
                 Ok(stamp) if position.is_done(&file.name, &stamp) => {}
                 Ok(stamp) => {
@@ -296,7 +308,7 @@ impl Reading {
         }
         let (config, source, name) = (Arc::clone(&files.config), files.clone(), String::new());
         let consumed = Arc::default();
-        Ok(Self { config, source, files: queue, position, current: None, name, failed, behind: 0, total, consumed })
+        Ok(Self { config, source, files: queue, position, current: None, name, whole, failed, behind: 0, total, consumed })
     }
 
     /// The next page or checkpoint. A file that cannot be read is named and passed over, and is an error once the others are read.
@@ -308,10 +320,22 @@ impl Reading {
                     self.current = None;
                     self.failed.get_or_insert(error);
                 }
+                Ok(None) if self.failed.is_none() => return self.end(),
                 Ok(None) => return self.failed.take().map_or(Ok(None), Err),
                 other => return other,
             }
         }
+    }
+
+    /// What follows the last file: that there are no others, where they are read as a whole.
+    fn end(&mut self) -> Result<Option<SourceEvent>> {
+        if let Some(resumed) = self.whole.take() {
+            return Ok(Some(SourceEvent::Whole { resumed, shifting: false }));
+        }
+        if !std::mem::take(&mut self.position.open) {
+            return Ok(None);
+        }
+        self.position.checkpoint().map(|checkpoint| Some(SourceEvent::Checkpoint(checkpoint)))
     }
 
     fn step(&mut self) -> Result<Option<SourceEvent>> {

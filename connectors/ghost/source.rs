@@ -109,6 +109,9 @@ struct Position {
     cursor: SinceCursor,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next: Option<Start>,
+    /// Whether the read in progress began at the beginning: it shows every member.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    full: bool,
 }
 
 impl GhostSource {
@@ -132,6 +135,7 @@ impl Source for GhostSource {
             fields: FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect(),
             mapping: Mapping::of(MAPPING.iter().copied()),
             vendor: Some("ghost".to_owned()),
+            whole: true,
             notes: Some(NOTES.to_owned()),
         }])
     }
@@ -140,7 +144,10 @@ impl Source for GhostSource {
         if stream.name != MEMBERS {
             return Err(Error::new(ErrorKind::Config, format!("ghost has no stream {}", stream.name)));
         }
+        let begins = from.is_none();
         let mut position = Position::of(from)?;
+        let resumed = position.next.is_some();
+        position.full = begins || (resumed && position.full);
         let (client, page_size, attribution) = (self.client.clone(), self.page_size, self.attribution);
         Ok(try_stream! {
             let mut start = position.start();
@@ -155,6 +162,10 @@ impl Source for GhostSource {
                     yield SourceEvent::Page(page(&members)?);
                 }
                 position.next = end.filter(|_| more);
+                if position.next.is_none() && std::mem::take(&mut position.full) {
+                    // Pages follow time and id: who is deleted meanwhile hides nobody.
+                    yield SourceEvent::Whole { resumed, shifting: false };
+                }
                 yield SourceEvent::Checkpoint(position.checkpoint()?);
                 match &position.next {
                     Some(next) => start = next.clone(),

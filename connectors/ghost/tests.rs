@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwater_sdk::http::{Method, Pause, RequestSpec};
-use headwater_sdk::testkit::{Collected, check_source_contract, collect};
+use headwater_sdk::testkit::{Collected, Resumed, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, path};
@@ -205,6 +205,22 @@ async fn an_edit_of_an_old_record_is_seen_and_nothing_else() {
     ghost.edit(0, json!({"name": "Ada Birkwell", "updated_at": "2026-01-06T00:00:00.000Z"}));
     let second = read(&source, Some(&first)).await;
     assert_eq!(second.rows.iter().map(|row| row.get("name")).collect::<Vec<_>>(), ["Ada Birkwell"]);
+}
+
+#[tokio::test]
+async fn a_full_read_shows_everybody_and_a_later_one_does_not_say_so() {
+    let ghost = FakeGhost::of(10);
+    let server = ghost.serve().await;
+    let source = source(&server.uri(), json!({"page_size": 4}));
+    let first = read(&source, None).await;
+    assert_eq!((first.rows.len(), first.whole), (10, Some(Resumed::No)));
+    ghost.members.lock().unwrap().remove(3);
+    assert_eq!(read(&source, Some(&first)).await.whole, None);
+    let again = read(&source, None).await;
+    assert_eq!((again.rows.len(), again.whole), (9, Some(Resumed::No)));
+    let middle = Collected { checkpoints: again.checkpoints[..1].to_vec(), ..Collected::default() };
+    let rest = read(&source, Some(&middle)).await;
+    assert_eq!((rest.rows.len(), rest.whole), (5, Some(Resumed::Yes)));
 }
 
 #[tokio::test]

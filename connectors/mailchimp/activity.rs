@@ -87,6 +87,7 @@ pub(super) fn spec() -> StreamSpec {
         fields: FIELDS.map(str::to_owned).to_vec(),
         mapping: Mapping::of(MAPPING.iter().copied()),
         vendor: Some("mailchimp".to_owned()),
+        whole: false,
         notes: Some(NOTES.to_owned()),
     }
 }

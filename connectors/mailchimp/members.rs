@@ -114,6 +114,7 @@ pub(super) fn spec(settings: &Settings) -> StreamSpec {
         fields: names(settings).map(str::to_owned).collect(),
         mapping: Mapping::of(MAPPING.iter().copied()),
         vendor: Some("mailchimp".to_owned()),
+        whole: false,
         notes: Some(NOTES.to_owned()),
     }
 }

@@ -21,9 +21,9 @@ pub(super) struct Position {
     /// Without a cursor: the key of the last row given, when the read stopped before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<Vec<Cell>>,
-    /// With deletions by snapshot: the keys that the last whole read gave.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) keys: Vec<String>,
+    /// What former versions kept with deletions by snapshot: the keys that the last whole read gave.
+    #[serde(default, rename = "keys", skip_serializing)]
+    pub(super) _keys: Vec<String>,
 }
 
 impl Position {

@@ -1,6 +1,5 @@
 //! The source: one stream, `rows`, of a table or query.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, StringBuilder};
@@ -21,8 +20,6 @@ use super::statements::{Column, Part, Plan};
 
 /// The longest value that becomes a field: a longer one is a document and no property of a person.
 const MAX_CELL_BYTES: usize = 1024 * 1024;
-/// The most rows of a snapshot: their keys stand in the checkpoint.
-const MAX_SNAPSHOT_KEYS: usize = 100_000;
 /// Parts the values of a key of several columns; it stands in no text a person types.
 const KEY_SEPARATOR: &str = "\u{1f}";
 /// How far a run starts before the newest time where the user says nothing.
@@ -116,6 +113,7 @@ impl Source for Table {
             fields,
             mapping,
             vendor: None,
+            whole: self.wanted.deletions == Deletions::Snapshot,
             notes: Some(format!("reads {read}")),
         }])
     }
@@ -146,7 +144,7 @@ struct Reading {
 impl Reading {
     fn events(mut self, mut connection: Connection) -> impl futures::Stream<Item = Result<SourceEvent>> + Send {
         async_stream::try_stream! {
-            let mut keys = BTreeSet::new();
+            let resumed = self.position.after.is_some();
             for part in self.parts()? {
                 let mut after = self.begin(&part);
                 loop {
@@ -159,9 +157,6 @@ impl Reading {
                     let Some(last) = rows.last() else { break };
                     after = Some(pick(last, &self.plan.order(&part)));
                     self.advance(&part, &rows, after.as_deref())?;
-                    if self.wanted.deletions == Deletions::Snapshot {
-                        self.remember(&rows, &mut keys)?;
-                    }
                     yield SourceEvent::Page(self.page(&rows)?);
                     yield SourceEvent::Checkpoint(self.position.checkpoint()?);
                     if is_last {
@@ -170,11 +165,8 @@ impl Reading {
                 }
             }
             if self.wanted.deletions == Deletions::Snapshot {
-                let gone: Vec<String> = self.position.keys.iter().filter(|key| !keys.contains(*key)).cloned().collect();
-                if !gone.is_empty() {
-                    yield SourceEvent::Page(self.gone(&gone)?);
-                }
-                self.position.keys = keys.into_iter().collect();
+                // Pages follow the key: what is removed meanwhile hides nothing.
+                yield SourceEvent::Whole { resumed, shifting: false };
             }
             self.position.after = None;
             yield SourceEvent::Checkpoint(self.position.checkpoint()?);
@@ -209,9 +201,9 @@ impl Reading {
     }
 
     fn begin(&self, part: &Part) -> Option<Vec<Cell>> {
-        match (part, self.wanted.deletions) {
-            (Part::All, Deletions::None) => self.position.after.clone(),
-            (Part::All, Deletions::Snapshot) | (Part::Unmarked | Part::Since(_), _) => None,
+        match part {
+            Part::All => self.position.after.clone(),
+            Part::Unmarked | Part::Since(_) => None,
         }
     }
 
@@ -235,8 +227,8 @@ impl Reading {
     /// Moves the position behind these rows; never back.
     fn advance(&mut self, part: &Part, rows: &[Vec<Cell>], after: Option<&[Cell]>) -> Result<()> {
         match part {
-            Part::All if self.wanted.deletions == Deletions::None => self.position.after = after.map(<[Cell]>::to_vec),
-            Part::All | Part::Unmarked => {}
+            Part::All => self.position.after = after.map(<[Cell]>::to_vec),
+            Part::Unmarked => {}
             Part::Since(_) => {
                 let (Some(cursor), Some(place)) = (&self.wanted.cursor, self.plan.cursor) else { return Ok(()) };
                 let (of_type, column) = (cursor.of_type, cursor.column.clone());
@@ -274,15 +266,6 @@ impl Reading {
         };
         if later {
             self.position.newest = Some(text);
-        }
-        Ok(())
-    }
-
-    fn remember(&self, rows: &[Vec<Cell>], keys: &mut BTreeSet<String>) -> Result<()> {
-        keys.extend(rows.iter().map(|row| self.key(row)));
-        if keys.len() > MAX_SNAPSHOT_KEYS {
-            let what = format!("a snapshot may have {MAX_SNAPSHOT_KEYS} rows, this has more");
-            return Err(wrong("deletions", what, "mark deleted rows in the database and name the mark by `deleted_column`"));
         }
         Ok(())
     }
@@ -331,18 +314,6 @@ impl Reading {
         let place = places.of(0);
         // The key finds the row in the database; the rest need not be kept twice.
         Refused { place, code, field, reason: reason.to_owned(), raw: serde_json::json!({ "key": self.key(row) }).to_string() }
-    }
-
-    /// Rows of which only the key is left.
-    fn gone(&mut self, keys: &[String]) -> Result<Page> {
-        self.pages += 1;
-        let mut columns: Vec<StringBuilder> = self.plan.columns.iter().map(|_| StringBuilder::new()).collect();
-        for builder in &mut columns {
-            keys.iter().for_each(|_| builder.append_null());
-        }
-        let mut page = self.built(columns, keys.iter().map(Some).collect(), self.place())?;
-        page.deleted = Some(vec![true; keys.len()]);
-        Ok(page)
     }
 
     fn built(&self, columns: Vec<StringBuilder>, keys: StringArray, place: String) -> Result<Page> {

@@ -50,6 +50,43 @@ fn those_who_bought_arrive_in_the_crm_once_and_everybody_in_postgres() -> Fact {
     Ok(())
 }
 
+#[test]
+fn members_of_a_real_mailman_come_and_whoever_leaves_is_gone() -> Fact {
+    let url = server("HEADWATER_TEST_MAILMAN_URL");
+    let user = format!("restadmin:{}", server("HEADWATER_TEST_MAILMAN_PASSWORD").trim());
+    let ask = |args: &[&str], path: &str| -> Result<Value, Box<dyn Error>> {
+        let base = ["-sS", "--fail", "-u", &user];
+        let answer = Command::new("curl").args(base).args(args).arg(format!("{url}/3.1{path}")).output()?;
+        assert!(answer.status.success(), "{path}: {}", String::from_utf8_lossy(&answer.stderr));
+        Ok(serde_json::from_slice(&answer.stdout).unwrap_or_default())
+    };
+    ask(&["-d", "fqdn_listname=e2e@example.com"], "/lists")?;
+    for person in 0..12 {
+        let subscriber = format!("subscriber=person.{person}@example.com");
+        let done = ["pre_verified=true", "pre_confirmed=true", "pre_approved=true", "send_welcome_message=false"];
+        let form = done.iter().flat_map(|field| ["-d", field]);
+        let args: Vec<&str> = ["-d", "list_id=e2e.example.com", "-d", &subscriber].into_iter().chain(form).collect();
+        ask(&args, "/members")?;
+    }
+    let project = Project::of(&format!(
+        "sources: {{ list: {{ connector: mailman, url: '{url}', password: {{ env: MAILMAN }}, list_ids: [e2e.example.com] }} }}\n"
+    ))?;
+    let sync = || -> Result<Value, Box<dyn Error>> {
+        let mut command = project.command(&["sync", "--format", "json"]);
+        command.env("MAILMAN", server("HEADWATER_TEST_MAILMAN_PASSWORD").trim());
+        Ok(project.finish(&mut command)?.done()?.json()?)
+    };
+    let first = sync()?;
+    assert_eq!((number(&first, "sources.list.accepted"), number(&first, "resolve.prospects")), (12, 12));
+    let roster = ask(&[], "/lists/e2e.example.com/roster/member?count=12&page=1")?;
+    let leaver = roster["entries"][4]["member_id"].as_str().ok_or("no id")?.to_owned();
+    ask(&["-X", "DELETE"], &format!("/members/{leaver}"))?;
+    assert_eq!(number(&sync()?, "sources.list.accepted"), 0, "missing once: a member may slip past while another leaves");
+    let third = sync()?;
+    assert_eq!((number(&third, "sources.list.accepted"), number(&third, "resolve.prospects")), (1, 11));
+    Ok(())
+}
+
 /// How many members `./test` seeds Ghost with.
 const MEMBERS: u64 = 25;
 const ADA: &str = "ada.ashgrove.1@alder.example.com";

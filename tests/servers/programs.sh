@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs the Singer and Airbyte programs that tests run, each in a virtual environment of its own, and prints their folder.
-# They come from PyPI in the versions named here, and need a CPython of 3.10 or 3.11: airbyte-source-file takes no later one.
+# They come from PyPI in the versions named here (a second name is what the first may bring along in another version), and need a CPython of 3.10 or 3.11: airbyte-source-file takes no later one.
 set -euo pipefail
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/headwater/programs
 programs=(
   airbyte-source-faker==7.2.1 airbyte-source-smoke-test==0.1.2 airbyte-source-file==0.5.39
   tap-spreadsheets==1.1.2 meltanolabs-tap-postgres==0.10.0
-  target-jsonl==0.1.4 meltanolabs-target-postgres==0.8.1 target-duckdb==0.8.0
+  target-jsonl==0.1.4 'meltanolabs-target-postgres==0.8.1 singer-sdk==0.54.9' target-duckdb==0.8.0
 )
 mkdir -p "$folder"
 # One installation at a time, whoever else runs this script.
@@ -29,7 +29,7 @@ install() {
   rm -rf "$venv"
   log=$folder/$name.log
   # Byte code is compiled when a module is imported first; most of what is installed never is.
-  if "$python" -m venv "$venv" && "$venv/bin/pip" -q install --disable-pip-version-check --prefer-binary --no-compile "$program"; then
+  if "$python" -m venv "$venv" && "$venv/bin/pip" -q install --disable-pip-version-check --prefer-binary --no-compile $program; then
     echo "$program" >"$venv/complete"
   else
     return 1

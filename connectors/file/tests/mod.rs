@@ -71,7 +71,7 @@ pub(super) async fn pages(base: &Path, config: Value) -> Result<Vec<Page>> {
 pub(super) fn only_pages(events: Vec<SourceEvent>) -> Vec<Page> {
     let page = |event| match event {
         SourceEvent::Page(page) => Some(page),
-        SourceEvent::Checkpoint(_) => None,
+        SourceEvent::Checkpoint(_) | SourceEvent::Whole { .. } => None,
     };
     let pages: Vec<Page> = events.into_iter().filter_map(page).collect();
     pages.iter().for_each(|page| page.validate().unwrap());

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use headwater_model::checkpoint::Checkpoint;
+use headwater_sdk::testkit::{Collected, Resumed, check_deletion_arrives, check_source_contract, collect, collect_into};
 use headwater_sdk::{ErrorKind, SourceEvent};
 use proptest::prelude::*;
 use serde_json::json;
@@ -25,7 +26,7 @@ fn touch(path: &std::path::Path, seconds: u64) {
 fn last(events: &[SourceEvent]) -> Option<Checkpoint> {
     events.iter().rev().find_map(|event| match event {
         SourceEvent::Checkpoint(checkpoint) => Some(checkpoint.clone()),
-        SourceEvent::Page(_) => None,
+        SourceEvent::Page(_) | SourceEvent::Whole { .. } => None,
     })
 }
 
@@ -43,6 +44,7 @@ async fn going_on_from_every_checkpoint_loses_nothing_and_repeats_nothing() {
                 bad += page.refused.len();
                 before.extend(cells(&[page]));
             }
+            SourceEvent::Whole { .. } => {}
             SourceEvent::Checkpoint(checkpoint) => {
                 checkpoints += 1;
                 let rest = only_pages(events(folder.path(), config(), Some(checkpoint)).await.unwrap());
@@ -175,4 +177,50 @@ proptest! {
         let wanted: Rows = table.iter().map(|row| row.iter().cloned().map(Some).collect()).collect();
         prop_assert_eq!(found, wanted);
     }
+}
+
+async fn whole(base: &std::path::Path, from: Option<Checkpoint>) -> Collected {
+    let source = source(base, json!({ "path": "*.csv", "key": "Email", "whole": true, "checkpoint_rows": 2 })).unwrap();
+    let stream = source.streams().await.unwrap().remove(0);
+    collect(source.as_ref(), &stream, from).await.unwrap()
+}
+
+#[tokio::test]
+async fn files_that_are_all_there_is_tell_who_is_gone() {
+    let folder = folder("a.csv", people(0, 3));
+    std::fs::write(folder.path().join("b.csv"), people(10, 15)).unwrap();
+    let config = json!({ "path": "*.csv", "key": "Email", "whole": true, "checkpoint_rows": 2 });
+    let read = check_source_contract(source(folder.path(), config.clone()).unwrap().as_ref(), "records", 8).await.unwrap();
+    assert_eq!((read.rows.len(), read.whole), (8, Some(Resumed::No)));
+    let quiet = whole(folder.path(), read.last()).await;
+    assert_eq!((quiet.rows.len(), quiet.whole), (0, None), "nothing changed");
+    // One file changed: all are read, or nobody could tell who is in none.
+    std::fs::write(folder.path().join("b.csv"), people(11, 15)).unwrap();
+    let gone = read.rows[3].key.clone().unwrap();
+    let source = source(folder.path(), config).unwrap();
+    let second = check_deletion_arrives(source.as_ref(), "records", &read, &gone).await.unwrap();
+    assert_eq!(second.rows.len(), 7);
+    std::fs::remove_file(folder.path().join("a.csv")).unwrap();
+    let third = whole(folder.path(), second.last()).await;
+    assert_eq!((third.rows.len(), third.whole), (4, Some(Resumed::No)), "a file that went takes its records along");
+}
+
+#[tokio::test]
+async fn a_whole_reading_that_is_broken_off_goes_on_and_one_with_a_broken_file_is_none() {
+    let folder = folder("a.csv", people(0, 3));
+    std::fs::write(folder.path().join("b.csv"), people(10, 15)).unwrap();
+    let read = whole(folder.path(), None).await;
+    let (rows, stopped) = read.checkpoints[1].clone();
+    let rest = whole(folder.path(), Some(stopped)).await;
+    assert_eq!((rows + rest.rows.len(), rest.whole), (8, Some(Resumed::Yes)));
+    std::fs::write(folder.path().join("b.csv"), [0xff, 0xfe, 0x00]).unwrap();
+    let config = json!({ "path": "*.csv", "key": "Email", "whole": true });
+    let source = source(folder.path(), config).unwrap();
+    let stream = source.streams().await.unwrap().remove(0);
+    let mut got = Collected::default();
+    collect_into(&mut got, source.as_ref(), &stream, read.last()).await.unwrap_err();
+    assert_eq!((got.rows.len(), got.whole), (3, None));
+    std::fs::write(folder.path().join("b.csv"), people(10, 12)).unwrap();
+    let mended = whole(folder.path(), got.last()).await;
+    assert_eq!((mended.rows.len(), mended.whole), (2, Some(Resumed::Yes)), "only what was missing is read");
 }

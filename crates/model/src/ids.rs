@@ -24,6 +24,16 @@ pub fn encode(bits: u128) -> [u8; BODY_LEN] {
     out
 }
 
+/// The 128 bits of an id with this prefix; none where it is no such id.
+#[must_use]
+pub fn bits(prefix: &str, id: &str) -> Option<u128> {
+    let body = id.strip_prefix(prefix).filter(|body| body.len() == BODY_LEN)?;
+    body.bytes().try_fold(0_u128, |bits, letter| {
+        let value = ALPHABET.iter().position(|known| *known == letter)?;
+        Some(bits << 5 | u128::try_from(value).ok()?)
+    })
+}
+
 /// `prefix` and the 26 characters of `bits`.
 #[must_use]
 pub fn id(prefix: &str, bits: u128) -> String {
@@ -80,6 +90,15 @@ mod tests {
         assert!(id("x_", 1) < id("x_", 2));
         assert!(id("x_", u128::MAX - 1) < id("x_", u128::MAX));
         assert_eq!(id("x_", 0).len(), 2 + BODY_LEN);
+    }
+
+    #[test]
+    fn bits_of_an_id_are_what_it_was_made_of() {
+        for made_of in [0, 1, 31, u128::MAX, 1 << 127] {
+            assert_eq!(bits("x_", &id("x_", made_of)), Some(made_of));
+        }
+        assert_eq!(bits("x_", &id("y_", 7)), None);
+        assert_eq!(bits("x_", "x_7"), None);
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub async fn preview(engine: &Engine, entry: &SourceEntry, stream: Option<&str>,
         let event = engine.unless_told(events.next()).await?;
         let page = match event.transpose().map_err(fail)? {
             Some(SourceEvent::Page(page)) => page,
-            Some(SourceEvent::Checkpoint(_)) => continue,
+            Some(SourceEvent::Checkpoint(_) | SourceEvent::Whole { .. }) => continue,
             None => break,
         };
         records.extend(page.refused.iter().map(malformed));

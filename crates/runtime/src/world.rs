@@ -193,6 +193,7 @@ impl Source for Paper {
             fields: self.fields.iter().map(|field| (*field).to_owned()).collect(),
             mapping: Mapping::of(self.fields.iter().map(|field| (*field, *field))),
             vendor: None,
+            whole: false,
             notes: None,
         }])
     }

@@ -7,6 +7,8 @@
 //! - S5 Dropping the stream stops the work; no task outlives it.
 //! - S6 `check` makes the smallest real request that `read` needs and asks for no further right.
 //! - S7 `acknowledge` may be repeated, and may never come.
+//! - S8 A read of a stream that is `whole` says [`SourceEvent::Whole`] before its last checkpoint when nothing was left out, and in
+//!   no other case: what was in no page of it is taken to be gone.
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -46,6 +48,15 @@ pub enum SourceEvent {
     Page(Page),
     /// Covers every page before it. The runtime may skip some.
     Checkpoint(Checkpoint),
+    /// Every record that the remote has was in the pages before: who was there and is not any more is gone. The checkpoint that
+    /// follows covers it.
+    Whole {
+        /// Whether the read went on from the middle of one that was broken off, so that the pages of that one count as well.
+        resumed: bool,
+        /// Whether a record may slip past when another is removed meanwhile, as it does where pages are counted: then only who is
+        /// missing twice running is gone.
+        shifting: bool,
+    },
 }
 
 /// One stream of a source.
@@ -63,6 +74,8 @@ pub struct StreamSpec {
     pub mapping: Mapping,
     /// The vendor whose ids `external_id` holds: two sources of one vendor share ids.
     pub vendor: Option<String>,
+    /// Whether a read from its beginning shows everything that there is, and says so: see [`SourceEvent::Whole`].
+    pub whole: bool,
     /// What a user should know: limits, what it does not show.
     pub notes: Option<String>,
 }

@@ -23,6 +23,7 @@ mod lake;
 mod ledger;
 mod lock;
 mod random;
+mod seen_file;
 mod store;
 mod words;
 
@@ -43,6 +44,7 @@ pub use ledger::quarantine::{QuarantineMark, QuarantineState};
 pub use ledger::run::{NewRun, Run, RunStatus};
 pub use ledger::suppression::{Suppression, SuppressionKind};
 pub use lock::RunLock;
+pub use seen_file::SeenFile;
 pub use store::{Store, StoreConfig};
 
 /// What this crate's functions return.

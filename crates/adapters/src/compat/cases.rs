@@ -7,6 +7,7 @@ use base64::Engine as _;
 use headwater_sdk::http::Pause;
 use headwater_sdk::{BuildContext, Clock};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers};
 
@@ -175,8 +176,17 @@ fn origins(text: &str) -> Vec<String> {
     all
 }
 
+/// What runs a case.
+#[derive(Clone, Copy)]
+enum By {
+    /// The importer in this process.
+    Tool,
+    /// The program, as `headwater read --manifest`.
+    Program(&'static str),
+}
+
 /// Runs a case; what differs from the recording.
-async fn differences(text: String) -> Vec<String> {
+async fn differences(by: By, text: String) -> Vec<String> {
     // The order of members counts in a manifest, and this reader keeps it.
     let ordered = crate::engine::json::parse(text.as_bytes()).unwrap();
     let case: Arc<Value> = Arc::new(serde_json::from_str(&text).unwrap());
@@ -192,10 +202,6 @@ async fn differences(text: String) -> Vec<String> {
         let script = Script { origin, case: Arc::clone(&case), ports, used, log: Arc::clone(&log) };
         Mock::given(matchers::any()).respond_with(script).mount(server).await;
     }
-    let pause = Pause::virtual_time();
-    let (start, passed): (jiff::Timestamp, _) = (case["frozen_time"].as_str().unwrap().parse().unwrap(), pause.clone());
-    let clock = Clock::new(move || start + passed.elapsed());
-    let cx = BuildContext { clock, base_dir: ".".into(), env: Arc::new(|_| None), allow_private_hosts: false };
     let bytes = |value: &Value| there(&value.to_string(), &ports).into_bytes();
     let streams: Vec<Value> = case["streams"]
         .as_array()
@@ -204,11 +210,41 @@ async fn differences(text: String) -> Vec<String> {
         .map(|stream| json!({ "stream": { "name": stream[0] }, "sync_mode": stream[1] }))
         .collect();
     let read = case["op"] == "read";
-    let tool = Tool {
+    let files = Files {
         manifest: there(&ordered.get("manifest").unwrap().to_json(), &ports).into_bytes(),
         config: there(&ordered.get("config").unwrap().to_json(), &ports).into_bytes(),
         catalog: read.then(|| bytes(&json!({ "streams": streams }))),
         state: case["state"].as_object().filter(|state| read && !state.is_empty()).map(|_| bytes(&case["state"])),
+    };
+    let (succeeded, out) = match by {
+        By::Tool => in_process(&case, files).await,
+        By::Program(program) => of_program(program, &case, files).await,
+    };
+    let text = back(&String::from_utf8(out).unwrap(), &ports);
+    let messages: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let log = Value::Array(log.lock().unwrap().clone());
+    compared(&case, &messages, succeeded, &log)
+}
+
+/// What a read is told of.
+struct Files {
+    manifest: Vec<u8>,
+    config: Vec<u8>,
+    catalog: Option<Vec<u8>>,
+    state: Option<Vec<u8>>,
+}
+
+/// Whether a case succeeds, and what is written.
+async fn in_process(case: &Value, Files { manifest, config, catalog, state }: Files) -> (bool, Vec<u8>) {
+    let pause = Pause::virtual_time();
+    let (start, passed): (jiff::Timestamp, _) = (case["frozen_time"].as_str().unwrap().parse().unwrap(), pause.clone());
+    let clock = Clock::new(move || start + passed.elapsed());
+    let cx = BuildContext { clock, base_dir: ".".into(), env: Arc::new(|_| None), allow_private_hosts: false };
+    let tool = Tool {
+        manifest,
+        config,
+        catalog,
+        state,
         around: Surroundings { cx, pause, allow_hosts: vec!["127.0.0.1".to_owned()], sequential: true },
     };
     let operation = match case["op"].as_str().unwrap() {
@@ -222,9 +258,26 @@ async fn differences(text: String) -> Vec<String> {
         Ok(())
     };
     let done = tool.run(operation, &mut emit).await;
-    let text = back(&String::from_utf8(out).unwrap(), &ports);
-    let messages: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    compared(&case, &messages, matches!(done, Ok(true)), &Value::Array(log.lock().unwrap().clone()))
+    (matches!(done, Ok(true)), out)
+}
+
+/// How many programs run at once.
+static PROGRAMS: Semaphore = Semaphore::const_new(4);
+
+async fn of_program(program: &str, case: &Value, Files { manifest, config, catalog, state }: Files) -> (bool, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let word = |name: &str| case[name].as_str().unwrap().to_owned();
+    let mut args = vec!["read".to_owned(), "--operation".to_owned(), word("op"), "--now".to_owned(), word("frozen_time")];
+    args.extend(["--allow-host", "127.0.0.1"].map(str::to_owned));
+    for (name, bytes) in [("manifest", Some(manifest)), ("config", Some(config)), ("catalog", catalog), ("state", state)] {
+        let Some(bytes) = bytes else { continue };
+        let path = folder.path().join(format!("{name}.json"));
+        std::fs::write(&path, bytes).unwrap();
+        args.extend([format!("--{name}"), path.display().to_string()]);
+    }
+    let _turn = PROGRAMS.acquire().await.unwrap();
+    let run = tokio::process::Command::new(program).args(&args).current_dir(folder.path()).output().await.unwrap();
+    (run.status.success(), run.stdout)
 }
 
 fn compared(case: &Value, messages: &[Value], succeeded: bool, log: &Value) -> Vec<String> {
@@ -281,12 +334,11 @@ fn compared(case: &Value, messages: &[Value], succeeded: bool, log: &Value) -> V
     wrong
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn recorded_reads_agree() {
+async fn all_agree(by: By) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/lowcode/read");
     let mut running: JoinSet<Vec<String>> = std::fs::read_dir(folder)
         .unwrap()
-        .map(|entry| differences(std::fs::read_to_string(entry.unwrap().path()).unwrap()))
+        .map(|entry| differences(by, std::fs::read_to_string(entry.unwrap().path()).unwrap()))
         .collect();
     assert_eq!(running.len(), 91);
     let mut wrong = Vec::new();
@@ -294,4 +346,19 @@ async fn recorded_reads_agree() {
         wrong.extend(differences.unwrap());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_reads_agree() {
+    all_agree(By::Tool).await;
+}
+
+mod live {
+    use super::*;
+
+    /// The program is not built for a test of this package: `./test` builds it, and says where it is.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn recorded_reads_agree_through_the_program() {
+        all_agree(By::Program(headwater_sdk::testkit::live("HEADWATER_TEST_BINARY").leak())).await;
+    }
 }

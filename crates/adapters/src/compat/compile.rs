@@ -197,6 +197,7 @@ impl<'a> Compiler<'a> {
             cursor,
             bookmark: None,
             lookups: Vec::new(),
+            whole: None,
             codec: codec(),
         }))
     }

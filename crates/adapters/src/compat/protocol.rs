@@ -172,6 +172,7 @@ impl Tool {
                         // The first record goes out at once, the others in larger pieces.
                         yield Said { lines: std::mem::replace(&mut out, Vec::with_capacity(CHUNK_BYTES)), failed: None };
                     }
+                    Ok(Event::Whole { .. }) => {}
                     Ok(Event::State(state)) => line(&mut out, &state_message(&plan.name, &state, count)),
                     Err(error) => {
                         failed = Some(error.context("stream", plan.name.clone()));

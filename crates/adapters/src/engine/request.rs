@@ -1,6 +1,7 @@
 //! Makes requests out of a plan, sends them within every bound, and judges the answers.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     clients: Mutex<HashMap<String, HttpClient>>,
     pub(super) tokens: Tokens,
     budget: Arc<Budget>,
+    /// How many answers said nothing: passed over by a rule, or empty.
+    silent: AtomicU64,
 }
 
 /// What a request is made for, beside its requester.
@@ -73,6 +76,7 @@ impl Shared {
             budget: Budget::of(credential(&plan, cx.clock.now()), plan.budget.clone(), plan.concurrency, pause.clone()),
             pause,
             plan: Arc::new(plan),
+            silent: AtomicU64::new(0),
         }
     }
 
@@ -105,7 +109,7 @@ impl Shared {
             let wait = match verdict {
                 Verdict::Take(action) => {
                     let answer = answer?;
-                    return Self::page(answer, requester, action);
+                    return self.page(answer, requester, action);
                 }
                 // A token may end before its time: one new one is worth a try.
                 Verdict::Fail(_) if refused && !renewed && matches!(requester.auth, Auth::Token(_)) => {
@@ -129,7 +133,12 @@ impl Shared {
         }
     }
 
-    fn page(answer: Answer, requester: &Requester, action: Action) -> Result<Page> {
+    /// How many answers said nothing so far.
+    pub(super) fn silent(&self) -> u64 {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    fn page(&self, answer: Answer, requester: &Requester, action: Action) -> Result<Page> {
         let taken = action == Action::Success;
         let (status, headers) = (answer.status, answer.headers());
         let body = match answer.into_body(requester) {
@@ -138,6 +147,10 @@ impl Shared {
             Err(_) if !taken => Value::Map(Map::default()),
             Err(error) => return Err(error),
         };
+        let empty = body.is_null() || matches!(&body, Value::Map(map) if map.is_empty());
+        if empty || !(taken || action == Action::ResetPages) {
+            self.silent.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(Page { body, headers, status, taken, reset: action == Action::ResetPages })
     }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::expr::Slice;
 use super::pages::{SlicePage, one, pages};
-use super::plan::{Checkpoints, Cursor, Lookup, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan};
+use super::plan::{Checkpoints, Cursor, Lookup, Requester, Retriever, SchemaPlan, SourcePlan, StreamPlan, Whole};
 use super::request::{Call, Page, Shared};
 use super::slices::{ParentStates, intervals, joined, partitions};
 use super::state::{OpenSlice, PartitionState, StreamState};
@@ -33,6 +33,13 @@ pub enum Event {
     Records(Vec<Value>),
     /// The position after all records before it, as the stream's codec writes it.
     State(Value),
+    /// Everything that the remote has was in the records before, and the position that follows covers it.
+    Whole {
+        /// Whether the read went on from the middle of another.
+        resumed: bool,
+        /// Whether a record may have slipped past while others were removed.
+        shifting: bool,
+    },
 }
 
 /// The answer to a request that belongs to no stream.
@@ -167,6 +174,10 @@ pub(super) fn records(
         state.complete = false;
         let learned = ParentStates::default();
         let resumed: VecDeque<OpenSlice> = std::mem::take(&mut state.open).into();
+        let goes_on = !resumed.is_empty();
+        let begins = from.is_none() || (stream.cursor.is_none() && stream.bookmark.is_none());
+        state.full = stream.whole.is_some() && if goes_on { known.full } else { begins };
+        let silent = shared.silent();
         let lookups = Arc::new(looked_up(&shared, &stream).await?);
         let mut slices = upcoming(&shared, &stream, &known, &learned, resumed.clone());
         let ahead = shared.plan.concurrency.max(1);
@@ -180,6 +191,8 @@ pub(super) fn records(
                 }
             }
             let Some(mut slice) = running.pop_front() else { break };
+            // What begins at a position leaves out what stood before it.
+            state.full &= slice.open.slice.range.is_none_or(|(low, _)| low == i64::MIN);
             while let Some(page) = slice.pages.next().await {
                 let SlicePage { records, next, high, mark, bookmark } = page?;
                 slice.open.high = slice.open.high.max(high);
@@ -188,6 +201,7 @@ pub(super) fn records(
                 if !records.is_empty() {
                     yield (Event::Records(records), slice.open.slice.clone());
                 }
+                state.full &= shared.silent() == silent;
                 slice.open.next_page_token = next;
                 if shared.plan.checkpoints == Checkpoints::EveryPage && slice.open.next_page_token.is_some() {
                     state.open = vec![slice.open.clone()];
@@ -196,8 +210,13 @@ pub(super) fn records(
             }
             state.open.clear();
             close(&stream, &mut state, &slice.open);
+            state.full &= shared.silent() == silent;
             state.parents = known.parents.clone();
             yield (Event::State(stream.codec.write(&state, &stream)), slice.open.slice.clone());
+        }
+        let full = std::mem::take(&mut state.full) && shared.silent() == silent;
+        if let Some(Whole { shifting }) = stream.whole.filter(|_| full) {
+            yield (Event::Whole { resumed: goes_on, shifting }, Slice::default());
         }
         state.parents = learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         finish(&stream, &mut state, (shared.pause.elapsed() - begun).as_secs());

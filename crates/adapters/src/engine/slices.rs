@@ -81,6 +81,7 @@ fn of_parent<'a>(
                         yield Slice { partition, extra, ..Slice::default() };
                     }
                 }
+                (Event::Whole { .. }, _) => {}
                 (Event::State(state), _) => {
                     if parent.incremental {
                         let mut learned = learned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -18,6 +18,8 @@ pub struct StreamState {
     pub open: Vec<OpenSlice>,
     /// Whether everything there was has been read.
     pub complete: bool,
+    /// Whether the read that is under way began at the beginning and left nothing out.
+    pub full: bool,
 }
 
 /// What was read of a partition.

@@ -181,7 +181,7 @@ fn foreign() -> Error {
 }
 
 fn encode(state: &StreamState) -> Json {
-    let StreamState { partitions, global, lookback_secs, parents, open, complete } = state;
+    let StreamState { partitions, global, lookback_secs, parents, open, complete, full } = state;
     let partitions: Vec<Json> = partitions
         .iter()
         .map(|PartitionState { partition, done, high, mark }| {
@@ -199,7 +199,7 @@ fn encode(state: &StreamState) -> Json {
         .collect();
     let parents: JsonMap<String, Json> = parents.iter().map(|(name, state)| (name.clone(), plain(state))).collect();
     let mut out = json!({ "partitions": partitions, "global": global, "lookback_secs": lookback_secs, "parents": parents,
-        "open": open, "complete": complete });
+        "open": open, "complete": complete, "full": full });
     prune(&mut out);
     out
 }
@@ -225,6 +225,7 @@ fn decode(json: &Json) -> Option<StreamState> {
         global: json.get("global").and_then(Json::as_i64),
         lookback_secs: json.get("lookback_secs").and_then(Json::as_i64),
         complete: json.get("complete").and_then(Json::as_bool).unwrap_or_default(),
+        full: json.get("full").and_then(Json::as_bool).unwrap_or_default(),
         ..StreamState::default()
     };
     json.as_object()?;

@@ -255,6 +255,7 @@ impl Source for DeclarativeSource {
 fn step(made: &Made, event: Event) -> Result<SourceEvent> {
     Ok(match event {
         Event::Records(records) => SourceEvent::Page(rows::page(&made.spec.name, &made.spec.fields, made.keyed, &records)?),
+        Event::Whole { resumed, shifting } => SourceEvent::Whole { resumed, shifting },
         Event::State(state) => {
             let state = serde_json::from_str(&state.to_json())
                 .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").source(error))?;

@@ -3,6 +3,7 @@
 //! Rows and the checkpoint that covers them commit together. Every row that a source yields ends in exactly one bucket; the sum
 //! is checked when a stream ends, and a difference stops the run.
 
+mod absence;
 mod drift;
 mod known;
 mod offer;
@@ -17,6 +18,7 @@ use headwater_model::instant::{self, DateStyle};
 use headwater_model::mapping::{FieldRule, Mapping, Origin, Role};
 use headwater_model::page::Page;
 use headwater_model::suppression::Screen;
+use headwater_model::tables::SOURCE_RECORD;
 use headwater_sdk::{Source, SourceEvent, StreamSpec};
 use jiff::tz::TimeZone;
 use tracing::{debug, info, warn};
@@ -29,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::intake;
 use crate::project::{SourceEntry, nearest};
 use crate::sync::SyncOptions;
+use absence::Absence;
 use known::{Known, Seen};
 use rules::Rules;
 use stage::{Conformed, Stage};
@@ -207,8 +210,11 @@ async fn stream(
             "known rows were conformed under other rules; `headwater sync --full-refresh --only NAME` conforms them again"
         );
     }
+    let moved = cursor.as_ref().filter(|_| from.is_some()).map(|cursor| cursor.sequence);
+    let absence = Absence::of(engine, (entry, spec), role, (run_id, options.dry_run), moved).await?;
     let mut reader = Reader {
         drift,
+        absence,
         engine,
         entry,
         spec,
@@ -235,6 +241,8 @@ async fn stream(
 struct Reader<'a> {
     /// What the columns hold, where they are known beforehand.
     drift: Option<drift::Drift>,
+    /// Who was shown, where the source can tell who is gone.
+    absence: Option<Absence<'a>>,
     engine: &'a Engine,
     entry: &'a SourceEntry,
     spec: &'a StreamSpec,
@@ -262,6 +270,7 @@ impl Reader<'_> {
         while let Some(event) = engine.unless_told(events.next()).await? {
             match event.map_err(fail)? {
                 SourceEvent::Page(page) => self.page(&page).await?,
+                SourceEvent::Whole { resumed, shifting } => self.whole(resumed, shifting).await?,
                 SourceEvent::Checkpoint(checkpoint) => {
                     self.commit(Some(&checkpoint)).await?;
                     if !self.dry_run {
@@ -271,6 +280,9 @@ impl Reader<'_> {
             }
         }
         self.commit(None).await?;
+        if let Some(absence) = self.absence.as_mut().filter(|_| !self.dry_run) {
+            absence.end(engine, &self.stage.run_id, self.sequence.unwrap_or_default()).await?;
+        }
         self.note_rules().await?;
         let Buckets { read, accepted, .. } = self.buckets;
         self.buckets.check(&entry.name)?;
@@ -290,6 +302,15 @@ impl Reader<'_> {
         self.buckets.read += u64::try_from(page.rows()).unwrap_or(u64::MAX) + refused;
         self.buckets.quarantined += refused;
         self.stage.refuse(&page.refused)?;
+        let hashes = self.conformer.hashes(page);
+        if let Some(absence) = &mut self.absence {
+            absence.see(&hashes, refused > 0)?;
+        }
+        self.take(page, &hashes, self.rules.again).await
+    }
+
+    /// Takes what a page says that is new.
+    async fn take(&mut self, page: &Page, hashes: &[RowHash], again: bool) -> Result<()> {
         let known = match &mut self.known {
             Some(known) => known,
             empty @ None => {
@@ -297,13 +318,31 @@ impl Reader<'_> {
                 empty.insert(Known::load(store, &store.snapshot().await?, &self.entry.name)?)
             }
         };
-        let sorted = sort(&self.conformer.hashes(page), known, self.rules.again, &mut self.buckets)?;
+        let sorted = sort(hashes, known, again, &mut self.buckets)?;
         if sorted.keep.rows.is_empty() {
             return Ok(());
         }
         let Conformed { refused: _, left } =
             self.stage.conform(&self.conformer, page, &sorted, &self.screen, &mut self.buckets)?;
         known.leave(left.into_iter())
+    }
+
+    /// Takes over who is gone, now that everything was shown.
+    async fn whole(&mut self, resumed: bool, shifting: bool) -> Result<()> {
+        let Some(absence) = &mut self.absence else { return Ok(()) };
+        let snapshot = self.engine.store.snapshot().await?;
+        let Some(mut gone) = absence.find(&snapshot, (resumed, shifting))? else { return Ok(()) };
+        let keyless = gone.keyless(&snapshot, self.entry)?;
+        let columns = ["identity_hash", "stream", "source_pk"];
+        for batch in snapshot.read(&SOURCE_RECORD, &columns, Some(&self.entry.name))? {
+            let Some((page, identities)) = gone.page(&batch?, self.spec, &self.entry.name, &keyless)? else { continue };
+            let hashes = self.conformer.hashes(&page);
+            let hashes: Vec<RowHash> =
+                hashes.iter().zip(identities).map(|(hash, identity)| RowHash { identity, content: hash.content }).collect();
+            self.buckets.read += u64::try_from(page.rows()).unwrap_or(u64::MAX);
+            self.take(&page, &hashes, false).await?;
+        }
+        Ok(())
     }
 
     /// Notes that the stream was read from its beginning under the present rules.
@@ -330,6 +369,9 @@ impl Reader<'_> {
             let value = serde_json::to_value(checkpoint).map_err(|error| Error::Internal(error.to_string()))?;
             commit.advance(&self.key, self.sequence, &value);
             self.sequence = Some(self.sequence.map_or(1, |sequence| sequence + 1));
+            if let Some(absence) = &mut self.absence {
+                absence.note(&mut commit, self.sequence.unwrap_or_default())?;
+            }
             if self.entry.section.connector == intake::NAME
                 && let Some(op) = intake::taken_over(&self.entry.name, checkpoint)
             {

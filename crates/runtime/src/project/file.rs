@@ -102,12 +102,25 @@ pub struct SourceSection {
     /// reads on, `stop` reads nothing.
     #[serde(default)]
     pub on_schema_change: SchemaChange,
+    /// What becomes of a record that a complete reading does not show any more, where the connector can tell: `delete` (default) ends
+    /// it as if the source had said so, `keep` leaves it.
+    #[serde(default)]
+    pub on_absence: OnAbsence,
+    /// How much of what is known of a stream may vanish at once, in percent: past it the source stops, and somebody looks. Ten records
+    /// may always vanish, unless nothing is left.
+    #[serde(default = "absence_limit_percent")]
+    #[schemars(range(max = 100))]
+    pub absence_limit_percent: u8,
     /// How much this source is trusted where sources disagree; higher wins.
     #[serde(default)]
     pub trust: i32,
     /// The sink of this project that writes to the same remote, by its name. What the source says of a record that the sink wrote,
     /// such as a deal that was won, is said of the person whom it wrote, whatever address stands there.
     pub same_as_sink: Option<String>,
+}
+
+fn absence_limit_percent() -> u8 {
+    20
 }
 
 /// The names of [`SourceSection`]'s keys, to tell them from the connector's.
@@ -124,6 +137,8 @@ pub(crate) const SOURCE_KEYS: &[&str] = &[
     "country",
     "currency",
     "on_schema_change",
+    "on_absence",
+    "absence_limit_percent",
     "trust",
     "same_as_sink",
 ];
@@ -137,6 +152,17 @@ pub enum SchemaChange {
     Accept,
     /// Read nothing until somebody looked.
     Stop,
+}
+
+/// What to do with a record that is missing from a complete reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAbsence {
+    /// It is gone.
+    #[default]
+    Delete,
+    /// It stays.
+    Keep,
 }
 
 /// How one of our fields is read: a column's name, several of which the first that is not empty wins, or a rule.

@@ -21,7 +21,7 @@ pub use error::ProjectError;
 pub use file::{
     AttributionSection, BasisSection, BudgetSection, ChannelRule, ChannelSection, ChannelsSection, CohortPeriod,
     CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine,
-    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OwnerRule, OwnersSection, ProjectFile, ScheduleSection,
+    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OnAbsence, OwnerRule, OwnersSection, ProjectFile, ScheduleSection,
     SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
 };
 pub use schedule::Schedule;

@@ -96,6 +96,32 @@ async fn a_column_that_is_retyped_stops_a_source_that_wants_it_and_no_other() {
 }
 
 #[tokio::test]
+async fn members_that_come_and_go_in_the_remotes_records_stop_a_source_that_wants_it_and_no_other() {
+    let project =
+        |policy: &str| format!("sources: {{ list: {{ connector: script, columns: [email], on_schema_change: {policy} }} }}\n");
+    let mut rig = Rig::new(&project("stop")).await;
+    let say = |rig: &Rig, from: usize, raw: &str| {
+        let people = crowd(from, from + 12);
+        let cells: Vec<Vec<&str>> = people.iter().map(|(_, cells)| vec![cells[0].as_str()]).collect();
+        let records: Vec<(&str, &[&str])> =
+            people.iter().zip(&cells).map(|((key, _), cells)| (key.as_str(), cells.as_slice())).collect();
+        rig.scripts.say_written("list", &["email"], &records, raw);
+    };
+    say(&rig, 0, r#"{"id":1,"email":"x","plan":{"name":"a"}}"#);
+    rig.sync().await;
+    say(&rig, 12, r#"{"id":1,"plan":{"name":"a"},"phone":null}"#);
+    let told = format!("{:?}", rig.sync_failing().await.failures);
+    let wanted = "new in the records is `phone`; gone from the records is `email`, which was mapped";
+    assert!(told.contains(wanted), "{told}");
+    assert_eq!(rig.cell("SELECT count(*) FROM lead").await, "12", "nothing of the page was taken");
+    rig.change(&project("accept")).await;
+    assert_eq!(rig.sync().await.sources["list"], accepted(12));
+    rig.change(&project("stop")).await;
+    say(&rig, 24, r#"{"id":1,"plan":{"name":"a"},"phone":null}"#);
+    assert_eq!(rig.sync().await.sources["list"], accepted(12), "what was accepted once is known");
+}
+
+#[tokio::test]
 async fn nothing_new_is_nothing_to_do() {
     let rig = Rig::new(LIST).await;
     rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
@@ -261,4 +287,195 @@ async fn what_a_source_cost_as_a_whole_is_noted_once_and_again_when_it_changes()
     rig.sync().await;
     assert_eq!(rig.table("SELECT amount FROM cost ORDER BY amount DESC").await, ["100.500000", "90.000000"]);
     assert_eq!(rig.cell("SELECT count(DISTINCT cost_id) FROM cost").await, "1");
+}
+
+const WHOLE: &str = "sources: { list: { connector: script, whole: true } }\n";
+const PEOPLE: &str = "SELECT email FROM prospect WHERE merged_into IS NULL ORDER BY email";
+
+/// People `from..to`, told apart by ids.
+fn crowd(from: usize, to: usize) -> Vec<(String, Vec<String>)> {
+    (from..to).map(|n| (n.to_string(), vec![format!("p{n:02}@example.com"), format!("Person {n}")])).collect()
+}
+
+/// The source has these people from now on.
+fn has(rig: &Rig, people: &[(String, Vec<String>)]) {
+    let cells: Vec<Vec<&str>> = people.iter().map(|(_, cells)| cells.iter().map(String::as_str).collect()).collect();
+    let records: Vec<(&str, &[&str])> =
+        people.iter().zip(&cells).map(|((key, _), cells)| (key.as_str(), cells.as_slice())).collect();
+    rig.scripts.has("list", COLUMNS, &records);
+}
+
+async fn count(rig: &Rig) -> usize {
+    rig.table(PEOPLE).await.len()
+}
+
+#[tokio::test]
+async fn who_is_missing_from_a_whole_reading_is_gone_until_they_come_back() {
+    let rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 5));
+    rig.sync().await;
+    has(&rig, &crowd(0, 4));
+    assert_eq!(rig.sync().await.sources["list"], Buckets { read: 5, accepted: 1, unchanged: 4, ..Buckets::default() });
+    assert_eq!(rig.table(PEOPLE).await, ["p00@example.com", "p01@example.com", "p02@example.com", "p03@example.com"]);
+    assert_eq!(rig.cell("SELECT count(*) FROM source_record WHERE op = 'delete' AND source_pk = '4'").await, "1");
+    assert_eq!(rig.sync().await.sources["list"], Buckets { read: 4, unchanged: 4, ..Buckets::default() }, "once");
+    has(&rig, &crowd(0, 5));
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 5);
+}
+
+#[tokio::test]
+async fn records_without_ids_are_missed_too() {
+    let rig = Rig::new(WHOLE).await;
+    let nameless = |mut people: Vec<(String, Vec<String>)>| {
+        people.iter_mut().for_each(|(key, _)| key.clear());
+        people
+    };
+    has(&rig, &nameless(crowd(0, 5)));
+    rig.sync().await;
+    has(&rig, &nameless(crowd(1, 5)));
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 4);
+    let versions = "SELECT count(DISTINCT lead_id), count(*) FROM lead";
+    assert_eq!(rig.table(versions).await, ["5 | 6"], "it is the lead that was there");
+}
+
+#[tokio::test]
+async fn a_reading_that_breaks_off_goes_on_and_still_tells_who_is_missing() {
+    let rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 8));
+    rig.sync().await;
+    // The first half is shown, then the source fails; the next run shows the rest.
+    let page = |from: usize, to: usize| {
+        for (key, cells) in crowd(from, to) {
+            let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+            rig.scripts.say("list", COLUMNS, &[(&key, &cells)]);
+        }
+    };
+    rig.scripts.begin("list");
+    page(0, 4);
+    rig.scripts.fail("list", ErrorKind::Unavailable);
+    page(5, 8);
+    rig.scripts.whole("list", false);
+    rig.try_sync(&SyncOptions::default()).await.unwrap();
+    assert_eq!(count(&rig).await, 8, "nobody is gone before everything was shown");
+    let report = rig.sync().await;
+    assert_eq!(report.sources["list"], Buckets { read: 4, accepted: 1, unchanged: 3, ..Buckets::default() });
+    assert_eq!((count(&rig).await, rig.table(PEOPLE).await.contains(&"p04@example.com".to_owned())), (7, false));
+}
+
+#[tokio::test]
+async fn a_reading_of_which_nobody_followed_a_part_takes_nobody() {
+    let mut rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 6));
+    rig.sync().await;
+    let first = crowd(0, 6);
+    let cells: Vec<Vec<&str>> = first.iter().map(|(_, cells)| cells.iter().map(String::as_str).collect()).collect();
+    rig.scripts.begin("list");
+    for n in 0..6 {
+        rig.scripts.say("list", COLUMNS, &[(&first[n].0, &cells[n])]);
+    }
+    rig.scripts.whole("list", false);
+    // Two records are shown, two more while nobody looks, and then the last two.
+    rig.scripts.fail_at("list", 4);
+    rig.try_sync(&SyncOptions::default()).await.unwrap();
+    rig.change("sources: { list: { connector: script, whole: true, on_absence: keep } }\n").await;
+    rig.scripts.fail_at("list", 8);
+    rig.try_sync(&SyncOptions::default()).await.unwrap();
+    rig.change(WHOLE).await;
+    assert_eq!(rig.sync().await.sources["list"], Buckets { read: 2, unchanged: 2, ..Buckets::default() });
+    assert_eq!(count(&rig).await, 6);
+    assert_eq!(rig.sync().await.sources["list"].unchanged, 6, "the next reading is followed again");
+}
+
+#[tokio::test]
+async fn nobody_is_gone_while_a_row_cannot_be_read() {
+    let rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 3));
+    rig.sync().await;
+    rig.scripts.begin("list");
+    rig.scripts.say_unreadable("list");
+    rig.scripts.whole("list", false);
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 3);
+}
+
+#[tokio::test]
+async fn where_records_may_slip_past_only_who_is_missing_twice_is_gone() {
+    let rig = Rig::new(WHOLE).await;
+    let shifting = |people: &[usize]| {
+        rig.scripts.begin("list");
+        for n in people {
+            let (key, cells) = crowd(*n, n + 1).remove(0);
+            let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+            rig.scripts.say("list", COLUMNS, &[(&key, &cells)]);
+        }
+        rig.scripts.whole("list", true);
+    };
+    shifting(&[0, 1, 2, 3]);
+    rig.sync().await;
+    shifting(&[0, 1]);
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 4, "missing once");
+    shifting(&[0, 1, 2]);
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 3, "the third came back, the fourth is missing twice");
+    shifting(&[0, 1]);
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 3, "being there once begins anew");
+}
+
+#[tokio::test]
+async fn more_missing_than_may_be_stop_the_source_until_they_are_let_go_or_kept() {
+    let project = |more: &str| format!("sources: {{ list: {{ connector: script, whole: true{more} }} }}\n");
+    let mut rig = Rig::new(&project("")).await;
+    has(&rig, &crowd(0, 50));
+    rig.sync().await;
+    has(&rig, &crowd(0, 39));
+    let told = format!("{:?}", rig.sync_failing().await.failures);
+    assert!(told.contains("11 of the 50 records of stream `all` are missing") && told.contains("at most 20 %"), "{told}");
+    assert_eq!(count(&rig).await, 50);
+    rig.change(&project(", absence_limit_percent: 22")).await;
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 39);
+    has(&rig, &crowd(0, 30));
+    rig.change(&project(", on_absence: keep")).await;
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 39);
+}
+
+#[tokio::test]
+async fn ten_may_always_go_but_an_empty_reading_takes_nobody() {
+    let rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 11));
+    rig.sync().await;
+    has(&rig, &crowd(0, 1));
+    rig.sync().await;
+    assert_eq!(count(&rig).await, 1);
+    has(&rig, &[]);
+    let told = format!("{:?}", rig.sync_failing().await.failures);
+    assert!(told.contains("1 of the 1 records"), "{told}");
+    assert_eq!(count(&rig).await, 1);
+}
+
+#[tokio::test]
+async fn reading_everything_again_tells_who_is_missing() {
+    let rig = Rig::new(WHOLE).await;
+    has(&rig, &crowd(0, 5));
+    rig.sync().await;
+    has(&rig, &crowd(1, 5));
+    rig.try_sync(&SyncOptions { full_refresh: true, ..SyncOptions::default() }).await.unwrap();
+    assert_eq!(count(&rig).await, 4);
+}
+
+#[tokio::test]
+async fn orders_that_are_missing_stay() {
+    let rig = Rig::new("sources: { list: { connector: script, whole: true, role: conversions } }\n").await;
+    let columns = &["email", "occurred_at"];
+    let order: &[&str] = &["ann@example.com", "2026-10-01"];
+    rig.scripts.has("list", columns, &[("1", order), ("2", order)]);
+    rig.sync().await;
+    rig.scripts.has("list", columns, &[("1", order)]);
+    rig.sync().await;
+    assert_eq!(rig.cell("SELECT count(*) FROM conversion").await, "2");
 }

@@ -23,6 +23,10 @@ pub(crate) type Record<'a> = (&'a str, &'a [&'a str]);
 enum Step {
     Page(Box<Page>),
     Checkpoint,
+    /// Everything was shown.
+    Whole {
+        shifting: bool,
+    },
     /// Breaks off, once.
     Fail(ErrorKind),
 }
@@ -62,6 +66,14 @@ impl Scripts {
         self.checkpoint(connection);
     }
 
+    /// A page of records that the remote wrote so, and the checkpoint that covers it.
+    pub(crate) fn say_written(&self, connection: &str, columns: &[&str], records: &[Record<'_>], raw: &str) {
+        let mut page = page(columns, records);
+        page.raw = Some(StringArray::from(vec![raw; records.len()]));
+        self.push(connection, Step::Page(Box::new(page)));
+        self.checkpoint(connection);
+    }
+
     /// A page with a row that could not even be read.
     pub(crate) fn say_unreadable(&self, connection: &str) {
         let mut page = page(&["email"], &[]);
@@ -69,6 +81,30 @@ impl Scripts {
         page.refused.push(Refused { place: "list.csv:7".to_owned(), code, field: None, reason: "has 3 cells".to_owned(), raw });
         self.push(connection, Step::Page(Box::new(page)));
         self.checkpoint(connection);
+    }
+
+    /// From now on the connection has these records, and shows all of them in every read, two to a page.
+    pub(crate) fn has(&self, connection: &str, columns: &[&str], records: &[Record<'_>]) {
+        self.begin(connection);
+        records.chunks(2).for_each(|records| self.say(connection, columns, records));
+        self.whole(connection, false);
+    }
+
+    /// Says nothing of what it said before.
+    pub(crate) fn begin(&self, connection: &str) {
+        self.steps.lock().unwrap().insert(connection.to_owned(), Vec::new());
+    }
+
+    /// Says that everything was shown, and covers it.
+    pub(crate) fn whole(&self, connection: &str, shifting: bool) {
+        self.push(connection, Step::Whole { shifting });
+        self.checkpoint(connection);
+    }
+
+    /// Breaks off, once, before this step.
+    pub(crate) fn fail_at(&self, connection: &str, step: usize) {
+        let mut steps = self.steps.lock().unwrap();
+        steps.entry(connection.to_owned()).or_default().insert(step, Step::Fail(ErrorKind::Unavailable));
     }
 
     pub(crate) fn fail(&self, connection: &str, kind: ErrorKind) {
@@ -116,10 +152,12 @@ impl Connector for ScriptConnector {
             token: Option<headwater_sdk::SecretRef>,
             #[serde(default)]
             columns: Vec<String>,
+            #[serde(default)]
+            whole: bool,
         }
-        let Config { token, columns } = config.parse()?;
+        let Config { token, columns, whole } = config.parse()?;
         token.map(|token| cx.secret(&token)).transpose()?;
-        Ok(Box::new(ScriptSource { scripts: Arc::clone(&self.0), connection: config.connection.clone(), columns }))
+        Ok(Box::new(ScriptSource { scripts: Arc::clone(&self.0), connection: config.connection.clone(), columns, whole }))
     }
 }
 
@@ -127,6 +165,8 @@ struct ScriptSource {
     scripts: Arc<Scripts>,
     connection: String,
     columns: Vec<String>,
+    /// Whether every read shows everything: the last checkpoint is then the beginning of the next.
+    whole: bool,
 }
 
 #[async_trait]
@@ -147,20 +187,25 @@ impl Source for ScriptSource {
             fields: self.columns.clone(),
             mapping,
             vendor: None,
+            whole: self.whole,
             notes: None,
         }])
     }
 
     async fn read(&self, _: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
-        let from = from.map_or(0, |from| usize::try_from(from.state.as_u64().unwrap()).unwrap());
         let mut steps = self.scripts.steps.lock().unwrap();
         let steps = steps.entry(self.connection.clone()).or_default();
+        let from = from.map_or(0, |from| usize::try_from(from.state.as_u64().unwrap()).unwrap());
+        let (resumed, last) = (from > 0, steps.len());
         let failure = steps.iter().position(|step| matches!(step, Step::Fail(_)));
         let mut events = Vec::new();
         for (at, step) in steps.iter().enumerate().skip(from) {
             events.push(match step.clone() {
                 Step::Page(page) => Ok(SourceEvent::Page(*page)),
+                // A whole reading that came to its end begins again.
+                Step::Checkpoint if self.whole && at + 1 == last => Ok(SourceEvent::Checkpoint(Checkpoint::new(1, json!(0)))),
                 Step::Checkpoint => Ok(SourceEvent::Checkpoint(Checkpoint::new(1, json!(at + 1)))),
+                Step::Whole { shifting } => Ok(SourceEvent::Whole { resumed, shifting }),
                 Step::Fail(kind) => Err(Error::new(kind, "the script breaks off")),
             });
             if failure == Some(at) {

@@ -179,7 +179,9 @@ impl HttpClient {
         };
         sent.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
-        let answer = self.receive(request, builder).await;
+        let within = request.timeout.unwrap_or(settings.timeout);
+        let answer = settings.pause.answered(within, self.receive(request, builder)).await;
+        let answer = answer.unwrap_or_else(|| Err(error::late(settings, request)));
         drop(slot);
         tracing::trace!(
             host = settings.base_url.host_str(),

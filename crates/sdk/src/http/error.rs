@@ -92,7 +92,7 @@ pub(super) fn of_transport(settings: &HttpSettings, request: &RequestSpec, cause
         Error::new(ErrorKind::Protocol, "the remote redirects to another host")
             .hint("set the url to the address that the remote itself uses")
     } else if cause.is_timeout() {
-        Error::new(ErrorKind::Unavailable, "the remote did not answer in time")
+        return late(settings, request).source(root(&cause));
     } else if cause.is_connect() {
         Error::new(ErrorKind::Unavailable, "the remote cannot be reached")
     } else if cause.is_builder() {
@@ -104,6 +104,11 @@ pub(super) fn of_transport(settings: &HttpSettings, request: &RequestSpec, cause
         Error::new(ErrorKind::Unavailable, "the connection broke")
     };
     located(error, settings, request).source(root(&cause))
+}
+
+/// The error behind a request that got no answer in its time.
+pub(super) fn late(settings: &HttpSettings, request: &RequestSpec) -> Error {
+    located(Error::new(ErrorKind::Unavailable, "the remote did not answer in time"), settings, request)
 }
 
 /// What lies at the bottom: the layers above it only say that something below them failed.

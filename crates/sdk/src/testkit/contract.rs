@@ -13,7 +13,7 @@ use crate::{Error, Source, SourceEvent, StreamSpec};
 /// How long one step of a read may take in a test.
 const STEP: Duration = Duration::from_secs(5);
 
-/// Why a source does not keep its contract: the rule (S1 to S7, as [`crate::source`] has them) and what was seen.
+/// Why a source does not keep its contract: the rule (S1 to S8, as [`crate::source`] has them) and what was seen.
 #[derive(Debug, thiserror::Error)]
 pub enum Breach {
     /// A rule is broken.
@@ -65,6 +65,17 @@ pub struct Collected {
     pub checkpoints: Vec<(usize, Checkpoint)>,
     /// Rows that the source could not make into fields, by code.
     pub refused: Vec<&'static str>,
+    /// Whether the read said that it showed everything, and then whether the read before it that broke off counts as well.
+    pub whole: Option<Resumed>,
+}
+
+/// Whether a read that showed everything went on from the middle of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    /// It did: what that one gave counts as well.
+    Yes,
+    /// It showed everything itself.
+    No,
 }
 
 impl Collected {
@@ -108,14 +119,51 @@ pub async fn collect_into(
     from: Option<Checkpoint>,
 ) -> Result<(), Breach> {
     let mut events = source.read(stream, from).await?;
+    let mut uncovered = false;
     loop {
         let event = tokio::time::timeout(STEP, events.try_next()).await;
         match event.map_err(|_| broken("S5", "a step of the read takes too long"))?? {
-            None => return Ok(()),
-            Some(SourceEvent::Checkpoint(checkpoint)) => out.checkpoints.push((out.rows.len(), checkpoint)),
-            Some(SourceEvent::Page(page)) => take(&page, stream, out)?,
+            None => return require("S8", !uncovered, "no checkpoint covers that everything was shown"),
+            Some(SourceEvent::Checkpoint(checkpoint)) => {
+                out.checkpoints.push((out.rows.len(), checkpoint));
+                uncovered = false;
+            }
+            Some(SourceEvent::Page(page)) => {
+                require("S8", out.whole.is_none(), "rows come after it was said that everything was shown")?;
+                take(&page, stream, out)?;
+            }
+            Some(SourceEvent::Whole { resumed, shifting: _ }) => {
+                require("S8", stream.whole, "the stream says that everything was shown, and is not declared so")?;
+                out.whole = Some(if resumed { Resumed::Yes } else { Resumed::No });
+                uncovered = true;
+            }
         }
     }
+}
+
+/// Checks that a record which was removed from the remote since `before` is missed: the next read says that it is gone, or shows
+/// everything else.
+///
+/// # Errors
+/// That it does not, or what the source says.
+pub async fn check_deletion_arrives(
+    source: &dyn Source,
+    stream: &str,
+    before: &Collected,
+    key: &str,
+) -> Result<Collected, Breach> {
+    let stream = &declared(source, stream).await?;
+    let after = collect(source, stream, before.last()).await?;
+    let shown = after.rows.iter().find(|row| row.key.as_deref() == Some(key));
+    let arrives = match shown {
+        Some(row) => row.deleted,
+        None => after.whole == Some(Resumed::No),
+    };
+    require("S8", arrives, "a record that was removed is not missed")?;
+    let others = before.rows.iter().filter(|row| row.key.as_deref() != Some(key));
+    let all_others = shown.is_some() || others.map(Row::identity).all(|other| after.identities().contains(&other));
+    require("S8", all_others, "a read says that it showed everything, and misses records that are there")?;
+    Ok(after)
 }
 
 /// Checks a source's stream against its contract, on a remote that does not change meanwhile, and gives what a full read gave.
@@ -132,9 +180,15 @@ pub async fn check_source_contract(source: &dyn Source, stream: &str, repeats: u
     require("S3", all.rows == again.rows, "a second read from the beginning gives other rows")?;
     let covered = all.checkpoints.last().map_or(0, |(rows, _)| *rows);
     require("S1", covered == all.rows.len(), "the last rows of a read are covered by no checkpoint")?;
+    let tells = !stream.whole || !all.refused.is_empty() || all.whole == Some(Resumed::No);
+    require("S8", tells, "a read from the beginning does not say that it showed everything")?;
     let known = all.identities();
     for (rows, checkpoint) in &all.checkpoints {
-        let resumed = collect(source, stream, Some(stored(checkpoint)?)).await?.identities();
+        let resumed = collect(source, stream, Some(stored(checkpoint)?)).await?;
+        let whole = resumed.whole;
+        let resumed = resumed.identities();
+        let what = format!("a read from row {rows} of {} says that it showed everything, and did not", all.rows.len());
+        require("S8", whole != Some(Resumed::No) || known.is_subset(&resumed), &what)?;
         let before: BTreeSet<String> = all.rows.iter().take(*rows).map(Row::identity).collect();
         let lost = known.iter().filter(|id| !before.contains(*id) && !resumed.contains(*id)).count();
         require("S2", lost == 0, &format!("resuming after row {rows} of {} loses {lost} rows", all.rows.len()))?;

@@ -7,7 +7,7 @@ mod fake_sink;
 mod tests;
 
 pub use chaos::ChaosSource;
-pub use contract::{Breach, Collected, Row, check_source_contract, collect, collect_into};
+pub use contract::{Breach, Collected, Resumed, Row, check_deletion_arrives, check_source_contract, collect, collect_into};
 pub use fake_sink::FakeSink;
 
 /// How long an answer with this `Retry-After` asks us to wait.

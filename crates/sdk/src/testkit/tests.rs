@@ -29,10 +29,30 @@ enum Fault {
     UndeclaredField,
     MapsNothing,
     Hangs,
+    Whole,
+    WholeWhenResumed,
+    WholeTooEarly,
+    WholeUncovered,
+    WholeUndeclared,
+    NeverWhole,
 }
 
 const PAGE: u64 = 2;
 const END: u64 = 10;
+
+impl Fault {
+    fn is_whole(self) -> bool {
+        matches!(
+            self,
+            Self::Whole
+                | Self::WholeWhenResumed
+                | Self::WholeTooEarly
+                | Self::WholeUncovered
+                | Self::WholeUndeclared
+                | Self::NeverWhole
+        )
+    }
+}
 
 impl Numbers {
     fn with(fault: Fault) -> Self {
@@ -59,6 +79,7 @@ impl Source for Numbers {
                 Mapping::of([("external_id", theirs)])
             },
             vendor: None,
+            whole: self.fault.is_whole() && self.fault != Fault::WholeUndeclared,
             notes: None,
         }])
     }
@@ -69,7 +90,8 @@ impl Source for Numbers {
         if fault == Fault::Hangs {
             return Ok(futures::stream::pending().boxed());
         }
-        let resumed = from.and_then(|from| from.state.as_u64());
+        // A whole read that came to its end begins again.
+        let resumed = from.and_then(|from| from.state.as_u64()).filter(|at| !(fault.is_whole() && *at == END));
         let start = match (fault, resumed) {
             (Fault::SkipsOnResume, Some(at)) => at + 1,
             (Fault::RepeatsAll, _) => 0,
@@ -82,7 +104,17 @@ impl Source for Numbers {
             let next = (at + PAGE).min(END);
             let last = fault == Fault::NoLastCheckpoint && next == END;
             let checkpoint = SourceEvent::Checkpoint(Checkpoint::new(1, json!(next)));
-            [Some(rows.finish("numbers").map(SourceEvent::Page)), (!last).then_some(Ok(checkpoint))].into_iter().flatten()
+            let whole = match fault {
+                Fault::Whole | Fault::WholeUndeclared | Fault::WholeUncovered | Fault::WholeWhenResumed => next == END,
+                Fault::WholeTooEarly => next == END - PAGE,
+                _ => false,
+            };
+            let resumed = resumed.is_some_and(|at| at > 0) && fault != Fault::WholeWhenResumed;
+            let whole = whole.then_some(Ok(SourceEvent::Whole { resumed, shifting: false }));
+            let checkpoint = (!last).then_some(Ok(checkpoint));
+            let page = Some(rows.finish("numbers").map(SourceEvent::Page));
+            let events = if fault == Fault::WholeUncovered { [page, checkpoint, whole] } else { [page, whole, checkpoint] };
+            events.into_iter().flatten()
         });
         Ok(futures::stream::iter(pages.collect::<Vec<_>>()).boxed())
     }
@@ -92,6 +124,18 @@ impl Source for Numbers {
 async fn a_good_source_passes() {
     let all = check_source_contract(&Numbers::default(), "numbers", 0).await.unwrap();
     assert_eq!((all.rows.len(), all.checkpoints.len()), (10, 5));
+}
+
+#[tokio::test]
+async fn a_source_that_shows_everything_passes_and_misses_what_is_removed() {
+    let source = Numbers::with(Fault::Whole);
+    let all = check_source_contract(&source, "numbers", 10).await.unwrap();
+    assert_eq!(all.whole, Some(Resumed::No));
+    let breach = check_deletion_arrives(&source, "numbers", &all, "3").await.unwrap_err().to_string();
+    assert_eq!(breach, "S8: a record that was removed is not missed", "it is shown still");
+    check_deletion_arrives(&source, "numbers", &all, "99").await.unwrap();
+    let silent = check_deletion_arrives(&Numbers::default(), "numbers", &all, "99").await.unwrap_err().to_string();
+    assert_eq!(silent, "S8: a record that was removed is not missed", "nothing is said of it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,6 +148,11 @@ async fn each_fault_is_found_by_its_rule() {
         (Fault::UndeclaredField, "S4"),
         (Fault::MapsNothing, "streams"),
         (Fault::Hangs, "S5"),
+        (Fault::WholeWhenResumed, "S8: a read from row 2 of 10"),
+        (Fault::WholeTooEarly, "S8: rows come after"),
+        (Fault::WholeUncovered, "S8: no checkpoint"),
+        (Fault::WholeUndeclared, "S8: the stream says"),
+        (Fault::NeverWhole, "S8: a read from the beginning"),
     ] {
         let breach = check_source_contract(&Numbers::with(fault), "numbers", 0).await.unwrap_err().to_string();
         assert!(breach.starts_with(rule), "{fault:?}: {breach}");
@@ -124,7 +173,7 @@ async fn chaos_is_the_same_for_one_seed_and_ends_when_resumed() {
                     None => break false,
                     Some(Err(_)) => break true,
                     Some(Ok(SourceEvent::Checkpoint(checkpoint))) => from = Some(checkpoint),
-                    Some(Ok(SourceEvent::Page(_))) => {}
+                    Some(Ok(SourceEvent::Page(_) | SourceEvent::Whole { .. })) => {}
                 }
                 seen += 1;
             };

@@ -78,7 +78,7 @@ impl Store {
         Ok(swept)
     }
 
-    /// Rewrites the ledger without its free pages, empties the write-ahead log and removes the identity index: the last step of an
+    /// Rewrites the ledger without its free pages, empties the write-ahead log and removes the files beside it: the last step of an
     /// erasure.
     ///
     /// # Errors
@@ -86,6 +86,7 @@ impl Store {
     /// [`StoreError::Busy`] if somebody reads the ledger meanwhile.
     pub async fn vacuum(&self, _lock: &RunLock) -> Result<()> {
         self.drop_identity_index()?;
+        self.drop_seen_files()?;
         placed("vacuuming", self.ledger(), async {
             sqlx::query("VACUUM").execute(self.pool()).await?;
             let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.pool()).await?;

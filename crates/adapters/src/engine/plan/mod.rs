@@ -85,8 +85,17 @@ pub struct StreamPlan {
     pub bookmark: Option<Bookmark>,
     /// Small streams that are read first, whole; what selects its records sees them as `lookup`.
     pub lookups: Vec<Lookup>,
+    /// Whether a read from its beginning shows everything that the remote has, and says so.
+    pub whole: Option<Whole>,
     /// How its position is written down.
     pub codec: Arc<dyn StateCodec>,
+}
+
+/// What a read that shows everything is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// Whether a record may slip from one page to another that is read already, when others are removed meanwhile.
+    pub shifting: bool,
 }
 
 /// A small stream as keys and values.

@@ -176,6 +176,15 @@ impl Compiler<'_> {
         if self.spec.hosts.is_empty() {
             return Err(self.error("hosts", "there is no host that may be called").help("name the API's host"));
         }
+        let written =
+            self.spec.streams.iter().map(|(name, stream)| (format!("streams.{name}.request.path"), &stream.request.path));
+        for (path, address) in std::iter::once(("api.url".to_owned(), &self.spec.api.url)).chain(written) {
+            let Some(host) = written_host(address) else { continue };
+            if !self.spec.hosts.iter().any(|declared| stands_for(declared, host)) {
+                let message = format!("the host `{host}` is not among the `hosts` of the file, and nothing else is ever called");
+                return Err(self.error(&path, message).help("add it to `hosts`"));
+            }
+        }
         // A vendor's own host is never a private one; the address of a user's own server may be.
         Ok(HostRules { allowed, allow_private: self.setup.allow_private && !self.setup.hosts.is_empty() })
     }
@@ -252,4 +261,18 @@ impl Compiler<'_> {
 /// The mapping of a stream, laid out as the model has it.
 fn mapping(spec: &super::spec::Stream) -> Mapping {
     Mapping(spec.map.iter().map(|(ours, rule)| (ours.clone(), rule.0.clone())).collect())
+}
+
+/// The host of an address that is written out; none of one that settings or answers give.
+fn written_host(address: &str) -> Option<&str> {
+    let (_, rest) = address.split_once("://")?;
+    rest.split(['/', '?']).next().filter(|host| !host.is_empty() && !host.contains('$'))
+}
+
+/// Whether a declared host, which may stand for all below it, is this one.
+fn stands_for(declared: &str, host: &str) -> bool {
+    match declared.strip_prefix('*') {
+        Some(below) => host.ends_with(below),
+        None => declared.eq_ignore_ascii_case(host),
+    }
 }

@@ -12,7 +12,7 @@ use super::{Compiler, Made, Result, mapping};
 use crate::engine::plan::{
     Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Lookup as LookupPlan, Pages, Paginator,
     Paging as PagingPlan, Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform,
-    Transformation,
+    Transformation, Whole,
 };
 use crate::engine::{Expr, Map, Scope, Value, constant};
 use crate::language::cursor::{Codec, Form, Integers, Now, Start, Times, unit};
@@ -50,6 +50,10 @@ impl Compiler<'_> {
             return Ok((plan, None));
         }
         self.check_mapping(name, stream, &fields)?;
+        if stream.whole && !keyed {
+            let error = self.error(&format!("streams.{name}.whole"), "who is missing is told by ids");
+            return Err(error.help("say by `key` what a record's id is"));
+        }
         let spec = StreamSpec {
             name: name.to_owned(),
             role: stream.role,
@@ -57,6 +61,7 @@ impl Compiler<'_> {
             fields,
             mapping: mapping(stream),
             vendor: Some(stream.vendor.clone().or_else(|| self.spec.vendor.clone()).unwrap_or_else(|| self.spec.name.clone())),
+            whole: stream.whole,
             notes: stream.notes.clone(),
         };
         Ok((plan, Some(Made { spec, keyed })))
@@ -168,8 +173,21 @@ impl Compiler<'_> {
             cursor: ordered.first().map(|cursor| self.cursor(&place, stream, cursor)).transpose()?,
             bookmark: opaque.first().map(|cursor| self.bookmark(&place, stream, cursor, &page)).transpose()?,
             lookups: self.lookups(&path, stream, auth, depth)?,
+            whole: stream.whole.then(|| Whole { shifting: self.shifts(stream, 0) }),
             codec: Arc::new(Codec),
         })
+    }
+
+    /// Whether pages of a stream, or of those that it is read for, are counted: then what follows a removed record moves.
+    fn shifts(&self, stream: &Stream, depth: usize) -> bool {
+        matches!(stream.paging, Paging::Offset { .. } | Paging::Page { .. })
+            || depth <= MAX_PARENTS
+                && stream.for_each.iter().any(|part| match part {
+                    ForEach::Values { .. } => false,
+                    ForEach::Parent { stream, .. } => {
+                        self.spec.streams.get(stream).is_some_and(|parent| self.shifts(parent, depth + 1))
+                    }
+                })
     }
 
     /// The small streams that a stream looks into.
@@ -186,7 +204,7 @@ impl Compiler<'_> {
                 vec![(LookupPlan::KEY.to_owned(), part("key", key)?), (LookupPlan::VALUE.to_owned(), part("value", value)?)];
             let given = Give { names, keep_raw: looks_at_last(spec) };
             let plan = self.plan(other, spec, auth, Arc::new(given), depth + 1)?;
-            let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
+            let plan = StreamPlan { cursor: None, bookmark: None, whole: None, ..plan };
             out.push(LookupPlan { name: name.clone(), stream: Arc::new(plan) });
         }
         Ok(out)
@@ -369,7 +387,7 @@ impl Compiler<'_> {
                     let given = Give { names: given.collect::<Result<_>>()?, keep_raw: looks_at_last(spec) };
                     let plan = self.plan(parent, spec, auth, Arc::new(given), depth + 1)?;
                     // A parent is read from its beginning every time: old forms get new answers.
-                    let plan = StreamPlan { cursor: None, bookmark: None, ..plan };
+                    let plan = StreamPlan { cursor: None, bookmark: None, whole: None, ..plan };
                     Partitions::Parents(vec![Parent {
                         stream: Arc::new(plan),
                         key: vec![id.clone()],

@@ -43,7 +43,14 @@ pub(super) fn tokens(text: &str, base: usize) -> Result<Vec<(usize, Token)>, Exp
             (Token::Filled(content, at + 1), length)
         } else {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-            let sign = sign.ok_or_else(|| ExprError::new(at, format!("`{first}` means nothing here")))?;
+            let instead = match first {
+                '=' => ": write `==`",
+                '&' => ": write `and`",
+                '|' => ": write `or`",
+                '!' => ": write `not`",
+                _ => "",
+            };
+            let sign = sign.ok_or_else(|| ExprError::new(at, format!("`{first}` means nothing here{instead}")))?;
             (Token::Sign(sign), sign.len())
         };
         out.push((at, token));

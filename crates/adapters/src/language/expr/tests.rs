@@ -191,6 +191,8 @@ fn what_cannot_be_is_an_error_of_the_file_with_a_suggestion() {
         ("record.a b", "nothing may follow here, found `b`", None),
         ("'open", "a quote is opened here and never closed", None),
         ("record.a § 1", "`§` means nothing here", None),
+        ("record.a = 1", "`=` means nothing here: write `==`", None),
+        ("record.a && record.b", "`&` means nothing here: write `and`", None),
     ] {
         let error = refused(text);
         assert_eq!((error.message.as_str(), error.help.as_deref()), (message, help), "{text}");

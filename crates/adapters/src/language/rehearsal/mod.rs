@@ -147,9 +147,9 @@ struct Told {
 
 impl Stage<'_> {
     async fn run(&mut self) -> Result<(), String> {
-        let server = Server::start().await.map_err(|error| format!("no server can be started: {error}"))?;
-        let origin = server.origin().map_err(|error| error.to_string())?;
         let pause = Pause::virtual_time();
+        let server = Server::start(&pause).await.map_err(|error| format!("no server can be started: {error}"))?;
+        let origin = server.origin().map_err(|error| error.to_string())?;
         let source = self.source(&origin, &pause)?;
         let stream = self.stream(&source).await?;
         let first = self.prepared(&self.test.exchanges)?;

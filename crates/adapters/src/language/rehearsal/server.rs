@@ -5,12 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use headwater_sdk::http::Pause;
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The largest request that is read: ours are small.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+/// After so many answers the pages that do not end do: parts that are the same each time give no page any more.
+const END: usize = 120;
 /// The answer to a request that no exchange is for.
 const UNEXPECTED: u16 = 418;
 
@@ -36,6 +39,10 @@ pub(super) enum Mode {
     Once,
     /// The last that fits answers, as often as it is asked: the remote does not change.
     Always,
+    /// The first of the same path answers, whatever else is asked for: pages do not end.
+    Endless,
+    /// The one that fits answers, else the next of the same path: times in requests are others than those recorded.
+    InOrder,
 }
 
 /// What a remote does wrong.
@@ -47,12 +54,18 @@ pub(super) enum Fault {
     Cut,
     /// It closes the connection without an answer.
     Silence,
+    /// It takes the request and never answers.
+    Hang,
     /// It answers with a page for people: a proxy, a page to sign in.
     WebPage,
     /// It answers with nothing.
     Empty,
     /// Its records have a member that nobody knows.
     NewMember,
+    /// Its last record was removed.
+    Removed,
+    /// All its records have the times of the first.
+    OneTime,
 }
 
 /// When it does so.
@@ -75,6 +88,8 @@ struct Play {
     unexpected: Vec<String>,
     mode: Option<Mode>,
     trouble: Option<Trouble>,
+    /// The first time that stood at each place of a record, where all records have one time.
+    times: BTreeMap<String, Json>,
 }
 
 /// What goes back.
@@ -82,12 +97,15 @@ enum Reply {
     Whole(u16, BTreeMap<String, String>, Vec<u8>),
     Cut(BTreeMap<String, String>, Vec<u8>),
     Silence,
+    Hang,
 }
 
 /// The server.
 #[derive(Debug)]
 pub(super) struct Server {
     listener: TcpListener,
+    /// The time of whoever asks: only it passes while nobody answers.
+    pause: Pause,
     play: Mutex<Play>,
 }
 
@@ -101,8 +119,9 @@ struct Asked {
 }
 
 impl Server {
-    pub(super) async fn start() -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(("127.0.0.1", 0)).await?, play: Mutex::default() })
+    pub(super) async fn start(pause: &Pause) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Ok(Self { listener, pause: pause.clone(), play: Mutex::default() })
     }
 
     pub(super) fn origin(&self) -> std::io::Result<String> {
@@ -173,6 +192,10 @@ impl Server {
             Reply::Whole(status, headers, body) => (status, headers, body, 0),
             Reply::Cut(headers, body) => (200, headers, body, 10),
             Reply::Silence => return,
+            Reply::Hang => {
+                self.pause.hang();
+                return std::future::pending().await;
+            }
         };
         let mut head = format!("HTTP/1.1 {status} {}\r\n", if status < 400 { "OK" } else { "Refused" });
         for (name, value) in &headers {
@@ -189,13 +212,27 @@ impl Server {
 
     fn answer(&self, asked: &Asked) -> Reply {
         let mut play = self.lock();
-        let fitting: Vec<usize> =
-            play.exchanges.iter().enumerate().filter(|(_, exchange)| exchange.fits(asked)).map(|(index, _)| index).collect();
+        let those = |fits: &dyn Fn(&Prepared) -> bool| -> Vec<usize> {
+            play.exchanges.iter().enumerate().filter(|(_, exchange)| fits(exchange)).map(|(index, _)| index).collect()
+        };
+        let fitting = match play.mode {
+            Some(Mode::Endless | Mode::InOrder) => {
+                those(&|exchange| (&exchange.method, &exchange.path) == (&asked.method, &asked.path))
+            }
+            Some(Mode::Once | Mode::Always) | None => those(&|exchange| exchange.fits(asked)),
+        };
+        let unused = |index: &usize| play.used.get(*index) == Some(&0);
         let chosen = match play.mode {
             Some(Mode::Always) => fitting.last().copied(),
-            _ => fitting.iter().copied().find(|index| play.used.get(*index) == Some(&0)),
+            Some(Mode::Endless) => fitting.first().copied(),
+            Some(Mode::InOrder) => {
+                let exact = those(&|exchange| exchange.fits(asked));
+                exact.into_iter().chain(fitting.iter().copied()).find(unused).or(fitting.last().copied())
+            }
+            Some(Mode::Once) | None => fitting.iter().copied().find(unused),
         };
-        let found = chosen.and_then(|index| {
+        let ended = play.mode == Some(Mode::Endless) && play.used.iter().sum::<usize>() >= END;
+        let found = chosen.filter(|_| !ended).and_then(|index| {
             let first = play.used.get_mut(index).is_some_and(|used| {
                 *used += 1;
                 *used == 1
@@ -206,6 +243,10 @@ impl Server {
             play.exchanges.get(index).cloned().map(|exchange| (exchange, play.fault(index)))
         });
         match found {
+            Some((exchange, Some(Fault::OneTime))) => {
+                let answer = with_one_time(exchange.answer, &mut play.times);
+                Prepared { answer, ..exchange }.reply(None)
+            }
             Some((exchange, fault)) => exchange.reply(fault),
             None => {
                 let again = if fitting.is_empty() { "asked, but not recorded" } else { "asked more often than recorded" };
@@ -254,6 +295,74 @@ fn with_new_member(body: Vec<u8>) -> Vec<u8> {
     }
 }
 
+/// The body with the first time that stood at each place of a record in all of them; as it is where it is no JSON.
+fn with_one_time(body: Vec<u8>, times: &mut BTreeMap<String, Json>) -> Vec<u8> {
+    fn is_time(value: &Json) -> bool {
+        match value {
+            Json::String(text) => {
+                let shape: String = text.chars().take(10).map(|one| if one.is_ascii_digit() { '0' } else { one }).collect();
+                text.len() > 10 && shape == "0000-00-00"
+            }
+            // Seconds or milliseconds of this century.
+            Json::Number(number) => number
+                .as_u64()
+                .is_some_and(|at| (978_307_200..4_102_444_800).contains(&(if at > 1 << 33 { at / 1000 } else { at }))),
+            _ => false,
+        }
+    }
+    fn set(value: &mut Json, place: &str, in_record: bool, times: &mut BTreeMap<String, Json>) {
+        match value {
+            Json::Array(items) => items.iter_mut().for_each(|item| set(item, place, true, times)),
+            Json::Object(members) => {
+                for (name, member) in members {
+                    let place = format!("{place}.{name}");
+                    if in_record && is_time(member) {
+                        *member = times.entry(place).or_insert_with(|| member.clone()).clone();
+                    } else {
+                        set(member, &place, in_record, times);
+                    }
+                }
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+    match serde_json::from_slice::<Json>(&body) {
+        Ok(mut value) => {
+            set(&mut value, "", false, times);
+            value.to_string().into_bytes()
+        }
+        Err(_) => body,
+    }
+}
+
+/// The body without the last object of each of its outermost lists of objects, or without its last line where it is no JSON.
+fn without_the_last(body: &[u8]) -> Vec<u8> {
+    fn pop(values: Vec<&mut Json>) {
+        let (mut inside, mut found) = (Vec::new(), false);
+        for value in values {
+            match value {
+                Json::Array(items) if items.first().is_some_and(Json::is_object) => {
+                    items.pop();
+                    found = true;
+                }
+                Json::Array(items) => inside.extend(items),
+                Json::Object(members) => inside.extend(members.values_mut()),
+                Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+            }
+        }
+        if !found && !inside.is_empty() {
+            pop(inside);
+        }
+    }
+    if let Ok(mut value) = serde_json::from_slice::<Json>(body) {
+        pop(vec![&mut value]);
+        return value.to_string().into_bytes();
+    }
+    let end = body.trim_ascii_end();
+    let cut = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    body.get(..cut).unwrap_or_default().to_vec()
+}
+
 impl Asked {
     fn shown(&self) -> String {
         let query: Vec<String> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -277,12 +386,15 @@ impl Prepared {
             }
             Some(Fault::Cut) => Reply::Cut(self.answer_headers, self.answer),
             Some(Fault::Silence) => Reply::Silence,
+            Some(Fault::Hang) => Reply::Hang,
             Some(Fault::WebPage) => {
                 let headers = [("content-type".to_owned(), "text/html; charset=utf-8".to_owned())].into();
                 Reply::Whole(200, headers, b"<html><body>Please sign in</body></html>".to_vec())
             }
             Some(Fault::Empty) => Reply::Whole(200, json(), Vec::new()),
             Some(Fault::NewMember) => Reply::Whole(self.status, self.answer_headers, with_new_member(self.answer)),
+            Some(Fault::OneTime) => Reply::Whole(self.status, self.answer_headers, self.answer),
+            Some(Fault::Removed) => Reply::Whole(self.status, self.answer_headers, without_the_last(&self.answer)),
         }
     }
 

@@ -3,10 +3,11 @@
 //! What passes by itself is waited out, and the rows are the same. What does not is told with its kind, and a read from the last
 //! position afterwards gives what was missing. Where the connector's own rules speak of a status, they decide.
 
+use futures::StreamExt as _;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_sdk::http::Pause;
-use headwater_sdk::testkit::{Breach, Collected, Row, collect, collect_into};
-use headwater_sdk::{ErrorKind, StreamSpec};
+use headwater_sdk::testkit::{Breach, Collected, Resumed, Row, collect, collect_into};
+use headwater_sdk::{ErrorKind, Source as _, SourceEvent, StreamSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::described;
@@ -17,6 +18,15 @@ use crate::language::spec::{Auth, FailureKind, ResponseRule, Spec, Then};
 /// How long the remote asks us to wait: as seconds, and as a date.
 const ASKED_SECS: u64 = 7;
 const ASKED_DATE_SECS: i64 = 9;
+
+/// No request gives up sooner than this.
+const SHORTEST_TIMEOUT_SECS: u64 = 5;
+/// How many pages of a remote that never ends are looked at, and how many requests may be ahead of who takes them: those of the pages
+/// that are read ahead of each part, of the parts beside it, and of what they need first.
+const PAGES: usize = 20;
+const MOST_AHEAD: usize = 40;
+/// How often others get their turn before it is counted who is ahead.
+const TURNS: usize = 20;
 
 /// How often a job is told of with nothing.
 const FEW: usize = 3;
@@ -43,7 +53,7 @@ enum Allowed {
 impl Misbehaving<'_> {
     /// Drives the read through every trouble, and says what went otherwise than it should.
     pub(super) async fn drive(&self, exchanges: Vec<Prepared>) -> Vec<String> {
-        self.server.play(exchanges, Mode::Always);
+        self.server.play(exchanges.clone(), Mode::Always);
         let all = match self.read(None).await {
             Ok(all) => all,
             Err(breach) => return vec![described(&breach)],
@@ -62,9 +72,57 @@ impl Misbehaving<'_> {
             problems.extend(self.empty(&all, place).await.map(|what| format!("an empty answer: {what}")));
         }
         problems.extend(self.expired(&all, &order).await.map(|what| format!("a token that ends in mid-run: {what}")));
+        if self.stream.whole && !all.rows.is_empty() {
+            problems.extend(self.removed(&all, &order).await.map(|what| format!("a record that is removed: {what}")));
+        }
         problems.extend(self.drifted(&all).await.map(|what| format!("a member that nobody knows: {what}")));
         self.server.misbehave(None);
+        problems.extend(self.one_time(&all, exchanges.clone()).await.map(|what| format!("records of one time: {what}")));
+        problems.extend(self.endless(exchanges).await.map(|what| format!("pages that do not end: {what}")));
         problems
+    }
+
+    /// All records have one time, those on both sides of a page's border too: none is passed over.
+    async fn one_time(&self, all: &Collected, exchanges: Vec<Prepared>) -> Option<String> {
+        self.server.play(exchanges, Mode::InOrder);
+        self.misbehave(None, usize::MAX, &Fault::OneTime);
+        let read = self.read(None).await;
+        self.server.misbehave(None);
+        let read = match read {
+            Ok(read) => read,
+            Err(breach) => return Some(described(&breach)),
+        };
+        // Keys may have a time in them, and are others then.
+        let lost = all.rows.len().saturating_sub(read.rows.len());
+        (lost > 0).then(|| format!("{lost} of {} records are lost", all.rows.len()))
+    }
+
+    /// Pages that do not end: who takes them slowly is never far behind what was asked for, or memory would grow with the remote.
+    async fn endless(&self, exchanges: Vec<Prepared>) -> Option<String> {
+        self.server.play(exchanges, Mode::Endless);
+        let read = async {
+            let mut events = self.source.read(self.stream, None).await.ok()?;
+            let mut pages = 0;
+            while let Some(Ok(event)) = events.next().await {
+                if !matches!(event, SourceEvent::Page(_)) {
+                    continue;
+                }
+                pages += 1;
+                // Whoever reads ahead has the time to.
+                for _ in 0..TURNS {
+                    tokio::task::yield_now().await;
+                }
+                let ahead = self.server.answered().saturating_sub(pages);
+                if ahead > MOST_AHEAD {
+                    return Some(format!("after {pages} pages were taken, {ahead} answers more are held"));
+                }
+                if pages == PAGES {
+                    break;
+                }
+            }
+            None
+        };
+        self.server.during(read).await
     }
 
     async fn read(&self, from: Option<Checkpoint>) -> Result<Collected, Breach> {
@@ -87,7 +145,8 @@ impl Misbehaving<'_> {
             ("500", Fault::Status(500, None), 0),
             ("503", Fault::Status(503, None), 0),
             ("an answer that breaks off", Fault::Cut, 0),
-            ("no answer", Fault::Silence, 0),
+            ("a connection that is closed", Fault::Silence, 0),
+            ("no answer in time", Fault::Hang, SHORTEST_TIMEOUT_SECS),
         ]
     }
 
@@ -177,6 +236,24 @@ impl Misbehaving<'_> {
         }
     }
 
+    /// A record of one of the answers is removed: the read shows that it showed all others.
+    async fn removed(&self, all: &Collected, order: &[usize]) -> Option<String> {
+        let known = all.identities();
+        let from =
+            self.spec.streams.get(&self.stream.name).and_then(|stream| stream.cursor.as_ref()).map_or(all.last(), |_| None);
+        // The last answers first: what follows an answer may be asked for by its last record.
+        for place in order.iter().rev() {
+            self.misbehave(Some(*place), usize::MAX, &Fault::Removed);
+            let read = self.read(from.clone()).await;
+            let Ok(read) = read else { continue };
+            let shown = read.identities();
+            if shown.is_subset(&known) && shown.len() < known.len() {
+                return (read.whole != Some(Resumed::No)).then(|| "the read does not say that it showed everything".to_owned());
+            }
+        }
+        Some("no read misses it: none of the recorded answers has a list of records".to_owned())
+    }
+
     async fn drifted(&self, all: &Collected) -> Option<String> {
         self.misbehave(None, usize::MAX, &Fault::NewMember);
         match self.read(None).await {
@@ -203,13 +280,14 @@ fn is_fetched(auth: &Auth) -> bool {
 }
 
 /// What does not pass, and what it is.
-fn lasting() -> [(&'static str, Fault, ErrorKind); 6] {
+fn lasting() -> [(&'static str, Fault, ErrorKind); 7] {
     [
         ("401", Fault::Status(401, None), ErrorKind::Auth),
         ("403", Fault::Status(403, None), ErrorKind::Auth),
         ("404", Fault::Status(404, None), ErrorKind::NotFound),
         ("429", Fault::Status(429, None), ErrorKind::RateLimited),
         ("500", Fault::Status(500, None), ErrorKind::Unavailable),
+        ("no answer in time", Fault::Hang, ErrorKind::Unavailable),
         ("a web page", Fault::WebPage, ErrorKind::Protocol),
     ]
 }

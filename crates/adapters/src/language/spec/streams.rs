@@ -55,6 +55,9 @@ pub struct Stream {
     /// Whether the record says that it is gone: an expression.
     #[serde(default)]
     pub deleted: Option<String>,
+    /// Whether a read from the beginning shows everything that there is: who is not in it any more is gone.
+    #[serde(default)]
+    pub whole: bool,
     /// The fields, by name.
     #[serde(default)]
     pub fields: BTreeMap<String, Field>,

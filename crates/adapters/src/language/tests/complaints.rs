@@ -51,6 +51,13 @@ fn every_complaint_names_its_line_and_what_to_do() {
         ("${page.offset}", "${page.number}", 16, "`page` has no `number`", "it has: offset, size"),
         ("${page.offset}", "${record.id}", 16, "`record` does not exist in a request", "there are: connection, page"),
         ("type: offset", "type: ofset", 17, "there is no `ofset` here", "did you mean `offset`?"),
+        (
+            "[api.shop.example]",
+            "[shop.example]",
+            10,
+            "the host `api.shop.example` is not among the `hosts` of the file, and nothing else is ever called",
+            "add it to `hosts`",
+        ),
         ("response.people", "respons.people", 18, "there is no variable `respons`", "did you mean `response`?"),
         ("lower(record.mail)", "lower(connection.days)", 22, "`lower` takes text, not a number", ""),
         ("lower(record.mail)", "lowr(record.mail)", 22, "there is no function `lowr`", "did you mean `lower`?"),

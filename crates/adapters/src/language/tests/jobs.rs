@@ -124,6 +124,7 @@ async fn broken_off(
     let mut checkpoints = Vec::new();
     loop {
         match events.next().await.expect("an error") {
+            Ok(headwater_sdk::SourceEvent::Whole { .. }) => {}
             Ok(headwater_sdk::SourceEvent::Checkpoint(checkpoint)) => checkpoints.push(checkpoint),
             Ok(headwater_sdk::SourceEvent::Page(_)) => {}
             Err(error) => return (checkpoints, error),

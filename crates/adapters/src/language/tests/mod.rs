@@ -9,3 +9,4 @@ mod resuming;
 mod settings;
 mod tokens;
 mod troubles;
+mod whole;

@@ -97,6 +97,7 @@ async fn a_kill_after_a_thousand_of_two_thousand_pages_asks_again_only_for_what_
     while pages < PAGES / 2 {
         match events.next().await.unwrap().unwrap() {
             SourceEvent::Page(page) => rows += page.rows(),
+            SourceEvent::Whole { .. } => {}
             SourceEvent::Checkpoint(checkpoint) => {
                 pages += 1;
                 last = Some(checkpoint);

@@ -145,6 +145,7 @@ impl Source for AirbyteSource {
             fields: stream.fields.names().to_vec(),
             mapping: stream.fields.mapping(&stream.keys),
             vendor: None,
+            whole: false,
             notes: None,
         };
         Ok(self.streams_known().await?.iter().map(spec).collect())

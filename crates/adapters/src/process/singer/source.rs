@@ -145,6 +145,7 @@ impl Source for SingerSource {
             fields: entry.fields.names().to_vec(),
             mapping: entry.fields.mapping(&entry.keys),
             vendor: None,
+            whole: false,
             notes: None,
         };
         Ok(self.catalog().await?.streams().iter().map(spec).collect())

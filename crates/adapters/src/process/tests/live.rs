@@ -71,6 +71,7 @@ async fn read(source: &dyn Source, name: &str, from: Option<Checkpoint>) -> Gave
                 assert!(page.refused.is_empty());
                 gave.pages.push(page);
             }
+            SourceEvent::Whole { .. } => {}
             SourceEvent::Checkpoint(checkpoint) => gave.checkpoints.push((gave.rows(), checkpoint)),
         }
     }

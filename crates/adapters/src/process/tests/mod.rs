@@ -50,6 +50,7 @@ async fn broken_off(source: &dyn Source, name: &str) -> (usize, usize, Error) {
         match events.try_next().await {
             Ok(Some(SourceEvent::Page(page))) => rows += page.rows(),
             Ok(Some(SourceEvent::Checkpoint(_))) => covered = rows,
+            Ok(Some(SourceEvent::Whole { .. })) => {}
             Ok(None) => panic!("the read came to its end"),
             Err(error) => return (covered, rows, error),
         }

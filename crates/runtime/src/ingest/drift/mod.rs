@@ -2,9 +2,11 @@
 //!
 //! A source's columns are remembered beside its position, and what kind of value each of them held. A change is always told; whether
 //! it also stops the source is the project's choice. Values are text until they conform, so a kind is what the text looks like:
-//! a time that becomes a number of seconds, a number that becomes a word. A column of free text may hold anything.
+//! a time that becomes a number of seconds, a number that becomes a word. A column of free text may hold anything. Where the remote's own
+//! records are kept beside the columns, their members are followed as well.
 
 mod kinds;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{SchemaChange, SourceEntry};
 use kinds::{Kind, Learned, Observed};
+use members::{Change, Members};
 
 /// What the keys of the cursors begin with that remember columns.
 const CURSOR_PREFIX: &str = "columns";
@@ -34,6 +37,9 @@ struct Columns {
     /// What they hold, as far as it is known.
     #[serde(default)]
     kinds: BTreeMap<String, Learned>,
+    /// What the remote's own records hold, whether or not it is read.
+    #[serde(default, skip_serializing_if = "Members::is_empty")]
+    members: Members,
 }
 
 /// The columns of this run, to be remembered when it is done.
@@ -61,7 +67,8 @@ pub(super) async fn of(engine: &Engine, entry: &SourceEntry, spec: &StreamSpec, 
     let before: Option<Columns> = cursor.as_ref().and_then(|cursor| serde_json::from_value(cursor.value.clone()).ok());
     let mut kinds = before.as_ref().map(|before| before.kinds.clone()).unwrap_or_default();
     kinds.retain(|column, _| all.contains(column));
-    let now = Columns { all, mapped, kinds };
+    let members = before.as_ref().map(|before| before.members.clone()).unwrap_or_default();
+    let now = Columns { all, mapped, kinds, members };
     if let Some(what) = before.as_ref().and_then(|before| difference(before, &now)) {
         tell(entry, spec, &what)?;
     }
@@ -104,10 +111,17 @@ impl Drift {
                 retyped.push(format!("`{name}` from {} to {}{mark}", from.words(), to.words()));
             }
         }
-        if retyped.is_empty() {
-            return Ok(());
+        let mut parts = Vec::new();
+        if !retyped.is_empty() {
+            parts.push(format!("other values are in {}", retyped.join(", ")));
         }
-        tell(entry, spec, &format!("other values are in {}", retyped.join(", ")))
+        let learning = self.before.as_ref().is_none_or(|before| before.members.is_empty());
+        let records = page.raw.iter().flat_map(|raw| raw.iter().take(SAMPLE).flatten());
+        let Change { new, gone } = self.now.members.take(records, learning);
+        let mapped = |name: &String| name.rsplit('.').next().is_some_and(|name| self.now.mapped.contains(name));
+        parts.extend(listed("new in the records is", new.iter(), |_| false));
+        parts.extend(listed("gone from the records is", gone.iter(), mapped));
+        if parts.is_empty() { Ok(()) } else { tell(entry, spec, &parts.join("; ")) }
     }
 
     /// Remembers the columns, where they are others than before.
@@ -131,20 +145,17 @@ impl Drift {
 
 /// What came and what went, in words; nothing when only the mapping differs.
 fn difference(before: &Columns, now: &Columns) -> Option<String> {
-    let names = |columns: Vec<&String>, mark: &dyn Fn(&String) -> bool| {
-        let quoted = columns.into_iter().map(|name| format!("`{name}`{}", if mark(name) { ", which was mapped" } else { "" }));
-        quoted.collect::<Vec<_>>().join(", ")
-    };
-    let new: Vec<&String> = now.all.difference(&before.all).collect();
-    let gone: Vec<&String> = before.all.difference(&now.all).collect();
-    let mut parts = Vec::new();
-    if !new.is_empty() {
-        parts.push(format!("new are {}", names(new, &|_| false)));
-    }
-    if !gone.is_empty() {
-        parts.push(format!("gone are {}", names(gone, &|name| before.mapped.contains(name))));
-    }
+    let new = listed("new are", now.all.difference(&before.all), |_| false);
+    let gone = listed("gone are", before.all.difference(&now.all), |name| before.mapped.contains(name));
+    let parts: Vec<String> = new.into_iter().chain(gone).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Names in a sentence, those that are mapped marked; nothing where there are none.
+fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>, is_mapped: impl Fn(&String) -> bool) -> Option<String> {
+    let quoted: Vec<String> =
+        names.map(|name| format!("`{name}`{}", if is_mapped(name) { ", which was mapped" } else { "" })).collect();
+    (!quoted.is_empty()).then(|| format!("{what} {}", quoted.join(", ")))
 }
 
 #[cfg(test)]
@@ -153,7 +164,7 @@ mod tests {
 
     fn columns(all: &[&str], mapped: &[&str]) -> Columns {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Columns { all: set(all), mapped: set(mapped), kinds: BTreeMap::new() }
+        Columns { all: set(all), mapped: set(mapped), ..Columns::default() }
     }
 
     #[test]

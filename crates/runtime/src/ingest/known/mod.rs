@@ -4,7 +4,7 @@
 //! small table until it is committed, then merged in. Past a bound all of it moves to unnamed files beside the lake, so that memory
 //! does not grow with the source.
 
-mod pairs;
+pub(super) mod pairs;
 mod run;
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use headwater_model::tables::SOURCE_RECORD;
 use headwater_store::{Snapshot, Store};
 
 use crate::error::{Error, Result};
-use pairs::{MOST_IN_MEMORY, Pair, Pairs};
+use pairs::{MOST_IN_MEMORY, Pair, Pairs, last_of_each};
 
 /// The most records that wait in the table of this run: more than a file has between two checkpoints.
 const MOST_FRESH: usize = 400_000;
@@ -93,11 +93,7 @@ impl Known {
 
     /// Takes in what was read, in the order of arrival: the last version of a record is what it says now.
     fn settle_loaded(&mut self, chunk: &mut Vec<Pair>) -> Result<()> {
-        // The sort is stable, so the versions of a record stay in their order.
-        chunk.sort_by_key(|(identity, _)| *identity);
-        chunk.reverse();
-        chunk.dedup_by_key(|(identity, _)| *identity);
-        chunk.reverse();
+        last_of_each(chunk);
         self.settled.put(chunk)?;
         chunk.clear();
         Ok(())

@@ -12,18 +12,27 @@ use super::run::Run;
 use crate::error::Result;
 
 /// The most pairs kept in memory: 18 MiB of them, which leaves room for what else a run holds.
-pub(super) const MOST_IN_MEMORY: usize = 1_200_000;
+pub(in crate::ingest) const MOST_IN_MEMORY: usize = 1_200_000;
 /// Leading bits of a key that the index of the list in memory tells apart.
 const INDEX_BITS: u32 = 16;
 /// The bits of the filter: 8 MiB, one key in 15 passes it in vain when ten million are on disk.
 const FILTER_BITS: u32 = 26;
 
 /// A key and its value.
-pub(super) type Pair = (u64, u64);
+pub(in crate::ingest) type Pair = (u64, u64);
+
+/// Sorts pairs by key and leaves the last of each.
+pub(in crate::ingest) fn last_of_each(pairs: &mut Vec<Pair>) {
+    // The sort is stable, so what was said of a key stays in its order.
+    pairs.sort_by_key(|(key, _)| *key);
+    pairs.reverse();
+    pairs.dedup_by_key(|(key, _)| *key);
+    pairs.reverse();
+}
 
 /// A map of uniform keys.
 #[derive(Debug)]
-pub(super) struct Pairs {
+pub(in crate::ingest) struct Pairs {
     /// Where runs are written.
     folder: PathBuf,
     /// The bound of `memory`.
@@ -35,11 +44,11 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    pub(super) fn new(folder: &Path, most: usize) -> Self {
+    pub(in crate::ingest) fn new(folder: &Path, most: usize) -> Self {
         Self { folder: folder.to_owned(), most, memory: Sorted::default(), runs: Vec::new(), filter: Filter::default() }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(in crate::ingest) fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -58,7 +67,7 @@ impl Pairs {
     }
 
     /// The value that was put last for a key.
-    pub(super) fn get(&self, key: u64) -> Result<Option<u64>> {
+    pub(in crate::ingest) fn get(&self, key: u64) -> Result<Option<u64>> {
         if let Some(value) = self.memory.get(key) {
             return Ok(Some(value));
         }
@@ -74,7 +83,7 @@ impl Pairs {
     }
 
     /// Takes pairs in that overrule what is there: sorted by key, each key once.
-    pub(super) fn put(&mut self, newer: &[Pair]) -> Result<()> {
+    pub(in crate::ingest) fn put(&mut self, newer: &[Pair]) -> Result<()> {
         self.memory.merge(newer);
         if self.memory.pairs.len() > self.most { self.spill() } else { Ok(()) }
     }

@@ -133,6 +133,7 @@ impl Source for IntakeSource {
             fields: Vec::new(),
             mapping: mapping::of(self.config.provider),
             vendor: provider.filter(|provider| provider.person_ids).map(|provider| provider.name.to_owned()),
+            whole: false,
             notes: Some("the fields are those of each form; `preview` shows the ones that wait".to_owned()),
         }])
     }

@@ -70,7 +70,7 @@ pub(super) async fn events(source: &dyn Source, from: Option<Checkpoint>) -> Vec
 pub(super) fn pages_of(events: &[SourceEvent]) -> Vec<&Page> {
     let pages = events.iter().filter_map(|event| match event {
         SourceEvent::Page(page) => Some(page),
-        SourceEvent::Checkpoint(_) => None,
+        SourceEvent::Checkpoint(_) | SourceEvent::Whole { .. } => None,
     });
     pages.inspect(|page| page.validate().unwrap()).collect()
 }
@@ -105,7 +105,7 @@ async fn resuming_at_any_checkpoint_gives_exactly_the_rest() {
     let mut checkpoints: Vec<Option<Checkpoint>> = vec![None];
     checkpoints.extend(all.iter().filter_map(|event| match event {
         SourceEvent::Checkpoint(at) => Some(Some(at.clone())),
-        SourceEvent::Page(_) => None,
+        SourceEvent::Page(_) | SourceEvent::Whole { .. } => None,
     }));
     assert_eq!(checkpoints.len(), 4, "pages of at most {PAGE_ROWS} rows");
     for from in checkpoints {

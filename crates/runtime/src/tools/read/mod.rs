@@ -249,6 +249,8 @@ async fn read_stream(
                 out.send(&Message::state(&spec.name, &checkpoint, since_state))?;
                 since_state = 0;
             }
+            // The protocol has no word for it.
+            Some(SourceEvent::Whole { .. }) => {}
             None => return Ok(()),
         }
     }

@@ -70,6 +70,7 @@ impl Source for Settings {
             fields: vec!["n".to_owned(), "note".to_owned()],
             mapping: Mapping::default(),
             vendor: None,
+            whole: false,
             notes: None,
         };
         Ok(vec![spec("numbers"), spec("raw")])
