@@ -10,9 +10,9 @@ use headwater_sdk::{ErrorKind, StreamSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::described;
-use super::server::{Fault, Mode, Prepared, Server, Trouble};
 use crate::language::source::DeclarativeSource;
 use crate::language::spec::{Auth, FailureKind, ResponseRule, Spec, Then};
+use headwater_sdk::testkit::server::{Fault, Mode, Prepared, Server, Trouble};
 
 /// How long the remote asks us to wait: as seconds, and as a date.
 const ASKED_SECS: u64 = 7;
