@@ -43,6 +43,9 @@ pub fn registry() -> Registry {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use headwater_sdk::testkit::recorded::{FILE, play};
 
     #[test]
     fn no_two_sources_have_one_name() {
@@ -52,5 +55,20 @@ mod tests {
         let clash: Vec<&str> = super::DECLARATIVE.iter().map(|(name, ..)| *name).filter(|name| native.contains(name)).collect();
         assert_eq!(clash, Vec::<&str>::new());
         assert!(!super::DECLARATIVE.is_empty());
+    }
+    /// The recordings of sinks that are data are played where the language is.
+    #[tokio::test]
+    async fn every_native_sink_asks_what_is_recorded_and_takes_the_answers_for_what_they_are() {
+        let (mut played, mut problems) = (0, Vec::new());
+        for connector in super::registry().iter().filter(|connector| connector.spec().sink_schema.is_some()) {
+            let name = connector.name();
+            let Ok(text) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name).join(FILE)) else { continue };
+            played += 1;
+            for told in play(connector.as_ref(), &text).await.unwrap() {
+                problems.extend(told.problems.iter().map(|problem| format!("{name}, {}: {problem}", told.case)));
+            }
+        }
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
+        assert!(played >= 3, "those that speak HTTP have one each");
     }
 }

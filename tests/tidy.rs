@@ -75,6 +75,41 @@ fn imports(metadata: &Value) -> Vec<String> {
     offences
 }
 
+/// Sinks that speak no HTTP: they are held against real files, databases and programs instead.
+const NOT_RECORDED: [&str; 3] = ["file", "postgres", "sql"];
+
+#[test]
+fn every_sink_that_speaks_http_has_a_recording() {
+    expect_none(&unrecorded(&read()));
+    let wrong = [
+        File::new("connectors/a/sink.yaml", "sink:\n"),
+        File::new("connectors/b/connector.yaml", "name: b\nsink:\n  id: record.id\n"),
+        File::new("connectors/c/connector.yaml", "name: c\nstreams:\n"),
+        File::new("connectors/d/sink.rs", ""),
+        File::new("connectors/e/sink.rs", ""),
+        File::new("connectors/e/fixtures/sink.yaml", "version: 1\n"),
+        File::new("connectors/sql/sink/mod.rs", ""),
+    ];
+    let missing = |name| format!("connectors/{name}: no fixtures/sink.yaml");
+    expect_offences(&unrecorded(&wrong), &["a", "b", "d"].map(missing).each_ref().map(String::as_str));
+}
+
+fn unrecorded(files: &[File]) -> Vec<String> {
+    let (mut sinks, mut recorded) = (BTreeSet::new(), BTreeSet::new());
+    for file in files {
+        match file.path.split('/').collect::<Vec<_>>()[..] {
+            ["connectors", folder, "sink.yaml" | "sink.rs"] | ["connectors", folder, "sink", ..] => drop(sinks.insert(folder)),
+            ["connectors", folder, "connector.yaml"] if file.text.lines().any(|line| line == "sink:") => {
+                sinks.insert(folder);
+            }
+            ["connectors", folder, "fixtures", "sink.yaml"] => drop(recorded.insert(folder)),
+            _ => {}
+        }
+    }
+    let missing = sinks.difference(&recorded).filter(|folder| !NOT_RECORDED.contains(folder));
+    missing.map(|folder| format!("connectors/{folder}: no fixtures/sink.yaml")).collect()
+}
+
 #[test]
 fn every_package_takes_the_lints_of_the_workspace() {
     expect_none(&unlinted(&read()));

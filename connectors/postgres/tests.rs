@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
+use headwater_sdk::testkit_sink::{
+    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+};
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, Retry,
     RowOutcome, Sink,
@@ -203,6 +205,19 @@ async fn a_made_table_keeps_the_sink_contract_and_grows_by_columns() {
         ),
         "{outcomes:?}"
     );
+}
+
+#[tokio::test]
+async fn poison_keeps_nobody_else_out_and_names_and_addresses_are_data() {
+    let cluster = Cluster::start();
+    cluster.execute("CREATE TABLE short (headwater_id text UNIQUE, code varchar(3) NOT NULL)").await;
+    let rows: Vec<DeliveryRow> = (0..300).map(|n| row(&format!("k{n}"), &[("code", Some("abc"))])).collect();
+    // PostgreSQL does not say which column a text is too long for.
+    let poison = Poison { places: &[0, 7, 8, 299], field: "code", named: None, value: "Poison" };
+    check_poison(|| cluster.sink(json!({ "table": "short" })), &rows, poison).await;
+    let rows: Vec<DeliveryRow> = (0..AWKWARD_ADDRESSES.len()).map(|n| row(&format!("w{n}"), &[("name", Some("x"))])).collect();
+    let awkward = Awkward { text: "name", email: Some("email"), addresses: &AWKWARD_ADDRESSES };
+    check_awkward_values(|| cluster.sink(json!({ "table": "awkward", "create": true })), &rows, awkward).await;
 }
 
 #[tokio::test]

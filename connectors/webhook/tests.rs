@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::testkit_sink::{AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_poison, check_sink_contract};
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Operation, Result, RowOutcome, Sink,
 };
@@ -101,6 +101,27 @@ fn recorded(name: &str) -> Value {
 async fn a_receiver_that_knows_its_events_gets_the_contract_of_sinks() {
     let server = receiver(Receiver::with(SECRET, "")).await;
     check_sink_contract(|| sink(&server, json!({})), &rows(9)).await;
+}
+
+#[tokio::test]
+async fn poison_keeps_nobody_else_out_alone_or_in_a_batch() {
+    for batch_rows in [1, 16] {
+        let server = receiver(Receiver::with(SECRET, "Poison")).await;
+        // A receiver says that an event is refused, and not why.
+        let poison = Poison { places: &[0, 17, 18, 39], field: "name", named: None, value: "Poison" };
+        check_poison(|| sink(&server, json!({ "batch_rows": batch_rows, "requests_per_10s": 10_000 })), &rows(40), poison).await;
+    }
+}
+
+#[tokio::test]
+async fn names_are_data() {
+    let server = receiver(Receiver::with(SECRET, "")).await;
+    let awkward = Awkward { text: "name", email: None, addresses: &[] };
+    check_awkward_values(|| sink(&server, json!({})), &rows(AWKWARD_TEXTS.len()), awkward).await;
+    let told = bodies(&server).await;
+    for text in AWKWARD_TEXTS {
+        assert!(told.iter().any(|event| event["data"]["fields"]["name"] == text), "{text}");
+    }
 }
 
 #[tokio::test]

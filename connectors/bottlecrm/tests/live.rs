@@ -2,7 +2,9 @@
 
 use headwater_sdk::http::{HttpClient, HttpSettings, RequestSpec, base_url, header};
 use headwater_sdk::testkit::live;
-use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
+use headwater_sdk::testkit_sink::{
+    AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+};
 use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, RowOutcome};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -66,6 +68,25 @@ async fn contract(object: &str, model: &str) {
             .map(|row| DeliveryRow { prospect_id: format!("{id_field}-{}", row.prospect_id), ..row });
         check_removal_contract(make, &rows).await;
         check_sink_contract(make, &rows).await;
+
+        let rows: Vec<DeliveryRow> = (0..AWKWARD_TEXTS.len())
+            .map(|number| {
+                row(&format!("{unused}-{id_field}-a{number}"), &[("first_name", Some("Ada")), ("last_name", Some("x"))])
+            })
+            .collect();
+        // The CRM takes addresses of this form alone.
+        let addresses =
+            ["o'brien", "a+b", "x_%y", "back/slash", "ab|c"].map(|name| format!("{name}.{unused}.{id_field}@example.com"));
+        let addresses = addresses.each_ref().map(String::as_str);
+        let awkward = Awkward { text: "last_name", email: Some("email"), addresses: &addresses };
+        check_awkward_values(make, &rows, awkward).await;
+        let poison = Poison { places: &[1, 4], field: "country", named: Some("country"), value: "Poison" };
+        let rows: Vec<DeliveryRow> = (0..6)
+            .map(|number| {
+                row(&format!("{unused}-{id_field}-p{number}"), &[("first_name", Some("Ada")), ("last_name", Some("x"))])
+            })
+            .collect();
+        check_poison(make, &rows, poison).await;
 
         let sink = make().unwrap();
         let found =

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use headwater_fakes::hubspot::{HubSpot, TOKEN};
 use headwater_fakes::{Conditions, Rate, RetryAfter, Running, serve};
-use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
+use headwater_sdk::testkit_sink::{
+    AWKWARD_ADDRESSES, AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract,
+    check_sink_contract,
+};
 use headwater_sdk::{
     BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result,
     RowOutcome, Sink,
@@ -110,32 +113,32 @@ async fn our_id_is_taken_out_of_the_record_that_holds_it_and_of_no_other() {
     assert_eq!(contacts(&fake).pop().unwrap().get("headwater_id"), None);
 }
 
-/// Rows with the numbers in `poison` hold a value that the fake refuses.
-async fn only_poison_stays_out(whole_batch_fails: bool, poison: &[usize]) {
+async fn only_poison_stays_out(whole_batch_fails: bool) {
     let refuse = Some("Poison".to_owned());
     let fake = account(Conditions { refuse, whole_batch_fails, ..Conditions::default() }).await;
-    let rows: Vec<DeliveryRow> =
-        (0..230).map(|number| person(number, if poison.contains(&number) { "Poison" } else { "Example" })).collect();
-    for (number, outcome) in write(&*sink(&fake), &rows).await.into_iter().enumerate() {
-        match outcome {
-            RowOutcome::Rejected { reason } if poison.contains(&number) => {
-                assert!(!reason.contains("Poison"), "a reason repeats a value: {reason}");
-            }
-            RowOutcome::Created { .. } if !poison.contains(&number) => {}
-            other => panic!("row {number} is {other:?}"),
-        }
-    }
-    assert_eq!(contacts(&fake).len(), 230 - poison.len());
+    let poison = Poison { places: &[0, 57, 58, 229], field: "lastname", named: Some("lastname"), value: "Poison" };
+    check_poison(|| sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 })), &people(230), poison).await;
+    assert_eq!(contacts(&fake).len(), 226);
+}
+
+#[tokio::test]
+async fn names_and_addresses_are_data() {
+    let fake = account(Conditions::default()).await;
+    // Addresses that HubSpot takes for such.
+    let addresses: Vec<&str> = AWKWARD_ADDRESSES.into_iter().filter(|address| !address.contains(' ')).collect();
+    let awkward = Awkward { text: "lastname", email: Some("email"), addresses: &addresses };
+    let count = addresses.len().max(AWKWARD_TEXTS.len());
+    check_awkward_values(|| sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 })), &people(count), awkward).await;
 }
 
 #[tokio::test]
 async fn of_a_partly_refused_batch_only_the_refused_rows_stay_out() {
-    only_poison_stays_out(false, &[0, 57, 58, 229]).await;
+    only_poison_stays_out(false).await;
 }
 
 #[tokio::test]
 async fn of_a_batch_refused_as_a_whole_only_the_rows_at_fault_stay_out() {
-    only_poison_stays_out(true, &[0, 57, 58, 229]).await;
+    only_poison_stays_out(true).await;
 }
 
 #[tokio::test]

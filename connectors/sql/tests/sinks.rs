@@ -1,6 +1,8 @@
 //! What tables keep that prospects are written into, in MariaDB as in SQLite.
 
-use headwater_sdk::testkit_sink::{check_removal_contract, check_sink_contract};
+use headwater_sdk::testkit_sink::{
+    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+};
 use headwater_sdk::{DeliveryRow, Lookup, MatchKey, Operation, RowOutcome, Sink};
 
 use super::*;
@@ -62,6 +64,8 @@ pub(super) async fn keeps_what_sinks_promise(database: &dyn Database) {
     a_made_table_keeps_the_contract_and_grows_by_columns(database).await;
     values_that_end_a_text_or_a_statement_stay_values(database).await;
     of_a_large_call_only_the_poison_is_refused(database).await;
+    poison_keeps_nobody_else_out(database).await;
+    names_and_addresses_are_data(database).await;
     a_table_that_does_not_fit_is_named_before_anything_is_written(database).await;
     somebody_is_found_by_address_whatever_its_case(database).await;
 }
@@ -142,6 +146,22 @@ async fn of_a_large_call_only_the_poison_is_refused(database: &dyn Database) {
     let change = [update("s5", &[("code", None)]), update("s6", &[("code", Some("new"))])];
     let outcomes = write(&*sink, &change).await;
     assert!(matches!(outcomes[..], [RowOutcome::Rejected { .. }, RowOutcome::Updated { .. }]), "{outcomes:?}");
+}
+
+async fn poison_keeps_nobody_else_out(database: &dyn Database) {
+    // SQLite knows no types that refuse a text, and both know a check.
+    let columns = "headwater_id varchar(40) UNIQUE, code varchar(20) NOT NULL, CHECK (code NOT LIKE 'Poison%')";
+    database.execute(&format!("CREATE TABLE checked ({columns})")).await;
+    let rows: Vec<DeliveryRow> = (0..300).map(|n| row(&format!("k{n}"), &[("code", Some("abc"))])).collect();
+    // Neither says which column a check is about: it may be about several.
+    let poison = Poison { places: &[0, 7, 8, 299], field: "code", named: None, value: "Poison" };
+    check_poison(|| database.sink(json!({ "table": "checked" })), &rows, poison).await;
+}
+
+async fn names_and_addresses_are_data(database: &dyn Database) {
+    let awkward = Awkward { text: "name", email: Some("email"), addresses: &AWKWARD_ADDRESSES };
+    let rows: Vec<DeliveryRow> = (0..AWKWARD_ADDRESSES.len()).map(|n| row(&format!("w{n}"), &[("name", Some("x"))])).collect();
+    check_awkward_values(|| database.sink(json!({ "table": "awkward", "create": true })), &rows, awkward).await;
 }
 
 async fn a_table_that_does_not_fit_is_named_before_anything_is_written(database: &dyn Database) {

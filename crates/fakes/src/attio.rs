@@ -182,6 +182,18 @@ impl Vendor for Attio {
                 let attribute = |slug: &String| json!({ "api_slug": slug, "title": slug, "is_writable": true, "is_unique": self.unique.contains(slug) });
                 Answer::json(200, &json!({ "data": self.attributes.iter().map(attribute).collect::<Vec<_>>() }))
             }
+            ("POST", ["attributes"]) => {
+                let body = call.json();
+                let slug = body.pointer("/data/api_slug").and_then(Value::as_str).unwrap_or_default().to_owned();
+                if self.attributes.contains(&slug) {
+                    return error(409, "invalid_request_error", "slug_conflict", "An attribute with this slug exists already.");
+                }
+                self.attributes.insert(slug.clone());
+                if body.pointer("/data/is_unique") == Some(&json!(true)) {
+                    self.unique.insert(slug.clone());
+                }
+                Answer::json(200, &json!({ "data": { "api_slug": slug } })).wrote()
+            }
             ("PUT", ["records"]) => self.assert(call, conditions, now_us),
             ("POST", ["records", "query"]) => self.query(&call.json()),
             ("GET", ["records", id]) => match self.people.get(&number_of(id)) {

@@ -17,6 +17,8 @@ pub const KEY: &str = "xkeysib-fake-0000";
 const EMAIL: &str = "email";
 const EXT_ID: &str = "ext_id";
 const LISTS: &str = "listIds";
+/// The lists that every fake has.
+const KNOWN_LISTS: [&str; 2] = ["3", "7"];
 const LEFT: &str = "listUnsubscribed";
 const BLOCKED: &str = "emailBlacklisted";
 /// What stands before the name of an attribute.
@@ -128,6 +130,28 @@ impl Brevo {
     }
 }
 
+impl Brevo {
+    /// Puts contacts on a list or takes them off. Brevo refuses a call in which nobody is moved.
+    fn move_members(&mut self, id: u64, adds: bool, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for contact in list(body, "ids") {
+            let on = |record: &Record| numbers(record.fields.get(LISTS).map(String::as_str)).contains(&id);
+            match self.contacts.get(&contact.to_string()) {
+                Some(record) if on(record) != adds => good.push(contact.clone()),
+                _ => bad.push(contact.clone()),
+            }
+        }
+        let what = if adds { "listIds" } else { "unlinkListIds" };
+        for contact in &good {
+            self.write(Some(contact.to_string()), &json!({ what: [id] }), conditions, now_us);
+        }
+        if good.is_empty() {
+            return error(400, "invalid_parameter", "Contact already in list and/or does not exist");
+        }
+        Answer::json(201, &json!({ "contacts": { "success": good, "failure": bad, "total": good.len() } })).wrote()
+    }
+}
+
 impl Vendor for Brevo {
     fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
         if call.header("api-key") != Some(KEY) {
@@ -140,6 +164,14 @@ impl Vendor for Brevo {
                 let attribute = |name: &String| json!({ "name": name, "category": "normal", "type": "text" });
                 Answer::json(200, &json!({ "attributes": self.attributes.iter().map(attribute).collect::<Vec<_>>() }))
             }
+            ("GET", ["v3", "contacts", "lists", id]) if KNOWN_LISTS.contains(id) => {
+                Answer::json(200, &json!({ "id": id, "name": "List" }))
+            }
+            ("POST", ["v3", "contacts", "lists", id, "contacts", verb @ ("add" | "remove")]) if KNOWN_LISTS.contains(id) => {
+                let (id, adds) = (id.parse().unwrap_or_default(), *verb == "add");
+                self.move_members(id, adds, &call.json(), conditions, now_us)
+            }
+            ("GET" | "POST", ["v3", "contacts", "lists", ..]) => missing(),
             ("POST", ["v3", "contacts"]) => self.write(None, &call.json(), conditions, now_us),
             ("GET", ["v3", "contacts", identifier]) => {
                 self.found(identifier, call).map_or_else(missing, |record| Answer::json(200, &self.shown(record)))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::Record;
+
 /// A request.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
@@ -106,6 +108,19 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 pub(crate) fn object<'a>(value: &'a Value, name: &str) -> Option<&'a Map<String, Value>> {
     value.get(name).and_then(Value::as_object)
 }
+
+/// A record as a state shows it; `other` are those that are no people, and say what they are.
+pub(crate) fn of_kind(name: &str, other: bool, record: &Record) -> Value {
+    let mut shown: Map<String, Value> =
+        record.fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    if other {
+        shown.insert(KIND.to_owned(), Value::from(name));
+    }
+    shown.into()
+}
+
+/// The member of a state's record that says what it is, where it is nobody.
+pub(crate) const KIND: &str = "_kind";
 
 /// An instant as APIs write it.
 pub(crate) fn instant(us: i64) -> String {

@@ -375,8 +375,8 @@ impl Object {
                 Err(Refusal::Row(error)) => errors.push(error),
             }
         }
-        if !errors.is_empty() && moment.conditions.whole_batch_fails {
-            return failure(400, "VALIDATION_ERROR", "Property values were not valid");
+        if let Some(first) = errors.first().filter(|_| moment.conditions.whole_batch_fails) {
+            return failure(400, "VALIDATION_ERROR", text(first, "message"));
         }
         let results: Vec<Value> = rows.into_iter().map(|row| self.apply(row, moment.now_us)).collect();
         let status = if errors.is_empty() { if verb == "create" { 201 } else { 200 } } else { 207 };

@@ -159,7 +159,8 @@ impl Kind {
             Self::HubSpot => state.get("contacts"),
             Self::Salesforce | Self::Pipedrive | Self::Zoho | Self::Odoo | Self::BottleCrm => Some(state),
         };
-        list.and_then(Value::as_array).cloned().unwrap_or_default()
+        let people = list.and_then(Value::as_array).into_iter().flatten();
+        people.filter(|record| record.get(crate::call::KIND).is_none()).cloned().collect()
     }
 }
 

@@ -24,6 +24,14 @@ const STATUS: &str = "status";
 /// What stands before the tag of a merge field.
 const MERGE: &str = "merge_fields.";
 
+/// The field in which the names of a member's tags stand, with `;` between.
+const TAGS: &str = "tags";
+
+fn tags(record: &Record) -> BTreeSet<String> {
+    let held = record.fields.get(TAGS).map(String::as_str).unwrap_or_default();
+    held.split(';').filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+}
+
 /// An audience.
 #[derive(Debug)]
 pub struct Mailchimp {
@@ -58,6 +66,7 @@ impl Mailchimp {
         let merge = |tag: &String| (tag.clone(), json!(field(&format!("{MERGE}{tag}"))));
         json!({ "id": hash_of(field(EMAIL)), "email_address": field(EMAIL), "status": field(STATUS), "language": field("language"),
                 "merge_fields": self.merge_fields.iter().map(merge).collect::<Map<String, Value>>(),
+                "tags": tags(record).iter().map(|name| json!({ "id": 1, "name": name })).collect::<Vec<_>>(),
                 "last_changed": instant(record.updated_at), "list_id": LIST })
     }
 
@@ -129,9 +138,33 @@ impl Vendor for Mailchimp {
                 let field = |tag: &String| json!({ "tag": tag, "name": tag, "type": "text" });
                 Answer::json(200, &json!({ "merge_fields": self.merge_fields.iter().map(field).collect::<Vec<_>>() }))
             }
+            ("POST", ["merge-fields"]) => {
+                let tag = text(&call.json(), "tag").to_owned();
+                // At most ten characters, in capitals.
+                if tag.is_empty() || tag.len() > 10 || self.merge_fields.contains(&tag) {
+                    return problem(400, "Invalid Resource", "Merge Field cannot be made with this tag");
+                }
+                self.merge_fields.insert(tag.clone());
+                Answer::json(200, &json!({ "merge_id": self.merge_fields.len(), "tag": tag, "type": "text" })).wrote()
+            }
             ("GET", ["members", hash]) => {
                 self.by_hash(hash).map_or_else(missing, |record| Answer::json(200, &self.shown(record)))
             }
+            ("POST", ["members", hash, "tags"]) => match self.by_hash(hash).map(|record| (record.id.clone(), tags(record))) {
+                Some((id, mut held)) => {
+                    for tag in list(&call.json(), "tags") {
+                        let name = text(tag, "name").to_owned();
+                        match text(tag, "status") {
+                            "active" => drop(held.insert(name)),
+                            _ => drop(held.remove(&name)),
+                        }
+                    }
+                    let held = held.into_iter().collect::<Vec<_>>().join(";");
+                    self.members.change(&id, BTreeMap::from([(TAGS.to_owned(), held)]), now_us);
+                    Answer::empty(204).wrote()
+                }
+                None => missing(),
+            },
             ("PUT" | "PATCH", ["members", hash]) => {
                 let hash = (*hash).to_owned();
                 self.write(&hash, method == "PUT", call, conditions, now_us)

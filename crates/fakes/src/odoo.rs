@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{instant, list, text};
+use crate::call::{instant, list, of_kind, text};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API key that every fake takes.
@@ -26,7 +26,8 @@ pub struct Odoo {
 
 impl Default for Odoo {
     fn default() -> Self {
-        let fields = ["name", "email", "phone", "city", "is_company"].map(str::to_owned).into();
+        let fields = ["name", "email", "phone", "city", "is_company", "website", "vat", "company_registry", "parent_id"];
+        let fields = fields.map(str::to_owned).into();
         Self { contacts: Records::starting_at(41, &[]), fields }
     }
 }
@@ -45,6 +46,10 @@ impl Odoo {
     fn shown(&self, record: &Record) -> Value {
         let value = |name: &String| match record.fields.get(name) {
             Some(held) if name == "is_company" => json!(held == "true"),
+            Some(held) if name == "parent_id" => {
+                let parent = self.contacts.get(held).and_then(|parent| parent.fields.get("name"));
+                json!([held.parse::<u64>().unwrap_or_default(), parent])
+            }
             Some(held) => json!(held),
             None => json!(false),
         };
@@ -62,9 +67,18 @@ impl Odoo {
                     return Err(error(422, &format!("Invalid field '{name}' on model 'res.partner'")));
                 }
                 Value::Bool(flag) if name == "is_company" => flag.to_string(),
+                Value::Number(id) if name == "parent_id" => match self.contacts.get(&id.to_string()) {
+                    Some(parent) => parent.id.clone(),
+                    None => return Err(error(422, "parent_id: Record does not exist or has been deleted.")),
+                },
                 Value::Bool(false) => String::new(),
-                Value::String(text) => text.clone(),
+                Value::String(text) if name != "parent_id" => text.clone(),
                 _ => return Err(error(422, &format!("Wrong value for {name}"))),
+            };
+            // A site without a scheme gets one.
+            let value = match name.as_str() {
+                "website" if !value.is_empty() && !value.contains("://") => format!("http://{value}"),
+                _ => value,
             };
             if conditions.refuses(&value) {
                 return Err(error(422, &format!("{name}: '{value}' is not valid")));
@@ -136,7 +150,8 @@ impl Vendor for Odoo {
     }
 
     fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
+        let company = |record: &Record| record.fields.get("is_company").is_some_and(|held| held == "true");
+        self.contacts.iter().map(|record| of_kind("company", company(record), record)).collect()
     }
 }
 

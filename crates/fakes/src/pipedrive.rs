@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{list, text};
+use crate::call::{list, of_kind, text};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API token that every fake takes.
@@ -232,7 +232,8 @@ impl Vendor for Pipedrive {
     }
 
     fn state(&self) -> Value {
-        self.persons.records.iter().chain(self.organizations.records.iter()).map(|record| json!(record.fields)).collect()
+        let organizations = self.organizations.records.iter().map(|record| of_kind("organization", true, record));
+        self.persons.records.iter().map(|record| of_kind("person", false, record)).chain(organizations).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Zoho CRM's API of contacts, version 8.
+//! Zoho CRM's API of contacts, accounts and tasks, version 8.
 //!
 //! After zoho.com/crm/developer/docs: batches of at most 100; every row has its own code and status; upsert goes by fields that the
 //! caller names; `If-Unmodified-Since` guards a change; search lags; access tokens come of a refresh token and last an hour.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{instant, list, object};
+use crate::call::{instant, list, object, of_kind};
 use crate::tokens::Tokens;
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
@@ -21,34 +21,62 @@ const TOKEN_MS: u64 = 3_600_000;
 /// A Zoho CRM account.
 #[derive(Debug)]
 pub struct Zoho {
-    contacts: Records,
-    fields: BTreeSet<String>,
+    modules: BTreeMap<&'static str, Module>,
     tokens: Tokens,
     touched: bool,
 }
 
+/// The records of one module.
+#[derive(Debug)]
+struct Module {
+    records: Records,
+    fields: BTreeSet<String>,
+    /// The field without which there is no record.
+    needs: &'static str,
+}
+
+impl Module {
+    fn new(first_id: u64, needs: &'static str, unique: &[&str], fields: &[&str]) -> Self {
+        let fields = fields.iter().chain([&needs]).map(|name| (*name).to_owned()).collect();
+        Self { records: Records::starting_at(first_id, unique), fields, needs }
+    }
+}
+
 impl Default for Zoho {
     fn default() -> Self {
-        let fields =
-            ["First_Name", "Last_Name", "Email", "Phone", "Mobile", "Title", "Mailing_City", "Mailing_Country", "Lead_Source"];
-        let fields = fields.map(str::to_owned).into();
-        let tokens = Tokens::new("1000.fake.access.", TOKEN_MS);
-        Self { contacts: Records::starting_at(7_000_001, &["Email"]), fields, tokens, touched: false }
+        let people =
+            ["First_Name", "Email", "Phone", "Mobile", "Title", "Mailing_City", "Mailing_Country", "Lead_Source", "Account_Name"];
+        let modules = [
+            ("Contacts", Module::new(7_000_001, "Last_Name", &["Email"], &people)),
+            ("Accounts", Module::new(5_000_001, "Account_Name", &["Account_Name"], &["Website", "Phone", "Account_Number"])),
+        ];
+        Self { modules: modules.into(), tokens: Tokens::new("1000.fake.access.", TOKEN_MS), touched: false }
     }
 }
 
 impl Zoho {
-    /// Makes a field of contacts, as an administrator would.
+    /// Makes a field of contacts and accounts, as an administrator would.
     pub fn add_field(&mut self, name: &str, unique: bool) {
-        self.fields.insert(name.to_owned());
-        if unique {
-            self.contacts.make_unique(name);
+        for module in self.modules.values_mut() {
+            module.fields.insert(name.to_owned());
+            if unique {
+                module.records.make_unique(name);
+            }
         }
     }
 
     /// Its contacts.
     pub fn contacts(&mut self) -> &mut Records {
-        &mut self.contacts
+        self.records("Contacts")
+    }
+
+    /// Its accounts.
+    pub fn accounts(&mut self) -> &mut Records {
+        self.records("Accounts")
+    }
+
+    fn records(&mut self, module: &'static str) -> &mut Records {
+        &mut self.modules.entry(module).or_insert_with(|| Module::new(1, "", &[], &[])).records
     }
 
     /// Lets another user change every contact just before the next change by its id.
@@ -56,23 +84,39 @@ impl Zoho {
         self.touched = true;
     }
 
-    fn shown(&self, record: &Record) -> Value {
-        let mut shown: Map<String, Value> =
-            self.fields.iter().map(|name| (name.clone(), json!(record.fields.get(name)))).collect();
+    fn shown(&self, name: &str, record: &Record) -> Value {
+        let account = |id: &String| {
+            let account = self.modules.get("Accounts")?.records.get(id)?;
+            Some(json!({ "id": id, "name": account.fields.get("Account_Name") }))
+        };
+        let value = |field: &String| match record.fields.get(field) {
+            // A contact's account is a record of its own.
+            held if name == "Contacts" && field == "Account_Name" => held.and_then(account).unwrap_or_default(),
+            held => json!(held),
+        };
+        let fields = self.modules.get(name).into_iter().flat_map(|module| &module.fields);
+        let mut shown: Map<String, Value> = fields.map(|field| (field.clone(), value(field))).collect();
         shown.insert("id".to_owned(), json!(record.id));
         shown.insert("Modified_Time".to_owned(), json!(instant(record.updated_at)));
         shown.into()
     }
 
     /// What one row would set, or the answer to it.
-    fn row(&self, input: &Value, conditions: &Conditions) -> Result<BTreeMap<String, String>, Value> {
+    fn row(&self, module: &str, input: &Value, conditions: &Conditions) -> Result<BTreeMap<String, String>, Value> {
         let mut fields = BTreeMap::new();
         for (name, value) in input.as_object().into_iter().flatten().filter(|(name, _)| *name != "id") {
             // What it does not know, Zoho passes over.
-            if !self.fields.contains(name) {
+            if self.modules.get(module).is_none_or(|module| !module.fields.contains(name)) {
                 continue;
             }
             let value = match value {
+                Value::Object(account) if module == "Contacts" && name == "Account_Name" => {
+                    let id = account.get("id").and_then(Value::as_str).unwrap_or_default();
+                    if self.modules.get("Accounts").is_none_or(|accounts| accounts.records.get(id).is_none()) {
+                        return Err(row_error("INVALID_DATA", "the id given seems to be invalid", name));
+                    }
+                    id
+                }
                 Value::Null => "",
                 Value::String(text) => text,
                 _ => return Err(row_error("INVALID_DATA", "invalid data", name)),
@@ -85,28 +129,37 @@ impl Zoho {
         Ok(fields)
     }
 
-    fn upsert(&mut self, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+    fn upsert(&mut self, module: &'static str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
         let checks: Vec<String> =
             list(body, "duplicate_check_fields").iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect();
         self.batch(body, |zoho, input| {
-            let fields = zoho.row(input, conditions)?;
-            let found = checks.iter().find_map(|check| Some(zoho.contacts.holder(check, fields.get(check)?)?.id.clone()));
-            zoho.apply(found, fields, now_us)
+            let fields = zoho.row(module, input, conditions)?;
+            let records = zoho.records(module);
+            let found = checks.iter().find_map(|check| Some(records.holder(check, fields.get(check)?)?.id.clone()));
+            zoho.apply(module, found, fields, now_us)
         })
     }
 
-    fn apply(&mut self, found: Option<String>, fields: BTreeMap<String, String>, now_us: i64) -> Result<Value, Value> {
-        if let Some((field, _)) = self.contacts.conflict(&fields, found.as_deref()) {
+    fn apply(
+        &mut self,
+        name: &'static str,
+        found: Option<String>,
+        fields: BTreeMap<String, String>,
+        now_us: i64,
+    ) -> Result<Value, Value> {
+        let Some(module) = self.modules.get_mut(name) else { return Err(row_error("INVALID_MODULE", "the module is wrong", "")) };
+        let needs = module.needs;
+        if let Some((field, _)) = module.records.conflict(&fields, found.as_deref()) {
             return Err(row_error("DUPLICATE_DATA", "duplicate data", field));
         }
         let action = if found.is_some() { "update" } else { "insert" };
         let id = match found {
-            Some(id) if self.contacts.change(&id, fields.clone(), now_us) => id,
+            Some(id) if module.records.change(&id, fields.clone(), now_us) => id,
             Some(_) => return Err(row_error("INVALID_DATA", "the id given seems to be invalid", "id")),
-            None if fields.get("Last_Name").is_none_or(String::is_empty) => {
-                return Err(row_error("MANDATORY_NOT_FOUND", "required field not found", "Last_Name"));
+            None if fields.get(needs).is_none_or(String::is_empty) => {
+                return Err(row_error("MANDATORY_NOT_FOUND", "required field not found", needs));
             }
-            None => self.contacts.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us),
+            None => module.records.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us),
         };
         Ok(json!({ "code": "SUCCESS", "status": "success", "message": "record updated", "action": action,
                    "details": { "id": id, "Modified_Time": instant(now_us) } }))
@@ -131,32 +184,35 @@ impl Zoho {
         if good == 0 { answer } else { answer.wrote() }
     }
 
-    fn update(&mut self, id: &str, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+    fn update(&mut self, module: &'static str, id: &str, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
         if std::mem::take(&mut self.touched) {
-            self.contacts.change(id, BTreeMap::from([("Title".to_owned(), "Engineer".to_owned())]), now_us);
+            self.records(module).change(id, BTreeMap::from([("Title".to_owned(), "Engineer".to_owned())]), now_us);
         }
-        let changed = self.contacts.get(id).map(|record| instant(record.updated_at));
+        let changed = self.records(module).get(id).map(|record| instant(record.updated_at));
         if let (Some(since), Some(changed)) = (call.header("if-unmodified-since"), changed)
             && since != changed
         {
             return failure(412, "PRECONDITION_FAILED", "the record was modified meanwhile");
         }
         self.batch(&call.json(), |zoho, input| {
-            let fields = zoho.row(input, conditions)?;
-            zoho.apply(Some(id.to_owned()), fields, now_us)
+            let fields = zoho.row(module, input, conditions)?;
+            zoho.apply(module, Some(id.to_owned()), fields, now_us)
         })
     }
 
-    fn search(&self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
-        let Some((field, value)) = call.parameter("criteria").and_then(criterion) else {
+    fn search(&self, module: &'static str, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let Some(wanted) = call.parameter("criteria").and_then(criteria) else {
             return failure(400, "INVALID_QUERY", "invalid query formed");
         };
         let lag_us = i64::try_from(conditions.search_lag_ms * 1_000).unwrap_or(i64::MAX);
         let fits = |record: &&Record| {
             now_us - record.updated_at >= lag_us
-                && record.fields.get(&field).is_some_and(|held| held.eq_ignore_ascii_case(&value))
+                && wanted
+                    .iter()
+                    .any(|(field, value)| record.fields.get(field).is_some_and(|held| held.eq_ignore_ascii_case(value)))
         };
-        let data: Vec<Value> = self.contacts.iter().filter(fits).map(|record| self.shown(record)).collect();
+        let records = self.modules.get(module).into_iter().flat_map(|module| module.records.iter());
+        let data: Vec<Value> = records.filter(fits).map(|record| self.shown(module, record)).collect();
         if data.is_empty() {
             Answer::empty(204)
         } else {
@@ -164,11 +220,11 @@ impl Zoho {
         }
     }
 
-    fn delete(&mut self, call: &Call) -> Answer {
+    fn delete(&mut self, module: &'static str, call: &Call) -> Answer {
         let ids: Vec<Value> = call.parameter("ids").unwrap_or_default().split(',').map(|id| json!({ "id": id })).collect();
         self.batch(&json!({ "data": ids }), |zoho, row| {
             let id = crate::call::text(row, "id");
-            if !zoho.contacts.remove(id) {
+            if !zoho.records(module).remove(id) {
                 return Err(row_error("INVALID_DATA", "record not deleted", "id"));
             }
             Ok(json!({ "code": "SUCCESS", "status": "success", "message": "record deleted", "details": { "id": id } }))
@@ -191,21 +247,43 @@ impl Vendor for Zoho {
         if !self.tokens.takes(shown, now_us) {
             return failure(401, "INVALID_TOKEN", "invalid oauth token");
         }
-        match (method, path.as_slice()) {
-            ("GET", ["crm", "v8", "settings", "fields"]) => {
-                let field =
-                    |name: &String| json!({ "api_name": name, "field_label": name.replace('_', " "), "field_read_only": false });
-                Answer::json(200, &json!({ "fields": self.fields.iter().map(field).collect::<Vec<_>>() }))
+        let known = |name: &str| self.modules.get_key_value(name).map(|(name, _)| *name);
+        let none = || failure(404, "INVALID_URL_PATTERN", "Please check if the URL trying to access is a correct one");
+        if let ("GET", ["crm", "v8", "settings", "fields"]) = (method, path.as_slice()) {
+            let Some(module) = call.parameter("module").and_then(|name| self.modules.get(name)) else { return none() };
+            let field =
+                |name: &String| json!({ "api_name": name, "field_label": name.replace('_', " "), "field_read_only": false });
+            return Answer::json(200, &json!({ "fields": module.fields.iter().map(field).collect::<Vec<_>>() }));
+        }
+        if let ("POST", ["crm", "v8", "settings", "fields"]) = (method, path.as_slice()) {
+            let Some(module) = call.parameter("module").and_then(|name| self.modules.get_mut(name)) else { return none() };
+            let body = call.json();
+            let field = list(&body, "fields").first().cloned().unwrap_or_default();
+            let name = crate::call::text(&field, "field_label").replace(' ', "_");
+            if !module.fields.insert(name.clone()) {
+                return Answer::json(400, &json!({ "fields": [row_error("DUPLICATE_DATA", "duplicate data", "field_label")] }));
             }
-            ("GET", ["crm", "v8", "Contacts", "search"]) => self.search(call, conditions, now_us),
-            ("GET", ["crm", "v8", "Contacts", id]) => match self.contacts.get(id) {
-                Some(record) => Answer::json(200, &json!({ "data": [self.shown(record)] })),
+            if field.get("unique").is_some() {
+                module.records.make_unique(&name);
+            }
+            return Answer::json(
+                200,
+                &json!({ "fields": [{ "code": "SUCCESS", "status": "success", "message": "field created" }] }),
+            )
+            .wrote();
+        }
+        let ["crm", "v8", module, rest @ ..] = path.as_slice() else { return none() };
+        let Some(module) = known(module) else { return none() };
+        match (method, rest) {
+            ("GET", ["search"]) => self.search(module, call, conditions, now_us),
+            ("GET", [id]) => match self.modules.get(module).and_then(|module| module.records.get(id)) {
+                Some(record) => Answer::json(200, &json!({ "data": [self.shown(module, record)] })),
                 None => Answer::empty(204),
             },
-            ("POST", ["crm", "v8", "Contacts", "upsert"]) => self.upsert(&call.json(), conditions, now_us),
-            ("PUT", ["crm", "v8", "Contacts", id]) => self.update(id, call, conditions, now_us),
-            ("DELETE", ["crm", "v8", "Contacts"]) => self.delete(call),
-            _ => failure(404, "INVALID_URL_PATTERN", "Please check if the URL trying to access is a correct one"),
+            ("POST", ["upsert"]) => self.upsert(module, &call.json(), conditions, now_us),
+            ("PUT", [id]) => self.update(module, id, call, conditions, now_us),
+            ("DELETE", []) => self.delete(module, call),
+            _ => none(),
         }
     }
 
@@ -214,13 +292,32 @@ impl Vendor for Zoho {
     }
 
     fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
+        let people = |name: &str| name == "Contacts";
+        let mut state = Vec::new();
+        for (name, module) in self.modules.iter().rev() {
+            state.extend(module.records.iter().map(|record| of_kind(name, !people(name), record)));
+        }
+        state.into()
     }
 }
 
-/// `(Field:equals:value)`, in which `\` stands before brackets, commas and itself.
-fn criterion(text: &str) -> Option<(String, String)> {
-    let inner = text.strip_prefix('(')?.strip_suffix(')')?;
+/// The most criteria of one search.
+const MAX_CRITERIA: usize = 10;
+
+/// `(Field:equals:value)`, or several of them as `((…)or(…))`. In a value `\\` stands before brackets, commas and itself.
+fn criteria(text: &str) -> Option<Vec<(String, String)>> {
+    let several = text.strip_prefix("((").and_then(|text| text.strip_suffix("))"));
+    let parts: Vec<&str> = match several {
+        Some(inner) => inner.split(")or(").collect(),
+        None => vec![text.strip_prefix('(')?.strip_suffix(')')?],
+    };
+    if parts.len() > MAX_CRITERIA {
+        return None;
+    }
+    parts.into_iter().map(criterion).collect()
+}
+
+fn criterion(inner: &str) -> Option<(String, String)> {
     let (field, escaped) = inner.split_once(":equals:")?;
     let (mut value, mut characters) = (String::new(), escaped.chars());
     while let Some(character) = characters.next() {

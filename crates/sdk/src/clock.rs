@@ -2,35 +2,56 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::http::Pause;
 
 /// Tells the time. Cheap to clone; a test hands in a fixed one.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// How whoever goes by this clock waits; in real time where it says nothing.
+    pause: Option<Pause>,
+}
 
 impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the door")]
-        Self(Arc::new(Timestamp::now))
+        Self::new(Timestamp::now)
     }
 
     /// A clock that tells what `now` says; for tests in which time goes on.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { now: Arc::new(now), pause: None }
     }
 
     /// A clock that always tells `at`.
     #[must_use]
     pub fn fixed(at: Timestamp) -> Self {
-        Self(Arc::new(move || at))
+        Self::new(move || at)
+    }
+
+    /// A clock whose time begins at `at` and passes only by waiting, which nobody does in earnest.
+    #[must_use]
+    pub fn virtual_from(at: Timestamp) -> Self {
+        let pause = Pause::virtual_time();
+        let waited = pause.clone();
+        let now = move || SignedDuration::try_from(waited.elapsed()).ok().and_then(|waited| at.checked_add(waited).ok());
+        Self { now: Arc::new(move || now().unwrap_or(at)), pause: Some(pause) }
+    }
+
+    /// How to wait by this clock.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
+        self.pause.clone().unwrap_or_else(Pause::real)
     }
 
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
     }
 
     /// The time now, in microseconds since 1970 in UTC: the unit of every instant in the lake.

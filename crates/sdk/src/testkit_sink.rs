@@ -1,11 +1,12 @@
-//! What every sink must keep, whatever is behind it: K1, K3, K4, K6 and "unchanged" on a repeat.
+//! What every sink must keep, whatever is behind it: K1, K3, K4, K6, "unchanged" on a repeat, poison that keeps nobody else out, and
+//! names that stay what they are.
 //!
 //! The kit makes a new sink for each step, so that nothing a sink remembers can pass for something the remote has.
 
 #![expect(clippy::panic, reason = "a test kit fails by panicking")]
 
 use crate::sink::{DeliveryRow, EXTERNAL_ID, Lookup, MatchKey, Operation, Removal, RowOutcome};
-use crate::{Result, Sink};
+use crate::{ErrorKind, Result, Sink};
 
 /// Holds a sink against its contract. `make` gives a sink on the same remote each time it is called; `rows` are at least three
 /// creates of different people whom the remote does not have and would take.
@@ -112,6 +113,159 @@ pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, ro
     }
     let last = removed(&*fresh(), others).await;
     assert!(last.iter().all(|removal| *removal == Removal::Removed), "K6: one answer per id, in order: {last:?}");
+}
+
+/// Rows that the remote refuses among others that it takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Poison<'a> {
+    /// Which rows are refused.
+    pub places: &'a [usize],
+    /// The field that holds what is refused.
+    pub field: &'a str,
+    /// What it holds: a word that must stand in no reason. Its row's number is written behind it.
+    pub value: &'a str,
+    /// How the remote's reason names the field; nothing where the remote does not say which it is.
+    pub named: Option<&'a str>,
+}
+
+/// Holds a sink against this: of n rows of which the remote refuses k, n − k arrive and k are refused, each with the field and the
+/// reason and without the value. A call that is refused as a whole is halved, as a run does. `rows` are creates that the remote
+/// does not have and would take, but for the poison that is put in here; give more than one batch of them.
+///
+/// # Panics
+/// When the contract is broken, saying which part.
+pub async fn check_poison(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[DeliveryRow], poison: Poison<'_>) {
+    let sink = make().unwrap_or_else(|error| panic!("the sink cannot be made: {error}"));
+    let mut rows = rows.to_vec();
+    for (place, row) in rows.iter_mut().enumerate().filter(|(place, _)| poison.places.contains(place)) {
+        row.fields.insert(poison.field.to_owned(), Some(format!("{}{place}", poison.value)));
+    }
+    let mut told = Vec::with_capacity(rows.len());
+    for call in rows.chunks(sink.capability().max_rows) {
+        told.extend(halved(&*sink, call).await);
+    }
+    assert_eq!(told.len(), rows.len(), "K1: every row has one outcome");
+    for (place, outcome) in told.iter().enumerate() {
+        match outcome {
+            RowOutcome::Rejected { reason } if poison.places.contains(&place) => {
+                let named = poison.named.is_none_or(|field| reason.contains(field));
+                assert!(named, "row {place}: the reason does not name the field: {reason}");
+                assert!(!reason.contains(poison.value), "row {place}: the reason tells the value: {reason}");
+            }
+            RowOutcome::Created { .. } if !poison.places.contains(&place) => {}
+            other => panic!("row {place} is {other:?}; refused must be {:?} alone", poison.places),
+        }
+    }
+    if sink.capability().lookup {
+        let wanted: Vec<Vec<MatchKey>> = rows.iter().map(|row| vec![key(&*sink, row)]).collect();
+        for (chunk, from) in wanted.chunks(50).zip((0..).step_by(50)) {
+            let found = sink.lookup(chunk).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+            for (answer, place) in found.iter().zip(from..) {
+                let there = matches!(answer, Lookup::Found(_));
+                assert_eq!(there, !poison.places.contains(&place), "row {place} is {answer:?} in the remote");
+            }
+        }
+    }
+}
+
+/// The outcomes of rows, each half of a refused call offered apart.
+async fn halved(sink: &dyn Sink, rows: &[DeliveryRow]) -> Vec<RowOutcome> {
+    let (mut told, mut todo) = (Vec::new(), vec![rows]);
+    while let Some(rows) = todo.pop() {
+        match sink.write(rows).await {
+            Ok(report) => told.extend(report.into_outcomes()),
+            Err(error) if error.kind() == ErrorKind::Rejected && rows.len() > 1 => {
+                let (one, other) = rows.split_at(rows.len() / 2);
+                todo.extend([other, one]);
+            }
+            Err(error) if error.kind() == ErrorKind::Rejected => {
+                told.push(RowOutcome::Rejected { reason: error.message().to_owned() });
+            }
+            Err(error) => panic!("the write failed: {error}"),
+        }
+    }
+    told
+}
+
+/// Names and words that would end a text, a statement or a template, were they not taken for data.
+pub const AWKWARD_TEXTS: [&str; 9] = [
+    "O'Brien",
+    "O''Brien",
+    r#"Ada "the Countess" Example"#,
+    r"back\slash\' or 1=1; --",
+    "Robert'); DROP TABLE people;--",
+    "${row.id} {{ 7*7 }} {% if x %}",
+    "a,b;c|d\te",
+    "%27 &amp; <b>=1+1",
+    "Zoë 🦊 O\u{2019}Brien",
+];
+
+/// Addresses that would break a search, were they not taken for data. Not every remote takes each of them for an address.
+pub const AWKWARD_ADDRESSES: [&str; 12] = [
+    r#"o'brien"@example.com"#,
+    r#""o'brien"@example.com"#,
+    r"back\slash'@example.com",
+    "(a),b)@example.com",
+    "x' or '1' eq '1@example.com",
+    "') OR (Id != '@example.com",
+    "%27+or+1=1&a=b#c@example.com",
+    "${row.id}{{7*7}}@example.com",
+    "a|,|b@example.com",
+    "*?/../_%@example.com",
+    "ümläut+tag@example.com",
+    "\u{201c}o\u{2019}brien\u{201d}@example.com",
+];
+
+/// Where a sink keeps names and addresses, and which of the latter its remote takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Awkward<'a> {
+    /// A field of text.
+    pub text: &'a str,
+    /// The field with the address; nothing where the remote has none that can be searched.
+    pub email: Option<&'a str>,
+    /// Addresses to try, all different: [`AWKWARD_ADDRESSES`], or those of them that the remote takes for addresses.
+    pub addresses: &'a [&'a str],
+}
+
+/// Holds a sink against this: what a person is called is data. It is read back as it was written, finds its record and no other,
+/// and breaks no query. `rows` are creates that the remote does not have and would take, as many as the longer of the two lists.
+///
+/// # Panics
+/// When it is otherwise, saying with which text.
+pub async fn check_awkward_values(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[DeliveryRow], awkward: Awkward<'_>) {
+    let sink = make().unwrap_or_else(|error| panic!("the sink cannot be made: {error}"));
+    let wanted = AWKWARD_TEXTS.len().max(awkward.addresses.len());
+    assert_eq!(rows.len(), wanted, "the kit needs a row for each text");
+    let mut rows = rows.to_vec();
+    for (place, row) in rows.iter_mut().enumerate() {
+        let text = AWKWARD_TEXTS.get(place % AWKWARD_TEXTS.len()).copied().unwrap_or_default();
+        row.fields.insert(awkward.text.to_owned(), Some(text.to_owned()));
+        if let (Some(email), Some(address)) = (awkward.email, awkward.addresses.get(place)) {
+            row.fields.insert(email.to_owned(), Some((*address).to_owned()));
+        }
+    }
+    let outcomes = write(&*sink, &rows).await;
+    let ids: Vec<String> = outcomes.iter().map(remote_id).collect();
+    if !sink.capability().lookup {
+        return;
+    }
+    for (row, id) in rows.iter().zip(&ids) {
+        let held = fetched(&*sink, id).await.unwrap_or_else(|| panic!("what was written can be fetched"));
+        let (held, given) = (held.get(awkward.text).cloned().flatten(), row.fields.get(awkward.text).cloned().flatten());
+        assert_eq!(held, given, "a text is read back as it was written");
+    }
+    let Some(email) = awkward.email else { return };
+    let keys = |end: &str| -> Vec<Vec<MatchKey>> {
+        let key = |address: &&str| vec![MatchKey { field: email.to_owned(), value: format!("{address}{end}") }];
+        awkward.addresses.iter().map(key).collect()
+    };
+    let found = sink.lookup(&keys("")).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+    for ((found, id), address) in found.iter().zip(&ids).zip(awkward.addresses) {
+        let one = matches!(found, Lookup::Found(record) if record.remote_id == *id);
+        assert!(one, "{address} finds {found:?}, not {id}");
+    }
+    let strangers = sink.lookup(&keys(".example")).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
+    assert!(strangers.iter().all(|found| *found == Lookup::Absent), "somebody is found by an address of nobody: {strangers:?}");
 }
 
 /// A value without what remotes write in a form of their own: space around it, a flag's case, the zeros at a fraction's end.

@@ -13,10 +13,10 @@ use headwater_sdk::{
 };
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::compile::{Compiled, Made, Setup, compile, compile_companies, compile_sink};
+use super::compile::{Compiled, Made, Setup, compile, compile_companies, compile_list, compile_sink};
 use super::load::{Document, LanguageError, MAX_FILE_BYTES};
 use super::rows;
-use super::sink::DeclarativeSink;
+use super::sink::{DeclarativeSink, ListSink};
 use super::spec::{Auth, Setting, SettingKind, Spec};
 use crate::engine::{Event, Executor, Map, Value};
 
@@ -172,7 +172,7 @@ impl Connector for Declarative {
         }
         let setup = settings(&loaded.spec, &config.values, cx)?;
         let compiled = compile(&loaded.document, &loaded.spec, setup)?;
-        Ok(Box::new(DeclarativeSource::new(compiled, cx, Pause::real())?))
+        Ok(Box::new(DeclarativeSource::new(compiled, cx, cx.clock.pause())?))
     }
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
@@ -182,11 +182,20 @@ impl Connector for Declarative {
         };
         let setup = settings(&loaded.spec, &config.values, cx)?;
         let (requests, plan) = compile_sink(&loaded.document, &loaded.spec, sink, setup)?;
-        Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, Pause::real())?, plan)?))
+        Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, cx.clock.pause())?, plan)?))
     }
 
     fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
         let loaded = self.loaded()?;
+        let lists = loaded.spec.sink.as_ref().and_then(|sink| sink.lists.as_ref());
+        if let (Companion::List { id }, Some(lists)) = (companion, lists) {
+            let mut setup = settings(&loaded.spec, &config.values, cx)?;
+            if let (Value::Map(config), Some(setting)) = (&mut setup.config, loaded.spec.connection.get(&lists.setting)) {
+                config.insert(lists.setting.as_str(), list_id(setting, id)?);
+            }
+            let (requests, plan) = compile_list(&loaded.document, &loaded.spec, lists, setup)?;
+            return Ok(Box::new(ListSink::new(Executor::new(requests, cx, cx.clock.pause())?, plan)));
+        }
         let with_companies = loaded.spec.sink.as_ref().and_then(|sink| Some((sink, sink.companies.as_ref()?)));
         let (Companion::Companies, Some((sink, companies))) = (companion, with_companies) else {
             let message = format!("connector `{}` does not write {}", self.name, companion.noun());
@@ -206,7 +215,7 @@ impl Connector for Declarative {
                 .context("path", ".")
                 .hint(format!("companies need the setting `{lacking}` of the sink too")));
         }
-        Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, Pause::real())?, plan)?))
+        Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, cx.clock.pause())?, plan)?))
     }
 }
 
@@ -262,6 +271,15 @@ fn step(made: &Made, event: Event) -> Result<SourceEvent> {
             SourceEvent::Checkpoint(Checkpoint::new(CHECKPOINT, state))
         }
     })
+}
+
+/// A list's id as the setting holds it that names the list.
+fn list_id(setting: &Setting, id: &str) -> Result<Value> {
+    if setting.kind != SettingKind::Integer {
+        return Ok(Value::text(id));
+    }
+    let wrong = || Error::new(ErrorKind::Config, format!("`{id}` is no list: its id is a number")).context("path", "list");
+    id.trim().parse().map(Value::Int).map_err(|_| wrong())
 }
 
 /// The JSON schema of a connection's settings.

@@ -3,11 +3,11 @@
 use headwater_fakes::brevo::Brevo;
 use headwater_fakes::mailchimp::{LIST, Mailchimp};
 use headwater_fakes::{Conditions, Running};
-use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, Result, RowOutcome, Sink};
-use serde_json::json;
+use headwater_sdk::{Companion, Connector as _, DeliveryRow, ErrorKind, Lookup, Removal, Result, RowOutcome, Sink};
+use serde_json::{Value, json};
 
 use crate::benches::mailchimp;
-use crate::{added, change, fake, key, refused, row, sink_of, write};
+use crate::{added, change, connector, fake, key, refused, row, settings, sink_of, write};
 
 fn to_mailchimp(fake: &Running<Mailchimp>) -> Result<Box<dyn Sink>> {
     let config = json!({ "server_url": fake.url(), "api_key": { "env": "T" }, "list_id": LIST });
@@ -132,4 +132,80 @@ async fn an_attribute_that_brevo_would_pass_over_is_refused_before_anything_is_w
     let told = to_brevo(&fake).unwrap().write(&rows).await.unwrap_err();
     assert_eq!(told.kind(), ErrorKind::Config);
     assert_eq!(fake.state(), json!([]));
+}
+
+fn list_of(name: &str, config: Value, secret: &str, id: &str) -> Result<Box<dyn Sink>> {
+    let (config, cx) = settings(config, secret);
+    connector(name).companion(&Companion::List { id: id.to_owned() }, &config, &cx)
+}
+
+/// Somebody joins once, whoever is gone or may not be written to stays out, and who leaves is taken off and stays in the account.
+async fn keeps_a_list(list: &dyn Fn() -> Result<Box<dyn Sink>>, [ada, grace, unsubscribed, nobody]: [&str; 4]) {
+    list().unwrap().check().await.unwrap();
+    let field = list().unwrap().person_field().unwrap().to_owned();
+    let joins = |number, person: &str| row(number, &[(field.as_str(), person.to_owned())]);
+    let rows = [joins(1, ada), joins(2, unsubscribed), joins(3, grace), joins(4, nobody)];
+    let outcomes = write(&*list().unwrap(), &rows).await;
+    let [
+        RowOutcome::Created { remote_id },
+        RowOutcome::Rejected { reason },
+        RowOutcome::Created { .. },
+        RowOutcome::Rejected { reason: gone },
+    ] = &outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!((remote_id.as_str(), gone.as_str()), (ada, "the record is gone"));
+    assert!(reason.contains("unsubscribed"), "{reason}");
+    assert_eq!(write(&*list().unwrap(), &rows[..1]).await, [RowOutcome::Unchanged { remote_id: ada.to_owned() }]);
+    let found =
+        list().unwrap().lookup(&[key(&field, ada), key(&field, unsubscribed), key(&field, "new:prs_1"), vec![]]).await.unwrap();
+    assert!(
+        matches!(&found[..], [Lookup::Found(place), Lookup::Absent, Lookup::Absent, Lookup::Absent] if place.remote_id == ada)
+    );
+    let ids = [ada, nobody, unsubscribed].map(str::to_owned);
+    assert_eq!(list().unwrap().remove(&ids).await.unwrap(), [Removal::Removed, Removal::Gone, Removal::Gone]);
+    assert_eq!(list().unwrap().remove(&ids[..1]).await.unwrap(), [Removal::Gone]);
+    assert_eq!(list().unwrap().fetch(ada).await.unwrap(), None);
+    assert!(list().unwrap().fetch(grace).await.unwrap().is_some(), "nobody else is taken off");
+}
+
+#[tokio::test]
+async fn people_join_a_list_of_brevo_and_leave_it() {
+    let fake = fake(Brevo::default(), Conditions::default()).await;
+    let contact = |fields: &[(&str, &str)]| fake.with(|vendor| vendor.contacts().insert(added(fields), 0));
+    let (ada, grace) = (contact(&[("email", "ada@example.com"), ("listIds", "3")]), contact(&[("email", "grace@example.com")]));
+    let unsubscribed = contact(&[("email", "linus@example.com"), ("emailBlacklisted", "true")]);
+    let list = |id: &str| {
+        let config = json!({ "url": fake.url(), "api_key": { "env": "T" } });
+        list_of("brevo", config, headwater_fakes::brevo::KEY, id)
+    };
+    keeps_a_list(&|| list("7"), [&ada, &grace, &unsubscribed, "9999"]).await;
+    assert_eq!(held(&fake, &ada, "listIds").as_deref(), Some("3"), "the other list is left alone");
+    assert_eq!(list("8").unwrap().check().await.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(list("customers").map(drop).unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[tokio::test]
+async fn a_tag_of_mailchimp_is_a_list_that_members_join_and_leave() {
+    let fake = mailchimp(Conditions::default()).await;
+    let hashes = [("ada", "subscribed"), ("grace", "pending"), ("linus", "unsubscribed")].map(|(name, status)| {
+        let address = format!("{name}@example.com");
+        fake.with(|vendor| {
+            vendor.members().insert(added(&[("email_address", &address), ("status", status), ("tags", "2025")]), 0)
+        });
+        md5::Digest::finalize(<md5::Md5 as md5::Digest>::new_with_prefix(&address))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    });
+    let [ada, grace, linus]: [String; 3] = hashes;
+    let list = || {
+        let config = json!({ "server_url": fake.url(), "api_key": { "env": "T" }, "list_id": LIST });
+        list_of("mailchimp", config, headwater_fakes::mailchimp::KEY, "2026")
+    };
+    keeps_a_list(&list, [&ada, &grace, &linus, "0123456789abcdef0123456789abcdef"]).await;
+    assert_eq!(status_of(&fake, "ada@example.com"), "subscribed");
+    let tags = fake.with(|vendor| vendor.members().holder("email_address", "ada@example.com").unwrap().fields["tags"].clone());
+    assert_eq!(tags, "2025", "other tags are left alone");
 }

@@ -12,10 +12,10 @@ use headwater_fakes::pipedrive::Pipedrive;
 use headwater_fakes::salesforce::Salesforce;
 use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Counts, Running, Vendor};
-use headwater_sdk::{DeliveryRow, Result, Sink};
+use headwater_sdk::{BuildContext, Clock, Connector as _, DeliveryRow, Result, Sink};
 use serde_json::{Value, json};
 
-use crate::{connector, fake, row, sink_from};
+use crate::{connector, fake, row, settings, sink_from};
 
 /// A running fake, whosever it is.
 pub(crate) trait Fake: Send + Sync {
@@ -61,6 +61,12 @@ impl Bench {
 
     pub(crate) fn sink_with(&self, secret: &str) -> Result<Box<dyn Sink>> {
         sink_from(&self.connector, (self.config)(self.fake.url()), secret)
+    }
+
+    /// One that waits for no budget: for tests of many rows that are about something else.
+    pub(crate) fn sink_at_once(&self) -> Result<Box<dyn Sink>> {
+        let (config, cx) = settings((self.config)(self.fake.url()), self.secret);
+        self.connector.sink(&config, &BuildContext { clock: Clock::virtual_from(cx.clock.now()), ..cx })
     }
 
     /// People that the vendor does not have and would take.

@@ -3,6 +3,8 @@
 use headwater_fakes::attio::Attio;
 use headwater_fakes::close::Close;
 use headwater_fakes::dataverse::Dataverse;
+use headwater_fakes::mailchimp::Mailchimp;
+use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Rate, Running};
 use headwater_sdk::{ErrorKind, Lookup, Result, RowOutcome, Sink};
 use serde_json::json;
@@ -132,4 +134,39 @@ async fn a_field_that_freshsales_lacks_is_refused_before_anything_is_written() {
     assert_eq!(told.kind(), ErrorKind::Config);
     assert!(told.to_string().contains("emial"), "{told}");
     assert_eq!(fake.counts().writes, 0);
+}
+
+/// Where the vendor has a request for it, the field for our id is made if the user says so, and once.
+#[tokio::test]
+async fn the_field_for_our_id_is_made_where_that_is_asked_for() {
+    let (attio, mailchimp) =
+        (fake(Attio::default(), Conditions::default()).await, fake(Mailchimp::default(), Conditions::default()).await);
+    let zoho = fake(Zoho::default(), Conditions::default()).await;
+    let secret = json!({ "env": "T" });
+    let sinks = [
+        ("attio", json!({ "url": attio.url(), "token": secret }), headwater_fakes::attio::TOKEN, "name"),
+        (
+            "mailchimp",
+            json!({ "server_url": mailchimp.url(), "list_id": headwater_fakes::mailchimp::LIST, "api_key": secret }),
+            headwater_fakes::mailchimp::KEY,
+            "email_address",
+        ),
+        (
+            "zoho",
+            json!({ "url": zoho.url(), "accounts_url": zoho.url(), "client_id": "1000.fake", "client_secret": secret, "refresh_token": secret }),
+            headwater_fakes::zoho::REFRESH_TOKEN,
+            "Last_Name",
+        ),
+    ];
+    for (name, mut config, secret, field) in sinks {
+        let told = sink_of(name, config.clone(), secret).unwrap().check().await.unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Config, "{name}: {told}");
+        assert!(told.hint_text().is_some_and(|hint| hint.contains("create_id_field: true")), "{name}: {told:?}");
+        config["create_id_field"] = json!(true);
+        for number in 0..2 {
+            let sink = sink_of(name, config.clone(), secret).unwrap();
+            let rows = [row(number, &[(field, format!("ada{number}@example.com"))])];
+            assert_eq!(refused(&write(&*sink, &rows).await), [], "{name}");
+        }
+    }
 }

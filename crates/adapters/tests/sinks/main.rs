@@ -11,6 +11,7 @@
 
 mod audiences;
 mod benches;
+mod companies;
 mod conformance;
 mod jobs;
 mod keys;

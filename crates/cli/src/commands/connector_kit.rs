@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use headwater_adapters::language::{Declarative, LanguageError, rehearsal};
-use headwater_sdk::ErrorKind;
+use headwater_sdk::testkit::recorded;
+use headwater_sdk::{Connector as _, ErrorKind};
 use serde_json::json;
 
 use crate::args::ConnectorKind;
@@ -13,6 +14,8 @@ use crate::failure::Failure;
 
 /// The file that a connector is, in its folder.
 const FILE: &str = "connector.yaml";
+/// The file that its sink is, where that has settings of its own.
+const SINK_FILE: &str = "sink.yaml";
 /// Where connectors stand in a tree of ours.
 const FOLDER: &str = "connectors";
 /// What stands for the name in the files that a new connector is made of.
@@ -92,7 +95,11 @@ pub(crate) async fn test(base: &Path, which: &[String], write: bool, console: &C
     for path in chosen(base, which)? {
         let connector = Declarative::open(&path).map_err(failure)?;
         let folder = path.parent().unwrap_or(base);
-        let outcomes = rehearsal::rehearse(&connector, folder, expected).await.map_err(failure)?;
+        let outcomes = match path.ends_with(SINK_FILE) {
+            true => Vec::new(),
+            false => rehearsal::rehearse(&connector, folder, expected).await.map_err(failure)?,
+        };
+        let written = recorded(&connector, folder).await;
         let name = connector.read_spec().map_err(failure)?.name.clone();
         if folder.file_name().is_some_and(|folder| folder != name.as_str()) {
             problems.push(format!("{name}: the folder has another name: {}", folder.display()));
@@ -112,7 +119,17 @@ pub(crate) async fn test(base: &Path, which: &[String], write: bool, console: &C
             ]);
             problems.extend(outcome.problems.iter().map(|problem| format!("{name}, {}: {problem}", outcome.test)));
         }
-        answers.push(json!({ "connector": name, "tests": outcomes }));
+        let written = written.unwrap_or_else(|problem| {
+            problems.push(format!("{name}: {problem}"));
+            Vec::new()
+        });
+        for outcome in &written {
+            let verdict = if outcome.problems.is_empty() { "ok" } else { "FAILS" };
+            let (requests, count) = (outcome.requests.to_string(), outcome.rows.to_string());
+            rows.row([name.clone(), outcome.case.clone(), "(sink)".to_owned(), requests, count, verdict.to_owned()]);
+            problems.extend(outcome.problems.iter().map(|problem| format!("{name}, {}: {problem}", outcome.case)));
+        }
+        answers.push(json!({ "connector": name, "tests": outcomes, "sink_cases": written }));
     }
     let code = if problems.is_empty() { Code::Done } else { Code::Refused };
     console.answer(&json!({ "version": 1, "ok": problems.is_empty(), "connectors": answers, "problems": problems }), || {
@@ -122,11 +139,34 @@ pub(crate) async fn test(base: &Path, which: &[String], write: bool, console: &C
     Ok(code)
 }
 
+/// What came of the recording of the connector's sink, where it has one: by its own file, or by the sink of this program that has
+/// its name.
+async fn recorded(connector: &Declarative, folder: &Path) -> Result<Vec<recorded::Outcome>, String> {
+    let writes = connector.read_spec().is_ok_and(|spec| spec.sink.is_some());
+    let text = match std::fs::read_to_string(folder.join(recorded::FILE)) {
+        Ok(text) => text,
+        Err(error) if writes => return Err(format!("{} of its sink cannot be read: {error}", recorded::FILE)),
+        Err(_) => return Ok(Vec::new()),
+    };
+    if writes {
+        return recorded::play(connector, &text).await;
+    }
+    if folder.join(SINK_FILE).is_file() {
+        // That file is tested by itself.
+        return Ok(Vec::new());
+    }
+    match crate::wiring::registry().get(connector.name()) {
+        Some(native) => recorded::play(native.as_ref(), &text).await,
+        None => Err(format!("{} is there, and no sink", recorded::FILE)),
+    }
+}
+
 /// The connector files that are meant.
 fn chosen(base: &Path, which: &[String]) -> Result<Vec<PathBuf>, Failure> {
     if which.is_empty() {
         let entries = std::fs::read_dir(base.join(FOLDER)).ok().into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path().join(FILE)).filter(|path| path.is_file()).collect();
+        let files = entries.flat_map(|entry| [FILE, SINK_FILE].map(|file| entry.path().join(file)));
+        let mut paths: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
         paths.sort();
         if paths.is_empty() {
             let message = format!("there is no connector file below {}", base.join(FOLDER).display());
@@ -134,14 +174,22 @@ fn chosen(base: &Path, which: &[String]) -> Result<Vec<PathBuf>, Failure> {
         }
         return Ok(paths);
     }
-    let find = |name: &String| {
-        let candidates = [base.join(name), base.join(name).join(FILE), base.join(FOLDER).join(name).join(FILE)];
-        candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-            let message = format!("there is no connector file at {}", base.join(FOLDER).join(name).display());
-            Failure::usage(message, "recorded exchanges stand beside the file, not in the program: run this where the folder is")
-        })
-    };
-    which.iter().map(find).collect()
+    let mut paths = Vec::new();
+    for name in which {
+        let folders = [base.join(name), base.join(FOLDER).join(name)];
+        let files = |folder: &PathBuf| [FILE, SINK_FILE].map(|file| folder.join(file)).into_iter().filter(|path| path.is_file());
+        let found: Vec<PathBuf> = match folders.iter().find(|folder| files(folder).next().is_some()) {
+            _ if base.join(name).is_file() => vec![base.join(name)],
+            Some(folder) => files(folder).collect(),
+            None => {
+                let message = format!("there is no connector file at {}", base.join(FOLDER).join(name).display());
+                let hint = "recorded exchanges stand beside the file, not in the program: run this where the folder is";
+                return Err(Failure::usage(message, hint));
+            }
+        };
+        paths.extend(found);
+    }
+    Ok(paths)
 }
 
 fn failure(error: LanguageError) -> Failure {

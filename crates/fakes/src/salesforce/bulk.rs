@@ -17,6 +17,7 @@ const CLEARED: &str = "#N/A";
 #[derive(Debug)]
 pub(super) struct Job {
     id: String,
+    object: &'static str,
     operation: String,
     by: String,
     state: &'static str,
@@ -34,7 +35,7 @@ impl Job {
     }
 
     fn shown(&self) -> Value {
-        json!({ "id": self.id, "operation": self.operation, "object": "Contact", "state": self.state, "contentType": "CSV",
+        json!({ "id": self.id, "operation": self.operation, "object": self.object, "state": self.state, "contentType": "CSV",
                 "contentUrl": format!("services/data/v62.0/jobs/ingest/{}/batches", self.id),
                 "numberRecordsProcessed": self.good.len() + self.bad.len(), "numberRecordsFailed": self.bad.len() })
     }
@@ -47,13 +48,14 @@ impl Salesforce {
             let operation = text(&body, "operation");
             let by = text(&body, "externalIdFieldName");
             let fits = operation == "update" || operation == "upsert" && Some(by) == self.external.as_deref();
-            if !fits || text(&body, "object") != self.object || text(&body, "contentType") != "CSV" {
+            let named = self.named(text(&body, "object")).map(|(object, _)| object);
+            let Some(object) = named.filter(|_| fits && text(&body, "contentType") == "CSV") else {
                 return failure(400, "INVALIDJOB", "the object, the operation or the external id is not known");
-            }
+            };
             let id = format!("750{:012}", self.jobs.len() + 1);
             let (operation, by) = (operation.to_owned(), by.to_owned());
             let (header, rows, good, bad) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            let job = Job { id, operation, by, state: "Open", asked: 0, header, rows, good, bad };
+            let job = Job { id, object, operation, by, state: "Open", asked: 0, header, rows, good, bad };
             let answer = Answer::json(200, &job.shown());
             self.jobs.push(job);
             return answer;
@@ -97,11 +99,11 @@ impl Salesforce {
         job.asked += 1;
         if job.state == "UploadComplete" && job.asked > 1 {
             job.state = "JobComplete";
-            let (header, rows, by, update) =
-                (job.header.clone(), std::mem::take(&mut job.rows), job.by.clone(), job.operation == "update");
+            let (header, rows, by, update, object) =
+                (job.header.clone(), std::mem::take(&mut job.rows), job.by.clone(), job.operation == "update", job.object);
             let (mut good, mut bad) = (Vec::new(), Vec::new());
             for row in rows {
-                match self.line(&header, &row, (!update).then_some(by.as_str()), conditions, now_us) {
+                match self.line((object, &header), &row, (!update).then_some(by.as_str()), conditions, now_us) {
                     Ok((id, created)) => good.push([vec![id, created.to_string()], row].concat()),
                     Err((code, message, fields)) => {
                         let told = format!("{code}:{message}:{} --", fields.join(", "));
@@ -119,7 +121,7 @@ impl Salesforce {
 
     fn line(
         &mut self,
-        header: &[String],
+        (object, header): (&'static str, &[String]),
         row: &[String],
         by: Option<&str>,
         conditions: &Conditions,
@@ -134,7 +136,7 @@ impl Salesforce {
         };
         let given = cells.iter().filter(|(_, cell)| !cell.is_empty());
         let values: Map<String, Value> = given.map(|(name, cell)| ((*name).to_owned(), value(name, cell))).collect();
-        self.apply(&values.into(), by.ok_or(id), (conditions, false), now_us)
+        self.apply(object, (&values.into(), by.ok_or(id)), (conditions, false), now_us)
     }
 
     fn results(&self, place: usize, good: bool, call: &Call) -> Answer {

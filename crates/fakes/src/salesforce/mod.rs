@@ -1,22 +1,32 @@
-//! Salesforce's REST API of one object, with sObject collections and the jobs of Bulk API 2.0.
+//! Salesforce's REST API of contacts or leads, accounts and tasks, with sObject collections and the jobs of Bulk API 2.0.
 //!
 //! After developer.salesforce.com: collections of at most 200 with one answer a row, in the order of the rows; upsert by a field
 //! marked as external id; duplicate rules refuse a row; a converted lead cannot be changed; too many requests of a day are refused
-//! with 403; sessions end. A job is made, filled once with CSV in which an empty cell leaves a field alone and `#N/A` clears it, and
+//! with 403; sessions end. A reference to a record that is not there refuses its row. A session is had for the app's secret, or for an
+//! assertion that its private key signed. A job is made, filled once with CSV in which an empty cell leaves a field alone and `#N/A` clears it, and
 //! worked on after it was closed; its results name every row with its columns, those of the successful with `sf__Id`.
 
 mod bulk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Map, Value, json};
 
-use crate::call::{instant, list, text};
+use crate::call::{instant, list, of_kind, text};
 use crate::tokens::Tokens;
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The consumer key and secret that every fake takes.
 pub const SECRET: &str = "salesforce-fake-0000";
+/// The user whom every fake lets sign in with a JWT.
+pub const USER: &str = "sync@example.com";
+/// The grant of an assertion (RFC 7523).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// How far away an assertion's end may be.
+const MAX_ASSERTION_SECS: i64 = 300;
 /// Rows of one collection.
 const MAX_ROWS: usize = 200;
 /// How long a session lasts where nothing else is said.
@@ -25,25 +35,49 @@ const SESSION_MS: u64 = 7_200_000;
 /// A Salesforce org with contacts.
 #[derive(Debug)]
 pub struct Salesforce {
-    contacts: Records,
-    fields: BTreeSet<String>,
+    /// The objects by name: contacts or leads, and accounts and tasks.
+    objects: BTreeMap<&'static str, Object>,
     external: Option<String>,
     sessions: Tokens,
+    /// The object that people are.
     object: &'static str,
+    /// The public key of the certificate that the app has, in DER.
+    certificate: Option<Vec<u8>>,
     jobs: Vec<bulk::Job>,
     locked: BTreeSet<String>,
     requests_left: u64,
 }
 
+/// The records of one object.
+#[derive(Debug, Default)]
+struct Object {
+    records: Records,
+    fields: BTreeSet<String>,
+    /// The field without which there is no record.
+    needs: &'static str,
+}
+
+impl Object {
+    fn new(first_id: u64, needs: &'static str, fields: &[&str]) -> Self {
+        let fields = fields.iter().chain([&needs]).map(|name| (*name).to_owned()).collect();
+        Self { records: Records::starting_at(first_id, &[]), fields, needs }
+    }
+}
+
 impl Default for Salesforce {
     fn default() -> Self {
-        let fields = ["FirstName", "LastName", "Email", "Phone", "Title", "MailingCity", "HasOptedOutOfEmail"];
+        let people = ["FirstName", "Email", "Phone", "Title", "MailingCity", "HasOptedOutOfEmail", "AccountId"];
+        let objects = [
+            ("Contact", Object::new(3_000_000_000_001, "LastName", &people)),
+            ("Account", Object::new(1_000_000_000_001, "Name", &["Website", "Phone", "AccountNumber", "BillingCity"])),
+            ("Task", Object::new(7_000_000_000_001, "Subject", &["WhoId", "ActivityDate", "Status", "Description"])),
+        ];
         Self {
-            contacts: Records::starting_at(3_000_000_000_001, &[]),
-            fields: fields.map(str::to_owned).into(),
+            objects: objects.into(),
             external: None,
             sessions: Tokens::new("00D-fake-", SESSION_MS),
             object: "Contact",
+            certificate: None,
             jobs: Vec::new(),
             locked: BTreeSet::new(),
             requests_left: u64::MAX,
@@ -56,7 +90,10 @@ impl Salesforce {
     #[must_use]
     pub fn with_leads() -> Self {
         let mut org = Self { object: "Lead", ..Self::default() };
-        org.fields.extend(["Company", "IsConverted", "ConvertedContactId"].map(str::to_owned));
+        if let Some(mut people) = org.objects.remove("Contact") {
+            people.fields.extend(["Company", "IsConverted", "ConvertedContactId"].map(str::to_owned));
+            org.objects.insert("Lead", people);
+        }
         org
     }
 
@@ -68,14 +105,35 @@ impl Salesforce {
 
     /// Makes a field that is marked as external id and unique.
     pub fn add_external_id(&mut self, name: &str) {
-        self.fields.insert(name.to_owned());
-        self.contacts.make_unique(name);
+        for object in self.objects.values_mut() {
+            object.fields.insert(name.to_owned());
+            object.records.make_unique(name);
+        }
         self.external = Some(name.to_owned());
+    }
+
+    /// Lets whoever has the private key of this public one (DER) sign in with a JWT.
+    pub fn trust(&mut self, public_key: Vec<u8>) {
+        self.certificate = Some(public_key);
     }
 
     /// Its contacts, or leads.
     pub fn contacts(&mut self) -> &mut Records {
-        &mut self.contacts
+        &mut self.objects.entry(self.object).or_default().records
+    }
+
+    /// Its accounts.
+    pub fn accounts(&mut self) -> &mut Records {
+        &mut self.objects.entry("Account").or_default().records
+    }
+
+    /// Its tasks.
+    pub fn tasks(&mut self) -> &mut Records {
+        &mut self.objects.entry("Task").or_default().records
+    }
+
+    fn named(&self, object: &str) -> Option<(&'static str, &Object)> {
+        self.objects.get_key_value(object).map(|(name, object)| (*name, object))
     }
 
     /// Lets the next write of a record find it locked.
@@ -88,13 +146,13 @@ impl Salesforce {
         self.requests_left = requests;
     }
 
-    fn shown(&self, record: &Record) -> Value {
+    fn shown(name: &str, object: &Object, record: &Record) -> Value {
         let value = |name: &String| match name.as_str() {
             "IsConverted" => json!(record.fields.get(name).is_some_and(|held| held == "true")),
             _ => json!(record.fields.get(name)),
         };
-        let mut shown: Map<String, Value> = self.fields.iter().map(|name| (name.clone(), value(name))).collect();
-        shown.insert("attributes".to_owned(), json!({ "type": self.object }));
+        let mut shown: Map<String, Value> = object.fields.iter().map(|name| (name.clone(), value(name))).collect();
+        shown.insert("attributes".to_owned(), json!({ "type": name }));
         shown.insert("Id".to_owned(), json!(record.id));
         shown.insert("LastModifiedDate".to_owned(), json!(instant(record.updated_at).replace('Z', "+0000")));
         shown.into()
@@ -103,26 +161,27 @@ impl Salesforce {
     /// `SELECT FIELDS(ALL) FROM Contact WHERE Field IN ('…','…') LIMIT 200`.
     fn query(&self, call: &Call) -> Answer {
         let parsed = call.parameter("q").and_then(|q| {
-            let rest = q.strip_prefix("SELECT FIELDS(ALL) FROM ")?.strip_prefix(self.object)?;
-            let (field, rest) = rest.strip_prefix(" WHERE ")?.split_once(" IN (")?;
-            Some((field, literals(rest.strip_suffix(") LIMIT 200")?)?))
+            let (object, rest) = q.strip_prefix("SELECT FIELDS(ALL) FROM ")?.split_once(" WHERE ")?;
+            let (field, rest) = rest.split_once(" IN (")?;
+            Some((self.named(object)?, field, literals(rest.strip_suffix(") LIMIT 200")?)?))
         });
-        let Some((field, values)) = parsed else { return failure(400, "MALFORMED_QUERY", "unexpected token") };
+        let Some(((name, object), field, values)) = parsed else { return failure(400, "MALFORMED_QUERY", "unexpected token") };
         let fits = |record: &&Record| {
             let held = if field == "Id" { Some(&record.id) } else { record.fields.get(field) };
             held.is_some_and(|held| values.iter().any(|value| value.eq_ignore_ascii_case(held)))
         };
-        let records: Vec<Value> = self.contacts.iter().filter(fits).take(MAX_ROWS).map(|record| self.shown(record)).collect();
+        let records: Vec<Value> =
+            object.records.iter().filter(fits).take(MAX_ROWS).map(|record| Self::shown(name, object, record)).collect();
         Answer::json(200, &json!({ "totalSize": records.len(), "done": true, "records": records }))
     }
 
-    fn write(&mut self, call: &Call, by: Option<&str>, conditions: &Conditions, now_us: i64) -> Answer {
+    fn write(&mut self, call: &Call, by: Option<(&str, &str)>, conditions: &Conditions, now_us: i64) -> Answer {
         let body = call.json();
         let rows = list(&body, "records");
         if rows.is_empty() || rows.len() > MAX_ROWS {
             return failure(400, "EXCEEDED_MAX_SIZE", "records: 1 to 200");
         }
-        if by.is_some() && by != self.external.as_deref() {
+        if by.is_some_and(|(_, by)| Some(by) != self.external.as_deref()) {
             return failure(400, "INVALID_FIELD", "the field is not marked as an external id");
         }
         let allow = call.header("sforce-duplicate-rule-header").is_some_and(|header| header.contains("allowSave=true"));
@@ -141,32 +200,42 @@ impl Salesforce {
     fn row(
         &mut self,
         row: &Value,
-        by: Option<&str>,
+        by: Option<(&str, &str)>,
         (conditions, allow): (&Conditions, bool),
         now_us: i64,
     ) -> Result<(String, bool), Refusal> {
-        if row.pointer("/attributes/type") != Some(&json!(self.object)) {
+        let named = row.pointer("/attributes/type").and_then(Value::as_str).unwrap_or_default();
+        let Some((object, _)) = self.named(named).filter(|(object, _)| by.is_none_or(|(asked, _)| asked == *object)) else {
             return Err(("INVALID_TYPE", "the type is missing".to_owned(), Vec::new()));
-        }
+        };
         let id = by.is_none().then(|| text(row, "id"));
-        self.apply(row, by.ok_or(id.unwrap_or_default()), (conditions, allow), now_us)
+        let by = by.map(|(_, by)| by).ok_or(id.unwrap_or_default());
+        self.apply(object, (row, by), (conditions, allow), now_us)
     }
 
     /// Writes the fields of a row to the record of an external id, or to the one with an id.
     fn apply(
         &mut self,
-        row: &Value,
-        by: Result<&str, &str>,
+        name: &'static str,
+        (row, by): (&Value, Result<&str, &str>),
         (conditions, allow): (&Conditions, bool),
         now_us: i64,
     ) -> Result<(String, bool), Refusal> {
+        let of_people = name == self.object;
+        let others: [(&str, Option<&Records>); 2] = [
+            ("AccountId", self.objects.get("Account").map(|accounts| &accounts.records)),
+            ("WhoId", self.objects.get(self.object).map(|people| &people.records)),
+        ];
+        let known = self.objects.get(name).map(|object| &object.fields);
         let mut fields = BTreeMap::new();
         for (name, value) in
             row.as_object().into_iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "attributes" | "id"))
         {
             let wrong = |code, message: &str| Err((code, message.to_owned(), vec![name.clone()]));
             let value = match value {
-                _ if !self.fields.contains(name) || !writable(name) => return wrong("INVALID_FIELD", "no such column"),
+                _ if known.is_none_or(|known| !known.contains(name)) || !writable(name) => {
+                    return wrong("INVALID_FIELD", "no such column");
+                }
                 Value::Null => String::new(),
                 Value::String(text) if name != "HasOptedOutOfEmail" => text.clone(),
                 Value::Bool(flag) if name == "HasOptedOutOfEmail" => flag.to_string(),
@@ -175,48 +244,86 @@ impl Salesforce {
             if conditions.refuses(&value) {
                 return wrong("INVALID_EMAIL_ADDRESS", &format!("{name}: invalid value: {value}"));
             }
+            let (_, other) = others.iter().find(|(field, _)| field == name).copied().unwrap_or_default();
+            if other.is_some_and(|other| !value.is_empty() && other.get(&value).is_none()) {
+                return wrong("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id");
+            }
             fields.insert(name.clone(), value);
         }
+        let Some(object) = self.objects.get_mut(name) else {
+            return Err(("INVALID_TYPE", "sObject type is not supported".to_owned(), Vec::new()));
+        };
         let found = match by {
-            Ok(by) => fields.get(by).and_then(|value| self.contacts.holder(by, value)).map(|record| record.id.clone()),
+            Ok(by) => fields.get(by).and_then(|value| object.records.holder(by, value)).map(|record| record.id.clone()),
             Err(id) => Some(id.to_owned()),
         };
-        let record = found.as_ref().and_then(|id| self.contacts.get(id));
+        let record = found.as_ref().and_then(|id| object.records.get(id));
         if record.is_some_and(|record| record.fields.contains_key("IsConverted")) {
             return Err(("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead".to_owned(), Vec::new()));
         }
         if found.as_ref().is_some_and(|id| self.locked.remove(id)) {
             return Err(("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record".to_owned(), Vec::new()));
         }
+        if let Some((field, holder)) = object.records.conflict(&fields, found.as_deref()) {
+            let told = format!("duplicate value found: {field} duplicates value on record with id: {}", holder.id);
+            return Err(("DUPLICATE_VALUE", told, vec![field.to_owned()]));
+        }
         if let Some(id) = found {
-            return match self.contacts.change(&id, fields, now_us) {
+            return match object.records.change(&id, fields, now_us) {
                 true => Ok((id, false)),
                 false => Err(("ENTITY_IS_DELETED", "entity is deleted".to_owned(), Vec::new())),
             };
         }
-        if fields.get("LastName").is_none_or(String::is_empty) {
-            return Err((
-                "REQUIRED_FIELD_MISSING",
-                "Required fields are missing: [LastName]".to_owned(),
-                vec!["LastName".to_owned()],
-            ));
+        if fields.get(object.needs).is_none_or(String::is_empty) {
+            let needs = object.needs.to_owned();
+            return Err(("REQUIRED_FIELD_MISSING", format!("Required fields are missing: [{needs}]"), vec![needs]));
         }
-        let email = fields.get("Email").filter(|email| !email.is_empty());
+        let email = fields.get("Email").filter(|email| of_people && !email.is_empty());
         // The standard rule for duplicates only warns.
-        if !allow && email.is_some_and(|email| self.contacts.iter().any(|record| record.fields.get("Email") == Some(email))) {
+        if !allow && email.is_some_and(|email| object.records.iter().any(|record| record.fields.get("Email") == Some(email))) {
             return Err(("DUPLICATES_DETECTED", "Use one of these records?".to_owned(), Vec::new()));
         }
-        Ok((self.contacts.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us), true))
+        Ok((object.records.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us), true))
     }
 
     fn delete(&mut self, call: &Call) -> Answer {
         let ids = call.parameter("ids").unwrap_or_default();
         let gone = json!([{ "statusCode": "ENTITY_IS_DELETED", "message": "entity is deleted", "fields": [] }]);
-        let each = |id: &str| match self.contacts.remove(id) {
+        let each = |id: &str| match self.objects.values_mut().any(|object| object.records.remove(id)) {
             true => json!({ "id": id, "success": true, "errors": [] }),
             false => json!({ "id": id, "success": false, "errors": gone }),
         };
         Answer::json(200, &ids.split(',').map(each).collect()).wrote()
+    }
+}
+
+impl Salesforce {
+    /// Whether an assertion (RFC 7523) is signed by whom the app trusts, for a user, for this server, and not for long.
+    fn signed_in(&self, assertion: &str, now_us: i64) -> Result<(), &'static str> {
+        let key = self.certificate.as_ref().ok_or("app must enable certificate")?;
+        let (signed, signature) = assertion.rsplit_once('.').ok_or("invalid assertion")?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "invalid assertion");
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
+            .verify(signed.as_bytes(), &decode(signature)?)
+            .map_err(|_| "invalid assertion")?;
+        let (header, claims) = signed.split_once('.').ok_or("invalid assertion")?;
+        let read = |part: &str| serde_json::from_slice::<Value>(&decode(part)?).map_err(|_| "invalid assertion");
+        let (header, claims) = (read(header)?, read(claims)?);
+        if text(&header, "alg") != "RS256" {
+            return Err("unsupported algorithm");
+        }
+        let audience = ["https://login.salesforce.com", "https://test.salesforce.com"].contains(&text(&claims, "aud"));
+        if !audience {
+            return Err("audience is invalid");
+        }
+        if text(&claims, "iss") != SECRET {
+            return Err("client identifier invalid");
+        }
+        if text(&claims, "sub") != USER {
+            return Err("user hasn't approved this consumer");
+        }
+        let left = claims.get("exp").and_then(Value::as_i64).unwrap_or_default() - now_us / 1_000_000;
+        if (1..=MAX_ASSERTION_SECS).contains(&left) { Ok(()) } else { Err("expired authorization code") }
     }
 }
 
@@ -228,7 +335,11 @@ impl Vendor for Salesforce {
         if (method, path.as_slice()) == ("POST", &["services", "oauth2", "token"]) {
             let form = call.form();
             let field = |name: &str| form.get(name).map(String::as_str);
-            if field("grant_type") != Some("client_credentials") || field("client_secret") != Some(SECRET) {
+            if field("grant_type") == Some(JWT_BEARER) {
+                if let Err(wrong) = self.signed_in(field("assertion").unwrap_or_default(), now_us) {
+                    return Answer::json(400, &json!({ "error": "invalid_grant", "error_description": wrong }));
+                }
+            } else if field("grant_type") != Some("client_credentials") || field("client_secret") != Some(SECRET) {
                 return Answer::json(
                     400,
                     &json!({ "error": "invalid_client", "error_description": "invalid client credentials" }),
@@ -249,15 +360,18 @@ impl Vendor for Salesforce {
         let ["services", "data", "v62.0", rest @ ..] = path.as_slice() else { return failure(404, "NOT_FOUND", "not found") };
         let answer = match (method, rest) {
             (_, ["jobs", "ingest", rest @ ..]) => self.bulk(rest, call, conditions, now_us),
-            ("GET", ["sobjects", object, "describe"]) if *object == self.object => {
-                let field = |name: &String| json!({ "name": name, "label": name, "updateable": writable(name) });
-                Answer::json(200, &json!({ "fields": self.fields.iter().map(field).collect::<Vec<_>>() }))
-            }
+            ("GET", ["sobjects", object, "describe"]) => match self.objects.get(*object) {
+                Some(object) => {
+                    let field = |name: &String| json!({ "name": name, "label": name, "updateable": writable(name) });
+                    Answer::json(200, &json!({ "fields": object.fields.iter().map(field).collect::<Vec<_>>() }))
+                }
+                None => failure(404, "NOT_FOUND", "The requested resource does not exist"),
+            },
             ("GET", ["query"]) => self.query(call),
             ("PATCH", ["composite", "sobjects"]) => self.write(call, None, conditions, now_us),
-            ("PATCH", ["composite", "sobjects", object, by]) if *object == self.object => {
-                let by = (*by).to_owned();
-                self.write(call, Some(&by), conditions, now_us)
+            ("PATCH", ["composite", "sobjects", object, by]) => {
+                let (object, by) = ((*object).to_owned(), (*by).to_owned());
+                self.write(call, Some((&object, &by)), conditions, now_us)
             }
             ("DELETE", ["composite", "sobjects"]) => self.delete(call),
             _ => failure(404, "NOT_FOUND", "The requested resource does not exist"),
@@ -270,7 +384,12 @@ impl Vendor for Salesforce {
     }
 
     fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
+        let mut state = Vec::new();
+        let others = self.objects.iter().filter(|(name, _)| **name != self.object);
+        for (name, object) in self.objects.get_key_value(self.object).into_iter().chain(others) {
+            state.extend(object.records.iter().map(|record| of_kind(name, *name != self.object, record)));
+        }
+        state.into()
     }
 }
 

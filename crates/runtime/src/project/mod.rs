@@ -21,8 +21,8 @@ pub use error::ProjectError;
 pub use file::{
     AttributionSection, BasisSection, BudgetSection, ChannelRule, ChannelSection, ChannelsSection, CohortPeriod,
     CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine,
-    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OnAbsence, OwnerRule, OwnersSection, ProjectFile, ScheduleSection,
-    SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
+    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OnAbsence, OwnerRule, OwnersSection, ProjectFile,
+    ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
 };
 pub use schedule::Schedule;
 

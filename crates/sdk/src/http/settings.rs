@@ -94,7 +94,7 @@ impl HttpSettings {
             allow_private_hosts: cx.allow_private_hosts,
             user_agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
             clock: cx.clock.clone(),
-            pause: Pause::real(),
+            pause: cx.clock.pause(),
         }
     }
 

@@ -3,6 +3,8 @@
 mod chaos;
 mod contract;
 mod fake_sink;
+pub mod recorded;
+pub mod server;
 #[cfg(test)]
 mod tests;
 

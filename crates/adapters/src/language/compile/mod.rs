@@ -18,7 +18,10 @@ use super::spec::{Budget, SettingKind, Spec};
 use crate::engine::Value;
 use crate::engine::plan::{Auth, BudgetPlan, BudgetPolicy, BudgetRate, Checkpoints, HostRules, SourcePlan, StreamPlan};
 
-pub(super) use sink::{AnswersPlan, FieldPlan, FindPlan, JobPlan, SinkPlan, WritePlan, compile_companies, compile_sink};
+pub(super) use sink::{
+    AnswersPlan, FieldPlan, FindPlan, JobPlan, ListPlan, MovePlan, SinkPlan, WritePlan, compile_companies, compile_list,
+    compile_sink,
+};
 
 type Result<T> = std::result::Result<T, LanguageError>;
 

@@ -12,7 +12,8 @@ use crate::engine::{Evaluate as _, Scope, Value};
 use crate::language::evaluate::{PageVariable, Placed, Tree};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::spec::{
-    Answers, Fetch, Find, Hold, JobResult, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy, Write, WriteJob,
+    Answers, Fetch, Find, Hold, JobResult, ListsSpec, Move, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy,
+    Write, WriteJob,
 };
 
 /// The most rows of one write that a file may ask for: they are kept in memory with their answers.
@@ -38,6 +39,7 @@ pub(in crate::language) struct SinkPlan {
     pub(in crate::language) hold: Vec<HoldPlan>,
     pub(in crate::language) check: Requester,
     pub(in crate::language) describe: Option<DescribePlan>,
+    pub(in crate::language) make_field: Option<MakeFieldPlan>,
     pub(in crate::language) find: Vec<FindPlan>,
     pub(in crate::language) fetch: FetchPlan,
     pub(in crate::language) create: WritePlan,
@@ -45,6 +47,27 @@ pub(in crate::language) struct SinkPlan {
     pub(in crate::language) remove: Option<WritePlan>,
     /// The field that names a person's company; nothing in a plan for companies.
     pub(in crate::language) company: Option<String>,
+}
+
+/// A list.
+#[derive(Debug)]
+pub(in crate::language) struct ListPlan {
+    pub(in crate::language) field: String,
+    pub(in crate::language) check: Requester,
+    pub(in crate::language) member: Requester,
+    pub(in crate::language) holds: Placed,
+    pub(in crate::language) hold: Vec<HoldPlan>,
+    pub(in crate::language) add: MovePlan,
+    pub(in crate::language) remove: MovePlan,
+    pub(in crate::language) pace: Option<Pace>,
+}
+
+/// How people get on a list, or off it.
+#[derive(Debug)]
+pub(in crate::language) struct MovePlan {
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) batch: usize,
+    pub(in crate::language) reason: Option<Placed>,
 }
 
 /// Records that are left as they are.
@@ -73,6 +96,14 @@ pub(in crate::language) struct DescribePlan {
     pub(in crate::language) name: Placed,
     pub(in crate::language) label: Option<Placed>,
     pub(in crate::language) filter: Option<Placed>,
+}
+
+/// How the field that keeps our id is made.
+#[derive(Debug)]
+pub(in crate::language) struct MakeFieldPlan {
+    pub(in crate::language) when: Placed,
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) reason: Option<Placed>,
 }
 
 /// How records are found by a field.
@@ -156,24 +187,28 @@ pub(in crate::language) fn compile_sink(
     sink: &SinkSpec,
     setup: Setup,
 ) -> Result<(SourcePlan, SinkPlan)> {
-    let mut compiler = Compiler { document, spec, setup };
+    let compiler = Compiler { document, spec, setup };
     compiler.header()?;
     let mut plan = compiler.sink(sink)?;
     compiler.companies(sink)?;
+    if let Some(lists) = &sink.lists {
+        compiler.list(lists)?;
+    }
     plan.company = sink.companies.as_ref().map(|companies| companies.field.clone());
-    let hosts = compiler.hosts()?;
-    let budget = compiler.budget(&spec.api.budget)?;
-    let requests = SourcePlan {
-        name: spec.name.clone(),
-        config: std::mem::take(&mut compiler.setup.config),
-        streams: Vec::new(),
-        check: Vec::new(),
-        hosts,
-        budget,
-        concurrency: spec.api.budget.concurrent,
-        checkpoints: Checkpoints::EveryPage,
-    };
-    Ok((requests, plan))
+    Ok((compiler.requests()?, plan))
+}
+
+/// Compiles the sink of a list, whose id stands in its setting already.
+pub(in crate::language) fn compile_list(
+    document: &Document,
+    spec: &Spec,
+    lists: &ListsSpec,
+    setup: Setup,
+) -> Result<(SourcePlan, ListPlan)> {
+    let compiler = Compiler { document, spec, setup };
+    compiler.header()?;
+    let plan = compiler.list(lists)?;
+    Ok((compiler.requests()?, plan))
 }
 
 /// Compiles the sink of the companies for one connection.
@@ -196,6 +231,62 @@ pub(in crate::language) fn compile_companies(
 }
 
 impl Compiler<'_> {
+    /// What makes the requests of a sink.
+    fn requests(mut self) -> Result<SourcePlan> {
+        let (hosts, budget) = (self.hosts()?, self.budget(&self.spec.api.budget)?);
+        Ok(SourcePlan {
+            name: self.spec.name.clone(),
+            config: std::mem::take(&mut self.setup.config),
+            streams: Vec::new(),
+            check: Vec::new(),
+            hosts,
+            budget,
+            concurrency: self.spec.api.budget.concurrent,
+            checkpoints: Checkpoints::EveryPage,
+        })
+    }
+
+    fn pace(&self) -> Result<Option<Pace>> {
+        let budget = &self.spec.api.budget;
+        Ok(match (budget.requests, &budget.per) {
+            (Some(calls), Some(per)) => Some(Pace { calls, per: self.span("api.budget.per", per)? }),
+            _ => None,
+        })
+    }
+
+    fn list(&self, lists: &ListsSpec) -> Result<ListPlan> {
+        if !self.spec.connection.contains_key(&lists.setting) {
+            return Err(self.error("sink.lists.setting", format!("there is no setting `{}`", lists.setting)));
+        }
+        let auth = self.auth()?;
+        let record = self.names("a member").with(Variable::Record, Known::Anything);
+        let moves = |name: &str, moves: &Move| {
+            let path = format!("sink.lists.{name}");
+            Ok(MovePlan {
+                request: self.asking(&path, &moves.request, &self.key_names(), &auth, false)?,
+                batch: self.batch(&path, moves.batch)?,
+                reason: moves.reason.as_ref().map(|text| self.response(&format!("{path}.reason"), text)).transpose()?,
+            })
+        };
+        let hold = |(index, hold): (usize, &Hold)| {
+            let path = |key: &str| format!("sink.lists.hold[{index}].{key}");
+            Ok(HoldPlan {
+                when: self.condition(&path("when"), &hold.when, &record, PageVariable::None)?,
+                reason: self.template(&path("reason"), &hold.reason, &record, PageVariable::None)?,
+            })
+        };
+        Ok(ListPlan {
+            field: lists.field.clone(),
+            check: self.asking("sink.lists.check", &lists.check, &self.names("a request"), &auth, false)?,
+            member: self.asking("sink.lists.member", &lists.member, &self.key_names(), &auth, false)?,
+            holds: self.condition("sink.lists.holds", &lists.holds, &record, PageVariable::None)?,
+            hold: lists.hold.iter().enumerate().map(hold).collect::<Result<_>>()?,
+            add: moves("add", &lists.add)?,
+            remove: moves("remove", &lists.remove)?,
+            pace: self.pace()?,
+        })
+    }
+
     /// The settings that are others for companies.
     fn companies(&self, sink: &SinkSpec) -> Result<Vec<(String, String)>> {
         let Some(companies) = &sink.companies else { return Ok(Vec::new()) };
@@ -227,10 +318,7 @@ impl Compiler<'_> {
         let path = |name: &str| format!("sink.{name}");
         let expression = |name: &str, text: &str| self.expression(&path(name), text, &record, PageVariable::None);
         let budget = &self.spec.api.budget;
-        let pace = match (budget.requests, &budget.per) {
-            (Some(calls), Some(per)) => Some(Pace { calls, per: self.span("api.budget.per", per)? }),
-            _ => None,
-        };
+        let pace = self.pace()?;
         let fields = sink.fields.iter().map(|(name, field)| Ok((name.clone(), self.sink_field(name, field, &record)?)));
         let plan = SinkPlan {
             external_id: self.constant_text("sink.external_id", &sink.external_id)?,
@@ -250,6 +338,7 @@ impl Compiler<'_> {
             hold: sink.hold.iter().enumerate().map(|(index, hold)| self.hold(index, hold)).collect::<Result<_>>()?,
             check: self.asking("sink.check", &sink.check, &self.names("a request"), &auth, false)?,
             describe: self.describe(sink, &auth, &record)?,
+            make_field: self.make_field(sink, &auth)?,
             find: sink.find.iter().enumerate().map(|(index, find)| self.find(index, find, &auth)).collect::<Result<_>>()?,
             fetch: self.fetching(&sink.fetch, &auth, &record)?,
             create,
@@ -324,6 +413,19 @@ impl Compiler<'_> {
                 .as_ref()
                 .map(|text| self.condition("sink.describe.where", text, record, PageVariable::None))
                 .transpose()?,
+        }))
+    }
+
+    fn make_field(&self, sink: &SinkSpec, auth: &Auth) -> Result<Option<MakeFieldPlan>> {
+        let Some(make) = &sink.make_field else { return Ok(None) };
+        if sink.describe.is_none() {
+            return Err(self.error("sink.make_field", "without `describe` nobody sees that the field is missing"));
+        }
+        let names = self.names("a field that is made");
+        Ok(Some(MakeFieldPlan {
+            when: self.condition("sink.make_field.when", &make.when, &names, PageVariable::None)?,
+            request: self.asking("sink.make_field", &make.request, &names, auth, true)?,
+            reason: make.reason.as_ref().map(|text| self.response("sink.make_field.reason", text)).transpose()?,
         }))
     }
 
@@ -495,5 +597,6 @@ impl Compiler<'_> {
 
 /// `check` and the steps of a job are requests; elsewhere the request is one of several keys.
 fn request_stands_alone(path: &str) -> bool {
-    path == "sink.check" || [".job.open", ".job.fill", ".job.start", ".job.state"].iter().any(|step| path.ends_with(step))
+    matches!(path, "sink.check" | "sink.lists.check" | "sink.lists.member")
+        || [".job.open", ".job.fill", ".job.start", ".job.state"].iter().any(|step| path.ends_with(step))
 }

@@ -63,6 +63,21 @@ static FUNCTIONS: &[Entry] = &[
     entry("text", &[ANY], Type::Text, |a, _| Ok(Some(a.get(0)?.to_plain().into()))),
     entry("filled", &[ANY], Type::Any, |a, _| Ok(Some(a.get(0)?).filter(|value| !is_empty(value)).cloned())),
     entry("url_param", &[TEXT, TEXT], Type::Text, |a, _| Ok(url_param(a.text(0)?, a.text(1)?))),
+    entry("host", &[TEXT], Type::Text, |a, _| Ok(Some(host(a.text(0)?)).filter(|host| !host.is_empty()).map(Value::from))),
+    entry("site_forms", &[TEXT], Type::List, |a, _| {
+        let host = host(a.text(0)?);
+        let forms = ["", "www."].into_iter().flat_map(|www| {
+            let site = format!("{www}{host}");
+            [
+                site.clone(),
+                format!("http://{site}"),
+                format!("https://{site}"),
+                format!("http://{site}/"),
+                format!("https://{site}/"),
+            ]
+        });
+        Ok(Some(Value::List(forms.map(Value::from).collect())))
+    }),
     entry("url_encode", &[TEXT], Type::Text, |a, _| {
         Ok(Some(url::form_urlencoded::byte_serialize(a.text(0)?.as_bytes()).collect::<String>().replace('+', "%20").into()))
     }),
@@ -446,4 +461,14 @@ fn round(text: &str, places: i64) -> Option<Value> {
     let digits = String::from_utf8(digits).ok()?;
     let (whole, kept) = digits.split_at_checked(whole.len() + 1)?;
     Some(number(sign, whole, kept))
+}
+
+/// The host in a site's address, however that is written, without `www.`; empty where there is none. No other sign stands in it, so
+/// that it breaks no query.
+fn host(address: &str) -> String {
+    let address = address.trim().to_lowercase();
+    let (_, rest) = address.split_once("://").unwrap_or(("", &address));
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
+    let plain = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '.');
+    if host.chars().all(plain) { host.strip_prefix("www.").unwrap_or(host).to_owned() } else { String::new() }
 }

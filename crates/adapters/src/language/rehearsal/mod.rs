@@ -4,7 +4,6 @@
 //! make. Nothing leaves the machine, and no wait is waited out.
 
 mod conforming;
-mod server;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::{Origin, Role};
 use headwater_sdk::http::Pause;
+use headwater_sdk::testkit::server::{Mode, Prepared, Server, sorted, target};
 use headwater_sdk::testkit::{Collected, Row, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, Source as _, StreamSpec};
 use jiff::Timestamp;
@@ -23,7 +23,6 @@ use super::compile::Setup;
 use super::source::{Declarative, DeclarativeSource};
 use super::spec::{Auth, Exchange, SettingKind, Spec, Test};
 use crate::engine::{Map, Value};
-use server::{Mode, Prepared, Server, sorted, target};
 use troubles::Misbehaving;
 
 /// When a test is read, unless it says otherwise.
@@ -316,6 +315,7 @@ impl Stage<'_> {
             headers: headers.clone(),
             json: json.clone(),
             form: sorted(form.iter().map(|(key, value)| (key.clone(), value.clone()))),
+            text: None,
             status: *status,
             answer_headers: answer_headers.clone(),
             answer: answer.as_ref().map(|name| self.folder.read(name)).transpose()?.unwrap_or_default(),

@@ -11,9 +11,9 @@ use headwater_sdk::{ErrorKind, Source as _, SourceEvent, StreamSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::described;
-use super::server::{Fault, Mode, Prepared, Server, Trouble};
 use crate::language::source::DeclarativeSource;
 use crate::language::spec::{Auth, FailureKind, ResponseRule, Spec, Then};
+use headwater_sdk::testkit::server::{Fault, Mode, Prepared, Server, Trouble};
 
 /// How long the remote asks us to wait: as seconds, and as a date.
 const ASKED_SECS: u64 = 7;
@@ -84,7 +84,7 @@ impl Misbehaving<'_> {
 
     /// All records have one time, those on both sides of a page's border too: none is passed over.
     async fn one_time(&self, all: &Collected, exchanges: Vec<Prepared>) -> Option<String> {
-        self.server.play(exchanges, Mode::InOrder);
+        self.server.play(exchanges, Mode::Shifted);
         self.misbehave(None, usize::MAX, &Fault::OneTime);
         let read = self.read(None).await;
         self.server.misbehave(None);

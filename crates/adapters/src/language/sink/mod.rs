@@ -4,6 +4,7 @@
 //! answer says so; a record is made by a request that is sent once, and what became doubtful is looked up by our id first.
 
 mod jobs;
+mod list;
 mod outcome;
 mod records;
 mod send;
@@ -18,6 +19,7 @@ use headwater_sdk::{
 };
 use tokio::sync::OnceCell;
 
+pub(super) use self::list::ListSink;
 use self::outcome::{Told, refused};
 use self::records::ByValue;
 use self::send::Job;

@@ -75,6 +75,36 @@ impl DeclarativeSink {
     }
 
     async fn describe(&self) -> Result<Vec<(String, String)>> {
+        let fields = self.read_fields().await?;
+        if fields.is_empty() || self.keeps_our_id(&fields) {
+            return Ok(fields);
+        }
+        let lacking = format!("the remote has no field `{}` to keep our id", self.plan.external_id);
+        let lacking = || Error::new(ErrorKind::Config, lacking.clone());
+        let Some(make) = &self.plan.make_field else { return Err(lacking().hint("make it as the connector's README says")) };
+        if !make.when.test(&self.scope())? {
+            return Err(lacking().hint("set `create_id_field: true`, or make it as the connector's README says"));
+        }
+        let asked = self.executor.ask(&make.request, &[], true).await?;
+        let answer = Answered { headers: asked.headers, body: asked.body, status: asked.status };
+        let scope = engine::Scope { response: Some(&answer.body), status: Some(answer.status), ..self.scope() };
+        let reason = make.reason.as_ref().map(|reason| reason.text(&scope)).transpose()?.unwrap_or_default();
+        // What was refused may be there all the same: another run was faster.
+        let fields = self.read_fields().await?;
+        if self.keeps_our_id(&fields) {
+            return Ok(fields);
+        }
+        Err(lacking()
+            .context("status", answer.status.to_string())
+            .context("reason", reason)
+            .hint("it was asked to make the field and did not: make it as the connector's README says"))
+    }
+
+    fn keeps_our_id(&self, fields: &[(String, String)]) -> bool {
+        fields.iter().any(|(name, _)| *name == self.plan.external_id) || self.plan.fields.contains_key(&self.plan.external_id)
+    }
+
+    async fn read_fields(&self) -> Result<Vec<(String, String)>> {
         let Some(describe) = &self.plan.describe else { return Ok(Vec::new()) };
         let answer = self.ask("description", &describe.request, &[]).await?;
         let mut fields = Vec::new();
@@ -87,14 +117,6 @@ impl DeclarativeSink {
             }
             let label = describe.label.as_ref().map(|label| label.text(&scope)).transpose()?.unwrap_or_default();
             fields.push((describe.name.text(&scope)?, label));
-        }
-        let ours = |(name, _): &(String, String)| *name == self.plan.external_id;
-        if !fields.is_empty() && !fields.iter().any(ours) && !self.plan.fields.contains_key(&self.plan.external_id) {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("the remote has no field `{}` to keep our id", self.plan.external_id),
-            )
-            .hint("make it as the connector's README says"));
         }
         Ok(fields)
     }

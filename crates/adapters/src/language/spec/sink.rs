@@ -55,6 +55,9 @@ pub struct SinkSpec {
     /// How the fields are asked for that the remote takes; without it any field may be written.
     #[serde(default)]
     pub describe: Option<Describe>,
+    /// How the field that keeps our id is made, where `describe` shows that the remote lacks it.
+    #[serde(default)]
+    pub make_field: Option<MakeField>,
     /// How records are found by their fields; the first that is for the field counts.
     pub find: Vec<Find>,
     /// How records are read by their id.
@@ -73,6 +76,46 @@ pub struct SinkSpec {
     /// How the companies of people are written, where the remote keeps such.
     #[serde(default)]
     pub companies: Option<CompaniesSpec>,
+    /// How people are put on lists and taken off, where the remote keeps such.
+    #[serde(default)]
+    pub lists: Option<ListsSpec>,
+}
+
+/// How people are put on a list and taken off it again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListsSpec {
+    /// What a place in the list calls the person, by the remote's id.
+    pub field: String,
+    /// The setting that names the list: the id that the project gives stands in it, in all requests here.
+    pub setting: String,
+    /// Shows that there is such a list.
+    pub check: Request,
+    /// Asks about the person `${key.value}`; the answer's body is the `record` below.
+    pub member: Request,
+    /// Whether the person is on the list.
+    pub holds: String,
+    /// Who may not be put on it; the first that fits says why.
+    #[serde(default)]
+    pub hold: Vec<Hold>,
+    /// Puts people on it.
+    pub add: Move,
+    /// Takes them off.
+    pub remove: Move,
+}
+
+/// A request that puts people on a list or takes them off; it may be repeated.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// The request: `${key.value}` is the person, `key.values` the people.
+    pub request: Request,
+    /// How many people one request names.
+    #[serde(default = "one")]
+    pub batch: usize,
+    /// Why it was refused, in its `response`.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 fn yes() -> bool {
@@ -163,6 +206,19 @@ pub struct Describe {
     /// Which may be written.
     #[serde(default, rename = "where")]
     pub filter: Option<String>,
+}
+
+/// How the field that keeps our id is made.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeField {
+    /// Whether the user wants that: a condition on the `connection`, such as `connection.create_id_field`.
+    pub when: String,
+    /// The request.
+    pub request: Request,
+    /// Why the remote refused it, in its `response`.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// How records are found by a field.

@@ -1,11 +1,11 @@
-//! The server that stands in for the vendor's: it knows the recorded exchanges and nothing else.
+//! The server that stands in for the vendor's: it knows the recorded exchanges and nothing else. It serves sources and sinks.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::http::Pause;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use headwater_sdk::http::Pause;
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,35 +19,49 @@ const UNEXPECTED: u16 = 418;
 
 /// An exchange, ready to be played.
 #[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    pub(super) shown: String,
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: Vec<(String, String)>,
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) json: Option<Json>,
-    pub(super) form: Vec<(String, String)>,
-    pub(super) status: u16,
-    pub(super) answer_headers: BTreeMap<String, String>,
-    pub(super) answer: Vec<u8>,
+pub struct Prepared {
+    /// The request as it was recorded, for messages.
+    pub shown: String,
+    /// The method, in capitals.
+    pub method: String,
+    /// The path, as it is sent.
+    pub path: String,
+    /// The parameters, decoded and sorted.
+    pub query: Vec<(String, String)>,
+    /// Headers that the request must have.
+    pub headers: BTreeMap<String, String>,
+    /// The JSON body that it must have.
+    pub json: Option<Json>,
+    /// The form body that it must have, decoded and sorted; empty for any.
+    pub form: Vec<(String, String)>,
+    /// The text that it must carry.
+    pub text: Option<String>,
+    /// The status of the answer.
+    pub status: u16,
+    /// Its headers.
+    pub answer_headers: BTreeMap<String, String>,
+    /// Its body.
+    pub answer: Vec<u8>,
 }
 
 /// Whether exchanges are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub enum Mode {
     /// Each happens once: what a read asks for is what is recorded.
     Once,
+    /// Each happens once, one after the other as recorded.
+    InOrder,
     /// The last that fits answers, as often as it is asked: the remote does not change.
     Always,
     /// The first of the same path answers, whatever else is asked for: pages do not end.
     Endless,
     /// The one that fits answers, else the next of the same path: times in requests are others than those recorded.
-    InOrder,
+    Shifted,
 }
 
 /// What a remote does wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// It answers with a status, an empty object and perhaps a header.
     Status(u16, Option<(&'static str, String)>),
     /// Its answer breaks off.
@@ -70,18 +84,20 @@ pub(super) enum Fault {
 
 /// When it does so.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
+pub struct Trouble {
     /// The exchange that goes wrong; every one where it is none.
-    pub(super) exchange: Option<usize>,
+    pub exchange: Option<usize>,
     /// How often.
-    pub(super) times: usize,
+    pub times: usize,
     /// What happens.
-    pub(super) fault: Fault,
+    pub fault: Fault,
 }
 
 #[derive(Debug, Default)]
 struct Play {
     exchanges: Vec<Prepared>,
+    /// What is answered beside them, as often as it is asked.
+    standing: Vec<Prepared>,
     used: Vec<usize>,
     /// The exchanges in the order in which they were asked for first.
     order: Vec<usize>,
@@ -102,7 +118,7 @@ enum Reply {
 
 /// The server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub struct Server {
     listener: TcpListener,
     /// The time of whoever asks: only it passes while nobody answers.
     pause: Pause,
@@ -119,38 +135,51 @@ struct Asked {
 }
 
 impl Server {
-    pub(super) async fn start(pause: &Pause) -> std::io::Result<Self> {
+    /// A server on a free port of loopback; `pause` keeps the time of whoever asks.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn start(pause: &Pause) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         Ok(Self { listener, pause: pause.clone(), play: Mutex::default() })
     }
 
-    pub(super) fn origin(&self) -> std::io::Result<String> {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn origin(&self) -> std::io::Result<String> {
         Ok(format!("http://{}", self.listener.local_addr()?))
     }
 
     /// Plays these exchanges from now on.
-    pub(super) fn play(&self, exchanges: Vec<Prepared>, mode: Mode) {
+    pub fn play(&self, exchanges: Vec<Prepared>, mode: Mode) {
         let used = vec![0; exchanges.len()];
         *self.lock() = Play { exchanges, used, mode: Some(mode), ..Play::default() };
     }
 
+    /// Answers these beside the exchanges, as often as they are asked.
+    pub fn stand_by(&self, standing: Vec<Prepared>) {
+        self.lock().standing = standing;
+    }
+
     /// Goes wrong from now on; nothing ends that.
-    pub(super) fn misbehave(&self, trouble: Option<Trouble>) {
+    pub fn misbehave(&self, trouble: Option<Trouble>) {
         let mut play = self.lock();
         play.unexpected.clear();
         play.trouble = trouble;
     }
 
     /// The exchanges that were asked for, each once, in the order of the first time.
-    pub(super) fn order(&self) -> Vec<usize> {
+    pub fn order(&self) -> Vec<usize> {
         self.lock().order.clone()
     }
 
     /// What went otherwise than recorded.
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         let play = self.lock();
         let mut out = play.unexpected.clone();
-        if play.mode == Some(Mode::Once) {
+        if matches!(play.mode, Some(Mode::Once | Mode::InOrder)) {
             let unused = play.exchanges.iter().zip(&play.used).filter(|(_, used)| **used == 0);
             out.extend(unused.map(|(exchange, _)| format!("never asked: {}", exchange.shown)));
         }
@@ -158,12 +187,12 @@ impl Server {
     }
 
     /// How many requests were answered.
-    pub(super) fn answered(&self) -> usize {
+    pub fn answered(&self) -> usize {
         self.lock().used.iter().sum()
     }
 
     /// Serves until the work is done.
-    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let serve = async {
             let mut connections = FuturesUnordered::new();
             loop {
@@ -216,18 +245,22 @@ impl Server {
             play.exchanges.iter().enumerate().filter(|(_, exchange)| fits(exchange)).map(|(index, _)| index).collect()
         };
         let fitting = match play.mode {
-            Some(Mode::Endless | Mode::InOrder) => {
+            Some(Mode::Endless | Mode::Shifted) => {
                 those(&|exchange| (&exchange.method, &exchange.path) == (&asked.method, &asked.path))
             }
-            Some(Mode::Once | Mode::Always) | None => those(&|exchange| exchange.fits(asked)),
+            Some(Mode::Once | Mode::InOrder | Mode::Always) | None => those(&|exchange| exchange.fits(asked)),
         };
         let unused = |index: &usize| play.used.get(*index) == Some(&0);
         let chosen = match play.mode {
             Some(Mode::Always) => fitting.last().copied(),
             Some(Mode::Endless) => fitting.first().copied(),
-            Some(Mode::InOrder) => {
+            Some(Mode::Shifted) => {
                 let exact = those(&|exchange| exchange.fits(asked));
                 exact.into_iter().chain(fitting.iter().copied()).find(unused).or(fitting.last().copied())
+            }
+            Some(Mode::InOrder) => {
+                let next = play.used.iter().position(|used| *used == 0);
+                next.filter(|next| fitting.contains(next))
             }
             Some(Mode::Once) | None => fitting.iter().copied().find(unused),
         };
@@ -242,16 +275,26 @@ impl Server {
             }
             play.exchanges.get(index).cloned().map(|exchange| (exchange, play.fault(index)))
         });
-        match found {
+        let standing = || play.standing.iter().find(|exchange| exchange.fits(asked)).cloned();
+        match found.or_else(|| Some((standing()?, None))) {
             Some((exchange, Some(Fault::OneTime))) => {
                 let answer = with_one_time(exchange.answer, &mut play.times);
                 Prepared { answer, ..exchange }.reply(None)
             }
             Some((exchange, fault)) => exchange.reply(fault),
             None => {
-                let again = if fitting.is_empty() { "asked, but not recorded" } else { "asked more often than recorded" };
+                let unused = fitting.iter().any(|index| play.used.get(*index) == Some(&0));
+                let again = match fitting.is_empty() {
+                    true => "asked, but not recorded",
+                    false if unused => "asked before its turn",
+                    false => "asked more often than recorded",
+                };
                 let near = play.exchanges.iter().find(|exchange| exchange.path == asked.path && fitting.is_empty());
-                let why = near.map(|near| format!("; {}", near.difference(asked))).unwrap_or_default();
+                let body = || match String::from_utf8_lossy(&asked.body) {
+                    body if body.is_empty() => String::new(),
+                    body => format!(" with {body}"),
+                };
+                let why = near.map(|near| format!("; {}", near.difference(asked))).unwrap_or_else(body);
                 let shown = asked.shown();
                 play.unexpected.push(format!("{again}: {shown}{why}"));
                 Reply::Whole(UNEXPECTED, BTreeMap::new(), b"{}".to_vec())
@@ -405,6 +448,7 @@ impl Prepared {
             && self.headers.iter().all(|(name, value)| asked.headers.get(&name.to_ascii_lowercase()) == Some(value))
             && self.json.as_ref().is_none_or(|json| serde_json::from_slice::<Json>(&asked.body).ok().as_ref() == Some(json))
             && (self.form.is_empty() || self.form == asked.form())
+            && self.text.as_ref().is_none_or(|text| text.as_bytes() == asked.body)
     }
 
     /// What tells a request from this exchange, for a message.
@@ -423,12 +467,13 @@ impl Prepared {
 }
 
 /// A request line's target as path and parameters.
-pub(super) fn target(text: &str) -> (String, Vec<(String, String)>) {
+pub fn target(text: &str) -> (String, Vec<(String, String)>) {
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
     (path.to_owned(), sorted(url::form_urlencoded::parse(query.as_bytes()).into_owned()))
 }
 
-pub(super) fn sorted(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+/// Parameters in the order in which they are compared.
+pub fn sorted(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
     let mut pairs: Vec<_> = pairs.collect();
     pairs.sort();
     pairs
