@@ -232,7 +232,7 @@ impl Sink for HubSpotSink {
 
     async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
         let (names, _) = self.readable().await?;
-        let records = self.client.read(None, remote_ids, &names).await?;
+        let records = self.with_ties(self.client.read(None, remote_ids, &names).await?).await?;
         let mut records: HashMap<String, Record> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
         Ok(remote_ids.iter().map(|id| records.remove(id).map(|record| self.remote(record, "id"))).collect())
     }

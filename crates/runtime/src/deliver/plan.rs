@@ -1,8 +1,10 @@
 //! What a delivery would do, row by row and field by field, before it does it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::concat_batches;
+use headwater_analysis::company;
 use headwater_model::suppression::Kind;
 use headwater_model::tables;
 use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
@@ -14,6 +16,7 @@ use super::budget::Budget;
 use super::companies;
 use super::owners::{self, Owners, Territory};
 use super::policy::{Standing, Times, Verdict, on_update};
+use super::push::Queue;
 use super::receipt::OUR_ID;
 use super::reference::{COMING, Reference, References};
 use super::values::{Values, cell, computed, fields_of, is_template, noun, unknown};
@@ -27,6 +30,14 @@ use crate::rows::{at, booleans, instants, load, text};
 const EXTERNAL_ID: &str = OUR_ID;
 /// The key of a sink's policy that holds for every field without one of its own.
 pub(crate) const DEFAULT_POLICY: &str = "default";
+/// How many rows of an audience are planned at once, at most by one call's worth more.
+const WINDOW_ROWS: usize = 4_000;
+/// Columns that every plan looks at: who it is, whether they may be reached, and what names are made of.
+const ALWAYS: &[&str] = &["prospect_id", "hold_reason", "given_name", "family_name", "full_name"];
+/// Why a row waits whose record is named by it and still under way.
+pub(super) const NOT_MADE_YET: &str = "the record that it names is not made yet";
+/// Why a row is held back that makes no sense without the record it names.
+pub(super) const NOT_MADE: &str = "the record that it names was not made";
 /// Fields that a sink without a map of its own gets.
 const DEFAULT_FIELDS: &[&str] = &[
     "email",
@@ -48,8 +59,14 @@ const DEFAULT_FIELDS: &[&str] = &[
 pub struct Plan {
     /// The sink.
     pub sink: String,
-    /// Every prospect of the audience.
+    /// Every prospect of the audience, or those of them that were asked for: see [`Keep`].
     pub rows: Vec<PlannedRow>,
+    /// How many prospects of the audience end where.
+    #[serde(skip)]
+    pub(super) actions: BTreeMap<Action, u64>,
+    /// How many wait for a record that they name and are not queued.
+    #[serde(skip)]
+    pub(super) waiting_for_another: u64,
     /// API calls spent on looking.
     pub calls_made: usize,
     /// API calls that writing would cost.
@@ -59,8 +76,20 @@ pub struct Plan {
     /// The company of each person, where this is a plan of companies.
     #[serde(skip)]
     pub(super) employers: HashMap<String, String>,
+    /// How those who name these records would name each, where other parts do.
+    #[serde(skip)]
+    pub(super) named: HashMap<String, Reference>,
     /// What the project lets the sink spend, where it bounds that.
     pub budget: Option<PlannedBudget>,
+}
+
+/// Which rows of a plan stay in memory. All are planned and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Every one.
+    All,
+    /// The first so many of the updates, of the creates, and of those that nothing is done with; none of which is unchanged.
+    First(usize),
 }
 
 /// What a day's budget of calls means for a plan.
@@ -192,39 +221,101 @@ pub struct Kept {
 }
 
 impl Plan {
+    /// How many prospects of the audience end there.
+    #[must_use]
+    pub fn count(&self, action: Action) -> u64 {
+        self.actions.get(&action).copied().unwrap_or_default()
+    }
+
+    /// How many prospects the audience has: each ends in exactly one place.
+    #[must_use]
+    pub fn people(&self) -> u64 {
+        self.actions.values().sum()
+    }
+
     /// How many rows end where before anything is pushed: what would be written counts as pending.
     #[must_use]
     pub fn counts(&self) -> SinkCounts {
-        let count = |wanted: Action| self.rows.iter().filter(|row| row.action == wanted).count() as u64;
         SinkCounts {
             created: 0,
             updated: 0,
-            unchanged: count(Action::Unchanged),
-            rejected: count(Action::Rejected),
-            held_back: count(Action::HeldBack),
-            pending: count(Action::Create) + count(Action::Update) + count(Action::Waiting),
+            unchanged: self.count(Action::Unchanged),
+            rejected: self.count(Action::Rejected),
+            held_back: self.count(Action::HeldBack),
+            pending: self.count(Action::Create) + self.count(Action::Update) + self.count(Action::Waiting),
         }
+    }
+
+    /// Counts a window of rows, and keeps what was asked for of them.
+    fn take(&mut self, rows: Vec<PlannedRow>, keep: Keep, is_named: bool) {
+        for row in rows {
+            self.count_row(&row);
+            if is_named {
+                self.named.insert(row.prospect_id.clone(), Reference::of_row(&row));
+            }
+            let is_kept = match (keep, row.action) {
+                (Keep::All, _) => true,
+                (Keep::First(_), Action::Unchanged) => false,
+                (Keep::First(most), Action::Create | Action::Update) => self.count(row.action) <= most as u64,
+                (Keep::First(most), _) => {
+                    let still = [Action::HeldBack, Action::Rejected, Action::Waiting].map(|action| self.count(action));
+                    still.iter().sum::<u64>() <= most as u64
+                }
+            };
+            if is_kept {
+                self.rows.push(row);
+            }
+        }
+    }
+
+    fn count_row(&mut self, row: &PlannedRow) {
+        *self.actions.entry(row.action).or_default() += 1;
+        self.waiting_for_another += u64::from(row.waits_for_another);
+    }
+
+    /// Counts the rows again, after some of them came to end elsewhere.
+    pub(super) fn recount(&mut self) {
+        (self.actions, self.waiting_for_another) = (BTreeMap::new(), 0);
+        let rows = std::mem::take(&mut self.rows);
+        rows.iter().for_each(|row| self.count_row(row));
+        self.rows = rows;
     }
 }
 
-/// Plans one part of a delivery. What its records name is planned before.
+impl Action {
+    fn is_written(self) -> bool {
+        matches!(self, Self::Create | Self::Update)
+    }
+}
+
+/// A part of a delivery whose settings were checked.
+pub(super) struct Part {
+    pub(super) entry: SinkEntry,
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) map: BTreeMap<String, SinkField>,
+    /// Whether records of other parts name those of this one.
+    pub(super) is_named: bool,
+}
+
+/// Plans one part of a delivery, window by window, into `queue` where there is one. What its records name is planned before.
 pub(super) async fn plan_with(
     engine: &Engine,
-    entry: &SinkEntry,
-    sink: &dyn Sink,
+    part: &Part,
     references: Option<&References>,
+    keep: Keep,
+    mut queue: Option<&mut Queue<'_>>,
 ) -> Result<Plan> {
+    let Part { entry, sink, map, is_named } = part;
+    let sink = sink.as_ref();
     let before = sink.calls_made();
-    let map = field_map(entry, sink).await?;
-    let values = Values::new(entry, &map)?;
+    let values = Values::new(entry, map)?;
     let budget = Budget::of(engine, entry, sink).await?;
     let snapshot = engine.store.snapshot().await?;
-    let links = engine.store.links(&entry.name).await?;
-    let owners = Owners::of(engine, entry, &links).await?;
+    let mut owners = Owners::of(engine, entry).await?;
     let mut planner = Planner {
         entry,
         sink,
-        links,
+        links: HashMap::new(),
         aliases: aliases(&snapshot)?,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
         held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
@@ -237,37 +328,105 @@ pub(super) async fn plan_with(
         references,
         is_owned: owners.is_some(),
     };
-    let expressions = expressions(&planner.map);
-    let audience = crate::query::audience(engine, &snapshot, &entry.section.audience, &expressions);
+    let mut plan = Plan {
+        sink: entry.name.clone(),
+        rows: Vec::new(),
+        actions: BTreeMap::new(),
+        waiting_for_another: 0,
+        calls_made: 0,
+        calls_to_write: 0,
+        seconds_to_write: None,
+        employers: HashMap::new(),
+        named: HashMap::new(),
+        budget: None,
+    };
+    let (expressions, columns) = (expressions(map), planner.columns());
+    let audience = crate::query::audience(engine, &snapshot, (&entry.section.audience, &columns), &expressions);
     let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
-    let mut employers = HashMap::new();
+    let most = sink.capability().max_rows.max(1);
+    let mut windows = Windows { rows: (WINDOW_ROWS / most).max(1) * most, held: Vec::new(), count: 0 };
+    let mut looked = 0;
     if entry.companion == Some(Companion::Companies) {
-        let companies = companies::of(&audience, |batch, row| {
+        let mut people = Vec::new();
+        while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
+            people.push(batch);
+        }
+        let companies = companies::of(&people, |batch, row| {
             let id = text(batch, "prospect_id")?.value(row);
             Ok(!planner.is_suppressed(id, batch, row)?)
         })?;
         planner.aliases = companies::aliases(&companies);
-        employers = companies::employers(&companies);
-        audience = vec![companies::batch(&companies)?];
+        plan.employers = companies::employers(&companies);
+        windows.push(companies::batch(&companies)?);
     }
-    let mut rows = Vec::new();
-    for batch in &audience {
-        for row in 0..batch.num_rows() {
-            rows.extend(planner.desired(batch, row)?);
+    loop {
+        // The people of companies are read already.
+        let next = match entry.companion {
+            Some(Companion::Companies) => None,
+            _ => audience.next().await.map_err(|error| audience_error(entry, error))?,
+        };
+        let is_last = next.is_none();
+        next.into_iter().for_each(|batch| windows.push(batch));
+        while let Some(window) = windows.next(is_last)? {
+            engine.stop_if_told()?;
+            planner.links = planner.links_of(engine, &window).await?;
+            let mut rows = Vec::with_capacity(window.num_rows());
+            for row in 0..window.num_rows() {
+                rows.extend(planner.desired(&window, row)?);
+            }
+            looked += planner.compare(&mut rows).await?;
+            if queue.is_some() {
+                rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
+            }
+            if let Some(owners) = &mut owners {
+                planner.give(owners, &mut rows);
+            }
+            if let Some(queue) = &mut queue {
+                queue.take(&rows).await?;
+            }
+            plan.take(rows, keep, *is_named);
+        }
+        if is_last {
+            break;
         }
     }
-    let looked = planner.compare(&mut rows).await?;
-    if let Some(owners) = owners {
-        planner.give(owners, &mut rows);
-    }
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
-    let calls_made = counted.unwrap_or(looked);
-    let count = |wanted: Action| rows.iter().filter(|row| row.action == wanted).count();
-    let calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update));
-    let budget = budget.map(|budget| PlannedBudget::of(&budget, calls_to_write as u64));
+    plan.calls_made = counted.unwrap_or(looked);
+    let count = |action| usize::try_from(plan.count(action)).unwrap_or(usize::MAX);
+    plan.calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update));
+    plan.budget = budget.map(|budget| PlannedBudget::of(&budget, plan.calls_to_write as u64));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let seconds_to_write = sink.pace().map(|pace| calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
-    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write, budget, employers })
+    let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
+    plan.seconds_to_write = seconds;
+    Ok(plan)
+}
+
+/// Rows of the audience in windows of one size, so that a plan holds no more of a large audience than of a small one, and no call
+/// to the remote is filled less than it could be.
+struct Windows {
+    rows: usize,
+    held: Vec<RecordBatch>,
+    count: usize,
+}
+
+impl Windows {
+    fn push(&mut self, batch: RecordBatch) {
+        self.count += batch.num_rows();
+        self.held.push(batch);
+    }
+
+    /// The next full window; of the last rows one that is not full.
+    fn next(&mut self, is_last: bool) -> Result<Option<RecordBatch>> {
+        let rows = self.count.min(self.rows);
+        if rows == 0 || rows < self.rows && !is_last {
+            return Ok(None);
+        }
+        let Some(first) = self.held.first() else { return Ok(None) };
+        let all = if self.held.len() == 1 { first.clone() } else { concat_batches(&first.schema(), &self.held)? };
+        self.count -= rows;
+        self.held = if self.count > 0 { vec![all.slice(rows, self.count)] } else { Vec::new() };
+        Ok(Some(all.slice(0, rows)))
+    }
 }
 
 impl PlannedBudget {
@@ -417,17 +576,18 @@ fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, S
 
 /// What we wrote to a record last, by the remote's field.
 pub(super) fn link_fields(link: &CrmLink) -> BTreeMap<String, Option<String>> {
-    serde_json::from_value(link.pushed_fields.clone()).unwrap_or_default()
+    serde_json::from_str(&link.pushed_fields).unwrap_or_default()
 }
 
 struct Planner<'a> {
     entry: &'a SinkEntry,
     sink: &'a dyn Sink,
-    map: BTreeMap<String, SinkField>,
+    map: &'a BTreeMap<String, SinkField>,
     values: Values,
     observed: HashMap<(String, String), i64>,
     /// Deliveries that somebody took back; the same content is not offered again.
     undone: HashSet<String>,
+    /// The records of the window's people.
     links: HashMap<String, CrmLink>,
     aliases: HashMap<String, Vec<String>>,
     /// Deliveries that the remote refused; the same content is not offered again.
@@ -445,6 +605,26 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// The columns of `prospect` that are looked at.
+    fn columns(&self) -> BTreeSet<&'static str> {
+        let section = &self.entry.section;
+        let used = self.values.columns();
+        let named = |column: &str| used.contains(column) || section.match_on.iter().any(|key| key == column);
+        let names = tables::PROSPECT.columns.iter().map(|column| column.name);
+        let companies = self.entry.companion == Some(Companion::Companies);
+        let company = |column: &str| companies && company::FIELDS.contains(&column);
+        let owned = |column: &str| self.is_owned && Territory::COLUMNS.contains(&column);
+        names.filter(|column| ALWAYS.contains(column) || named(column) || company(column) || owned(column)).collect()
+    }
+
+    /// The links of a window's people, by all ids that they have or had.
+    async fn links_of(&self, engine: &Engine, window: &RecordBatch) -> Result<HashMap<String, CrmLink>> {
+        let ids = text(window, "prospect_id")?;
+        let mut wanted: Vec<&str> = ids.iter().flatten().collect();
+        wanted.extend(ids.iter().flatten().filter_map(|id| self.aliases.get(id)).flatten().map(String::as_str));
+        Ok(engine.store.links_of(&self.entry.name, &wanted).await?)
+    }
+
     /// What we would want the remote to have of one prospect; nothing of one that it would have to name and lacks.
     fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
@@ -456,7 +636,7 @@ impl Planner<'_> {
                 Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
                 Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
                 Some(Reference::Undone(id)) => (None, Some(id.clone())),
-                Some(Reference::Missing) => (None, Some(String::new())),
+                Some(Reference::Missing | Reference::NotMade) => (None, Some(String::new())),
                 None => (None, None),
             };
             named = by.map(|id| Named { field: references.field.clone(), id });
@@ -512,8 +692,11 @@ impl Planner<'_> {
         while self.held.contains(&planned.key) {
             planned.key.push('+');
         }
+        let not_made = self.references.is_some_and(|references| references.lacks(&planned.prospect_id));
         if self.is_suppressed(&planned.prospect_id, batch, row)? {
             planned.hold(resolve::SUPPRESSED);
+        } else if not_made {
+            planned.hold(NOT_MADE);
         } else if planned.ids().any(|id| self.waiting.contains(id)) {
             planned.action = Action::Waiting;
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
@@ -525,7 +708,7 @@ impl Planner<'_> {
         let mut observed = BTreeMap::new();
         if !self.observed.is_empty() {
             let prospect = text(batch, "prospect_id")?.value(row);
-            for (remote, ours) in &self.map {
+            for (remote, ours) in self.map {
                 let ours = ours.text().unwrap_or_default().to_owned();
                 let when = self.observed.get(&(prospect.to_owned(), ours));
                 observed.extend(when.map(|when| (remote.clone(), *when)));
@@ -687,7 +870,7 @@ impl Planner<'_> {
     }
 
     /// Gives to owners whoever has none, in the order of the rows.
-    fn give(&self, mut owners: Owners<'_>, rows: &mut [PlannedRow]) {
+    fn give(&self, owners: &mut Owners<'_>, rows: &mut [PlannedRow]) {
         let field = owners.field().to_owned();
         let policy = self.entry.policy(&field);
         let blank = Standing { ours: Some("somebody"), remote: None, pushed: None };
@@ -732,6 +915,16 @@ impl PlannedRow {
     pub(super) fn hold(&mut self, reason: &str) {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
+    }
+
+    /// Whether it would be written, and names a record that is not there yet.
+    fn names_what_is_coming(&self) -> bool {
+        let named = self.named.as_ref().and_then(|named| self.desired.get(&named.field));
+        named.is_some_and(|value| value.starts_with(COMING)) && (self.action.is_written() || self.action == Action::Unchanged)
+    }
+
+    fn wait_for_what_it_names(&mut self) {
+        self.wait_for_another(NOT_MADE_YET);
     }
 
     pub(super) fn wait_for_another(&mut self, reason: &str) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use headwater_runtime::deliver::{Action, plans};
+use headwater_runtime::deliver::{Action, Keep, plans};
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::ErrorKind;
 use headwater_store::{OutboxState, RunStatus};
@@ -57,7 +57,7 @@ async fn a_plan_writes_nothing() {
     rig.scripts.say("list", COLUMNS, &[ANN]);
     let stages = vec![StageName::Ingest, StageName::Resolve];
     rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
-    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap().remove(0);
+    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap(), Keep::All).await.unwrap().remove(0);
     assert_eq!(plan.rows.iter().map(|row| row.action).collect::<Vec<_>>(), [Action::Create]);
     assert_eq!((plan.calls_made, plan.calls_to_write), (1, 2));
     let fields: Vec<_> =

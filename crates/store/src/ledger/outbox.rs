@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
 use crate::fault::{self, FaultPoint};
-use crate::ledger::{json, link, optional_json, word};
+use crate::ledger::{link, word};
 use crate::words::words;
 use crate::{LinkUpdate, Result, Store, StoreError};
 
@@ -81,10 +80,10 @@ pub struct OutboxEntry {
     pub op: DeliveryOp,
     /// The remote record, if it is known.
     pub remote_id: Option<String>,
-    /// What is to be pushed.
-    pub payload: Value,
-    /// What the remote had before, for an undo.
-    pub before: Option<Value>,
+    /// What is to be pushed, as JSON. Kept as text: a delivery reads each once, and most of it only to write it elsewhere.
+    pub payload: String,
+    /// What the remote had before, as JSON, for an undo.
+    pub before: Option<String>,
 }
 
 /// A push as the ledger has it.
@@ -301,7 +300,7 @@ pub(crate) async fn enqueue(connection: &mut SqliteConnection, entries: &[Outbox
         query.push_values(chunk, |mut row, entry| {
             let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
             row.push_bind(sink.as_str()).push_bind(prospect_id.as_str()).push_bind(delivery_key.as_str()).push_bind(op.as_str());
-            row.push_bind(remote_id.as_deref()).push_bind(payload.to_string()).push_bind(before.as_ref().map(Value::to_string));
+            row.push_bind(remote_id.as_deref()).push_bind(payload.as_str()).push_bind(before.as_deref());
             row.push("'pending'").push("0").push_bind(run_id).push_bind(now).push_bind(now);
         });
         query.push(
@@ -364,8 +363,8 @@ pub(crate) fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
         delivery_key: row.try_get("delivery_key")?,
         op: word(row, "op")?,
         remote_id: row.try_get("remote_id")?,
-        payload: json(row, "payload")?,
-        before: optional_json(row, "before")?,
+        payload: row.try_get("payload")?,
+        before: row.try_get("before")?,
     };
     Ok(OutboxRow {
         id: row.try_get("id")?,
