@@ -144,7 +144,7 @@ impl HubSpotSink {
     }
 
     fn remote(&self, record: Record, matched_on: &str) -> RemoteRecord {
-        let Record { id, properties, new: _, trace: _ } = record;
+        let Record { id, properties } = record;
         let set = |(name, value): (String, Option<String>)| Some((name, Some(value.filter(|value| !value.is_empty())?)));
         RemoteRecord {
             remote_id: id,

@@ -60,7 +60,7 @@ pub(crate) fn sinks<'a>(engine: &'a Engine, name: Option<&str>) -> Result<Vec<&'
 fn human(plan: &Plan, limit: usize) -> String {
     let count = |action: Action| plan.count(action);
     let mut text = format!(
-        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write{}{}\n",
+        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}, together {}; {} API calls made to look, about {} to write{}{}\n",
         plan.sink,
         count(Action::Create),
         count(Action::Update),
@@ -68,6 +68,7 @@ fn human(plan: &Plan, limit: usize) -> String {
         count(Action::HeldBack),
         count(Action::Rejected),
         count(Action::Waiting),
+        plan.people(),
         plan.calls_made,
         plan.calls_to_write,
         plan.seconds_to_write

@@ -38,6 +38,9 @@ use plan::Part;
 use push::Queue;
 use reference::References;
 
+/// The longest namespace of ids: with an id of ours it fits into what CRMs take for one.
+const MAX_NAMESPACE: usize = 24;
+
 /// What became of a sink's rows in one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct SinkCounts {
@@ -155,6 +158,12 @@ pub(crate) async fn push_again(engine: &Engine, run_id: &str) -> Result<()> {
 
 /// The parts of a sink, each checked against both sides.
 async fn parts(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
+    let namespace = &entry.section.id_namespace;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if namespace.len() > MAX_NAMESPACE || !namespace.bytes().all(plain) {
+        let complaint = entry.error("id_namespace", format!("`{namespace}` cannot stand before an id"));
+        return Err(complaint.help("use lower-case letters, digits, `_` and `-`, at most 24 of them").into());
+    }
     let entries = entry.parts();
     let goes_with_people = |entry: &SinkEntry| matches!(entry.companion, Some(Companion::Tasks | Companion::List { .. }));
     let people_are_named = entries.iter().any(goes_with_people);

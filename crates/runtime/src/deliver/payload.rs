@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::plan::{FieldChange, PlannedRow};
 use super::receipt::OUR_ID;
 use crate::error::{Error, Result};
+use crate::project::SinkEntry;
 
 /// A row of the outbox as it is read back.
 #[derive(Debug, Deserialize)]
@@ -72,7 +73,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The row as a sink takes it: with all that is ours, where it replaces records.
-    pub(super) fn delivery(&self, row: &OutboxRow, whole: bool) -> Result<DeliveryRow> {
+    pub(super) fn delivery(&self, entry: &SinkEntry, row: &OutboxRow, whole: bool) -> Result<DeliveryRow> {
         let operation = match &row.entry.remote_id {
             Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
             None => Operation::Create,
@@ -80,7 +81,7 @@ impl<'a> Payload<'a> {
         let match_key = |(field, value): &(String, String)| MatchKey { field: field.clone(), value: value.clone() };
         Ok(DeliveryRow {
             key: row.entry.delivery_key.clone(),
-            prospect_id: row.entry.prospect_id.clone(),
+            prospect_id: entry.external_id(&row.entry.prospect_id),
             operation,
             fields: if whole { parsed(self.pushed())? } else { self.set()? },
             match_keys: self.match_keys.iter().map(match_key).collect(),
@@ -134,4 +135,29 @@ fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
 fn unreadable(error: serde_json::Error) -> Error {
     // Its words may hold a value.
     Error::Internal(format!("an outbox row cannot be read, at byte {}", error.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_once_is_read_wherever_it_belongs() {
+        let short = r#"{"fields":{"email":"ann@example.com"},"hash":"h","match_keys":[["external_id","prs_1"]]}"#;
+        let payload = Payload::read(short).unwrap();
+        let email: Fields = [("email".to_owned(), Some("ann@example.com".to_owned()))].into();
+        assert_eq!((payload.set().unwrap(), payload.desired().unwrap()), (email.clone(), email));
+        assert_eq!(payload.pushed(), r#"{"email":"ann@example.com"}"#);
+        assert_eq!(pushed_value(short, "email").as_deref(), Some("ann@example.com"));
+    }
+
+    #[test]
+    fn a_row_that_an_older_version_queued_is_read() {
+        let old = r#"{"fields":{"phone":null},"desired":{"email":"a"b"},"pushed":{"name":"Ann"},"hash":"h","match_keys":[]}"#;
+        let payload = Payload::read(old).unwrap();
+        assert_eq!(payload.set().unwrap(), [("phone".to_owned(), None)].into());
+        assert_eq!(payload.desired().unwrap(), [("email".to_owned(), Some("a\"b".to_owned()))].into());
+        assert_eq!((payload.pushed(), payload.hash.as_ref()), (r#"{"name":"Ann"}"#, "h"));
+        assert!(Payload::read("{}").is_err(), "what was erased is not pushed");
+    }
 }

@@ -30,7 +30,7 @@ use crate::rows::{at, booleans, instants, load, text};
 const EXTERNAL_ID: &str = OUR_ID;
 /// The key of a sink's policy that holds for every field without one of its own.
 pub(crate) const DEFAULT_POLICY: &str = "default";
-/// How many rows of an audience are planned at once, at most by one call's worth more.
+/// How many rows of an audience are planned at once, at most.
 const WINDOW_ROWS: usize = 4_000;
 /// Columns that every plan looks at: who it is, whether they may be reached, and what names are made of.
 const ALWAYS: &[&str] = &["prospect_id", "hold_reason", "given_name", "family_name", "full_name"];
@@ -38,6 +38,9 @@ const ALWAYS: &[&str] = &["prospect_id", "hold_reason", "given_name", "family_na
 pub(super) const NOT_MADE_YET: &str = "the record that it names is not made yet";
 /// Why a row is held back that makes no sense without the record it names.
 pub(super) const NOT_MADE: &str = "the record that it names was not made";
+/// Why nothing is done to a record that holds an id of ours and is somebody else's.
+const OF_ANOTHER: &str = "a record of somebody else holds this id: another project writes here too (give one of them an `id_namespace`), \
+     or our ledger was made anew and the person changed (take the id out of the record)";
 /// Fields that a sink without a map of its own gets.
 const DEFAULT_FIELDS: &[&str] = &[
     "email",
@@ -343,9 +346,9 @@ pub(super) async fn plan_with(
     let (expressions, columns) = (expressions(map), planner.columns());
     let audience = crate::query::audience(engine, &snapshot, (&entry.section.audience, &columns), &expressions);
     let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
-    let most = sink.capability().max_rows.max(1);
-    let mut windows = Windows { rows: (WINDOW_ROWS / most).max(1) * most, held: Vec::new(), count: 0 };
-    let mut looked = 0;
+    let most = sink.capability().max_rows.clamp(1, WINDOW_ROWS);
+    let mut windows = Windows { rows: WINDOW_ROWS / most * most, held: Vec::new(), count: 0 };
+    let (mut looked, mut read) = (0, 0);
     if entry.companion == Some(Companion::Companies) {
         let mut people = Vec::new();
         while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
@@ -371,6 +374,7 @@ pub(super) async fn plan_with(
             engine.stop_if_told()?;
             planner.links = planner.links_of(engine, &window).await?;
             let mut rows = Vec::with_capacity(window.num_rows());
+            read += window.num_rows() as u64;
             for row in 0..window.num_rows() {
                 rows.extend(planner.desired(&window, row)?);
             }
@@ -389,6 +393,10 @@ pub(super) async fn plan_with(
         if is_last {
             break;
         }
+    }
+    // Tasks and places in lists are planned only for those who are in the remote.
+    if plan.people() != read && (entry.companion.is_none() || entry.companion == Some(Companion::Companies)) {
+        return Err(Error::Internal(format!("of {read} rows for {}, {} are in the plan", entry.name, plan.people())));
     }
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
     plan.calls_made = counted.unwrap_or(looked);
@@ -645,7 +653,7 @@ impl Planner<'_> {
         let mut keys = Vec::new();
         for field in &self.entry.section.match_on {
             let value = match field.as_str() {
-                EXTERNAL_ID => Some(prospect_id.clone()),
+                EXTERNAL_ID => Some(self.entry.external_id(&prospect_id)),
                 field => match desired.get(field) {
                     Some(value) => Some(value.clone()),
                     None => batch.column_by_name(field).map(|_| cell(batch, field, row)).transpose()?.flatten(),
@@ -777,12 +785,26 @@ impl Planner<'_> {
             for (row, lookup) in chunk.iter_mut().zip(found) {
                 match lookup {
                     Lookup::Absent => self.create(row),
+                    Lookup::Found(record) if self.is_of_another(row, &record) => row.hold(OF_ANOTHER),
                     Lookup::Found(record) => self.update(row, &record, None),
                     Lookup::Ambiguous(count) => row.hold(&format!("{count} records in the remote match; merge them there first")),
                 }
             }
         }
         Ok(calls)
+    }
+
+    /// Whether a record that holds our id, and that this ledger never wrote, is somebody else by everything else that records are
+    /// found by: then another project's person has the same id.
+    fn is_of_another(&self, row: &PlannedRow, record: &RemoteRecord) -> bool {
+        if self.entry.companion.is_some() || record.matched_on != EXTERNAL_ID {
+            return false;
+        }
+        let theirs = |key: &MatchKey| record.fields.get(&key.field).and_then(Option::as_deref).filter(|value| !value.is_empty());
+        let both =
+            row.keys.iter().filter(|key| key.field != EXTERNAL_ID).filter_map(|key| Some((key.value.as_str(), theirs(key)?)));
+        let equal: Vec<bool> = both.map(|(ours, theirs)| ours.trim().eq_ignore_ascii_case(theirs.trim())).collect();
+        !equal.is_empty() && !equal.contains(&true)
     }
 
     /// Compares rows with the records that we wrote or found before; how many calls that took, where the sink does not count them.
@@ -974,5 +996,40 @@ impl PlannedRow {
         let hash = self.hash_of_desired();
         self.key = self.key.replace(&self.hash, &hash);
         self.hash = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn batch(from: usize, rows: usize) -> RecordBatch {
+        let ids: StringArray = (from..from + rows).map(|id| Some(id.to_string())).collect();
+        RecordBatch::try_from_iter([("prospect_id", Arc::new(ids) as ArrayRef)]).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_full_but_the_last_and_hold_every_row_in_order(rows in 1_usize..9, sizes in prop::collection::vec(1_usize..20, 0..8)) {
+            let mut windows = Windows { rows, held: Vec::new(), count: 0 };
+            let (mut from, mut seen, mut counts) = (0, Vec::new(), Vec::new());
+            for last in 0..=sizes.len() {
+                if let Some(size) = sizes.get(last) {
+                    windows.push(batch(from, *size));
+                    from += size;
+                }
+                while let Some(window) = windows.next(last == sizes.len()).unwrap() {
+                    counts.push(window.num_rows());
+                    seen.extend(text(&window, "prospect_id").unwrap().iter().flatten().map(str::to_owned));
+                }
+            }
+            prop_assert_eq!(seen, (0..from).map(|id| id.to_string()).collect::<Vec<_>>());
+            prop_assert!(counts.iter().rev().skip(1).all(|count| *count == rows), "{:?}", counts);
+        }
     }
 }

@@ -93,7 +93,9 @@ impl<'a> Queue<'a> {
                 if let Some(earlier) = self.earlier.get_mut(id) {
                     *earlier = match row.action {
                         Action::HeldBack => Earlier::Held(row.reason.clone().unwrap_or_default()),
-                        Action::Create | Action::Update | Action::Unchanged | Action::Rejected | Action::Waiting => Earlier::Wanted,
+                        Action::Create | Action::Update | Action::Unchanged | Action::Rejected | Action::Waiting => {
+                            Earlier::Wanted
+                        }
                     };
                 }
             }
@@ -147,11 +149,24 @@ pub(super) async fn requeue_doubtful(engine: &Engine, sink: &str) -> Result<()> 
 /// # Errors
 /// When the remote cannot be written now: what is left waits in the outbox.
 pub(super) async fn drain(engine: &Engine, part: &Part, plan: &Plan, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
+    let name = &part.entry.name;
+    let queued = engine.store.outbox_waiting_count(name).await?;
+    let settled_before = settled(*counts);
     let pushed = push(engine, &part.entry, part.sink.as_ref(), run_id, counts).await;
-    let waiting = engine.store.outbox_waiting(&part.entry.name).await?;
+    let left = engine.store.outbox_waiting_count(name).await?;
+    let settled = settled(*counts) - settled_before;
+    if pushed.is_ok() && queued != settled + left {
+        return Err(Error::Internal(format!("of {queued} pushes to {name}, {settled} have an outcome and {left} wait")));
+    }
     // Who waits for another record is not in the outbox yet.
-    counts.pending = waiting.len() as u64 + plan.waiting_for_another;
+    counts.pending = engine.store.outbox_waiting(name).await?.len() as u64 + plan.waiting_for_another;
     pushed
+}
+
+/// How many pushes have an outcome.
+fn settled(counts: SinkCounts) -> u64 {
+    let SinkCounts { created, updated, unchanged, rejected, held_back, pending: _ } = counts;
+    created + updated + unchanged + rejected + held_back
 }
 
 async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
@@ -251,7 +266,7 @@ async fn write(
 ) -> Result<()> {
     let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
     let payloads: Vec<Payload<'_>> = due.iter().map(|row| Payload::read(&row.entry.payload)).collect::<Result<_>>()?;
-    let delivery = |(row, payload): (&OutboxRow, &Payload<'_>)| payload.delivery(row, sink.whole_rows());
+    let delivery = |(row, payload): (&OutboxRow, &Payload<'_>)| payload.delivery(entry, row, sink.whole_rows());
     let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(delivery).collect::<Result<_>>()?;
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
     let (outcomes, failure) = offer(sink, rows).await;

@@ -47,7 +47,8 @@ impl References {
     pub(super) fn to_companies(sink: &dyn Sink, companies: &Plan) -> Option<Self> {
         let field = sink.company_field()?.to_owned();
         let of = companies.employers.iter();
-        let of = of.map(|(person, company)| (person.clone(), companies.named.get(company).cloned().unwrap_or(Reference::Missing)));
+        let of =
+            of.map(|(person, company)| (person.clone(), companies.named.get(company).cloned().unwrap_or(Reference::Missing)));
         Some(Self { field, part: companies.sink.clone(), is_needed: false, of: of.collect() })
     }
 

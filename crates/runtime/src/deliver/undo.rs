@@ -244,7 +244,7 @@ impl Undo<'_> {
             // It cannot be searched by our id; a release looks at the record itself.
             return Ok(true);
         }
-        let key = MatchKey { field: OUR_ID.to_owned(), value: receipt.prospect_id.clone() };
+        let key = MatchKey { field: OUR_ID.to_owned(), value: self.entry.external_id(&receipt.prospect_id) };
         let found = self.sink.lookup(&[vec![key]]).await.map_err(|error| self.failed(error))?;
         Ok(found
             .iter()
@@ -253,7 +253,7 @@ impl Undo<'_> {
 
     async fn release(&self, receipt: &Receipt) -> Result<()> {
         let remote_id = receipt.remote_id.clone().unwrap_or_default();
-        self.sink.release(&remote_id, &receipt.prospect_id).await.map_err(|error| self.failed(error))
+        self.sink.release(&remote_id, &self.entry.external_id(&receipt.prospect_id)).await.map_err(|error| self.failed(error))
     }
 
     fn judge_made(&mut self, receipt: &Receipt, record: &RemoteRecord) -> Back {
@@ -325,7 +325,7 @@ impl Undo<'_> {
 
     async fn restore(&mut self, restores: Vec<(&Receipt, Values, bool)>, done: &mut Vec<(Receipt, Back)>) -> Result<()> {
         for chunk in restores.chunks(self.sink.capability().max_rows.max(1)) {
-            let rows: Vec<DeliveryRow> = chunk.iter().map(|(receipt, fields, _)| row(receipt, fields)).collect();
+            let rows: Vec<DeliveryRow> = chunk.iter().map(|(receipt, fields, _)| row(self.entry, receipt, fields)).collect();
             let outcomes = self.sink.write(&rows).await.map_err(|error| self.failed(error))?.into_outcomes();
             for ((receipt, fields, release), outcome) in chunk.iter().zip(outcomes) {
                 match outcome {
@@ -403,10 +403,10 @@ impl Undo<'_> {
     }
 }
 
-fn row(receipt: &Receipt, fields: &Values) -> DeliveryRow {
+fn row(entry: &SinkEntry, receipt: &Receipt, fields: &Values) -> DeliveryRow {
     DeliveryRow {
         key: format!("{UNDO}:{}", receipt.delivery_key),
-        prospect_id: receipt.prospect_id.clone(),
+        prospect_id: entry.external_id(&receipt.prospect_id),
         operation: Operation::Update { remote_id: receipt.remote_id.clone().unwrap_or_default() },
         fields: fields.clone(),
         match_keys: Vec::new(),

@@ -30,7 +30,8 @@ impl Values {
     /// # Errors
     /// When a template cannot be read or names something that a prospect does not have, with file and line.
     pub(super) fn new(entry: &SinkEntry, map: &BTreeMap<String, SinkField>) -> Result<Self, ProjectError> {
-        let mut values = Self { columns: BTreeMap::new(), templates: Environment::empty(), names: Vec::new(), used: BTreeSet::new() };
+        let mut values =
+            Self { columns: BTreeMap::new(), templates: Environment::empty(), names: Vec::new(), used: BTreeSet::new() };
         filters(&mut values.templates);
         for (remote, field) in map {
             let ours = match field {
@@ -208,7 +209,12 @@ mod tests {
         let column = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as _;
         let columns = [("given_name", given), ("family_name", family), ("full_name", None)];
         let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, value)| (name, column(value), true))).unwrap();
-        let mut values = Values { columns: BTreeMap::new(), templates: Environment::empty(), names: vec!["x".to_owned()], used: BTreeSet::new() };
+        let mut values = Values {
+            columns: BTreeMap::new(),
+            templates: Environment::empty(),
+            names: vec!["x".to_owned()],
+            used: BTreeSet::new(),
+        };
         filters(&mut values.templates);
         values.templates.add_template_owned("x", template.to_owned()).unwrap();
         values.of(&batch, 0).unwrap().remove("x")

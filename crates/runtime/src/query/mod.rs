@@ -202,7 +202,8 @@ async fn admitted(
     let column = |(name, sql): &(String, &str)| format!(", (\n{sql}\n) AS \"{}\"", name.replace('"', "\"\""));
     let computed: String = expressions.iter().map(column).collect();
     let columns = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
-    let sql = format!("SELECT {columns}{computed} FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
+    let sql =
+        format!("SELECT {columns}{computed} FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
     let frame = Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
     // Types are checked as late as here, and a check shall find what a run would.
     frame.clone().into_optimized_plan().map_err(|error| of_audience(condition, explain(&error)))?;

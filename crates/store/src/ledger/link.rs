@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
-use crate::ledger::outbox::ROWS_PER_STATEMENT;
 use crate::ledger::list;
+use crate::ledger::outbox::ROWS_PER_STATEMENT;
 use crate::{Result, Store};
 
 /// A prospect's record in a sink.
@@ -62,11 +62,12 @@ impl Store {
     /// [`crate::StoreError::Database`] if the ledger cannot be read.
     pub async fn links_of(&self, sink: &str, prospects: &[&str]) -> Result<HashMap<String, CrmLink>> {
         placed("reading the links", self.ledger(), async {
-            let rows = sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ? AND prospect_id IN (SELECT value FROM json_each(?))")
-                .bind(sink)
-                .bind(list(prospects))
-                .fetch_all(self.pool())
-                .await?;
+            let rows =
+                sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ? AND prospect_id IN (SELECT value FROM json_each(?))")
+                    .bind(sink)
+                    .bind(list(prospects))
+                    .fetch_all(self.pool())
+                    .await?;
             rows.iter().map(|row| link_of(row).map(|link| (link.prospect_id.clone(), link))).collect()
         })
         .await

@@ -42,6 +42,20 @@ impl Store {
         .await
     }
 
+    /// How many pushes of a sink wait or are under way.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_waiting_count(&self, sink: &str) -> Result<u64> {
+        placed("reading the outbox", self.ledger(), async {
+            let statement = "SELECT count(*) FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry', 'sent')";
+            let row = sqlx::query(statement).bind(sink).fetch_one(self.pool()).await?;
+            Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
+        })
+        .await
+    }
+
     /// The pushes that wait of some of a sink's prospects: the number of each, and whose it is.
     ///
     /// # Errors
