@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use headwater_sdk::sink::Fields;
 use headwater_sdk::{DeliveryRow, MatchKey, Operation};
-use headwater_store::{DeliveryOp, OutboxEntry, OutboxRow};
+use headwater_store::{DeliveryOp, DuePush, OutboxEntry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::plan::{FieldChange, PlannedRow};
+use super::plan::PlannedRow;
 use super::receipt::OUR_ID;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -73,7 +73,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The row as a sink takes it: with all that is ours, where it replaces records.
-    pub(super) fn delivery(&self, entry: &SinkEntry, row: &OutboxRow, whole: bool) -> Result<DeliveryRow> {
+    pub(super) fn delivery(&self, entry: &SinkEntry, row: &DuePush, whole: bool) -> Result<DeliveryRow> {
         let operation = match &row.entry.remote_id {
             Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
             None => Operation::Create,
@@ -92,12 +92,18 @@ impl<'a> Payload<'a> {
 
 /// A planned row as the outbox takes it.
 pub(super) fn entry(sink: &str, row: &PlannedRow) -> Result<OutboxEntry> {
-    let is_set = |change: &FieldChange| row.pushed.get(&change.field) == change.after.as_ref();
-    let sets_all = row.pushed.len() == row.changes.len() && row.changes.iter().all(is_set);
+    let set: By<'_> = row.changes.iter().map(|change| (change.field.as_str(), change.after.as_deref())).collect();
+    let sets = |values: &BTreeMap<String, String>| {
+        values.len() == set.len()
+            && values.iter().zip(&set).all(|(one, other)| (one.0.as_str(), Some(one.1.as_str())) == (*other.0, *other.1))
+    };
+    // What we set in a record that we make is all that it has of ours.
+    let pushed = (row.remote_id.is_some() && !sets(&row.pushed)).then_some(&row.pushed);
+    let wants_it = pushed.map_or_else(|| sets(&row.desired), |pushed| *pushed == row.desired);
     let written = Written {
-        fields: row.changes.iter().map(|change| (change.field.as_str(), change.after.as_deref())).collect(),
-        pushed: (!sets_all).then_some(&row.pushed),
-        desired: (row.desired != row.pushed).then_some(&row.desired),
+        pushed,
+        desired: (!wants_it).then_some(&row.desired),
+        fields: set,
         hash: &row.hash,
         match_keys: row.keys.iter().map(|key| (key.field.as_str(), key.value.as_str())).collect(),
     };

@@ -126,7 +126,8 @@ pub struct PlannedRow {
     pub(super) key: String,
     #[serde(skip)]
     pub(super) desired: BTreeMap<String, String>,
-    /// What the remote has of ours once this is done: what we set, not what somebody else wrote.
+    /// What a record that is there has of ours once this is done: what we set, not what somebody else wrote. Of one that is made, that
+    /// is what changes.
     #[serde(skip)]
     pub(super) pushed: BTreeMap<String, String>,
     /// Ids of the same person that were merged away.
@@ -843,7 +844,6 @@ impl Planner<'_> {
             } else {
                 let reason = (value.starts_with(COMING)).then(|| "made before it".to_owned());
                 row.changes.push(FieldChange { field: field.clone(), before: None, after: Some(value.clone()), reason });
-                row.pushed.insert(field.clone(), value.clone());
             }
         }
         row.ownership.looked = true;

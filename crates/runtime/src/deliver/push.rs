@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray
 use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
 use headwater_sdk::{DeliveryRow, ErrorKind, RowOutcome, Sink};
-use headwater_store::{LedgerOp, LinkUpdate, OutboxRow, Outcome, Settlement};
+use headwater_store::{DuePush, LedgerOp, LinkUpdate, Outcome, Settlement};
 use tracing::warn;
 
 use super::SinkCounts;
@@ -224,7 +224,7 @@ fn held_back(id: i64, reason: &str) -> Settlement {
 }
 
 /// Takes out the rows of people who objected while others were pushed, and settles them as held back.
-async fn stop_suppressed(engine: &Engine, due: Vec<OutboxRow>, counts: &mut SinkCounts) -> Result<Vec<OutboxRow>> {
+async fn stop_suppressed(engine: &Engine, due: Vec<DuePush>, counts: &mut SinkCounts) -> Result<Vec<DuePush>> {
     let screen = engine.screen().await?;
     if screen.is_empty() {
         return Ok(due);
@@ -261,12 +261,12 @@ async fn write(
     entry: &SinkEntry,
     sink: &dyn Sink,
     run_id: &str,
-    due: &[OutboxRow],
+    due: &[DuePush],
     counts: &mut SinkCounts,
 ) -> Result<()> {
     let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
     let payloads: Vec<Payload<'_>> = due.iter().map(|row| Payload::read(&row.entry.payload)).collect::<Result<_>>()?;
-    let delivery = |(row, payload): (&OutboxRow, &Payload<'_>)| payload.delivery(entry, row, sink.whole_rows());
+    let delivery = |(row, payload): (&DuePush, &Payload<'_>)| payload.delivery(entry, row, sink.whole_rows());
     let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(delivery).collect::<Result<_>>()?;
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
     let (outcomes, failure) = offer(sink, rows).await;
@@ -316,7 +316,7 @@ async fn settle(
     engine: &Engine,
     entry: &SinkEntry,
     run_id: &str,
-    (due, payloads, outcomes): (&[OutboxRow], &[Payload<'_>], &[RowOutcome]),
+    (due, payloads, outcomes): (&[DuePush], &[Payload<'_>], &[RowOutcome]),
     counts: &mut SinkCounts,
 ) -> Result<()> {
     let now = engine.clock().now_us();
@@ -365,7 +365,7 @@ struct Said {
     next_attempt_at: Option<i64>,
 }
 
-fn verdict(outcome: &RowOutcome, row: &OutboxRow, now_us: i64) -> Said {
+fn verdict(outcome: &RowOutcome, row: &DuePush, now_us: i64) -> Said {
     let written = |outcome, word, remote_id: &String| Said {
         outcome,
         word,
@@ -399,10 +399,10 @@ fn verdict(outcome: &RowOutcome, row: &OutboxRow, now_us: i64) -> Said {
     }
 }
 
-type Settled<'a> = (&'a OutboxRow, &'a Payload<'a>, Said);
+type Settled<'a> = (&'a DuePush, &'a Payload<'a>, Said);
 
 /// What was pushed and what the remote said.
-fn receipt_of<'a>(row: &'a OutboxRow, payload: &'a Payload<'_>, said: &'a Said) -> NewReceipt<'a> {
+fn receipt_of<'a>(row: &'a DuePush, payload: &'a Payload<'_>, said: &'a Said) -> NewReceipt<'a> {
     NewReceipt {
         prospect_id: &row.entry.prospect_id,
         delivery_key: &row.entry.delivery_key,

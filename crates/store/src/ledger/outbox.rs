@@ -109,6 +109,17 @@ pub struct OutboxRow {
     pub updated_at: i64,
 }
 
+/// A push that may be tried now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuePush {
+    /// Its id.
+    pub id: i64,
+    /// What is to be pushed.
+    pub entry: OutboxEntry,
+    /// How often the remote was called.
+    pub attempts: i64,
+}
+
 /// What became of one push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -132,21 +143,22 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`] if the ledger cannot be read.
-    pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<OutboxRow>> {
+    pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<DuePush>> {
         placed("reading the outbox", self.ledger(), async {
             // One state a part: over both at once SQLite would sort all that waits to give the first few. Every parameter has its
             // number: beside a numbered one, sqlx counts those without a number otherwise than SQLite does.
             let rows = sqlx::query(
-                "SELECT * FROM (SELECT * FROM hw_outbox WHERE sink = ?1 AND state = 'pending' AND coalesce(next_attempt_at, ?2) <= ?2 \
-                 ORDER BY id LIMIT ?3) UNION ALL SELECT * FROM (SELECT * FROM hw_outbox WHERE sink = ?1 AND state = 'retry' AND \
-                 coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) ORDER BY id LIMIT ?3",
+                "SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts FROM (SELECT * FROM hw_outbox \
+                 WHERE sink = ?1 AND state = 'pending' AND coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) UNION ALL \
+                 SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts FROM (SELECT * FROM hw_outbox \
+                 WHERE sink = ?1 AND state = 'retry' AND coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) ORDER BY id LIMIT ?3",
             )
             .bind(sink)
             .bind(now)
             .bind(limit)
             .fetch_all(self.pool())
             .await?;
-            rows.iter().map(row_of).collect()
+            rows.iter().map(|row| due_of(sink, row)).collect()
         })
         .await
     }
@@ -354,6 +366,20 @@ fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
         list.push_bind(*id);
     }
     query.push(")");
+}
+
+/// By position: a name would be looked for once a value.
+fn due_of(sink: &str, row: &SqliteRow) -> Result<DuePush> {
+    let entry = OutboxEntry {
+        sink: sink.to_owned(),
+        prospect_id: row.try_get(1)?,
+        delivery_key: row.try_get(2)?,
+        op: row.try_get::<&str, _>(3)?.parse()?,
+        remote_id: row.try_get(4)?,
+        payload: row.try_get(5)?,
+        before: row.try_get(6)?,
+    };
+    Ok(DuePush { id: row.try_get(0)?, entry, attempts: row.try_get(7)? })
 }
 
 pub(crate) fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
