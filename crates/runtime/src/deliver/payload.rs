@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_row_that_an_older_version_queued_is_read() {
-        let old = r#"{"fields":{"phone":null},"desired":{"email":"a"b"},"pushed":{"name":"Ann"},"hash":"h","match_keys":[]}"#;
+        let old = r#"{"fields":{"phone":null},"desired":{"email":"a\"b"},"pushed":{"name":"Ann"},"hash":"h","match_keys":[]}"#;
         let payload = Payload::read(old).unwrap();
         assert_eq!(payload.set().unwrap(), [("phone".to_owned(), None)].into());
         assert_eq!(payload.desired().unwrap(), [("email".to_owned(), Some("a\"b".to_owned()))].into());
