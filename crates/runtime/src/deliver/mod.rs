@@ -7,9 +7,11 @@
 mod budget;
 mod companies;
 mod drift;
+mod map;
 mod owners;
 mod payload;
 mod plan;
+mod planner;
 mod policy;
 mod push;
 mod receipt;
@@ -24,7 +26,7 @@ use headwater_sdk::{Companion, Sink};
 use serde::Serialize;
 
 pub use drift::{Drift, DriftedField, DriftedRecord, drift};
-pub(crate) use plan::DEFAULT_POLICY;
+pub(crate) use map::DEFAULT_POLICY;
 pub use plan::{Action, FieldChange, Keep, Kept, Plan, PlannedBudget, PlannedRow};
 pub use policy::stage_rank;
 pub use saved::SavedPlan;
@@ -34,7 +36,7 @@ pub(crate) use values::cell;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{SinkEntry, sink_of_part};
-use plan::Part;
+use planner::Part;
 use push::Queue;
 use reference::References;
 
@@ -92,7 +94,7 @@ pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut 
         let counts = counts.entry(part.entry.name.clone()).or_default();
         let references = references(engine, part, &before).await?;
         let mut queue = Queue::new(engine, &part.entry, run_id).await?;
-        let plan = plan::plan_with(engine, part, references.as_ref(), Keep::First(0), Some(&mut queue));
+        let plan = planner::plan_with(engine, part, references.as_ref(), Keep::First(0), Some(&mut queue));
         let plan = engine.unless_told(plan).await.flatten();
         let mut plan = match plan {
             Ok(plan) => plan,
@@ -170,10 +172,10 @@ async fn parts(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(entries.len());
     for entry in entries {
         let sink = engine.sink(&entry)?;
-        let map = plan::field_map(&entry, sink.as_ref()).await?;
+        let map = map::field_map(&entry, sink.as_ref()).await?;
         ties(&entry, sink.as_ref())?;
         let audience = crate::query::check_audience(&entry.section.audience).await;
-        audience.map_err(|error| plan::audience_error(&entry, error))?;
+        audience.map_err(|error| map::audience_error(&entry, error))?;
         let is_named = match entry.companion {
             Some(Companion::Companies) => true,
             None => people_are_named,
@@ -188,7 +190,7 @@ async fn planned(engine: &Engine, parts: &[Part], keep: Keep) -> Result<Vec<Plan
     let mut before: Vec<(&Part, Plan)> = Vec::new();
     for part in parts {
         let references = references(engine, part, &before).await?;
-        let plan = plan::plan_with(engine, part, references.as_ref(), keep, None);
+        let plan = planner::plan_with(engine, part, references.as_ref(), keep, None);
         let plan = engine.unless_told(plan).await??;
         before.push((part, plan));
     }
