@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use headwater_sdk::http::header::AUTHORIZATION;
-use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Method, Rate, RequestSpec, base_url};
+use headwater_sdk::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use headwater_sdk::http::{Body, HttpClient, HttpError, HttpSettings, Method, Rate, RequestSpec, base_url};
 use headwater_sdk::{BuildContext, Error, ErrorKind, Fields, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::config::{SinkConfig, Tie};
@@ -30,12 +31,6 @@ pub(super) struct Record {
     pub(super) id: String,
     #[serde(default)]
     pub(super) properties: Fields,
-    /// Whether an upsert made it.
-    #[serde(default)]
-    pub(super) new: bool,
-    /// The row it answers, where the API tells.
-    #[serde(default, rename = "objectWriteTraceId")]
-    pub(super) trace: Option<String>,
 }
 
 /// One row of a batch.
@@ -87,9 +82,44 @@ struct Answer {
     #[serde(default)]
     results: Vec<Record>,
     #[serde(default)]
-    errors: Vec<Failure>,
-    #[serde(default)]
     paging: Option<Paging>,
+}
+
+/// Rows as a write sends them.
+#[derive(Serialize)]
+struct Batch<'a> {
+    inputs: Vec<Sent<'a>>,
+}
+
+#[derive(Serialize)]
+struct Sent<'a> {
+    id: &'a str,
+    #[serde(rename = "idProperty", skip_serializing_if = "Option::is_none")]
+    property: Option<&'a str>,
+    properties: BTreeMap<&'a str, &'a str>,
+    #[serde(rename = "objectWriteTraceId")]
+    trace: String,
+}
+
+/// What a write is answered.
+#[derive(Debug, Deserialize)]
+struct Told {
+    #[serde(default)]
+    results: Vec<Done>,
+    #[serde(default)]
+    errors: Vec<Failure>,
+}
+
+/// A record that was written. Its properties tell whose it is where no trace does, and are read only then.
+#[derive(Debug, Deserialize)]
+struct Done {
+    id: String,
+    #[serde(default)]
+    properties: Option<Box<RawValue>>,
+    #[serde(default)]
+    new: bool,
+    #[serde(default, rename = "objectWriteTraceId")]
+    trace: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -361,35 +391,39 @@ impl Client {
         Ok(written)
     }
 
-    async fn batch(&self, path: &'static str, property: Option<&str>, rows: &[Input]) -> Result<Vec<Written>> {
-        let input = |(index, row): (usize, &Input)| {
+    async fn batch<'a>(&self, path: &'static str, property: Option<&'a str>, rows: &'a [Input]) -> Result<Vec<Written>> {
+        let input = |(index, row): (usize, &'a Input)| Sent {
+            id: &row.id,
+            property,
             // An empty value clears; the API takes text only.
-            let properties: BTreeMap<&String, &str> =
-                row.fields.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())).collect();
-            let mut input = json!({ "id": row.id, "properties": properties, "objectWriteTraceId": index.to_string() });
-            if let (Some(property), Some(input)) = (property, input.as_object_mut()) {
-                input.insert("idProperty".to_owned(), json!(property));
-            }
-            input
+            properties: row.fields.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect(),
+            trace: index.to_string(),
         };
-        let inputs: Vec<Value> = rows.iter().enumerate().map(input).collect();
+        let body = Batch { inputs: rows.iter().enumerate().map(input).collect() };
+        let body = serde_json::to_vec(&body).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         // Both writes go by an id, so that sending one twice leaves what sending it once does.
-        let request = RequestSpec::post(path, json!({ "inputs": inputs })).param("object", self.object).idempotent(true);
-        let answer: Answer = self.http.send(&request).await?.json()?;
+        let request = RequestSpec::new(Method::POST, path).param("object", self.object).idempotent(true);
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(Body::Raw(body));
+        let answer: Told = self.http.send(&request).await?.json()?;
         Ok(self.outcomes(answer, property, rows))
     }
 
     /// Which row each part of an answer is about: by the trace that we sent along, else by the record's id.
-    fn outcomes(&self, answer: Answer, property: Option<&str>, rows: &[Input]) -> Vec<Written> {
+    fn outcomes(&self, answer: Told, property: Option<&str>, rows: &[Input]) -> Vec<Written> {
         let mut written = vec![Written::Untold; rows.len()];
         let position = |trace: &str| trace.parse::<usize>().ok().filter(|index| *index < rows.len());
         for record in answer.results {
-            let id = match property {
-                Some(property) => record.properties.get(property).cloned().flatten(),
-                None => Some(record.id.clone()),
+            let named = || {
+                let id = match property {
+                    Some(property) => {
+                        let mut properties: Fields = serde_json::from_str(record.properties.as_deref()?.get()).ok()?;
+                        properties.remove(property)??
+                    }
+                    None => record.id.clone(),
+                };
+                rows.iter().position(|row| row.id == id)
             };
-            let traced = record.trace.as_deref().and_then(position);
-            let index = traced.or_else(|| rows.iter().position(|row| Some(&row.id) == id.as_ref()));
+            let index = record.trace.as_deref().and_then(position).or_else(named);
             if let Some(slot) = index.and_then(|index| written.get_mut(index)) {
                 *slot = Written::Done { remote_id: record.id, new: record.new };
             }

@@ -144,7 +144,7 @@ impl HubSpotSink {
     }
 
     fn remote(&self, record: Record, matched_on: &str) -> RemoteRecord {
-        let Record { id, properties, new: _, trace: _ } = record;
+        let Record { id, properties } = record;
         let set = |(name, value): (String, Option<String>)| Some((name, Some(value.filter(|value| !value.is_empty())?)));
         RemoteRecord {
             remote_id: id,
@@ -232,7 +232,7 @@ impl Sink for HubSpotSink {
 
     async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
         let (names, _) = self.readable().await?;
-        let records = self.client.read(None, remote_ids, &names).await?;
+        let records = self.with_ties(self.client.read(None, remote_ids, &names).await?).await?;
         let mut records: HashMap<String, Record> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
         Ok(remote_ids.iter().map(|id| records.remove(id).map(|record| self.remote(record, "id"))).collect())
     }

@@ -95,7 +95,7 @@ fn plan_before_the_first_sync_has_nothing_to_do() -> Fact {
     assert_shown!(Project::demo()?.run(&["plan"]), @"
     exit: 0
     --- stdout
-    crm_file: create 0, update 0, unchanged 0, held back 0, refused before 0, waiting 0; 0 API calls made to look, about 0 to write
+    crm_file: create 0, update 0, unchanged 0, held back 0, refused before 0, waiting 0, together 0; 0 API calls made to look, about 0 to write
     nobody is in its audience
     ");
     Ok(())

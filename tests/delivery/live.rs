@@ -17,8 +17,10 @@ use serde_json::{Map, Value, json};
 use super::killed::number;
 use super::{Fact, STAFF, by_our_id, expect_receipts, list_of, project_at};
 
-/// The most passes of a step that are tried. Against a server each costs seconds; the fake has all of them.
-const MOST_PASSES: u32 = 3;
+/// The most passes of a step that are tried, unless `HEADWATER_TEST_PASSES` says otherwise. Against a server each costs seconds. Three
+/// reach what is queued of the companies, what is sent of them and what is settled of them; the passes after them, those of people,
+/// are tried against the fake, all of them.
+const MOST_PASSES: u64 = 3;
 /// How many runs are killed by the clock, unless `HEADWATER_TEST_KILLS` says otherwise.
 const KILLS: u32 = 12;
 /// The seed of the moments, unless `HEADWATER_KILL_SEED` says otherwise.
@@ -163,7 +165,7 @@ steps! {
 /// Kills a delivery at the first passes of a step.
 fn kill_at(point: &str, name: &str) -> Fact {
     const PEOPLE: u32 = 5;
-    for pass in 1..=MOST_PASSES {
+    for pass in 1..=number("HEADWATER_TEST_PASSES").unwrap_or(MOST_PASSES) {
         let tag: String = name.split('_').filter_map(|word| word.chars().next()).collect();
         let real = Real::new(&format!("{tag}{pass}x"))?;
         let project = project_at(&real.url())?;

@@ -38,7 +38,7 @@ pub use ledger::cursor::Cursor;
 pub use ledger::identity::{Decision, FormerProspect, ReviewPair, Verdict};
 pub use ledger::intake::{Appended, IntakeRecord, IntakeRow};
 pub use ledger::link::{CrmLink, LinkUpdate};
-pub use ledger::outbox::{DeliveryOp, OutboxEntry, OutboxRow, OutboxState, Outcome, Settlement};
+pub use ledger::outbox::{DeliveryOp, DuePush, OutboxEntry, OutboxRow, OutboxState, Outcome, Settlement};
 pub use ledger::person::{PersonKeys, PersonRecords};
 pub use ledger::quarantine::{QuarantineMark, QuarantineState};
 pub use ledger::run::{NewRun, Run, RunStatus};

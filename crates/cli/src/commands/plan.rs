@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headwater_runtime::deliver::{Action, Plan, PlannedBudget, PlannedRow, SavedPlan, plans};
+use headwater_runtime::deliver::{Action, Keep, Plan, PlannedBudget, PlannedRow, SavedPlan, plans};
 use headwater_runtime::project::SinkEntry;
 use headwater_runtime::{Engine, Error};
 use serde_json::json;
@@ -20,9 +20,11 @@ pub(crate) async fn run(
     console: &Console,
 ) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
+    // A plan that is only shown need not be held as a whole.
+    let keep = if out.is_some() || console.format() == Format::Json { Keep::All } else { Keep::First(limit) };
     let mut planned = Vec::new();
     for entry in sinks(&engine, sink)? {
-        planned.extend(Box::pin(engine.unless_told(plans(&engine, entry))).await??);
+        planned.extend(Box::pin(engine.unless_told(plans(&engine, entry, keep))).await??);
     }
     if let Some(path) = out {
         SavedPlan::of(&engine, &planned)?.write(path)?;
@@ -56,9 +58,9 @@ pub(crate) fn sinks<'a>(engine: &'a Engine, name: Option<&str>) -> Result<Vec<&'
 }
 
 fn human(plan: &Plan, limit: usize) -> String {
-    let count = |action: Action| plan.rows.iter().filter(|row| row.action == action).count();
+    let count = |action: Action| plan.count(action);
     let mut text = format!(
-        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}; {} API calls made to look, about {} to write{}{}\n",
+        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}, together {}; {} API calls made to look, about {} to write{}{}\n",
         plan.sink,
         count(Action::Create),
         count(Action::Update),
@@ -66,6 +68,7 @@ fn human(plan: &Plan, limit: usize) -> String {
         count(Action::HeldBack),
         count(Action::Rejected),
         count(Action::Waiting),
+        plan.people(),
         plan.calls_made,
         plan.calls_to_write,
         plan.seconds_to_write
@@ -74,7 +77,7 @@ fn human(plan: &Plan, limit: usize) -> String {
             .unwrap_or_default(),
         plan.budget.map(budget).unwrap_or_default(),
     );
-    if plan.rows.is_empty() {
+    if plan.people() == 0 {
         text.push_str("nobody is in its audience\n");
     }
     let mut rows = Rows::new(&["prospect", "action", "field", "now", "would be"]);
@@ -106,9 +109,10 @@ fn human(plan: &Plan, limit: usize) -> String {
         text.push_str(&rows.render());
         text.push('\n');
     }
-    let total = shown.len();
-    if total > limit {
-        let more = format!("… and {} more; `--limit {total}` shows all\n", total - limit);
+    let total = plan.people() - count(Action::Unchanged);
+    let more = total.saturating_sub(limit as u64);
+    if more > 0 {
+        let more = format!("… and {more} more; `--limit {total}` shows all\n");
         text.push_str(&more);
     }
     text

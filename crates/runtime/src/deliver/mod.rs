@@ -7,8 +7,11 @@
 mod budget;
 mod companies;
 mod drift;
+mod map;
 mod owners;
+mod payload;
 mod plan;
+mod planner;
 mod policy;
 mod push;
 mod receipt;
@@ -23,8 +26,8 @@ use headwater_sdk::{Companion, Sink};
 use serde::Serialize;
 
 pub use drift::{Drift, DriftedField, DriftedRecord, drift};
-pub(crate) use plan::DEFAULT_POLICY;
-pub use plan::{Action, FieldChange, Kept, Plan, PlannedBudget, PlannedRow};
+pub(crate) use map::DEFAULT_POLICY;
+pub use plan::{Action, FieldChange, Keep, Kept, Plan, PlannedBudget, PlannedRow};
 pub use policy::stage_rank;
 pub use saved::SavedPlan;
 pub use undo::{Left, UndoReport, undo};
@@ -33,7 +36,12 @@ pub(crate) use values::cell;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{SinkEntry, sink_of_part};
+use planner::Part;
+use push::Queue;
 use reference::References;
+
+/// The longest namespace of ids: with an id of ours it fits into what CRMs take for one.
+const MAX_NAMESPACE: usize = 24;
 
 /// What became of a sink's rows in one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -52,20 +60,13 @@ pub struct SinkCounts {
     pub pending: u64,
 }
 
-/// One part of a delivery: companies, people, tasks, places in a list.
-struct Part {
-    entry: SinkEntry,
-    sink: Box<dyn Sink>,
-    references: Option<References>,
-    plan: Plan,
-}
-
 /// Plans a delivery to one sink: its parts in the order in which they would be written. The remote is read, never written.
 ///
 /// # Errors
 /// When the sink's settings are wrong or it cannot be read.
-pub async fn plans(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Plan>> {
-    Ok(planned(engine, entry).await?.into_iter().map(|part| part.plan).collect())
+pub async fn plans(engine: &Engine, entry: &SinkEntry, keep: Keep) -> Result<Vec<Plan>> {
+    let parts = parts(engine, entry).await?;
+    planned(engine, &parts, keep).await
 }
 
 /// Checks a sink's map, policy and audience against both sides, without looking at anybody.
@@ -73,29 +74,46 @@ pub async fn plans(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Plan>> {
 /// # Errors
 /// The first thing that does not fit, with file and line.
 pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<()> {
-    for part in entry.parts() {
-        let sink = engine.sink(&part)?;
-        plan::field_map(&part, sink.as_ref()).await?;
-        ties(&part, sink.as_ref())?;
-        let audience = crate::query::check_audience(&part.section.audience).await;
-        audience.map_err(|error| plan::audience_error(&part, error))?;
-    }
-    Ok(())
+    parts(engine, entry).await.map(drop)
 }
 
-/// Plans one sink, queues the plan and pushes the queue, and counts in `counts` what became of each part's rows.
+/// Plans one sink into the outbox, pushes what is there, and counts in `counts` what became of each part's rows. Parts follow one
+/// another, so that people are planned when their companies are made.
 ///
 /// # Errors
 /// When the sink, its settings or the store stop it; what was pushed is settled, what was not waits in the outbox.
 pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut BTreeMap<String, SinkCounts>) -> Result<()> {
-    for part in entry.parts() {
-        push::requeue_doubtful(engine, &part.name).await?;
+    // What is wrong with the settings of any part is said before the first is written to.
+    let parts = parts(engine, entry).await?;
+    for part in &parts {
+        push::requeue_doubtful(engine, &part.entry.name).await?;
     }
-    let parts = planned(engine, entry).await?;
-    apply(engine, parts, run_id, counts).await
+    let mut before: Vec<(&Part, Plan)> = Vec::new();
+    for part in &parts {
+        engine.stop_if_told()?;
+        let counts = counts.entry(part.entry.name.clone()).or_default();
+        let references = references(engine, part, &before).await?;
+        let mut queue = Queue::new(engine, &part.entry, run_id).await?;
+        let plan = planner::plan_with(engine, part, references.as_ref(), Keep::First(0), Some(&mut queue));
+        let plan = engine.unless_told(plan).await.flatten();
+        let mut plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                // What was queued before it broke off goes out with the next run.
+                counts.pending = engine.store.outbox_waiting(&part.entry.name).await?.len() as u64;
+                return Err(error);
+            }
+        };
+        *counts = plan.counts();
+        queue.stop_unplanned(counts).await?;
+        push::drain(engine, part, &plan, run_id, counts).await?;
+        reference::made(engine, &mut plan).await?;
+        before.push((part, plan));
+    }
+    Ok(())
 }
 
-/// Applies a saved plan to all of its sinks, if the same would be planned now.
+/// Applies a saved plan to all of its sinks, if the same would be planned now. The plan is held in memory.
 ///
 /// # Errors
 /// `Moved` when it would not, before anything is written; else as [`run`].
@@ -112,14 +130,16 @@ pub async fn run_saved(
             what: format!("the plan is for a sink `{name}` that the project does not have"),
             hint: "make the plan again".to_owned(),
         })?;
-        for part in entry.parts() {
-            push::requeue_doubtful(engine, &part.name).await?;
+        let parts = parts(engine, entry).await?;
+        for part in &parts {
+            push::requeue_doubtful(engine, &part.entry.name).await?;
         }
-        sinks.push(planned(engine, entry).await?);
+        let plans = planned(engine, &parts, Keep::All).await?;
+        sinks.push((parts, plans));
     }
-    saved.check(sinks.iter().flatten().map(|part| &part.plan))?;
-    for parts in sinks {
-        apply(engine, parts, run_id, counts).await?;
+    saved.check(sinks.iter().flat_map(|(_, plans)| plans))?;
+    for (parts, plans) in sinks {
+        apply(engine, &parts, plans, run_id, counts).await?;
     }
     Ok(())
 }
@@ -138,24 +158,57 @@ pub(crate) async fn push_again(engine: &Engine, run_id: &str) -> Result<()> {
     })
 }
 
-async fn planned(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
-    let mut parts: Vec<Part> = Vec::new();
-    for entry in entry.parts() {
+/// The parts of a sink, each checked against both sides.
+async fn parts(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
+    let namespace = &entry.section.id_namespace;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if namespace.len() > MAX_NAMESPACE || !namespace.bytes().all(plain) {
+        let complaint = entry.error("id_namespace", format!("`{namespace}` cannot stand before an id"));
+        return Err(complaint.help("use lower-case letters, digits, `_` and `-`, at most 24 of them").into());
+    }
+    let entries = entry.parts();
+    let goes_with_people = |entry: &SinkEntry| matches!(entry.companion, Some(Companion::Tasks | Companion::List { .. }));
+    let people_are_named = entries.iter().any(goes_with_people);
+    let mut parts = Vec::with_capacity(entries.len());
+    for entry in entries {
         let sink = engine.sink(&entry)?;
+        let map = map::field_map(&entry, sink.as_ref()).await?;
         ties(&entry, sink.as_ref())?;
-        let before = |companion: Option<&Companion>| parts.iter().find(|part| part.entry.companion.as_ref() == companion);
-        let references = match (&entry.companion, before(Some(&Companion::Companies)), before(None)) {
-            (None, Some(companies), _) => References::to_companies(sink.as_ref(), &companies.plan),
-            (Some(Companion::Tasks | Companion::List { .. }), _, Some(people)) => {
-                References::to_people(engine, sink.as_ref(), &people.plan).await?
-            }
-            (None, None, _) | (Some(_), _, _) => None,
+        let audience = crate::query::check_audience(&entry.section.audience).await;
+        audience.map_err(|error| map::audience_error(&entry, error))?;
+        let is_named = match entry.companion {
+            Some(Companion::Companies) => true,
+            None => people_are_named,
+            Some(Companion::Tasks | Companion::List { .. }) => false,
         };
-        let plan = plan::plan_with(engine, &entry, sink.as_ref(), references.as_ref());
-        let plan = engine.unless_told(plan).await??;
-        parts.push(Part { entry, sink, references, plan });
+        parts.push(Part { entry, sink, map, is_named });
     }
     Ok(parts)
+}
+
+async fn planned(engine: &Engine, parts: &[Part], keep: Keep) -> Result<Vec<Plan>> {
+    let mut before: Vec<(&Part, Plan)> = Vec::new();
+    for part in parts {
+        let references = references(engine, part, &before).await?;
+        let plan = planner::plan_with(engine, part, references.as_ref(), keep, None);
+        let plan = engine.unless_told(plan).await??;
+        before.push((part, plan));
+    }
+    Ok(before.into_iter().map(|(_, plan)| plan).collect())
+}
+
+/// What a part's records name, of the parts before it.
+async fn references(engine: &Engine, part: &Part, before: &[(&Part, Plan)]) -> Result<Option<References>> {
+    let plan_of = |companion: Option<&Companion>| {
+        before.iter().find(|(part, _)| part.entry.companion.as_ref() == companion).map(|(_, plan)| plan)
+    };
+    match (&part.entry.companion, plan_of(Some(&Companion::Companies)), plan_of(None)) {
+        (None, Some(companies), _) => Ok(References::to_companies(part.sink.as_ref(), companies)),
+        (Some(Companion::Tasks | Companion::List { .. }), _, Some(people)) => {
+            References::to_people(engine, part.sink.as_ref(), people).await
+        }
+        (None, None, _) | (Some(_), _, _) => Ok(None),
+    }
 }
 
 /// Checks that the records of a part can name those that they belong to.
@@ -173,16 +226,28 @@ fn ties(entry: &SinkEntry, sink: &dyn Sink) -> Result<()> {
     Err(entry.error(key, message).help("take this section out").into())
 }
 
-async fn apply(engine: &Engine, parts: Vec<Part>, run_id: &str, counts: &mut BTreeMap<String, SinkCounts>) -> Result<()> {
-    for Part { entry, sink, references, mut plan } in parts {
+/// Queues plans that were made together and pushes them, one part after the other.
+async fn apply(
+    engine: &Engine,
+    parts: &[Part],
+    plans: Vec<Plan>,
+    run_id: &str,
+    counts: &mut BTreeMap<String, SinkCounts>,
+) -> Result<()> {
+    let mut before: Vec<(&Part, Plan)> = Vec::new();
+    for (part, mut plan) in parts.iter().zip(plans) {
         engine.stop_if_told()?;
-        if let Some(references) = &references {
-            reference::settle(engine, &entry, references, &mut plan).await?;
+        if let Some(references) = references(engine, part, &before).await? {
+            reference::settle(engine, &part.entry, &references, &mut plan).await?;
         }
-        push::enqueue(engine, &entry, &plan, run_id).await?;
-        let counts = counts.entry(entry.name.clone()).or_default();
+        let counts = counts.entry(part.entry.name.clone()).or_default();
+        let mut queue = Queue::new(engine, &part.entry, run_id).await?;
+        queue.take(&plan.rows).await?;
         *counts = plan.counts();
-        push::drain(engine, &entry, sink.as_ref(), &plan, run_id, counts).await?;
+        queue.stop_unplanned(counts).await?;
+        push::drain(engine, part, &plan, run_id, counts).await?;
+        plan.rows = Vec::new();
+        before.push((part, plan));
     }
     Ok(())
 }

@@ -3,13 +3,12 @@
 //! What we gave stays: it stands in the link to the record, as everything that we wrote there, and is counted from there. So the
 //! same people in the same order are given to the same owners, on whichever day a plan is made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use headwater_sdk::Sink;
-use headwater_store::CrmLink;
-use serde_json::Value;
 
+use super::payload::pushed_value;
 use super::plan::link_fields;
 use super::values::cell;
 use crate::engine::Engine;
@@ -26,6 +25,9 @@ pub(super) struct Territory {
 }
 
 impl Territory {
+    /// The columns that it is read from.
+    pub(super) const COLUMNS: &[&str] = &["country", "region", "postal_code", "need", "intended_use"];
+
     pub(super) fn of(batch: &RecordBatch, row: usize) -> Result<Self> {
         let text = |field| Ok::<_, crate::Error>(cell(batch, field, row)?.unwrap_or_default());
         let plain = |text: String| text.chars().filter(|character| !character.is_whitespace()).collect::<String>();
@@ -48,12 +50,13 @@ pub(super) struct Owners<'a> {
 
 impl<'a> Owners<'a> {
     /// The owners of a sink's settings, with whom they have already; nothing where there are none.
-    pub(super) async fn of(engine: &Engine, entry: &'a SinkEntry, links: &HashMap<String, CrmLink>) -> Result<Option<Self>> {
+    pub(super) async fn of(engine: &Engine, entry: &'a SinkEntry) -> Result<Option<Self>> {
         let Some(section) = &entry.section.owners else { return Ok(None) };
         if entry.policy(&section.field) == FieldPolicy::Never {
             return Ok(None);
         }
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        let links = engine.store.links(&entry.name).await?;
         for link in links.values() {
             if let Some(owner) = link_fields(link).remove(&section.field).flatten() {
                 *counts.entry(owner).or_default() += 1;
@@ -61,9 +64,9 @@ impl<'a> Owners<'a> {
         }
         // Who is on the way there has no link yet.
         for row in engine.store.outbox_due(&entry.name, i64::MAX, u32::MAX).await? {
-            let given = row.entry.payload.get("pushed").and_then(|pushed| pushed.get(&section.field)).and_then(Value::as_str);
+            let given = pushed_value(&row.entry.payload, &section.field);
             if let (Some(owner), false) = (given, links.contains_key(&row.entry.prospect_id)) {
-                *counts.entry(owner.to_owned()).or_default() += 1;
+                *counts.entry(owner).or_default() += 1;
             }
         }
         Ok(Some(Self { section, counts }))

@@ -1,55 +1,34 @@
 //! What a delivery would do, row by row and field by field, before it does it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{BooleanArray, RecordBatch};
-use headwater_model::suppression::Kind;
-use headwater_model::tables;
-use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
-use headwater_store::{CrmLink, OutboxState, Snapshot};
+use headwater_sdk::MatchKey;
+use headwater_store::CrmLink;
 use serde::Serialize;
 
 use super::SinkCounts;
 use super::budget::Budget;
-use super::companies;
-use super::owners::{self, Owners, Territory};
-use super::policy::{Standing, Times, Verdict, on_update};
-use super::receipt::OUR_ID;
-use super::reference::{COMING, Reference, References};
-use super::values::{Values, cell, computed, fields_of, is_template, noun, unknown};
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::project::{FieldPolicy, SinkEntry, SinkField, nearest};
-use crate::resolve;
-use crate::rows::{at, booleans, instants, load, text};
+use super::owners::Territory;
+use super::reference::{COMING, Reference};
 
-/// The match key that means the field in which a sink keeps our id.
-const EXTERNAL_ID: &str = OUR_ID;
-/// The key of a sink's policy that holds for every field without one of its own.
-pub(crate) const DEFAULT_POLICY: &str = "default";
-/// Fields that a sink without a map of its own gets.
-const DEFAULT_FIELDS: &[&str] = &[
-    "email",
-    "given_name",
-    "family_name",
-    "full_name",
-    "phone",
-    "job_title",
-    "company_name",
-    "city",
-    "country",
-    "lifecycle",
-    "first_source",
-    "first_channel",
-];
+/// Why a row waits whose record is named by it and still under way.
+pub(super) const NOT_MADE_YET: &str = "the record that it names is not made yet";
+/// Why a row is held back that makes no sense without the record it names.
+pub(super) const NOT_MADE: &str = "the record that it names was not made";
 
 /// What a delivery to one sink would do.
 #[derive(Debug, Serialize)]
 pub struct Plan {
     /// The sink.
     pub sink: String,
-    /// Every prospect of the audience.
+    /// Every prospect of the audience, or those of them that were asked for: see [`Keep`].
     pub rows: Vec<PlannedRow>,
+    /// How many prospects of the audience end where.
+    #[serde(skip)]
+    pub(super) actions: BTreeMap<Action, u64>,
+    /// How many wait for a record that they name and are not queued.
+    #[serde(skip)]
+    pub(super) waiting_for_another: u64,
     /// API calls spent on looking.
     pub calls_made: usize,
     /// API calls that writing would cost.
@@ -59,8 +38,20 @@ pub struct Plan {
     /// The company of each person, where this is a plan of companies.
     #[serde(skip)]
     pub(super) employers: HashMap<String, String>,
+    /// How those who name these records would name each, where other parts do.
+    #[serde(skip)]
+    pub(super) named: HashMap<String, Reference>,
     /// What the project lets the sink spend, where it bounds that.
     pub budget: Option<PlannedBudget>,
+}
+
+/// Which rows of a plan stay in memory. All are planned and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Every one.
+    All,
+    /// The first so many of the updates, of the creates, and of those that nothing is done with; none of which is unchanged.
+    First(usize),
 }
 
 /// What a day's budget of calls means for a plan.
@@ -94,7 +85,8 @@ pub struct PlannedRow {
     pub(super) key: String,
     #[serde(skip)]
     pub(super) desired: BTreeMap<String, String>,
-    /// What the remote has of ours once this is done: what we set, not what somebody else wrote.
+    /// What a record that is there has of ours once this is done: what we set, not what somebody else wrote. Of one that is made, that
+    /// is what changes.
     #[serde(skip)]
     pub(super) pushed: BTreeMap<String, String>,
     /// Ids of the same person that were merged away.
@@ -106,11 +98,11 @@ pub struct PlannedRow {
     pub(super) keys: Vec<MatchKey>,
     /// When each of our values was last seen in a source, in microseconds of UTC, where a policy asks.
     #[serde(skip)]
-    observed: BTreeMap<String, i64>,
+    pub(super) observed: BTreeMap<String, i64>,
     #[serde(skip)]
-    ownership: Ownership,
+    pub(super) ownership: Ownership,
     #[serde(skip)]
-    named: Option<Named>,
+    pub(super) named: Option<Named>,
     /// Whether it is held back because it was undone.
     #[serde(skip)]
     pub(super) is_undone: bool,
@@ -127,27 +119,27 @@ pub struct PlannedRow {
 
 /// The record that a row names.
 #[derive(Debug, Clone)]
-struct Named {
+pub(super) struct Named {
     /// The remote's field.
-    field: String,
+    pub(super) field: String,
     /// Our id of it; empty while it is not in the remote.
-    id: String,
+    pub(super) id: String,
 }
 
 /// How a row stands to the owners of the settings.
 #[derive(Debug, Clone, Default)]
-struct Ownership {
+pub(super) struct Ownership {
     /// Whether the settings give people to owners.
-    asked: bool,
+    pub(super) asked: bool,
     /// Whether it is decided who owns the record.
-    open: bool,
+    pub(super) open: bool,
     /// To whom we gave it before.
-    ours: Option<String>,
+    pub(super) ours: Option<String>,
     /// Who owns it in the remote; known when the record was looked at.
-    theirs: Option<String>,
+    pub(super) theirs: Option<String>,
     /// Whether the record was looked at.
-    looked: bool,
-    territory: Territory,
+    pub(super) looked: bool,
+    pub(super) territory: Territory,
 }
 
 /// What is done with a row.
@@ -192,534 +184,79 @@ pub struct Kept {
 }
 
 impl Plan {
+    /// How many prospects of the audience end there.
+    #[must_use]
+    pub fn count(&self, action: Action) -> u64 {
+        self.actions.get(&action).copied().unwrap_or_default()
+    }
+
+    /// How many prospects the audience has: each ends in exactly one place.
+    #[must_use]
+    pub fn people(&self) -> u64 {
+        self.actions.values().sum()
+    }
+
     /// How many rows end where before anything is pushed: what would be written counts as pending.
     #[must_use]
     pub fn counts(&self) -> SinkCounts {
-        let count = |wanted: Action| self.rows.iter().filter(|row| row.action == wanted).count() as u64;
         SinkCounts {
             created: 0,
             updated: 0,
-            unchanged: count(Action::Unchanged),
-            rejected: count(Action::Rejected),
-            held_back: count(Action::HeldBack),
-            pending: count(Action::Create) + count(Action::Update) + count(Action::Waiting),
+            unchanged: self.count(Action::Unchanged),
+            rejected: self.count(Action::Rejected),
+            held_back: self.count(Action::HeldBack),
+            pending: self.count(Action::Create) + self.count(Action::Update) + self.count(Action::Waiting),
         }
+    }
+
+    /// Counts a window of rows, and keeps what was asked for of them.
+    pub(super) fn take(&mut self, rows: Vec<PlannedRow>, keep: Keep, is_named: bool) {
+        for row in rows {
+            self.count_row(&row);
+            if is_named {
+                self.named.insert(row.prospect_id.clone(), Reference::of_row(&row));
+            }
+            let is_kept = match (keep, row.action) {
+                (Keep::All, _) => true,
+                (Keep::First(_), Action::Unchanged) => false,
+                (Keep::First(most), Action::Create | Action::Update) => self.count(row.action) <= most as u64,
+                (Keep::First(most), _) => {
+                    let still = [Action::HeldBack, Action::Rejected, Action::Waiting].map(|action| self.count(action));
+                    still.iter().sum::<u64>() <= most as u64
+                }
+            };
+            if is_kept {
+                self.rows.push(row);
+            }
+        }
+    }
+
+    fn count_row(&mut self, row: &PlannedRow) {
+        *self.actions.entry(row.action).or_default() += 1;
+        self.waiting_for_another += u64::from(row.waits_for_another);
+    }
+
+    /// Counts the rows again, after some of them came to end elsewhere.
+    pub(super) fn recount(&mut self) {
+        (self.actions, self.waiting_for_another) = (BTreeMap::new(), 0);
+        let rows = std::mem::take(&mut self.rows);
+        rows.iter().for_each(|row| self.count_row(row));
+        self.rows = rows;
     }
 }
 
-/// Plans one part of a delivery. What its records name is planned before.
-pub(super) async fn plan_with(
-    engine: &Engine,
-    entry: &SinkEntry,
-    sink: &dyn Sink,
-    references: Option<&References>,
-) -> Result<Plan> {
-    let before = sink.calls_made();
-    let map = field_map(entry, sink).await?;
-    let values = Values::new(entry, &map)?;
-    let budget = Budget::of(engine, entry, sink).await?;
-    let snapshot = engine.store.snapshot().await?;
-    let links = engine.store.links(&entry.name).await?;
-    let owners = Owners::of(engine, entry, &links).await?;
-    let mut planner = Planner {
-        entry,
-        sink,
-        links,
-        aliases: aliases(&snapshot)?,
-        refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
-        held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
-        undone: engine.store.outbox_keys(&entry.name, OutboxState::Undone).await?,
-        observed: observed(entry, &snapshot)?,
-        waiting: engine.store.outbox_waiting(&entry.name).await?,
-        objectors: objectors(engine, &snapshot).await?,
-        map,
-        values,
-        references,
-        is_owned: owners.is_some(),
-    };
-    let expressions = expressions(&planner.map);
-    let audience = crate::query::audience(engine, &snapshot, &entry.section.audience, &expressions);
-    let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
-    let mut employers = HashMap::new();
-    if entry.companion == Some(Companion::Companies) {
-        let companies = companies::of(&audience, |batch, row| {
-            let id = text(batch, "prospect_id")?.value(row);
-            Ok(!planner.is_suppressed(id, batch, row)?)
-        })?;
-        planner.aliases = companies::aliases(&companies);
-        employers = companies::employers(&companies);
-        audience = vec![companies::batch(&companies)?];
+impl Action {
+    pub(super) fn is_written(self) -> bool {
+        matches!(self, Self::Create | Self::Update)
     }
-    let mut rows = Vec::new();
-    for batch in &audience {
-        for row in 0..batch.num_rows() {
-            rows.extend(planner.desired(batch, row)?);
-        }
-    }
-    let looked = planner.compare(&mut rows).await?;
-    if let Some(owners) = owners {
-        planner.give(owners, &mut rows);
-    }
-    let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
-    let calls_made = counted.unwrap_or(looked);
-    let count = |wanted: Action| rows.iter().filter(|row| row.action == wanted).count();
-    let calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update));
-    let budget = budget.map(|budget| PlannedBudget::of(&budget, calls_to_write as u64));
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let seconds_to_write = sink.pace().map(|pace| calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
-    Ok(Plan { sink: entry.name.clone(), rows, calls_made, calls_to_write, seconds_to_write, budget, employers })
 }
 
 impl PlannedBudget {
-    fn of(budget: &Budget<'_>, calls: u64) -> Self {
+    pub(super) fn of(budget: &Budget<'_>, calls: u64) -> Self {
         let (calls_per_day, left) = (budget.per_day(), budget.left());
         let later = calls.saturating_sub(left).div_ceil(calls_per_day);
         let today = u64::from(calls > 0 && left > 0);
         Self { calls_per_day, calls_left_today: left, days_to_write: today + later }
-    }
-}
-
-/// Points a complaint about the audience at the line it stands on.
-pub(super) fn audience_error(entry: &SinkEntry, error: Error) -> Error {
-    match error {
-        Error::Query(message) => entry.error("audience", message).into(),
-        other => other,
-    }
-}
-
-/// The SQL expressions of a map, each with the column that its values come in.
-fn expressions(map: &BTreeMap<String, SinkField>) -> Vec<(String, &str)> {
-    let mut expressions = Vec::new();
-    for (remote, field) in map {
-        if let SinkField::Sql(sql) = field {
-            expressions.push((computed(remote), sql.as_str()));
-        }
-    }
-    expressions
-}
-
-/// The remote's field ← ours, checked against both sides.
-pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, SinkField>> {
-    let theirs = sink.fields().await.map_err(|error| Error::connection(&entry.name, None, error))?;
-    let section = &entry.section;
-    owners::check(entry, sink, &theirs)?;
-    if let Some(Companion::List { .. }) = entry.companion {
-        return Ok(BTreeMap::new());
-    }
-    if section.map.is_empty() {
-        if theirs.is_empty() {
-            let same = |field: &&str| ((*field).to_owned(), SinkField::Text((*field).to_owned()));
-            return Ok(DEFAULT_FIELDS.iter().map(same).collect());
-        }
-        let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(entry.error("", "the sink has no `map`").help(format!("map its fields: {}", names.join(", "))).into());
-    }
-    let ours = fields_of(entry);
-    for (remote, field) in &section.map {
-        if section.companies.is_some() && sink.company_field() == Some(remote) {
-            let complaint =
-                entry.error(&format!("map.{remote}"), format!("`{remote}` names the company, which `companies` sets"));
-            return Err(complaint.help("take it out of `map`").into());
-        }
-        match field {
-            SinkField::Text(field) if is_template(field) || ours.contains(&field.as_str()) => {}
-            SinkField::Text(field) => {
-                let complaint = entry.error(&format!("map.{remote}"), format!("{} has no field `{field}`", noun(entry)));
-                return Err(unknown(complaint, field, &ours).into());
-            }
-            SinkField::Sql(sql) => crate::query::check_expression(sql).await.map_err(|error| match error {
-                Error::Query(message) => entry.error(&format!("map.{remote}"), message).into(),
-                other => other,
-            })?,
-        }
-        if !theirs.is_empty() && !theirs.iter().any(|(name, _)| name == remote) {
-            let names: Vec<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
-            let complaint = entry.error(&format!("map.{remote}"), format!("the sink has no field `{remote}`"));
-            let help = nearest(remote, names.iter().copied())
-                .map_or_else(|| format!("its fields are: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-            return Err(complaint.help(help).into());
-        }
-    }
-    let set_by_us = |field: &str| {
-        section.companies.is_some() && sink.company_field() == Some(field)
-            || section.owners.as_ref().is_some_and(|owners| owners.field == field)
-    };
-    let known = |field: &String| *field == DEFAULT_POLICY || section.map.contains_key(field) || set_by_us(field);
-    if let Some(stray) = section.policy.keys().find(|field| !known(field)) {
-        let complaint =
-            entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
-        return Err(complaint.help("map the field, or take its policy out").into());
-    }
-    if let Some(stray) = section.clear.iter().find(|field| !section.map.contains_key(*field)) {
-        let complaint = entry.error("clear", format!("`{stray}` is to be cleared, but there is no such field in `map`"));
-        return Err(complaint.help("map the field, or take it out of `clear`").into());
-    }
-    Values::new(entry, &section.map)?;
-    Ok(section.map.clone())
-}
-
-/// Ids that were merged away, by the prospect they are now: a record made under an old id is that prospect's.
-fn aliases(snapshot: &Snapshot) -> Result<HashMap<String, Vec<String>>> {
-    let mut aliases: HashMap<String, Vec<String>> = HashMap::new();
-    for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
-        let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
-        for row in 0..batch.num_rows() {
-            if let Some(into) = at(into, row) {
-                aliases.entry(into.to_owned()).or_default().push(id.value(row).to_owned());
-            }
-        }
-    }
-    Ok(aliases)
-}
-
-/// The people who objected since resolve last looked, by any of their addresses and numbers; nothing when resolve knows all.
-async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Option<HashSet<String>>> {
-    if resolve::knows_suppressed(engine).await? {
-        return Ok(None);
-    }
-    let screen = engine.screen().await?;
-    let mut objectors = HashSet::new();
-    if screen.is_empty() {
-        return Ok(Some(objectors));
-    }
-    for batch in load(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
-        let (id, field, value) = (text(&batch, "prospect_id")?, text(&batch, "field")?, text(&batch, "value")?);
-        for row in 0..batch.num_rows() {
-            let kind = match field.value(row) {
-                "email" => Kind::Email,
-                "phone" | "mobile" => Kind::Phone,
-                _ => continue,
-            };
-            if screen.stops(kind, value.value(row)) {
-                objectors.insert(id.value(row).to_owned());
-            }
-        }
-    }
-    Ok(Some(objectors))
-}
-
-/// When the values that won were seen, by prospect and our field; read only where a policy asks.
-fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, String), i64>> {
-    let mut observed = HashMap::new();
-    if !entry.section.policy.values().any(|policy| *policy == FieldPolicy::NewestWins) {
-        return Ok(observed);
-    }
-    let columns = ["prospect_id", "field", "is_winner", "observed_at"];
-    for batch in load(snapshot, &tables::PROSPECT_FIELD, &columns)? {
-        let (id, field, when) = (text(&batch, "prospect_id")?, text(&batch, "field")?, instants(&batch, "observed_at")?);
-        let winner: &BooleanArray = booleans(&batch, "is_winner")?;
-        for row in (0..batch.num_rows()).filter(|row| winner.value(*row)) {
-            observed.insert((id.value(row).to_owned(), field.value(row).to_owned()), when.value(row));
-        }
-    }
-    Ok(observed)
-}
-
-/// What we wrote to a record last, by the remote's field.
-pub(super) fn link_fields(link: &CrmLink) -> BTreeMap<String, Option<String>> {
-    serde_json::from_value(link.pushed_fields.clone()).unwrap_or_default()
-}
-
-struct Planner<'a> {
-    entry: &'a SinkEntry,
-    sink: &'a dyn Sink,
-    map: BTreeMap<String, SinkField>,
-    values: Values,
-    observed: HashMap<(String, String), i64>,
-    /// Deliveries that somebody took back; the same content is not offered again.
-    undone: HashSet<String>,
-    links: HashMap<String, CrmLink>,
-    aliases: HashMap<String, Vec<String>>,
-    /// Deliveries that the remote refused; the same content is not offered again.
-    refused: HashSet<String>,
-    /// Deliveries that were queued and then held back; the queue takes no key twice.
-    held: HashSet<String>,
-    /// Prospects with a push under way: what comes of it is awaited, or a record could be made twice.
-    waiting: HashSet<String>,
-    /// Who must not be reached; nothing when the prospects themselves say so.
-    objectors: Option<HashSet<String>>,
-    /// What the rows name.
-    references: Option<&'a References>,
-    /// Whether the settings give people to owners.
-    is_owned: bool,
-}
-
-impl Planner<'_> {
-    /// What we would want the remote to have of one prospect; nothing of one that it would have to name and lacks.
-    fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
-        let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
-        let mut desired = self.values.of(batch, row)?;
-        let mut named = None;
-        if let Some(references) = self.references {
-            let (value, by) = match references.of(&prospect_id) {
-                Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
-                Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
-                Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
-                Some(Reference::Undone(id)) => (None, Some(id.clone())),
-                Some(Reference::Missing) => (None, Some(String::new())),
-                None => (None, None),
-            };
-            named = by.map(|id| Named { field: references.field.clone(), id });
-            desired.extend(value.map(|value| (references.field.clone(), value)));
-        }
-        let mut keys = Vec::new();
-        for field in &self.entry.section.match_on {
-            let value = match field.as_str() {
-                EXTERNAL_ID => Some(prospect_id.clone()),
-                field => match desired.get(field) {
-                    Some(value) => Some(value.clone()),
-                    None => batch.column_by_name(field).map(|_| cell(batch, field, row)).transpose()?.flatten(),
-                },
-            };
-            keys.extend(value.map(|value| MatchKey { field: field.clone(), value }));
-        }
-        if let (Some(Companion::List { .. }), Some(references)) = (&self.entry.companion, self.references) {
-            // A place in a list holds no id of ours: it is the person's.
-            let field = references.field.clone();
-            keys = desired.get(&field).map(|value| MatchKey { field, value: value.clone() }).into_iter().collect();
-        }
-        let link = self.link(&prospect_id);
-        let mut ownership = Ownership { asked: self.is_owned, ..Ownership::default() };
-        if let Some(owners) = self.entry.section.owners.as_ref().filter(|_| self.is_owned) {
-            ownership.ours = link.and_then(|link| link_fields(link).remove(&owners.field).flatten());
-            ownership.territory = Territory::of(batch, row)?;
-        }
-        let mut planned = PlannedRow {
-            prospect_id,
-            action: Action::Unchanged,
-            remote_id: None,
-            changes: Vec::new(),
-            kept: Vec::new(),
-            reason: None,
-            key: String::new(),
-            desired,
-            pushed: BTreeMap::new(),
-            aliases: Vec::new(),
-            hash: String::new(),
-            keys,
-            observed: self.observed_of(batch, row)?,
-            ownership,
-            named,
-            is_undone: false,
-            waits_for_another: false,
-            adopted: false,
-            relink: false,
-        };
-        planned.hash = planned.hash_of_desired();
-        planned.aliases = self.aliases.get(&planned.prospect_id).cloned().unwrap_or_default();
-        let pushed_at = self.link(&planned.prospect_id).map_or(0, |link| link.pushed_at);
-        planned.key = format!("{}:{pushed_at}:{}", planned.prospect_id, planned.hash);
-        while self.held.contains(&planned.key) {
-            planned.key.push('+');
-        }
-        if self.is_suppressed(&planned.prospect_id, batch, row)? {
-            planned.hold(resolve::SUPPRESSED);
-        } else if planned.ids().any(|id| self.waiting.contains(id)) {
-            planned.action = Action::Waiting;
-            planned.reason = Some("an earlier push of this prospect still waits".to_owned());
-        }
-        Ok(Some(planned))
-    }
-
-    fn observed_of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, i64>> {
-        let mut observed = BTreeMap::new();
-        if !self.observed.is_empty() {
-            let prospect = text(batch, "prospect_id")?.value(row);
-            for (remote, ours) in &self.map {
-                let ours = ours.text().unwrap_or_default().to_owned();
-                let when = self.observed.get(&(prospect.to_owned(), ours));
-                observed.extend(when.map(|when| (remote.clone(), *when)));
-            }
-        }
-        Ok(observed)
-    }
-
-    /// The last look before a push: whoever objected since the audience was made is not in it.
-    fn is_suppressed(&self, prospect_id: &str, batch: &RecordBatch, row: usize) -> Result<bool> {
-        match &self.objectors {
-            // A company is made of people who do not object.
-            _ if batch.column_by_name("hold_reason").is_none() => Ok(false),
-            Some(objectors) => Ok(objectors.contains(prospect_id)),
-            None => Ok(at(text(batch, "hold_reason")?, row) == Some(resolve::SUPPRESSED)),
-        }
-    }
-
-    fn link(&self, prospect_id: &str) -> Option<&CrmLink> {
-        let of_alias = || self.aliases.get(prospect_id)?.iter().find_map(|alias| self.links.get(alias));
-        self.links.get(prospect_id).or_else(of_alias)
-    }
-
-    /// Compares every row with what the remote has; how many calls that took.
-    async fn compare(&self, rows: &mut [PlannedRow]) -> Result<usize> {
-        let mut calls = 0;
-        let mut unlinked: Vec<&mut PlannedRow> = Vec::new();
-        let mut linked: Vec<(&mut PlannedRow, &CrmLink)> = Vec::new();
-        for row in rows.iter_mut().filter(|row| row.action == Action::Unchanged) {
-            match self.link(&row.prospect_id) {
-                Some(link) if link.pushed_hash == row.hash && link.prospect_id == row.prospect_id => {
-                    row.remote_id = Some(link.remote_id.clone());
-                }
-                _ if self.refused.contains(&row.key) => {
-                    row.action = Action::Rejected;
-                    row.reason = Some("the remote refused exactly this before".to_owned());
-                }
-                _ if self.undone.contains(&row.key) => {
-                    row.hold("it was undone; it is pushed again when it changes");
-                    row.is_undone = true;
-                }
-                Some(link) => linked.push((row, link)),
-                None => unlinked.push(row),
-            }
-        }
-        let capability = self.sink.capability();
-        for chunk in linked.chunks_mut(capability.max_rows.max(1)) {
-            calls += self.compare_linked(chunk).await?;
-        }
-        for chunk in unlinked.chunks_mut(capability.max_rows.max(1)) {
-            let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
-            let found = if capability.lookup {
-                calls += chunk.len();
-                self.sink.lookup(&keys).await.map_err(|error| Error::connection(&self.entry.name, None, error))?
-            } else {
-                vec![Lookup::Absent; chunk.len()]
-            };
-            if found.len() != chunk.len() {
-                return Err(Error::Internal(format!(
-                    "sink {} looked up {} rows of {}",
-                    self.entry.name,
-                    found.len(),
-                    chunk.len()
-                )));
-            }
-            for (row, lookup) in chunk.iter_mut().zip(found) {
-                match lookup {
-                    Lookup::Absent => self.create(row),
-                    Lookup::Found(record) => self.update(row, &record, None),
-                    Lookup::Ambiguous(count) => row.hold(&format!("{count} records in the remote match; merge them there first")),
-                }
-            }
-        }
-        Ok(calls)
-    }
-
-    /// Compares rows with the records that we wrote or found before; how many calls that took, where the sink does not count them.
-    async fn compare_linked(&self, rows: &mut [(&mut PlannedRow, &CrmLink)]) -> Result<usize> {
-        if !self.sink.capability().lookup {
-            for (row, link) in rows {
-                let fields = link_fields(link);
-                let record = RemoteRecord {
-                    remote_id: link.remote_id.clone(),
-                    fields: fields.clone(),
-                    matched_on: "our last push".to_owned(),
-                };
-                self.update(row, &record, Some(&fields));
-            }
-            return Ok(0);
-        }
-        let ids: Vec<String> = rows.iter().map(|(_, link)| link.remote_id.clone()).collect();
-        let records = self.sink.fetch_all(&ids).await.map_err(|error| Error::connection(&self.entry.name, None, error))?;
-        if records.len() != rows.len() {
-            return Err(Error::Internal(format!("sink {} fetched {} rows of {}", self.entry.name, records.len(), rows.len())));
-        }
-        for ((row, link), record) in rows.iter_mut().zip(records) {
-            match record {
-                Some(record) => self.update(row, &record, Some(&link_fields(link))),
-                None => row.hold("the record was deleted in the remote; it is not made again by itself"),
-            }
-        }
-        Ok(ids.len())
-    }
-
-    fn create(&self, row: &mut PlannedRow) {
-        row.action = Action::Create;
-        for (field, value) in &row.desired {
-            if self.entry.policy(field) == FieldPolicy::Never {
-                row.kept.push(Kept { field: field.clone(), reason: "the policy says never" });
-            } else {
-                let reason = (value.starts_with(COMING)).then(|| "made before it".to_owned());
-                row.changes.push(FieldChange { field: field.clone(), before: None, after: Some(value.clone()), reason });
-                row.pushed.insert(field.clone(), value.clone());
-            }
-        }
-        row.ownership.looked = true;
-        if row.changes.is_empty() {
-            row.hold("no field to set");
-        }
-    }
-
-    fn update(&self, row: &mut PlannedRow, record: &RemoteRecord, pushed: Option<&BTreeMap<String, Option<String>>>) {
-        row.remote_id = Some(record.remote_id.clone());
-        row.adopted = pushed.is_none() && record.matched_on != EXTERNAL_ID;
-        let changed_at = self.sink.changed_at_field().and_then(|field| record.fields.get(field)).and_then(Option::as_deref);
-        let cleared = self.entry.section.clear.iter().filter(|field| !row.desired.contains_key(*field));
-        let cleared: Vec<String> = cleared.cloned().collect();
-        let wanted = row.desired.iter().map(|(field, ours)| (field, Some(ours.as_str())));
-        let owner = self.entry.section.owners.as_ref().filter(|_| self.is_owned).map(|owners| &owners.field);
-        row.ownership.looked = true;
-        row.ownership.theirs =
-            owner.and_then(|field| record.fields.get(field)).cloned().flatten().filter(|owner| !owner.is_empty());
-        let given = owner.zip(row.ownership.ours.as_deref()).map(|(field, owner)| (field, Some(owner)));
-        for (field, ours) in wanted.chain(given).chain(cleared.iter().map(|field| (field, None))) {
-            let remote = record.fields.get(field).and_then(Option::as_deref);
-            let pushed = pushed.and_then(|pushed| pushed.get(field)).and_then(Option::as_deref);
-            let times = Times { ours: row.observed.get(field).copied(), remote: changed_at };
-            let verdict = on_update(self.entry.policy(field), Standing { ours, remote, pushed }, times);
-            let ours_there = match verdict {
-                Verdict::Same => ours,
-                Verdict::Set => {
-                    row.changes.push(FieldChange {
-                        field: field.clone(),
-                        before: remote.map(str::to_owned),
-                        after: ours.map(str::to_owned),
-                        reason: ours.is_some_and(|ours| ours.starts_with(COMING)).then(|| "made before it".to_owned()),
-                    });
-                    ours
-                }
-                Verdict::Keep(reason) => {
-                    row.kept.push(Kept { field: field.clone(), reason });
-                    pushed
-                }
-            };
-            row.pushed.extend(ours_there.map(|value| (field.clone(), value.to_owned())));
-        }
-        row.action = if row.changes.is_empty() { Action::Unchanged } else { Action::Update };
-        row.relink = row.changes.is_empty();
-    }
-
-    /// Gives to owners whoever has none, in the order of the rows.
-    fn give(&self, mut owners: Owners<'_>, rows: &mut [PlannedRow]) {
-        let field = owners.field().to_owned();
-        let policy = self.entry.policy(&field);
-        let blank = Standing { ours: Some("somebody"), remote: None, pushed: None };
-        let fills = on_update(policy, blank, Times::default()) == Verdict::Set;
-        for row in rows.iter_mut().filter(|row| row.ownership.looked && row.ownership.ours.is_none()) {
-            let keep = match row.action {
-                Action::Create => None,
-                _ if row.ownership.theirs.is_some() => Some("somebody in the remote owns it"),
-                Action::Update | Action::Unchanged if fills => None,
-                Action::Update | Action::Unchanged => Some("the policy says only when the record is made"),
-                Action::HeldBack | Action::Rejected | Action::Waiting => continue,
-            };
-            if let Some(reason) = keep {
-                row.kept.push(Kept { field: field.clone(), reason });
-                continue;
-            }
-            match owners.give(&row.ownership.territory) {
-                Ok((owner, reason)) => {
-                    let (before, after, reason) = (None, Some(owner.clone()), Some(reason));
-                    row.changes.push(FieldChange { field: field.clone(), before, after, reason });
-                    row.pushed.insert(field.clone(), owner);
-                    if row.action == Action::Unchanged {
-                        (row.action, row.relink) = (Action::Update, false);
-                    }
-                }
-                Err(reason) => {
-                    row.kept.push(Kept { field: field.clone(), reason });
-                    row.ownership.open = true;
-                    row.rehash();
-                }
-            }
-        }
     }
 }
 
@@ -732,6 +269,16 @@ impl PlannedRow {
     pub(super) fn hold(&mut self, reason: &str) {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
+    }
+
+    /// Whether it would be written, and names a record that is not there yet.
+    pub(super) fn names_what_is_coming(&self) -> bool {
+        let named = self.named.as_ref().and_then(|named| self.desired.get(&named.field));
+        named.is_some_and(|value| value.starts_with(COMING)) && (self.action.is_written() || self.action == Action::Unchanged)
+    }
+
+    pub(super) fn wait_for_what_it_names(&mut self) {
+        self.wait_for_another(NOT_MADE_YET);
     }
 
     pub(super) fn wait_for_another(&mut self, reason: &str) {
@@ -762,7 +309,7 @@ impl PlannedRow {
     }
 
     /// What a delivery of it would be known by. Who owns the record is not part of it: what is given stays.
-    fn hash_of_desired(&self) -> String {
+    pub(super) fn hash_of_desired(&self) -> String {
         let mut desired: BTreeMap<&String, &String> = self.desired.iter().collect();
         // Which record it names is said by our id of it: the remote's may be another after it was taken back.
         let named = self.named.as_ref().map(|named| {
@@ -777,9 +324,14 @@ impl PlannedRow {
         blake3::hash(said.as_bytes()).to_hex().to_string()
     }
 
-    fn rehash(&mut self) {
+    pub(super) fn rehash(&mut self) {
         let hash = self.hash_of_desired();
         self.key = self.key.replace(&self.hash, &hash);
         self.hash = hash;
     }
+}
+
+/// What we wrote to a record last, by the remote's field.
+pub(super) fn link_fields(link: &CrmLink) -> BTreeMap<String, Option<String>> {
+    serde_json::from_str(&link.pushed_fields).unwrap_or_default()
 }

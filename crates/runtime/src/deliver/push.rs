@@ -1,21 +1,22 @@
 //! From the outbox into the remote, and what it said back into the ledger and the lake.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
-use headwater_sdk::{DeliveryRow, ErrorKind, MatchKey, Operation, RowOutcome, Sink};
-use headwater_store::{DeliveryOp, LedgerOp, LinkUpdate, OutboxEntry, OutboxRow, Outcome, Settlement};
-use serde::{Deserialize, Serialize};
+use headwater_sdk::{DeliveryRow, ErrorKind, RowOutcome, Sink};
+use headwater_store::{DuePush, LedgerOp, LinkUpdate, Outcome, Settlement};
 use tracing::warn;
 
 use super::SinkCounts;
 use super::budget::Budget;
+use super::payload::{self, Payload, json};
 use super::plan::{Action, Plan, PlannedRow};
-use super::receipt::{self, OUR_ID, Receipt};
+use super::planner::Part;
+use super::receipt::{self, NewReceipt};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -30,64 +31,103 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Rows queued in one commit.
 const ROWS_PER_COMMIT: usize = 2_000;
 
-/// What the outbox keeps of a row beside the fields to set.
-#[derive(Debug, Serialize, Deserialize)]
-struct Payload {
-    fields: BTreeMap<String, Option<String>>,
-    desired: BTreeMap<String, Option<String>>,
-    pushed: BTreeMap<String, Option<String>>,
-    hash: String,
-    match_keys: Vec<(String, String)>,
+/// Takes a plan into the outbox as it is made.
+pub(super) struct Queue<'a> {
+    engine: &'a Engine,
+    entry: &'a SinkEntry,
+    run_id: &'a str,
+    /// Who has a push of an earlier run waiting, and what the plan says of them.
+    earlier: HashMap<String, Earlier>,
 }
 
-/// Queues what a plan wants written, and notes the links it found.
-pub(super) async fn enqueue(engine: &Engine, entry: &SinkEntry, plan: &Plan, run_id: &str) -> Result<()> {
-    let now = engine.clock().now_us();
-    let mut work: Vec<&PlannedRow> =
-        plan.rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update) || row.relink).collect();
-    // Changes of one kind go into few statements.
-    work.sort_by_key(|row| !row.relink);
-    for chunk in work.chunks(ROWS_PER_COMMIT) {
-        let mut commit = engine.store.commit(run_id, now);
-        for row in chunk {
-            let all = |fields: &BTreeMap<String, String>| -> BTreeMap<String, Option<String>> {
-                fields.iter().map(|(field, value)| (field.clone(), Some(value.clone()))).collect()
-            };
-            let (desired, pushed) = (all(&row.desired), all(&row.pushed));
-            if row.relink {
-                commit.ledger(LedgerOp::Link(LinkUpdate {
-                    sink: entry.name.clone(),
-                    prospect_id: row.prospect_id.clone(),
-                    remote_id: row.remote_id.clone().unwrap_or_default(),
-                    pushed_hash: row.hash.clone(),
-                    pushed_fields: json(&pushed)?,
-                }));
-                continue;
-            }
-            let fields = row.changes.iter().map(|change| (change.field.clone(), change.after.clone())).collect();
-            let match_keys = row.keys.iter().map(|key| (key.field.clone(), key.value.clone())).collect();
-            let mut before: BTreeMap<&str, Option<&str>> =
-                row.changes.iter().map(|change| (change.field.as_str(), change.before.as_deref())).collect();
-            if row.adopted {
-                before.insert(OUR_ID, None);
-            }
-            commit.ledger(LedgerOp::Enqueue(OutboxEntry {
-                sink: entry.name.clone(),
-                prospect_id: row.prospect_id.clone(),
-                delivery_key: row.key.clone(),
-                op: if row.remote_id.is_some() { DeliveryOp::Update } else { DeliveryOp::Create },
-                remote_id: row.remote_id.clone(),
-                payload: json(&Payload { fields, desired, pushed, hash: row.hash.clone(), match_keys })?,
-                before: Some(json(&before)?),
-            }));
-        }
-        commit.execute().await?;
+/// What a plan says of somebody who has a push of an earlier run waiting.
+enum Earlier {
+    /// Nothing: they are no longer in the audience.
+    NotPlanned,
+    /// The push is still wanted.
+    Wanted,
+    /// It is not, for this reason.
+    Held(String),
+}
+
+impl<'a> Queue<'a> {
+    pub(super) async fn new(engine: &'a Engine, entry: &'a SinkEntry, run_id: &'a str) -> Result<Self> {
+        let waiting = engine.store.outbox_waiting(&entry.name).await?;
+        let earlier = waiting.into_iter().map(|id| (id, Earlier::NotPlanned)).collect();
+        Ok(Self { engine, entry, run_id, earlier })
     }
-    Ok(())
-}
 
-fn json(value: &impl Serialize) -> Result<serde_json::Value> {
-    serde_json::to_value(value).map_err(|error| Error::Internal(error.to_string()))
+    /// Queues what is to be written of these rows, and notes the links that were found.
+    pub(super) async fn take(&mut self, rows: &[PlannedRow]) -> Result<()> {
+        let now = self.engine.clock().now_us();
+        self.compare(rows);
+        let mut work: Vec<&PlannedRow> =
+            rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update) || row.relink).collect();
+        // Changes of one kind go into few statements.
+        work.sort_by_key(|row| !row.relink);
+        for chunk in work.chunks(ROWS_PER_COMMIT) {
+            let mut commit = self.engine.store.commit(self.run_id, now);
+            for row in chunk {
+                commit.ledger(if row.relink {
+                    LedgerOp::Link(LinkUpdate {
+                        sink: self.entry.name.clone(),
+                        prospect_id: row.prospect_id.clone(),
+                        remote_id: row.remote_id.clone().unwrap_or_default(),
+                        pushed_hash: row.hash.clone(),
+                        pushed_fields: json(&row.pushed)?,
+                    })
+                } else {
+                    LedgerOp::Enqueue(payload::entry(&self.entry.name, row)?)
+                });
+            }
+            commit.execute().await?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, rows: &[PlannedRow]) {
+        if self.earlier.is_empty() {
+            return;
+        }
+        for row in rows {
+            for id in row.ids() {
+                if let Some(earlier) = self.earlier.get_mut(id) {
+                    *earlier = match row.action {
+                        Action::HeldBack => Earlier::Held(row.reason.clone().unwrap_or_default()),
+                        Action::Create | Action::Update | Action::Unchanged | Action::Rejected | Action::Waiting => {
+                            Earlier::Wanted
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// Settles as held back what an earlier run queued and the plan, now complete, no longer wants: the audience does not admit
+    /// these people any more, or a rule holds them back.
+    pub(super) async fn stop_unplanned(self, counts: &mut SinkCounts) -> Result<()> {
+        let Self { engine, entry, earlier, run_id: _ } = self;
+        let unwanted: Vec<&str> =
+            earlier.iter().filter(|(_, earlier)| !matches!(earlier, Earlier::Wanted)).map(|(id, _)| id.as_str()).collect();
+        if unwanted.is_empty() {
+            return Ok(());
+        }
+        let mut stopped = Vec::new();
+        for (id, prospect_id) in engine.store.outbox_waiting_of(&entry.name, &unwanted).await? {
+            let reason = match earlier.get(&prospect_id) {
+                Some(Earlier::Wanted) | None => continue,
+                // The plan has counted this person.
+                Some(Earlier::Held(reason)) => reason,
+                Some(Earlier::NotPlanned) => {
+                    counts.held_back += 1;
+                    "no longer in the audience"
+                }
+            };
+            stopped.push(held_back(id, reason));
+        }
+        engine.store.outbox_settle(&stopped, engine.clock().now_us()).await?;
+        Ok(())
+    }
 }
 
 /// Queues again what a run that died had under way: the remote may or may not have it.
@@ -109,21 +149,25 @@ pub(super) async fn requeue_doubtful(engine: &Engine, sink: &str) -> Result<()> 
 ///
 /// # Errors
 /// When the remote cannot be written now: what is left waits in the outbox.
-pub(super) async fn drain(
-    engine: &Engine,
-    entry: &SinkEntry,
-    sink: &dyn Sink,
-    plan: &Plan,
-    run_id: &str,
-    counts: &mut SinkCounts,
-) -> Result<()> {
-    stop_unplanned(engine, entry, plan, counts).await?;
-    let pushed = push(engine, entry, sink, run_id, counts).await;
-    let waiting = engine.store.outbox_waiting(&entry.name).await?;
+pub(super) async fn drain(engine: &Engine, part: &Part, plan: &Plan, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
+    let name = &part.entry.name;
+    let queued = engine.store.outbox_waiting_count(name).await?;
+    let settled_before = settled(*counts);
+    let pushed = push(engine, &part.entry, part.sink.as_ref(), run_id, counts).await;
+    let left = engine.store.outbox_waiting_count(name).await?;
+    let settled = settled(*counts) - settled_before;
+    if pushed.is_ok() && queued != settled + left {
+        return Err(Error::Internal(format!("of {queued} pushes to {name}, {settled} have an outcome and {left} wait")));
+    }
     // Who waits for another record is not in the outbox yet.
-    let later = plan.rows.iter().filter(|row| row.action == Action::Waiting && row.waits_for_another);
-    counts.pending = (waiting.len() + later.count()) as u64;
+    counts.pending = engine.store.outbox_waiting(name).await?.len() as u64 + plan.waiting_for_another;
     pushed
+}
+
+/// How many pushes have an outcome.
+fn settled(counts: SinkCounts) -> u64 {
+    let SinkCounts { created, updated, unchanged, rejected, held_back, pending: _ } = counts;
+    created + updated + unchanged + rejected + held_back
 }
 
 async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
@@ -169,41 +213,9 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
     Ok(())
 }
 
-/// Settles as held back what an earlier run queued and the plan no longer wants: the audience does not admit these people any more,
-/// or a rule holds them back.
-async fn stop_unplanned(engine: &Engine, entry: &SinkEntry, plan: &Plan, counts: &mut SinkCounts) -> Result<()> {
-    let reasons: HashMap<&String, Option<&str>> = plan
-        .rows
-        .iter()
-        .flat_map(|row| {
-            let reason = (row.action == Action::HeldBack).then(|| row.reason.as_deref().unwrap_or_default());
-            row.ids().map(move |id| (id, reason))
-        })
-        .collect();
-    let waiting = engine.store.outbox_waiting(&entry.name).await?;
-    if waiting.iter().all(|id| matches!(reasons.get(id), Some(None))) {
-        return Ok(());
-    }
-    let mut stopped = Vec::new();
-    for row in engine.store.outbox_due(&entry.name, i64::MAX, u32::MAX).await? {
-        let reason = match reasons.get(&row.entry.prospect_id) {
-            Some(None) => continue,
-            // The plan has counted this person.
-            Some(Some(reason)) => reason,
-            None => {
-                counts.held_back += 1;
-                "no longer in the audience"
-            }
-        };
-        stopped.push(held_back(&row, reason));
-    }
-    engine.store.outbox_settle(&stopped, engine.clock().now_us()).await?;
-    Ok(())
-}
-
-fn held_back(row: &OutboxRow, reason: &str) -> Settlement {
+fn held_back(id: i64, reason: &str) -> Settlement {
     Settlement {
-        id: row.id,
+        id,
         outcome: Outcome::HeldBack,
         remote_id: None,
         reason: Some(reason.to_owned()),
@@ -213,20 +225,24 @@ fn held_back(row: &OutboxRow, reason: &str) -> Settlement {
 }
 
 /// Takes out the rows of people who objected while others were pushed, and settles them as held back.
-async fn stop_suppressed(engine: &Engine, due: Vec<OutboxRow>, counts: &mut SinkCounts) -> Result<Vec<OutboxRow>> {
+async fn stop_suppressed(engine: &Engine, due: Vec<DuePush>, counts: &mut SinkCounts) -> Result<Vec<DuePush>> {
     let screen = engine.screen().await?;
     if screen.is_empty() {
         return Ok(due);
     }
-    let stopped = |row: &OutboxRow| {
-        let values = row.entry.payload.get("desired").and_then(serde_json::Value::as_object).into_iter().flatten();
-        values.filter_map(|(_, value)| value.as_str()).any(|value| {
+    let (mut settlements, mut free) = (Vec::new(), Vec::with_capacity(due.len()));
+    for row in due {
+        let desired = Payload::read(&row.entry.payload)?.desired()?;
+        let is_stopped = desired.values().flatten().any(|value| {
             email::normalise(value).is_some_and(|email| screen.stops(Kind::Email, &email))
                 || phone::normalise(value, None).is_some_and(|phone| screen.stops(Kind::Phone, &phone))
-        })
-    };
-    let (held, free): (Vec<OutboxRow>, Vec<OutboxRow>) = due.into_iter().partition(stopped);
-    let settlements: Vec<Settlement> = held.iter().map(|row| held_back(row, resolve::SUPPRESSED)).collect();
+        });
+        if is_stopped {
+            settlements.push(held_back(row.id, resolve::SUPPRESSED));
+        } else {
+            free.push(row);
+        }
+    }
     if !settlements.is_empty() {
         engine.store.outbox_settle(&settlements, engine.clock().now_us()).await?;
         counts.held_back += settlements.len() as u64;
@@ -246,19 +262,13 @@ async fn write(
     entry: &SinkEntry,
     sink: &dyn Sink,
     run_id: &str,
-    due: &[OutboxRow],
+    due: &[DuePush],
     counts: &mut SinkCounts,
 ) -> Result<()> {
     let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
-    let payloads: Vec<Payload> = due
-        .iter()
-        .map(|row| {
-            Payload::deserialize(&row.entry.payload)
-                .map_err(|error| Error::Internal(format!("an outbox row cannot be read: {error}")))
-        })
-        .collect::<Result<_>>()?;
-    let rows: Vec<DeliveryRow> =
-        due.iter().zip(&payloads).map(|(row, payload)| delivery(row, payload, sink.whole_rows())).collect();
+    let payloads: Vec<Payload<'_>> = due.iter().map(|row| Payload::read(&row.entry.payload)).collect::<Result<_>>()?;
+    let delivery = |(row, payload): (&DuePush, &Payload<'_>)| payload.delivery(entry, row, sink.whole_rows());
+    let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(delivery).collect::<Result<_>>()?;
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
     let (outcomes, failure) = offer(sink, rows).await;
     settle(engine, entry, run_id, (due, &payloads, &outcomes), counts).await?;
@@ -303,30 +313,11 @@ fn is_about_rows(error: &headwater_sdk::Error) -> bool {
     matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Input)
 }
 
-fn delivery(row: &OutboxRow, payload: &Payload, whole: bool) -> DeliveryRow {
-    let operation = match &row.entry.remote_id {
-        Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
-        None => Operation::Create,
-    };
-    DeliveryRow {
-        key: row.entry.delivery_key.clone(),
-        prospect_id: row.entry.prospect_id.clone(),
-        operation,
-        fields: if whole { &payload.pushed } else { &payload.fields }.clone(),
-        match_keys: payload
-            .match_keys
-            .iter()
-            .map(|(field, value)| MatchKey { field: field.clone(), value: value.clone() })
-            .collect(),
-        doubtful: row.attempts > 0,
-    }
-}
-
 async fn settle(
     engine: &Engine,
     entry: &SinkEntry,
     run_id: &str,
-    (due, payloads, outcomes): (&[OutboxRow], &[Payload], &[RowOutcome]),
+    (due, payloads, outcomes): (&[DuePush], &[Payload<'_>], &[RowOutcome]),
     counts: &mut SinkCounts,
 ) -> Result<()> {
     let now = engine.clock().now_us();
@@ -341,14 +332,12 @@ async fn settle(
             RowOutcome::Rejected { .. } => counts.rejected += 1,
             RowOutcome::Retry { .. } => {}
         }
-        let link = verdict.remote_id.as_ref().map(|remote_id| {
-            Ok::<_, Error>(LinkUpdate {
-                sink: entry.name.clone(),
-                prospect_id: row.entry.prospect_id.clone(),
-                remote_id: remote_id.clone(),
-                pushed_hash: payload.hash.clone(),
-                pushed_fields: json(&payload.pushed)?,
-            })
+        let link = verdict.remote_id.as_ref().map(|remote_id| LinkUpdate {
+            sink: entry.name.clone(),
+            prospect_id: row.entry.prospect_id.clone(),
+            remote_id: remote_id.clone(),
+            pushed_hash: payload.hash.clone().into_owned(),
+            pushed_fields: payload.pushed().to_owned(),
         });
         commit.ledger(LedgerOp::Settle(Settlement {
             id: row.id,
@@ -356,11 +345,11 @@ async fn settle(
             remote_id: verdict.remote_id.clone(),
             reason: verdict.reason.clone(),
             next_attempt_at: verdict.next_attempt_at,
-            link: link.transpose()?,
+            link,
         }));
         receipts.push((row, payload, verdict));
     }
-    let written: Vec<Receipt> = receipts.iter().map(|(row, payload, said)| receipt_of(row, payload, said)).collect();
+    let written: Vec<NewReceipt<'_>> = receipts.iter().map(|(row, payload, said)| receipt_of(row, payload, said)).collect();
     commit.append(receipt::staged(engine, &entry.name, run_id, &written, now)?);
     if let Some(refused) = quarantined(engine, entry, run_id, &receipts, now)? {
         commit.append(refused);
@@ -377,7 +366,7 @@ struct Said {
     next_attempt_at: Option<i64>,
 }
 
-fn verdict(outcome: &RowOutcome, row: &OutboxRow, now_us: i64) -> Said {
+fn verdict(outcome: &RowOutcome, row: &DuePush, now_us: i64) -> Said {
     let written = |outcome, word, remote_id: &String| Said {
         outcome,
         word,
@@ -411,29 +400,29 @@ fn verdict(outcome: &RowOutcome, row: &OutboxRow, now_us: i64) -> Said {
     }
 }
 
-type Settled<'a> = (&'a OutboxRow, &'a Payload, Said);
+type Settled<'a> = (&'a DuePush, &'a Payload<'a>, Said);
 
 /// What was pushed and what the remote said.
-fn receipt_of(row: &OutboxRow, payload: &Payload, said: &Said) -> Receipt {
-    Receipt {
-        prospect_id: row.entry.prospect_id.clone(),
-        delivery_key: row.entry.delivery_key.clone(),
-        op: row.entry.op.as_str().to_owned(),
-        outcome: said.word.to_owned(),
-        remote_id: said.remote_id.clone().or_else(|| row.entry.remote_id.clone()),
-        fields: serde_json::to_string(&payload.fields).ok(),
-        before: row.entry.before.as_ref().map(ToString::to_string),
-        reason: said.reason.clone(),
+fn receipt_of<'a>(row: &'a DuePush, payload: &'a Payload<'_>, said: &'a Said) -> NewReceipt<'a> {
+    NewReceipt {
+        prospect_id: &row.entry.prospect_id,
+        delivery_key: &row.entry.delivery_key,
+        op: row.entry.op.as_str(),
+        outcome: said.word,
+        remote_id: said.remote_id.as_deref().or(row.entry.remote_id.as_deref()),
+        fields: Some(payload.fields()),
+        before: row.entry.before.as_deref(),
+        reason: said.reason.as_deref(),
     }
 }
 
 /// The field that a remote's reason blames, where it names one of those that were pushed: `email: …`, `… (field email)`.
-fn blamed(reason: &str, payload: &Payload) -> Option<String> {
+fn blamed(reason: &str, payload: &Payload<'_>) -> Option<String> {
     let names = |field: &&String| {
         reason.split("; ").any(|part| part.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with(':')))
             || reason.contains(&format!("(field {field}"))
     };
-    payload.fields.keys().find(names).cloned()
+    payload.set().ok()?.keys().find(names).cloned()
 }
 
 /// Rows of `quarantine` for what the remote refused; nothing when it refused nothing.
@@ -462,7 +451,7 @@ fn quarantined(
         same("remote_refused"),
         column(&|(_, payload, said)| blamed(said.reason.as_deref()?, payload)),
         column(&|(_, _, said)| said.reason.clone()),
-        column(&|(_, payload, _)| serde_json::to_string(&payload.fields).ok()),
+        column(&|(_, payload, _)| Some(payload.fields().to_owned())),
         Arc::new(TimestampMicrosecondArray::from_value(now_us, rows).with_timezone("UTC")),
         same(run_id),
     ];

@@ -20,6 +20,19 @@ pub(super) const UNDO: &str = "undo";
 /// The fields of a receipt, as they are kept.
 pub(super) type Values = BTreeMap<String, Option<String>>;
 
+/// A receipt to be written; see [`Receipt`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewReceipt<'a> {
+    pub(super) prospect_id: &'a str,
+    pub(super) delivery_key: &'a str,
+    pub(super) op: &'a str,
+    pub(super) outcome: &'a str,
+    pub(super) remote_id: Option<&'a str>,
+    pub(super) fields: Option<&'a str>,
+    pub(super) before: Option<&'a str>,
+    pub(super) reason: Option<&'a str>,
+}
+
 /// What was done to one record.
 #[derive(Debug, Clone)]
 pub(super) struct Receipt {
@@ -32,7 +45,7 @@ pub(super) struct Receipt {
     pub(super) remote_id: Option<String>,
     /// What was set, as JSON.
     pub(super) fields: Option<String>,
-    /// What stood there, as JSON.
+    /// What stood there, as JSON; nothing of a record that was made.
     pub(super) before: Option<String>,
     pub(super) reason: Option<String>,
 }
@@ -41,26 +54,40 @@ impl Receipt {
     pub(super) fn values(json: Option<&String>) -> Values {
         json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     }
+
+    pub(super) fn borrowed(&self) -> NewReceipt<'_> {
+        let Self { prospect_id, delivery_key, op, outcome, remote_id, fields, before, reason } = self;
+        NewReceipt {
+            prospect_id,
+            delivery_key,
+            op,
+            outcome,
+            remote_id: remote_id.as_deref(),
+            fields: fields.as_deref(),
+            before: before.as_deref(),
+            reason: reason.as_deref(),
+        }
+    }
 }
 
 /// Files of receipts, ready for a commit.
-pub(super) fn staged(engine: &Engine, sink: &str, run_id: &str, receipts: &[Receipt], now_us: i64) -> Result<StagedFiles> {
+pub(super) fn staged(engine: &Engine, sink: &str, run_id: &str, receipts: &[NewReceipt<'_>], now_us: i64) -> Result<StagedFiles> {
     let rows = receipts.len();
     let same = |value: &str| -> ArrayRef { Arc::new(StringArray::new_repeated(value, rows)) };
-    let column = |value: &dyn Fn(&Receipt) -> Option<String>| -> ArrayRef {
+    fn column<'a>(receipts: &[NewReceipt<'a>], value: impl Fn(&NewReceipt<'a>) -> Option<&'a str>) -> ArrayRef {
         Arc::new(receipts.iter().map(value).collect::<StringArray>())
-    };
+    }
     let columns: Vec<ArrayRef> = vec![
         same(run_id),
         same(sink),
-        column(&|receipt| Some(receipt.prospect_id.clone())),
-        column(&|receipt| Some(receipt.delivery_key.clone())),
-        column(&|receipt| Some(receipt.op.clone())),
-        column(&|receipt| Some(receipt.outcome.clone())),
-        column(&|receipt| receipt.remote_id.clone()),
-        column(&|receipt| receipt.fields.clone()),
-        column(&|receipt| receipt.before.clone()),
-        column(&|receipt| receipt.reason.clone()),
+        column(receipts, |receipt| Some(receipt.prospect_id)),
+        column(receipts, |receipt| Some(receipt.delivery_key)),
+        column(receipts, |receipt| Some(receipt.op)),
+        column(receipts, |receipt| Some(receipt.outcome)),
+        column(receipts, |receipt| receipt.remote_id),
+        column(receipts, |receipt| receipt.fields),
+        column(receipts, |receipt| receipt.before),
+        column(receipts, |receipt| receipt.reason),
         Arc::new(TimestampMicrosecondArray::from_value(now_us, rows).with_timezone("UTC")),
     ];
     let mut writer = engine.store.writer(&tables::DELIVERY, Some(sink))?;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use headwater_sdk::Sink;
 use headwater_store::OutboxState;
 
-use super::plan::{Action, Plan, PlannedRow};
+use super::plan::{Action, NOT_MADE, NOT_MADE_YET, Plan, PlannedRow};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::project::SinkEntry;
@@ -26,6 +26,8 @@ pub(super) enum Reference {
     Undone(String),
     /// It is not in the remote and does not come there.
     Missing,
+    /// This delivery was to make it, and did not.
+    NotMade,
 }
 
 /// What a part's records name, by the person they are about.
@@ -44,9 +46,9 @@ impl References {
     /// What people name: their companies.
     pub(super) fn to_companies(sink: &dyn Sink, companies: &Plan) -> Option<Self> {
         let field = sink.company_field()?.to_owned();
-        let planned: HashMap<&String, Reference> = companies.rows.iter().map(|row| (&row.prospect_id, of_row(row))).collect();
         let of = companies.employers.iter();
-        let of = of.map(|(person, company)| (person.clone(), planned.get(company).cloned().unwrap_or(Reference::Missing)));
+        let of =
+            of.map(|(person, company)| (person.clone(), companies.named.get(company).cloned().unwrap_or(Reference::Missing)));
         Some(Self { field, part: companies.sink.clone(), is_needed: false, of: of.collect() })
     }
 
@@ -57,10 +59,13 @@ impl References {
         let links = engine.store.links(&people.sink).await?.into_values();
         let mut of: HashMap<String, Reference> =
             links.map(|link| (link.prospect_id.clone(), Reference::There(link.prospect_id, link.remote_id))).collect();
-        for row in &people.rows {
-            of.insert(row.prospect_id.clone(), of_row(row));
-        }
+        of.extend(people.named.iter().map(|(id, reference)| (id.clone(), reference.clone())));
         Ok(Some(Self { field: field.to_owned(), part: people.sink.clone(), is_needed: true, of }))
+    }
+
+    /// Whether the record about this person makes no sense, because what it names was not made.
+    pub(super) fn lacks(&self, person: &str) -> bool {
+        self.is_needed && self.of(person) == Some(&Reference::NotMade)
     }
 
     /// What the record about this person names.
@@ -69,14 +74,37 @@ impl References {
     }
 }
 
-fn of_row(row: &PlannedRow) -> Reference {
-    let id = || row.prospect_id.clone();
-    match (row.action, &row.remote_id) {
-        (_, Some(remote_id)) => Reference::There(id(), remote_id.clone()),
-        (Action::Create | Action::Waiting, None) => Reference::Coming(id()),
-        (Action::HeldBack, None) if row.is_undone => Reference::Undone(id()),
-        (Action::Update | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Reference::Missing,
+impl Reference {
+    /// How a planned record is named.
+    pub(super) fn of_row(row: &PlannedRow) -> Self {
+        let id = || row.prospect_id.clone();
+        match (row.action, &row.remote_id) {
+            (_, Some(remote_id)) => Self::There(id(), remote_id.clone()),
+            (Action::Create | Action::Waiting, None) => Self::Coming(id()),
+            (Action::HeldBack, None) if row.is_undone => Self::Undone(id()),
+            (Action::Update | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Self::Missing,
+        }
     }
+}
+
+/// Says of the records that a part was to make what became of them, now that it was pushed.
+pub(super) async fn made(engine: &Engine, plan: &mut Plan) -> Result<()> {
+    if !plan.named.values().any(|reference| matches!(reference, Reference::Coming(_))) {
+        return Ok(());
+    }
+    let links = engine.store.links(&plan.sink).await?;
+    let waiting = engine.store.outbox_waiting(&plan.sink).await?;
+    for (id, reference) in &mut plan.named {
+        if !matches!(reference, Reference::Coming(_)) {
+            continue;
+        }
+        match links.get(id) {
+            Some(link) => *reference = Reference::There(id.clone(), link.remote_id.clone()),
+            None if waiting.contains(id) => {}
+            None => *reference = Reference::NotMade,
+        }
+    }
+    Ok(())
 }
 
 /// Puts the remote's ids in place of ours, now that the records are made. One that was refused is left out; one of which nobody
@@ -95,8 +123,8 @@ pub(super) async fn settle(engine: &Engine, entry: &SinkEntry, references: &Refe
         let Some(id) = coming(&row.desired) else { continue };
         match links.get(&id) {
             Some(link) => row.name(field, Some(&link.remote_id)),
-            None if waiting.contains(&id) => row.wait_for_another("the record that it names is not made yet"),
-            None if references.is_needed => row.hold("the record that it names was not made"),
+            None if waiting.contains(&id) => row.wait_for_another(NOT_MADE_YET),
+            None if references.is_needed => row.hold(NOT_MADE),
             None => row.name(field, None),
         }
         if refused.contains(&row.key) && matches!(row.action, Action::Create | Action::Update) {
@@ -104,5 +132,6 @@ pub(super) async fn settle(engine: &Engine, entry: &SinkEntry, references: &Refe
             row.reason = Some("the remote refused exactly this before".to_owned());
         }
     }
+    plan.recount();
     Ok(())
 }

@@ -3,15 +3,16 @@
 //! A field is put back where it still holds what the run wrote; a record that the run made is removed where all of its fields do.
 //! The rest is reported and left. Each step compares before it writes, so that an undo that dies is simply run again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use headwater_sdk::{Companion, DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, Removal, RowOutcome, Sink};
 use headwater_store::{CrmLink, LedgerOp, LinkUpdate, NewRun, RunStatus};
 use serde::Serialize;
 
+use super::payload::json;
 use super::plan::link_fields;
 use super::policy::same;
-use super::receipt::{self, OUR_ID, Receipt, UNDO, Values};
+use super::receipt::{self, NewReceipt, OUR_ID, Receipt, UNDO, Values};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -160,8 +161,9 @@ impl Undo<'_> {
     async fn step(&mut self, receipts: &[Receipt]) -> Result<()> {
         let mut done: Vec<(Receipt, Back)> = Vec::new();
         let (mut removals, mut restores) = (Vec::new(), Vec::new());
-        for receipt in receipts {
-            match self.judge(receipt).await? {
+        let records = self.records(receipts).await?;
+        for (receipt, record) in receipts.iter().zip(records) {
+            match self.judge(receipt, record).await? {
                 Back::Nothing => {}
                 Back::Remove => removals.push(receipt),
                 Back::Restore(fields, release) => restores.push((receipt, fields, release)),
@@ -182,7 +184,28 @@ impl Undo<'_> {
         });
     }
 
-    async fn judge(&mut self, receipt: &Receipt) -> Result<Back> {
+    /// The records that the receipts are about, as the remote has them now: many in a call where it gives many. Nothing is asked for
+    /// those that are left in any case.
+    async fn records(&self, receipts: &[Receipt]) -> Result<Vec<Option<RemoteRecord>>> {
+        let mut wanted = BTreeSet::new();
+        if self.sink.capability().lookup {
+            let there = receipts.iter().filter(|receipt| receipt.outcome != "removed");
+            wanted.extend(there.map(|receipt| receipt.remote_id.clone().unwrap_or_default()));
+        }
+        let wanted: Vec<String> = wanted.into_iter().collect();
+        let mut records: HashMap<&String, RemoteRecord> = HashMap::with_capacity(wanted.len());
+        for ids in wanted.chunks(self.sink.capability().max_rows.max(1)) {
+            let fetched = self.engine.unless_told(self.sink.fetch_all(ids)).await?.map_err(|error| self.failed(error))?;
+            if fetched.len() != ids.len() {
+                return Err(Error::Internal(format!("sink {} fetched {} rows of {}", self.entry.name, fetched.len(), ids.len())));
+            }
+            records.extend(ids.iter().zip(fetched).filter_map(|(id, record)| Some((id, record?))));
+        }
+        let of = |receipt: &Receipt| receipt.remote_id.as_ref().and_then(|id| records.get(id)).cloned();
+        Ok(receipts.iter().map(of).collect())
+    }
+
+    async fn judge(&mut self, receipt: &Receipt, record: Option<RemoteRecord>) -> Result<Back> {
         if receipt.outcome == "removed" {
             self.leave(receipt, None, "the record was removed; a sync makes it again when its data change");
             return Ok(Back::Nothing);
@@ -191,9 +214,7 @@ impl Undo<'_> {
             self.leave(receipt, None, "the sink cannot be read, so nobody knows whether it was changed since");
             return Ok(Back::Nothing);
         }
-        let remote_id = receipt.remote_id.clone().unwrap_or_default();
-        let fetched = self.engine.unless_told(self.sink.fetch(&remote_id)).await?;
-        let Some(record) = fetched.map_err(|error| self.failed(error))? else {
+        let Some(record) = record else {
             if made(receipt) {
                 self.report.unchanged += 1;
             } else {
@@ -223,7 +244,7 @@ impl Undo<'_> {
             // It cannot be searched by our id; a release looks at the record itself.
             return Ok(true);
         }
-        let key = MatchKey { field: OUR_ID.to_owned(), value: receipt.prospect_id.clone() };
+        let key = MatchKey { field: OUR_ID.to_owned(), value: self.entry.external_id(&receipt.prospect_id) };
         let found = self.sink.lookup(&[vec![key]]).await.map_err(|error| self.failed(error))?;
         Ok(found
             .iter()
@@ -232,7 +253,7 @@ impl Undo<'_> {
 
     async fn release(&self, receipt: &Receipt) -> Result<()> {
         let remote_id = receipt.remote_id.clone().unwrap_or_default();
-        self.sink.release(&remote_id, &receipt.prospect_id).await.map_err(|error| self.failed(error))
+        self.sink.release(&remote_id, &self.entry.external_id(&receipt.prospect_id)).await.map_err(|error| self.failed(error))
     }
 
     fn judge_made(&mut self, receipt: &Receipt, record: &RemoteRecord) -> Back {
@@ -304,7 +325,7 @@ impl Undo<'_> {
 
     async fn restore(&mut self, restores: Vec<(&Receipt, Values, bool)>, done: &mut Vec<(Receipt, Back)>) -> Result<()> {
         for chunk in restores.chunks(self.sink.capability().max_rows.max(1)) {
-            let rows: Vec<DeliveryRow> = chunk.iter().map(|(receipt, fields, _)| row(receipt, fields)).collect();
+            let rows: Vec<DeliveryRow> = chunk.iter().map(|(receipt, fields, _)| row(self.entry, receipt, fields)).collect();
             let outcomes = self.sink.write(&rows).await.map_err(|error| self.failed(error))?.into_outcomes();
             for ((receipt, fields, release), outcome) in chunk.iter().zip(outcomes) {
                 match outcome {
@@ -328,7 +349,6 @@ impl Undo<'_> {
     }
 
     fn receipt(&self, of: &Receipt, outcome: &str, fields: &Values, before: &Values) -> Result<Receipt> {
-        let json = |values: &Values| serde_json::to_string(values).map_err(|error| Error::Internal(error.to_string()));
         Ok(Receipt {
             op: UNDO.to_owned(),
             outcome: outcome.to_owned(),
@@ -346,7 +366,7 @@ impl Undo<'_> {
         }
         let now = self.engine.clock().now_us();
         let (run_id, sink) = (self.report.run_id.clone(), self.entry.name.clone());
-        let receipts: Vec<Receipt> = done.iter().map(|(receipt, _)| receipt.clone()).collect();
+        let receipts: Vec<NewReceipt<'_>> = done.iter().map(|(receipt, _)| receipt.borrowed()).collect();
         let mut commit = self.engine.store.commit(&run_id, now);
         commit.append(receipt::staged(self.engine, &sink, &run_id, &receipts, now)?);
         for (receipt, back) in done {
@@ -362,7 +382,7 @@ impl Undo<'_> {
                 Back::Restore(fields, _) => {
                     let mut pushed = link_fields(link);
                     pushed.retain(|field, _| !fields.contains_key(field));
-                    let pushed_fields = serde_json::to_value(pushed).map_err(|error| Error::Internal(error.to_string()))?;
+                    let pushed_fields = json(&pushed)?;
                     let (remote_id, pushed_hash) = (link.remote_id.clone(), link.pushed_hash.clone());
                     commit.ledger(LedgerOp::Link(LinkUpdate {
                         sink: sink.clone(),
@@ -383,10 +403,10 @@ impl Undo<'_> {
     }
 }
 
-fn row(receipt: &Receipt, fields: &Values) -> DeliveryRow {
+fn row(entry: &SinkEntry, receipt: &Receipt, fields: &Values) -> DeliveryRow {
     DeliveryRow {
         key: format!("{UNDO}:{}", receipt.delivery_key),
-        prospect_id: receipt.prospect_id.clone(),
+        prospect_id: entry.external_id(&receipt.prospect_id),
         operation: Operation::Update { remote_id: receipt.remote_id.clone().unwrap_or_default() },
         fields: fields.clone(),
         match_keys: Vec::new(),

@@ -1,6 +1,6 @@
 //! What a prospect has for a field of a remote: one of our columns as text, a template over them, or what an SQL expression gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, Decimal128Array, RecordBatch, StringArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -20,6 +20,8 @@ pub(super) struct Values {
     columns: BTreeMap<String, String>,
     templates: Environment<'static>,
     names: Vec<String>,
+    /// Columns that templates use.
+    used: BTreeSet<String>,
 }
 
 impl Values {
@@ -28,7 +30,8 @@ impl Values {
     /// # Errors
     /// When a template cannot be read or names something that a prospect does not have, with file and line.
     pub(super) fn new(entry: &SinkEntry, map: &BTreeMap<String, SinkField>) -> Result<Self, ProjectError> {
-        let mut values = Self { columns: BTreeMap::new(), templates: Environment::empty(), names: Vec::new() };
+        let mut values =
+            Self { columns: BTreeMap::new(), templates: Environment::empty(), names: Vec::new(), used: BTreeSet::new() };
         filters(&mut values.templates);
         for (remote, field) in map {
             let ours = match field {
@@ -53,10 +56,16 @@ impl Values {
                 if !known.contains(&name.as_str()) {
                     return Err(unknown(at(format!("{} has no field `{name}`", noun(entry))), &name, &known));
                 }
+                values.used.insert(name);
             }
             values.names.push(remote.clone());
         }
         Ok(values)
+    }
+
+    /// The columns that they are made of.
+    pub(super) fn columns(&self) -> BTreeSet<&str> {
+        self.columns.values().chain(&self.used).map(String::as_str).collect()
     }
 
     /// What a row of prospects has for each field; nothing for a field of which it has no value.
@@ -200,7 +209,12 @@ mod tests {
         let column = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as _;
         let columns = [("given_name", given), ("family_name", family), ("full_name", None)];
         let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, value)| (name, column(value), true))).unwrap();
-        let mut values = Values { columns: BTreeMap::new(), templates: Environment::empty(), names: vec!["x".to_owned()] };
+        let mut values = Values {
+            columns: BTreeMap::new(),
+            templates: Environment::empty(),
+            names: vec!["x".to_owned()],
+            used: BTreeSet::new(),
+        };
         filters(&mut values.templates);
         values.templates.add_template_owned("x", template.to_owned()).unwrap();
         values.of(&batch, 0).unwrap().remove("x")

@@ -1,6 +1,5 @@
 use headwater_model::tables;
 use headwater_store::{LedgerOp, LinkUpdate};
-use serde_json::json;
 
 use super::*;
 use crate::error::Error;
@@ -93,7 +92,7 @@ async fn ada() -> World {
         prospect_id: "prs_ada".to_owned(),
         remote_id: "4711".to_owned(),
         pushed_hash: String::new(),
-        pushed_fields: json!({}),
+        pushed_fields: "{}".to_owned(),
     }));
     commit.execute().await.unwrap();
     world

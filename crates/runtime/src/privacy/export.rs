@@ -108,14 +108,14 @@ pub async fn export(engine: &Engine, who: &str) -> Result<PersonExport> {
             .into_iter()
             .map(|link| {
                 json!({ "sink": link.sink, "prospect_id": link.prospect_id, "remote_id": link.remote_id,
-                    "pushed_at": instant(link.pushed_at), "pushed_fields": link.pushed_fields })
+                    "pushed_at": instant(link.pushed_at), "pushed_fields": said(&link.pushed_fields) })
             })
             .collect(),
         pushes: pushes
             .into_iter()
             .map(|push| {
                 json!({ "sink": push.entry.sink, "prospect_id": push.entry.prospect_id, "op": push.entry.op.as_str(),
-                    "remote_id": push.entry.remote_id, "payload": push.entry.payload, "before": push.entry.before,
+                    "remote_id": push.entry.remote_id, "payload": said(&push.entry.payload), "before": push.entry.before.as_deref().map(said),
                     "state": push.state.as_str(), "reason": push.reason, "run_id": push.run_id,
                     "created_at": instant(push.created_at), "updated_at": instant(push.updated_at) })
             })
@@ -167,4 +167,9 @@ fn told(table: &Table, row: Row<'_>) -> Result<Value> {
         }
     }
     Ok(Value::Object(cells))
+}
+
+/// What a column of the ledger says as JSON; as text, should it be none.
+fn said(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned()))
 }

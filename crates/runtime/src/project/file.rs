@@ -513,6 +513,10 @@ pub struct SinkSection {
     /// What finds a record that is there already, strongest first.
     #[serde(default = "external_id_then_email")]
     pub match_on: Vec<String>,
+    /// What stands before our ids in the remote (`eu` makes `eu-prs_…`), where several projects write into it: those with sources of
+    /// the same names have people of the same ids. Lower-case letters, digits, `_` and `-`, at most 24. Set it before the first push.
+    #[serde(default)]
+    pub id_namespace: String,
     /// The remote's field ← ours, a template over ours (`{{ given_name }} {{ family_name }}`), or `{ sql: EXPRESSION }` over `prospect`.
     #[serde(default)]
     pub map: BTreeMap<String, SinkField>,
@@ -607,8 +611,20 @@ impl JsonSchema for SinkField {
 }
 
 /// The names of [`SinkSection`]'s keys, to tell them from the connector's.
-pub(crate) const SINK_KEYS: &[&str] =
-    &["connector", "audience", "match_on", "map", "clear", "policy", "companies", "owners", "tasks", "lists", "budget"];
+pub(crate) const SINK_KEYS: &[&str] = &[
+    "connector",
+    "audience",
+    "match_on",
+    "id_namespace",
+    "map",
+    "clear",
+    "policy",
+    "companies",
+    "owners",
+    "tasks",
+    "lists",
+    "budget",
+];
 
 /// The companies of a sink's people. Two people are of one company when they share its domain, else its name.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -155,6 +155,7 @@ impl SinkEntry {
             connector: self.section.connector.clone(),
             audience: audience.to_owned(),
             match_on: vec!["external_id".to_owned()],
+            id_namespace: self.section.id_namespace.clone(),
             map: BTreeMap::new(),
             clear: Vec::new(),
             policy: BTreeMap::new(),
@@ -170,6 +171,14 @@ impl SinkEntry {
         let origin = Location { path: format!("{}.{name}", self.origin.path), ..self.origin.clone() };
         let name = format!("{}.{name}", self.name);
         Self { name, section, config: self.config.clone(), companion: Some(companion), origin }
+    }
+
+    /// The id by which the remote knows somebody of ours.
+    pub(crate) fn external_id(&self, ours: &str) -> String {
+        match self.section.id_namespace.as_str() {
+            "" => ours.to_owned(),
+            namespace => format!("{namespace}-{ours}"),
+        }
     }
 
     /// What may be done to a field of the remote.

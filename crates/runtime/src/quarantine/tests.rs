@@ -1,7 +1,6 @@
 use headwater_model::mapping::Role;
 use headwater_store::LedgerOp;
 use headwater_store::{DeliveryOp, OutboxEntry, OutboxState, Outcome, QuarantineMark, QuarantineState, RunStatus, Settlement};
-use serde_json::json;
 
 use super::*;
 use crate::privacy;
@@ -187,7 +186,7 @@ async fn refused_push(world: &World, prospect: &str, key: &str) {
         delivery_key: key.to_owned(),
         op: DeliveryOp::Create,
         remote_id: None,
-        payload: json!({ "fields": {} }),
+        payload: r#"{"fields":{}}"#.to_owned(),
         before: None,
     }));
     commit.execute().await.unwrap();

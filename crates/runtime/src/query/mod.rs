@@ -9,6 +9,8 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::{Column, SchemaError};
@@ -112,28 +114,54 @@ pub async fn query(engine: &Engine, sql: &str) -> Result<Answer> {
     Ok(Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() })
 }
 
-/// The living prospects that meet a sink's condition, in the order of their ids; beside their columns what the expressions give, each
-/// in the column named with it. The expressions passed [`check_expression`].
+/// The living prospects that meet a sink's condition, in the order of their ids: the columns asked for, and beside them what the
+/// expressions give, each in the column named with it. The expressions passed [`check_expression`].
 pub(crate) async fn audience(
     engine: &Engine,
     snapshot: &Snapshot,
-    condition: &str,
+    (condition, columns): (&str, &BTreeSet<&'static str>),
     expressions: &[(String, &str)],
-) -> Result<Vec<RecordBatch>> {
-    let failed = |error| match expressions {
-        [] => of_audience(condition, error),
-        _ => of_map(error),
+) -> Result<Audience> {
+    let failed = match expressions {
+        [] => Failed::Condition(condition.to_owned()),
+        _ => Failed::Map,
     };
-    let frame = Box::pin(admitted(&session(snapshot)?, condition, expressions)).await?;
-    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| failed(explain(&error)))?;
-    let mut answer = Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() };
-    let mut batches = Vec::new();
-    while let Some(batch) = answer.next().await.map_err(failed)? {
-        if batch.num_rows() > 0 {
-            batches.push(batch);
+    let frame = Box::pin(admitted(&session(snapshot)?, (condition, columns), expressions)).await?;
+    let stream = Box::pin(frame.execute_stream()).await.map_err(|error| failed.explained(explain(&error)))?;
+    Ok(Audience { answer: Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() }, failed })
+}
+
+/// The rows of an audience as they are read.
+pub(crate) struct Audience {
+    answer: Answer,
+    failed: Failed,
+}
+
+/// What an error is about that arises while rows are computed.
+enum Failed {
+    Condition(String),
+    Map,
+}
+
+impl Failed {
+    fn explained(&self, error: Error) -> Error {
+        match self {
+            Self::Condition(condition) => of_audience(condition, error),
+            Self::Map => of_map(error),
         }
     }
-    Ok(batches)
+}
+
+impl Audience {
+    /// The next rows, at least one; nothing after the last ones.
+    pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let batch = self.answer.next().await.map_err(|error| self.failed.explained(error))?;
+            if batch.as_ref().is_none_or(|batch| batch.num_rows() > 0) {
+                return Ok(batch);
+            }
+        }
+    }
 }
 
 /// Whether a sink's condition can be asked at all, without looking at any row.
@@ -141,7 +169,7 @@ pub(crate) async fn audience(
 /// # Errors
 /// When its SQL is wrong, with the condition and the columns there are.
 pub async fn check_audience(condition: &str) -> Result<()> {
-    Box::pin(admitted(&session::empty()?, condition, &[])).await.map(|_| ())
+    Box::pin(admitted(&session::empty()?, (condition, &BTreeSet::from(["prospect_id"])), &[])).await.map(|_| ())
 }
 
 /// Whether an expression gives a value for a prospect, without looking at any row.
@@ -163,13 +191,19 @@ pub(crate) async fn check_expression(sql: &str) -> Result<()> {
     }
 }
 
-async fn admitted(context: &SessionContext, condition: &str, expressions: &[(String, &str)]) -> Result<DataFrame> {
+async fn admitted(
+    context: &SessionContext,
+    (condition, columns): (&str, &BTreeSet<&'static str>),
+    expressions: &[(String, &str)],
+) -> Result<DataFrame> {
     // Parsed by itself first: a condition is one expression and cannot close the bracket it is put into.
     DFParser::parse_sql_into_expr(condition).map_err(|error| of_audience(condition, explain(&error)))?;
     // The line end keeps a comment at the end of the condition from swallowing the bracket.
     let column = |(name, sql): &(String, &str)| format!(", (\n{sql}\n) AS \"{}\"", name.replace('"', "\"\""));
-    let columns: String = expressions.iter().map(column).collect();
-    let sql = format!("SELECT *{columns} FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
+    let computed: String = expressions.iter().map(column).collect();
+    let columns = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
+    let sql =
+        format!("SELECT {columns}{computed} FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
     let frame = Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
     // Types are checked as late as here, and a check shall find what a run would.
     frame.clone().into_optimized_plan().map_err(|error| of_audience(condition, explain(&error)))?;

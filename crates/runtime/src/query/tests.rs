@@ -73,7 +73,13 @@ impl World {
 
     async fn audience(&self, condition: &str) -> Result<Vec<String>> {
         let snapshot = self.engine.store.snapshot().await.unwrap();
-        Ok(texts(&audience(&self.engine, &snapshot, condition, &[]).await?))
+        let columns = BTreeSet::from(["prospect_id"]);
+        let mut rows = audience(&self.engine, &snapshot, (condition, &columns), &[]).await?;
+        let mut batches = Vec::new();
+        while let Some(batch) = rows.next().await? {
+            batches.push(batch);
+        }
+        Ok(texts(&batches))
     }
 }
 
@@ -301,7 +307,7 @@ proptest! {
     fn no_condition_lets_a_merged_prospect_in(noise in "[()'\";a-z =-]{0,24}") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let condition = format!("true {noise}");
-        if let Ok(frame) = runtime.block_on(admitted(&session::empty().unwrap(), &condition, &[])) {
+        if let Ok(frame) = runtime.block_on(admitted(&session::empty().unwrap(), (&condition, &BTreeSet::from(["prospect_id"])), &[])) {
             let plan = frame.logical_plan().display_indent().to_string();
             prop_assert!(plan.contains("prospect.merged_into IS NULL AND"), "{plan}");
         }

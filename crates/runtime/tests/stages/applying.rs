@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use headwater_runtime::Error;
-use headwater_runtime::deliver::{Action, Plan, SavedPlan, plans};
+use headwater_runtime::deliver::{Action, Keep, Plan, SavedPlan, plans};
 use headwater_runtime::project::SinkEntry;
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::sink::Fields;
@@ -12,7 +12,7 @@ use crate::rig::{DAY, Rig};
 
 /// What is planned for the people of a sink.
 async fn plan(rig: &Rig, sink: &SinkEntry) -> Result<Plan, Error> {
-    Ok(plans(&rig.engine, sink).await?.remove(0))
+    Ok(plans(&rig.engine, sink, Keep::All).await?.remove(0))
 }
 
 const COLUMNS: &[&str] = &["email", "given_name", "job_title"];
@@ -131,7 +131,7 @@ async fn a_template_makes_a_field_of_several() {
     for (template, says) in [("{{ given_nam }}", "no field `given_nam`"), ("{{ given_name", "the template is wrong")] {
         rig.change(&project(sink).replace("name: given_name", &format!("name: \"{template}\""))).await;
         let entry = rig.engine.project.sink("crm").unwrap();
-        let error = plans(&rig.engine, entry).await.unwrap_err().in_one_line();
+        let error = plans(&rig.engine, entry, Keep::All).await.unwrap_err().in_one_line();
         assert!(error.contains(says) && error.contains("headwater.yaml:"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater_runtime::deliver::{Action, Plan, SavedPlan, drift, plans, undo};
+use headwater_runtime::deliver::{Action, Keep, Plan, SavedPlan, drift, plans, undo};
 use headwater_runtime::sync::{StageName, SyncOptions, SyncReport};
 use headwater_sdk::ErrorKind;
 use headwater_sdk::sink::Fields;
@@ -59,7 +59,7 @@ fn told(report: &SyncReport, part: &str) -> [u64; 6] {
 async fn planned(rig: &Rig) -> Vec<Plan> {
     let stages = vec![StageName::Ingest, StageName::Resolve];
     rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
-    plans(&rig.engine, rig.engine.project.sink("crm").unwrap()).await.unwrap()
+    plans(&rig.engine, rig.engine.project.sink("crm").unwrap(), Keep::All).await.unwrap()
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub(crate) struct Remote {
     /// The most rows of a call, if not two.
     pub(crate) most: AtomicUsize,
     looks: AtomicUsize,
+    /// How often records were fetched, whatever their number.
+    pub(crate) fetches: AtomicUsize,
     written: Mutex<Vec<DeliveryRow>>,
     fail: Mutex<Option<ErrorKind>>,
     later: Mutex<Option<Duration>>,
@@ -144,6 +146,15 @@ impl Sink for RemoteSink {
     async fn fetch(&self, remote_id: &str) -> Result<Option<RemoteRecord>> {
         self.remote.looks.fetch_add(1, Ordering::Relaxed);
         self.inner().fetch(remote_id).await
+    }
+
+    async fn fetch_all(&self, remote_ids: &[String]) -> Result<Vec<Option<RemoteRecord>>> {
+        self.remote.fetches.fetch_add(1, Ordering::Relaxed);
+        let mut records = Vec::new();
+        for remote_id in remote_ids {
+            records.push(self.fetch(remote_id).await?);
+        }
+        Ok(records)
     }
 
     fn removes(&self) -> bool {

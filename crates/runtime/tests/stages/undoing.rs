@@ -56,8 +56,10 @@ async fn the_remote_is_as_before_after_a_sync_and_its_undo() {
     rig.scripts.say("list", COLUMNS, &[ANN, BOB]);
     let run = rig.sync().await.run_id;
     assert_ne!(state(&rig), before);
+    rig.remote.fetches.store(0, Ordering::Relaxed);
     let report = undo(&rig.engine, &run).await.unwrap();
     assert_eq!(told(&report), (1, 1, 0, vec![]));
+    assert_eq!(rig.remote.fetches.load(Ordering::Relaxed), 1, "both records in one call");
     assert_eq!(state(&rig), before, "with our id taken out of the record that we did not make");
     let receipts = rig.table("SELECT op, outcome FROM delivery WHERE op = 'undo' ORDER BY outcome").await;
     assert_eq!(receipts, ["undo | removed", "undo | updated"]);

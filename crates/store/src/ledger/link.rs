@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
-use crate::ledger::json;
+use crate::ledger::list;
 use crate::ledger::outbox::ROWS_PER_STATEMENT;
 use crate::{Result, Store};
 
@@ -21,8 +20,8 @@ pub struct CrmLink {
     pub remote_id: String,
     /// The hash of what was pushed last.
     pub pushed_hash: String,
-    /// What was pushed last.
-    pub pushed_fields: Value,
+    /// What was pushed last, as JSON.
+    pub pushed_fields: String,
     /// When it was pushed.
     pub pushed_at: i64,
 }
@@ -38,8 +37,8 @@ pub struct LinkUpdate {
     pub remote_id: String,
     /// The hash of what was pushed.
     pub pushed_hash: String,
-    /// What was pushed.
-    pub pushed_fields: Value,
+    /// What was pushed, as JSON.
+    pub pushed_fields: String,
 }
 
 impl Store {
@@ -51,6 +50,24 @@ impl Store {
     pub async fn links(&self, sink: &str) -> Result<HashMap<String, CrmLink>> {
         placed("reading the links", self.ledger(), async {
             let rows = sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ?").bind(sink).fetch_all(self.pool()).await?;
+            rows.iter().map(|row| link_of(row).map(|link| (link.prospect_id.clone(), link))).collect()
+        })
+        .await
+    }
+
+    /// The records in a sink of some prospects, by prospect.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn links_of(&self, sink: &str, prospects: &[&str]) -> Result<HashMap<String, CrmLink>> {
+        placed("reading the links", self.ledger(), async {
+            let rows =
+                sqlx::query("SELECT * FROM hw_crm_link WHERE sink = ? AND prospect_id IN (SELECT value FROM json_each(?))")
+                    .bind(sink)
+                    .bind(list(prospects))
+                    .fetch_all(self.pool())
+                    .await?;
             rows.iter().map(|row| link_of(row).map(|link| (link.prospect_id.clone(), link))).collect()
         })
         .await
@@ -82,7 +99,7 @@ pub(crate) async fn upsert(connection: &mut SqliteConnection, updates: &[&LinkUp
         query.push_values(chunk, |mut row, update| {
             let LinkUpdate { sink, prospect_id, remote_id, pushed_hash, pushed_fields } = update;
             row.push_bind(sink.as_str()).push_bind(prospect_id.as_str()).push_bind(remote_id.as_str());
-            row.push_bind(pushed_hash.as_str()).push_bind(pushed_fields.to_string()).push_bind(now);
+            row.push_bind(pushed_hash.as_str()).push_bind(pushed_fields.as_str()).push_bind(now);
         });
         query.push(
             " ON CONFLICT(sink, prospect_id) DO UPDATE SET remote_id = excluded.remote_id, pushed_hash = excluded.pushed_hash, \
@@ -108,7 +125,7 @@ pub(crate) fn link_of(row: &SqliteRow) -> Result<CrmLink> {
         prospect_id: row.try_get("prospect_id")?,
         remote_id: row.try_get("remote_id")?,
         pushed_hash: row.try_get("pushed_hash")?,
-        pushed_fields: json(row, "pushed_fields")?,
+        pushed_fields: row.try_get("pushed_fields")?,
         pushed_at: row.try_get("pushed_at")?,
     })
 }

@@ -13,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod suppression;
 mod waiting;
 
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
@@ -56,14 +57,13 @@ fn json(row: &SqliteRow, column: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| StoreError::format(format!("the ledger is damaged: column `{column}` holds no JSON")))
 }
 
-fn optional_json(row: &SqliteRow, column: &str) -> Result<Option<Value>> {
-    match row.try_get::<Option<&str>, _>(column)? {
-        None => Ok(None),
-        Some(_) => json(row, column).map(Some),
-    }
-}
-
 /// A column that holds one word of an enum.
 fn word<T: std::str::FromStr<Err = StoreError>>(row: &SqliteRow, column: &str) -> Result<T> {
     row.try_get::<&str, _>(column)?.parse()
+}
+
+/// Ids as SQLite's `json_each` takes them: a list of any length in one parameter.
+fn list<T: Serialize>(ids: &[T]) -> String {
+    // A list of texts or numbers is always JSON.
+    serde_json::to_string(ids).unwrap_or_default()
 }

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
 use crate::fault::{self, FaultPoint};
-use crate::ledger::{json, link, optional_json, word};
+use crate::ledger::{link, word};
 use crate::words::words;
 use crate::{LinkUpdate, Result, Store, StoreError};
 
@@ -81,10 +80,10 @@ pub struct OutboxEntry {
     pub op: DeliveryOp,
     /// The remote record, if it is known.
     pub remote_id: Option<String>,
-    /// What is to be pushed.
-    pub payload: Value,
-    /// What the remote had before, for an undo.
-    pub before: Option<Value>,
+    /// What is to be pushed, as JSON. Kept as text: a delivery reads each once, and most of it only to write it elsewhere.
+    pub payload: String,
+    /// What the remote had before, as JSON, for an undo.
+    pub before: Option<String>,
 }
 
 /// A push as the ledger has it.
@@ -110,6 +109,17 @@ pub struct OutboxRow {
     pub updated_at: i64,
 }
 
+/// A push that may be tried now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuePush {
+    /// Its id.
+    pub id: i64,
+    /// What is to be pushed.
+    pub entry: OutboxEntry,
+    /// How often the remote was called.
+    pub attempts: i64,
+}
+
 /// What became of one push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -133,21 +143,22 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`] if the ledger cannot be read.
-    pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<OutboxRow>> {
+    pub async fn outbox_due(&self, sink: &str, now: i64, limit: u32) -> Result<Vec<DuePush>> {
         placed("reading the outbox", self.ledger(), async {
             // One state a part: over both at once SQLite would sort all that waits to give the first few. Every parameter has its
             // number: beside a numbered one, sqlx counts those without a number otherwise than SQLite does.
             let rows = sqlx::query(
-                "SELECT * FROM (SELECT * FROM hw_outbox WHERE sink = ?1 AND state = 'pending' AND coalesce(next_attempt_at, ?2) <= ?2 \
-                 ORDER BY id LIMIT ?3) UNION ALL SELECT * FROM (SELECT * FROM hw_outbox WHERE sink = ?1 AND state = 'retry' AND \
-                 coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) ORDER BY id LIMIT ?3",
+                "SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts FROM (SELECT * FROM hw_outbox \
+                 WHERE sink = ?1 AND state = 'pending' AND coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) UNION ALL \
+                 SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts FROM (SELECT * FROM hw_outbox \
+                 WHERE sink = ?1 AND state = 'retry' AND coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) ORDER BY id LIMIT ?3",
             )
             .bind(sink)
             .bind(now)
             .bind(limit)
             .fetch_all(self.pool())
             .await?;
-            rows.iter().map(row_of).collect()
+            rows.iter().map(|row| due_of(sink, row)).collect()
         })
         .await
     }
@@ -301,7 +312,7 @@ pub(crate) async fn enqueue(connection: &mut SqliteConnection, entries: &[Outbox
         query.push_values(chunk, |mut row, entry| {
             let OutboxEntry { sink, prospect_id, delivery_key, op, remote_id, payload, before } = entry;
             row.push_bind(sink.as_str()).push_bind(prospect_id.as_str()).push_bind(delivery_key.as_str()).push_bind(op.as_str());
-            row.push_bind(remote_id.as_deref()).push_bind(payload.to_string()).push_bind(before.as_ref().map(Value::to_string));
+            row.push_bind(remote_id.as_deref()).push_bind(payload.as_str()).push_bind(before.as_deref());
             row.push("'pending'").push("0").push_bind(run_id).push_bind(now).push_bind(now);
         });
         query.push(
@@ -357,6 +368,20 @@ fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
     query.push(")");
 }
 
+/// By position: a name would be looked for once a value.
+fn due_of(sink: &str, row: &SqliteRow) -> Result<DuePush> {
+    let entry = OutboxEntry {
+        sink: sink.to_owned(),
+        prospect_id: row.try_get(1)?,
+        delivery_key: row.try_get(2)?,
+        op: row.try_get::<&str, _>(3)?.parse()?,
+        remote_id: row.try_get(4)?,
+        payload: row.try_get(5)?,
+        before: row.try_get(6)?,
+    };
+    Ok(DuePush { id: row.try_get(0)?, entry, attempts: row.try_get(7)? })
+}
+
 pub(crate) fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
     let entry = OutboxEntry {
         sink: row.try_get("sink")?,
@@ -364,8 +389,8 @@ pub(crate) fn row_of(row: &SqliteRow) -> Result<OutboxRow> {
         delivery_key: row.try_get("delivery_key")?,
         op: word(row, "op")?,
         remote_id: row.try_get("remote_id")?,
-        payload: json(row, "payload")?,
-        before: optional_json(row, "before")?,
+        payload: row.try_get("payload")?,
+        before: row.try_get("before")?,
     };
     Ok(OutboxRow {
         id: row.try_get("id")?,

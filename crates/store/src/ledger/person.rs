@@ -1,11 +1,10 @@
 //! What the control tables hold of one person, and how it goes.
 
-use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::error::placed;
-use crate::ledger::{identity, link, meta, outbox};
+use crate::ledger::{identity, link, list, meta, outbox};
 use crate::{CrmLink, Decision, FormerProspect, OutboxRow, Result, Store};
 
 /// By which ids a person is known.
@@ -109,10 +108,4 @@ pub(crate) async fn erase(connection: &mut SqliteConnection, keys: &PersonKeys) 
         sqlx::query(statement).bind(ids).execute(&mut *connection).await?;
     }
     meta::set(connection, meta::ERASURE, "begun").await
-}
-
-/// Ids as SQLite's `json_each` takes them: a list of any length in one parameter.
-fn list<T: Serialize>(ids: &[T]) -> String {
-    // A list of texts or numbers is always JSON.
-    serde_json::to_string(ids).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use sqlx::Row;
 
 use crate::error::placed;
-use crate::ledger::{quarantine, word};
+use crate::ledger::{list, quarantine, word};
 use crate::{OutboxState, QuarantineMark, QuarantineState, Result, Store};
 
 impl Store {
@@ -38,6 +38,35 @@ impl Store {
                 .fetch_all(self.pool())
                 .await?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        })
+        .await
+    }
+
+    /// How many pushes of a sink wait or are under way.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_waiting_count(&self, sink: &str) -> Result<u64> {
+        placed("reading the outbox", self.ledger(), async {
+            let statement = "SELECT count(*) FROM hw_outbox WHERE sink = ? AND state IN ('pending', 'retry', 'sent')";
+            let row = sqlx::query(statement).bind(sink).fetch_one(self.pool()).await?;
+            Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
+        })
+        .await
+    }
+
+    /// The pushes that wait of some of a sink's prospects: the number of each, and whose it is.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_waiting_of(&self, sink: &str, prospects: &[&str]) -> Result<Vec<(i64, String)>> {
+        const WAITING: &str = "SELECT id, prospect_id FROM hw_outbox WHERE prospect_id IN (SELECT value FROM json_each(?2)) \
+             AND sink = ?1 AND state IN ('pending', 'retry') ORDER BY id";
+        placed("reading the outbox", self.ledger(), async {
+            let rows = sqlx::query(WAITING).bind(sink).bind(list(prospects)).fetch_all(self.pool()).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         })
         .await
     }

@@ -13,7 +13,7 @@ fn push(key: &str) -> OutboxEntry {
         delivery_key: key.to_owned(),
         op: DeliveryOp::Create,
         remote_id: None,
-        payload: json!({"email": "ann@example.com"}),
+        payload: json!({"email": "ann@example.com"}).to_string(),
         before: None,
     }
 }

@@ -145,7 +145,7 @@ async fn ingest(store: &Store, step: usize, seen: Option<i64>) {
         delivery_key: step.to_string(),
         op: DeliveryOp::Create,
         remote_id: None,
-        payload: json!({}),
+        payload: "{}".to_owned(),
         before: None,
     }));
     commit.execute().await.unwrap();
@@ -161,7 +161,7 @@ async fn deliver(store: &Store) {
             prospect_id: row.entry.prospect_id.clone(),
             remote_id: format!("remote {}", row.entry.prospect_id),
             pushed_hash: "h".to_owned(),
-            pushed_fields: json!({}),
+            pushed_fields: "{}".to_owned(),
         };
         let settlement = Settlement {
             id: row.id,

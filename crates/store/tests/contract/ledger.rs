@@ -56,8 +56,8 @@ fn push(key: &str) -> OutboxEntry {
         delivery_key: key.to_owned(),
         op: DeliveryOp::Update,
         remote_id: Some(format!("remote {key}")),
-        payload: json!({"city": "Lyon"}),
-        before: Some(json!({"city": "Nice"})),
+        payload: json!({"city": "Lyon"}).to_string(),
+        before: Some(json!({"city": "Nice"}).to_string()),
     }
 }
 
@@ -102,7 +102,7 @@ async fn push_goes_from_pending_over_sent_to_one_outcome() {
         prospect_id: "prospect a".to_owned(),
         remote_id: "77".to_owned(),
         pushed_hash: "h".to_owned(),
-        pushed_fields: json!({"city": "Lyon"}),
+        pushed_fields: json!({"city": "Lyon"}).to_string(),
     };
     let settlements = [
         Settlement { remote_id: Some("77".to_owned()), link: Some(link), ..settled(ids[0], Outcome::Written) },
@@ -179,7 +179,7 @@ async fn erasure_leaves_of_a_person_only_which_remote_records_they_are() {
         prospect_id: prospect.to_owned(),
         remote_id: format!("remote of {prospect}"),
         pushed_hash: "h".to_owned(),
-        pushed_fields: json!({ "city": "Lyon" }),
+        pushed_fields: json!({ "city": "Lyon" }).to_string(),
     };
     let mut commit = store.commit("run", NOW);
     commit.ledger(LedgerOp::Decide(decision("led_a", "led_b"))).ledger(LedgerOp::Decide(decision("led_b", "led_c")));
@@ -195,7 +195,7 @@ async fn erasure_leaves_of_a_person_only_which_remote_records_they_are() {
     commit.execute().await.unwrap();
     let held = store.person_records(&keys).await.unwrap();
     assert_eq!((held.pushes.len(), held.decisions.len()), (0, 0));
-    assert_eq!((held.links[0].remote_id.as_str(), &held.links[0].pushed_fields), ("remote of prospect a", &json!({})));
+    assert_eq!((held.links[0].remote_id.as_str(), held.links[0].pushed_fields.as_str()), ("remote of prospect a", "{}"));
     let due = store.outbox_due("crm", NOW, 10).await.unwrap();
     assert_eq!(due.iter().map(|row| row.entry.delivery_key.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(store.decisions().await.unwrap(), [decision("led_b", "led_c")]);

@@ -1,0 +1,617 @@
+//! Makes the plan of one part: what we have, beside what the remote has, under the policy.
+//!
+//! An audience is planned in windows, so that a large one takes no more memory than a small one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::concat_batches;
+use headwater_analysis::company;
+use headwater_model::suppression::Kind;
+use headwater_model::tables;
+use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
+use headwater_store::{CrmLink, OutboxState, Snapshot};
+
+use super::budget::Budget;
+use super::companies;
+use super::map::{audience_error, expressions};
+use super::owners::{Owners, Territory};
+use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
+use super::policy::{Standing, Times, Verdict, on_update};
+use super::push::Queue;
+use super::receipt::OUR_ID;
+use super::reference::{COMING, Reference, References};
+use super::values::{Values, cell};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::project::{FieldPolicy, SinkEntry, SinkField};
+use crate::resolve;
+use crate::rows::{at, booleans, instants, load, text};
+
+/// The match key that means the field in which a sink keeps our id.
+const EXTERNAL_ID: &str = OUR_ID;
+/// How many rows of an audience are planned at once, at most.
+const WINDOW_ROWS: usize = 4_000;
+/// Columns that every plan looks at: who it is, whether they may be reached, and what names are made of.
+const ALWAYS: &[&str] = &["prospect_id", "hold_reason", "given_name", "family_name", "full_name"];
+/// Why nothing is done to a record that holds an id of ours and is somebody else's.
+const OF_ANOTHER: &str = "a record of somebody else holds this id: another project writes here too (give one of them an `id_namespace`), \
+     or our ledger was made anew and the person changed (take the id out of the record)";
+
+/// A part of a delivery whose settings were checked.
+pub(super) struct Part {
+    pub(super) entry: SinkEntry,
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) map: BTreeMap<String, SinkField>,
+    /// Whether records of other parts name those of this one.
+    pub(super) is_named: bool,
+}
+
+/// Plans one part of a delivery, window by window, into `queue` where there is one. What its records name is planned before.
+pub(super) async fn plan_with(
+    engine: &Engine,
+    part: &Part,
+    references: Option<&References>,
+    keep: Keep,
+    mut queue: Option<&mut Queue<'_>>,
+) -> Result<Plan> {
+    let Part { entry, sink, map, is_named } = part;
+    let sink = sink.as_ref();
+    let before = sink.calls_made();
+    let values = Values::new(entry, map)?;
+    let budget = Budget::of(engine, entry, sink).await?;
+    let snapshot = engine.store.snapshot().await?;
+    let mut owners = Owners::of(engine, entry).await?;
+    let mut planner = Planner {
+        entry,
+        sink,
+        links: HashMap::new(),
+        aliases: aliases(&snapshot)?,
+        refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
+        held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
+        undone: engine.store.outbox_keys(&entry.name, OutboxState::Undone).await?,
+        observed: observed(entry, &snapshot)?,
+        waiting: engine.store.outbox_waiting(&entry.name).await?,
+        objectors: objectors(engine, &snapshot).await?,
+        map,
+        values,
+        references,
+        is_owned: owners.is_some(),
+    };
+    let mut plan = Plan {
+        sink: entry.name.clone(),
+        rows: Vec::new(),
+        actions: BTreeMap::new(),
+        waiting_for_another: 0,
+        calls_made: 0,
+        calls_to_write: 0,
+        seconds_to_write: None,
+        employers: HashMap::new(),
+        named: HashMap::new(),
+        budget: None,
+    };
+    let (expressions, columns) = (expressions(map), planner.columns());
+    let audience = crate::query::audience(engine, &snapshot, (&entry.section.audience, &columns), &expressions);
+    let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
+    let most = sink.capability().max_rows.clamp(1, WINDOW_ROWS);
+    let mut windows = Windows { rows: WINDOW_ROWS / most * most, held: Vec::new(), count: 0 };
+    let (mut looked, mut read) = (0, 0);
+    if entry.companion == Some(Companion::Companies) {
+        let mut people = Vec::new();
+        while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
+            people.push(batch);
+        }
+        let companies = companies::of(&people, |batch, row| {
+            let id = text(batch, "prospect_id")?.value(row);
+            Ok(!planner.is_suppressed(id, batch, row)?)
+        })?;
+        planner.aliases = companies::aliases(&companies);
+        plan.employers = companies::employers(&companies);
+        windows.push(companies::batch(&companies)?);
+    }
+    loop {
+        // The people of companies are read already.
+        let next = match entry.companion {
+            Some(Companion::Companies) => None,
+            _ => audience.next().await.map_err(|error| audience_error(entry, error))?,
+        };
+        let is_last = next.is_none();
+        next.into_iter().for_each(|batch| windows.push(batch));
+        while let Some(window) = windows.next(is_last)? {
+            engine.stop_if_told()?;
+            planner.links = planner.links_of(engine, &window).await?;
+            let mut rows = Vec::with_capacity(window.num_rows());
+            read += window.num_rows() as u64;
+            for row in 0..window.num_rows() {
+                rows.extend(planner.desired(&window, row)?);
+            }
+            looked += planner.compare(&mut rows).await?;
+            if queue.is_some() {
+                rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
+            }
+            if let Some(owners) = &mut owners {
+                planner.give(owners, &mut rows);
+            }
+            if let Some(queue) = &mut queue {
+                queue.take(&rows).await?;
+            }
+            plan.take(rows, keep, *is_named);
+        }
+        if is_last {
+            break;
+        }
+    }
+    // Tasks and places in lists are planned only for those who are in the remote.
+    if plan.people() != read && (entry.companion.is_none() || entry.companion == Some(Companion::Companies)) {
+        return Err(Error::Internal(format!("of {read} rows for {}, {} are in the plan", entry.name, plan.people())));
+    }
+    let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
+    plan.calls_made = counted.unwrap_or(looked);
+    let count = |action| usize::try_from(plan.count(action)).unwrap_or(usize::MAX);
+    plan.calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update));
+    plan.budget = budget.map(|budget| PlannedBudget::of(&budget, plan.calls_to_write as u64));
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
+    plan.seconds_to_write = seconds;
+    Ok(plan)
+}
+
+/// Rows of the audience in windows of one size, so that a plan holds no more of a large audience than of a small one, and no call
+/// to the remote is filled less than it could be.
+struct Windows {
+    rows: usize,
+    held: Vec<RecordBatch>,
+    count: usize,
+}
+
+impl Windows {
+    fn push(&mut self, batch: RecordBatch) {
+        self.count += batch.num_rows();
+        self.held.push(batch);
+    }
+
+    /// The next full window; of the last rows one that is not full.
+    fn next(&mut self, is_last: bool) -> Result<Option<RecordBatch>> {
+        let rows = self.count.min(self.rows);
+        if rows == 0 || rows < self.rows && !is_last {
+            return Ok(None);
+        }
+        let Some(first) = self.held.first() else { return Ok(None) };
+        let all = if self.held.len() == 1 { first.clone() } else { concat_batches(&first.schema(), &self.held)? };
+        self.count -= rows;
+        self.held = if self.count > 0 { vec![all.slice(rows, self.count)] } else { Vec::new() };
+        Ok(Some(all.slice(0, rows)))
+    }
+}
+
+/// Ids that were merged away, by the prospect they are now: a record made under an old id is that prospect's.
+fn aliases(snapshot: &Snapshot) -> Result<HashMap<String, Vec<String>>> {
+    let mut aliases: HashMap<String, Vec<String>> = HashMap::new();
+    for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+        let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
+        for row in 0..batch.num_rows() {
+            if let Some(into) = at(into, row) {
+                aliases.entry(into.to_owned()).or_default().push(id.value(row).to_owned());
+            }
+        }
+    }
+    Ok(aliases)
+}
+
+/// The people who objected since resolve last looked, by any of their addresses and numbers; nothing when resolve knows all.
+async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Option<HashSet<String>>> {
+    if resolve::knows_suppressed(engine).await? {
+        return Ok(None);
+    }
+    let screen = engine.screen().await?;
+    let mut objectors = HashSet::new();
+    if screen.is_empty() {
+        return Ok(Some(objectors));
+    }
+    for batch in load(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
+        let (id, field, value) = (text(&batch, "prospect_id")?, text(&batch, "field")?, text(&batch, "value")?);
+        for row in 0..batch.num_rows() {
+            let kind = match field.value(row) {
+                "email" => Kind::Email,
+                "phone" | "mobile" => Kind::Phone,
+                _ => continue,
+            };
+            if screen.stops(kind, value.value(row)) {
+                objectors.insert(id.value(row).to_owned());
+            }
+        }
+    }
+    Ok(Some(objectors))
+}
+
+/// When the values that won were seen, by prospect and our field; read only where a policy asks.
+fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, String), i64>> {
+    let mut observed = HashMap::new();
+    if !entry.section.policy.values().any(|policy| *policy == FieldPolicy::NewestWins) {
+        return Ok(observed);
+    }
+    let columns = ["prospect_id", "field", "is_winner", "observed_at"];
+    for batch in load(snapshot, &tables::PROSPECT_FIELD, &columns)? {
+        let (id, field, when) = (text(&batch, "prospect_id")?, text(&batch, "field")?, instants(&batch, "observed_at")?);
+        let winner: &BooleanArray = booleans(&batch, "is_winner")?;
+        for row in (0..batch.num_rows()).filter(|row| winner.value(*row)) {
+            observed.insert((id.value(row).to_owned(), field.value(row).to_owned()), when.value(row));
+        }
+    }
+    Ok(observed)
+}
+
+struct Planner<'a> {
+    entry: &'a SinkEntry,
+    sink: &'a dyn Sink,
+    map: &'a BTreeMap<String, SinkField>,
+    values: Values,
+    observed: HashMap<(String, String), i64>,
+    /// Deliveries that somebody took back; the same content is not offered again.
+    undone: HashSet<String>,
+    /// The records of the window's people.
+    links: HashMap<String, CrmLink>,
+    aliases: HashMap<String, Vec<String>>,
+    /// Deliveries that the remote refused; the same content is not offered again.
+    refused: HashSet<String>,
+    /// Deliveries that were queued and then held back; the queue takes no key twice.
+    held: HashSet<String>,
+    /// Prospects with a push under way: what comes of it is awaited, or a record could be made twice.
+    waiting: HashSet<String>,
+    /// Who must not be reached; nothing when the prospects themselves say so.
+    objectors: Option<HashSet<String>>,
+    /// What the rows name.
+    references: Option<&'a References>,
+    /// Whether the settings give people to owners.
+    is_owned: bool,
+}
+
+impl Planner<'_> {
+    /// The columns of `prospect` that are looked at.
+    fn columns(&self) -> BTreeSet<&'static str> {
+        let section = &self.entry.section;
+        let used = self.values.columns();
+        let named = |column: &str| used.contains(column) || section.match_on.iter().any(|key| key == column);
+        let names = tables::PROSPECT.columns.iter().map(|column| column.name);
+        let companies = self.entry.companion == Some(Companion::Companies);
+        let company = |column: &str| companies && company::FIELDS.contains(&column);
+        let owned = |column: &str| self.is_owned && Territory::COLUMNS.contains(&column);
+        names.filter(|column| ALWAYS.contains(column) || named(column) || company(column) || owned(column)).collect()
+    }
+
+    /// The links of a window's people, by all ids that they have or had.
+    async fn links_of(&self, engine: &Engine, window: &RecordBatch) -> Result<HashMap<String, CrmLink>> {
+        let ids = text(window, "prospect_id")?;
+        let mut wanted: Vec<&str> = ids.iter().flatten().collect();
+        wanted.extend(ids.iter().flatten().filter_map(|id| self.aliases.get(id)).flatten().map(String::as_str));
+        Ok(engine.store.links_of(&self.entry.name, &wanted).await?)
+    }
+
+    /// What we would want the remote to have of one prospect; nothing of one that it would have to name and lacks.
+    fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
+        let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
+        let mut desired = self.values.of(batch, row)?;
+        let mut named = None;
+        if let Some(references) = self.references {
+            let (value, by) = match references.of(&prospect_id) {
+                Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
+                Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
+                Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
+                Some(Reference::Undone(id)) => (None, Some(id.clone())),
+                Some(Reference::Missing | Reference::NotMade) => (None, Some(String::new())),
+                None => (None, None),
+            };
+            named = by.map(|id| Named { field: references.field.clone(), id });
+            desired.extend(value.map(|value| (references.field.clone(), value)));
+        }
+        let mut keys = Vec::new();
+        for field in &self.entry.section.match_on {
+            let value = match field.as_str() {
+                EXTERNAL_ID => Some(self.entry.external_id(&prospect_id)),
+                field => match desired.get(field) {
+                    Some(value) => Some(value.clone()),
+                    None => batch.column_by_name(field).map(|_| cell(batch, field, row)).transpose()?.flatten(),
+                },
+            };
+            keys.extend(value.map(|value| MatchKey { field: field.clone(), value }));
+        }
+        if let (Some(Companion::List { .. }), Some(references)) = (&self.entry.companion, self.references) {
+            // A place in a list holds no id of ours: it is the person's.
+            let field = references.field.clone();
+            keys = desired.get(&field).map(|value| MatchKey { field, value: value.clone() }).into_iter().collect();
+        }
+        let link = self.link(&prospect_id);
+        let mut ownership = Ownership { asked: self.is_owned, ..Ownership::default() };
+        if let Some(owners) = self.entry.section.owners.as_ref().filter(|_| self.is_owned) {
+            ownership.ours = link.and_then(|link| link_fields(link).remove(&owners.field).flatten());
+            ownership.territory = Territory::of(batch, row)?;
+        }
+        let mut planned = PlannedRow {
+            prospect_id,
+            action: Action::Unchanged,
+            remote_id: None,
+            changes: Vec::new(),
+            kept: Vec::new(),
+            reason: None,
+            key: String::new(),
+            desired,
+            pushed: BTreeMap::new(),
+            aliases: Vec::new(),
+            hash: String::new(),
+            keys,
+            observed: self.observed_of(batch, row)?,
+            ownership,
+            named,
+            is_undone: false,
+            waits_for_another: false,
+            adopted: false,
+            relink: false,
+        };
+        planned.hash = planned.hash_of_desired();
+        planned.aliases = self.aliases.get(&planned.prospect_id).cloned().unwrap_or_default();
+        let pushed_at = self.link(&planned.prospect_id).map_or(0, |link| link.pushed_at);
+        planned.key = format!("{}:{pushed_at}:{}", planned.prospect_id, planned.hash);
+        while self.held.contains(&planned.key) {
+            planned.key.push('+');
+        }
+        let not_made = self.references.is_some_and(|references| references.lacks(&planned.prospect_id));
+        if self.is_suppressed(&planned.prospect_id, batch, row)? {
+            planned.hold(resolve::SUPPRESSED);
+        } else if not_made {
+            planned.hold(NOT_MADE);
+        } else if planned.ids().any(|id| self.waiting.contains(id)) {
+            planned.action = Action::Waiting;
+            planned.reason = Some("an earlier push of this prospect still waits".to_owned());
+        }
+        Ok(Some(planned))
+    }
+
+    fn observed_of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, i64>> {
+        let mut observed = BTreeMap::new();
+        if !self.observed.is_empty() {
+            let prospect = text(batch, "prospect_id")?.value(row);
+            for (remote, ours) in self.map {
+                let ours = ours.text().unwrap_or_default().to_owned();
+                let when = self.observed.get(&(prospect.to_owned(), ours));
+                observed.extend(when.map(|when| (remote.clone(), *when)));
+            }
+        }
+        Ok(observed)
+    }
+
+    /// The last look before a push: whoever objected since the audience was made is not in it.
+    fn is_suppressed(&self, prospect_id: &str, batch: &RecordBatch, row: usize) -> Result<bool> {
+        match &self.objectors {
+            // A company is made of people who do not object.
+            _ if batch.column_by_name("hold_reason").is_none() => Ok(false),
+            Some(objectors) => Ok(objectors.contains(prospect_id)),
+            None => Ok(at(text(batch, "hold_reason")?, row) == Some(resolve::SUPPRESSED)),
+        }
+    }
+
+    fn link(&self, prospect_id: &str) -> Option<&CrmLink> {
+        let of_alias = || self.aliases.get(prospect_id)?.iter().find_map(|alias| self.links.get(alias));
+        self.links.get(prospect_id).or_else(of_alias)
+    }
+
+    /// Compares every row with what the remote has; how many calls that took.
+    async fn compare(&self, rows: &mut [PlannedRow]) -> Result<usize> {
+        let mut calls = 0;
+        let mut unlinked: Vec<&mut PlannedRow> = Vec::new();
+        let mut linked: Vec<(&mut PlannedRow, &CrmLink)> = Vec::new();
+        for row in rows.iter_mut().filter(|row| row.action == Action::Unchanged) {
+            match self.link(&row.prospect_id) {
+                Some(link) if link.pushed_hash == row.hash && link.prospect_id == row.prospect_id => {
+                    row.remote_id = Some(link.remote_id.clone());
+                }
+                _ if self.refused.contains(&row.key) => {
+                    row.action = Action::Rejected;
+                    row.reason = Some("the remote refused exactly this before".to_owned());
+                }
+                _ if self.undone.contains(&row.key) => {
+                    row.hold("it was undone; it is pushed again when it changes");
+                    row.is_undone = true;
+                }
+                Some(link) => linked.push((row, link)),
+                None => unlinked.push(row),
+            }
+        }
+        let capability = self.sink.capability();
+        for chunk in linked.chunks_mut(capability.max_rows.max(1)) {
+            calls += self.compare_linked(chunk).await?;
+        }
+        for chunk in unlinked.chunks_mut(capability.max_rows.max(1)) {
+            let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
+            let found = if capability.lookup {
+                calls += chunk.len();
+                self.sink.lookup(&keys).await.map_err(|error| Error::connection(&self.entry.name, None, error))?
+            } else {
+                vec![Lookup::Absent; chunk.len()]
+            };
+            if found.len() != chunk.len() {
+                return Err(Error::Internal(format!(
+                    "sink {} looked up {} rows of {}",
+                    self.entry.name,
+                    found.len(),
+                    chunk.len()
+                )));
+            }
+            for (row, lookup) in chunk.iter_mut().zip(found) {
+                match lookup {
+                    Lookup::Absent => self.create(row),
+                    Lookup::Found(record) if self.is_of_another(row, &record) => row.hold(OF_ANOTHER),
+                    Lookup::Found(record) => self.update(row, &record, None),
+                    Lookup::Ambiguous(count) => row.hold(&format!("{count} records in the remote match; merge them there first")),
+                }
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Whether a record that holds our id, and that this ledger never wrote, is somebody else by everything else that records are
+    /// found by: then another project's person has the same id.
+    fn is_of_another(&self, row: &PlannedRow, record: &RemoteRecord) -> bool {
+        if self.entry.companion.is_some() || record.matched_on != EXTERNAL_ID {
+            return false;
+        }
+        let theirs = |key: &MatchKey| record.fields.get(&key.field).and_then(Option::as_deref).filter(|value| !value.is_empty());
+        let both =
+            row.keys.iter().filter(|key| key.field != EXTERNAL_ID).filter_map(|key| Some((key.value.as_str(), theirs(key)?)));
+        let equal: Vec<bool> = both.map(|(ours, theirs)| ours.trim().eq_ignore_ascii_case(theirs.trim())).collect();
+        !equal.is_empty() && !equal.contains(&true)
+    }
+
+    /// Compares rows with the records that we wrote or found before; how many calls that took, where the sink does not count them.
+    async fn compare_linked(&self, rows: &mut [(&mut PlannedRow, &CrmLink)]) -> Result<usize> {
+        if !self.sink.capability().lookup {
+            for (row, link) in rows {
+                let fields = link_fields(link);
+                let record = RemoteRecord {
+                    remote_id: link.remote_id.clone(),
+                    fields: fields.clone(),
+                    matched_on: "our last push".to_owned(),
+                };
+                self.update(row, &record, Some(&fields));
+            }
+            return Ok(0);
+        }
+        let ids: Vec<String> = rows.iter().map(|(_, link)| link.remote_id.clone()).collect();
+        let records = self.sink.fetch_all(&ids).await.map_err(|error| Error::connection(&self.entry.name, None, error))?;
+        if records.len() != rows.len() {
+            return Err(Error::Internal(format!("sink {} fetched {} rows of {}", self.entry.name, records.len(), rows.len())));
+        }
+        for ((row, link), record) in rows.iter_mut().zip(records) {
+            match record {
+                Some(record) => self.update(row, &record, Some(&link_fields(link))),
+                None => row.hold("the record was deleted in the remote; it is not made again by itself"),
+            }
+        }
+        Ok(ids.len())
+    }
+
+    fn create(&self, row: &mut PlannedRow) {
+        row.action = Action::Create;
+        for (field, value) in &row.desired {
+            if self.entry.policy(field) == FieldPolicy::Never {
+                row.kept.push(Kept { field: field.clone(), reason: "the policy says never" });
+            } else {
+                let reason = (value.starts_with(COMING)).then(|| "made before it".to_owned());
+                row.changes.push(FieldChange { field: field.clone(), before: None, after: Some(value.clone()), reason });
+            }
+        }
+        row.ownership.looked = true;
+        if row.changes.is_empty() {
+            row.hold("no field to set");
+        }
+    }
+
+    fn update(&self, row: &mut PlannedRow, record: &RemoteRecord, pushed: Option<&BTreeMap<String, Option<String>>>) {
+        row.remote_id = Some(record.remote_id.clone());
+        row.adopted = pushed.is_none() && record.matched_on != EXTERNAL_ID;
+        let changed_at = self.sink.changed_at_field().and_then(|field| record.fields.get(field)).and_then(Option::as_deref);
+        let cleared = self.entry.section.clear.iter().filter(|field| !row.desired.contains_key(*field));
+        let cleared: Vec<String> = cleared.cloned().collect();
+        let wanted = row.desired.iter().map(|(field, ours)| (field, Some(ours.as_str())));
+        let owner = self.entry.section.owners.as_ref().filter(|_| self.is_owned).map(|owners| &owners.field);
+        row.ownership.looked = true;
+        row.ownership.theirs =
+            owner.and_then(|field| record.fields.get(field)).cloned().flatten().filter(|owner| !owner.is_empty());
+        let given = owner.zip(row.ownership.ours.as_deref()).map(|(field, owner)| (field, Some(owner)));
+        for (field, ours) in wanted.chain(given).chain(cleared.iter().map(|field| (field, None))) {
+            let remote = record.fields.get(field).and_then(Option::as_deref);
+            let pushed = pushed.and_then(|pushed| pushed.get(field)).and_then(Option::as_deref);
+            let times = Times { ours: row.observed.get(field).copied(), remote: changed_at };
+            let verdict = on_update(self.entry.policy(field), Standing { ours, remote, pushed }, times);
+            let ours_there = match verdict {
+                Verdict::Same => ours,
+                Verdict::Set => {
+                    row.changes.push(FieldChange {
+                        field: field.clone(),
+                        before: remote.map(str::to_owned),
+                        after: ours.map(str::to_owned),
+                        reason: ours.is_some_and(|ours| ours.starts_with(COMING)).then(|| "made before it".to_owned()),
+                    });
+                    ours
+                }
+                Verdict::Keep(reason) => {
+                    row.kept.push(Kept { field: field.clone(), reason });
+                    pushed
+                }
+            };
+            row.pushed.extend(ours_there.map(|value| (field.clone(), value.to_owned())));
+        }
+        row.action = if row.changes.is_empty() { Action::Unchanged } else { Action::Update };
+        row.relink = row.changes.is_empty();
+    }
+
+    /// Gives to owners whoever has none, in the order of the rows.
+    fn give(&self, owners: &mut Owners<'_>, rows: &mut [PlannedRow]) {
+        let field = owners.field().to_owned();
+        let policy = self.entry.policy(&field);
+        let blank = Standing { ours: Some("somebody"), remote: None, pushed: None };
+        let fills = on_update(policy, blank, Times::default()) == Verdict::Set;
+        for row in rows.iter_mut().filter(|row| row.ownership.looked && row.ownership.ours.is_none()) {
+            let keep = match row.action {
+                Action::Create => None,
+                _ if row.ownership.theirs.is_some() => Some("somebody in the remote owns it"),
+                Action::Update | Action::Unchanged if fills => None,
+                Action::Update | Action::Unchanged => Some("the policy says only when the record is made"),
+                Action::HeldBack | Action::Rejected | Action::Waiting => continue,
+            };
+            if let Some(reason) = keep {
+                row.kept.push(Kept { field: field.clone(), reason });
+                continue;
+            }
+            match owners.give(&row.ownership.territory) {
+                Ok((owner, reason)) => {
+                    let (before, after, reason) = (None, Some(owner.clone()), Some(reason));
+                    row.changes.push(FieldChange { field: field.clone(), before, after, reason });
+                    row.pushed.insert(field.clone(), owner);
+                    if row.action == Action::Unchanged {
+                        (row.action, row.relink) = (Action::Update, false);
+                    }
+                }
+                Err(reason) => {
+                    row.kept.push(Kept { field: field.clone(), reason });
+                    row.ownership.open = true;
+                    row.rehash();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn batch(from: usize, rows: usize) -> RecordBatch {
+        let ids: StringArray = (from..from + rows).map(|id| Some(id.to_string())).collect();
+        RecordBatch::try_from_iter([("prospect_id", Arc::new(ids) as ArrayRef)]).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_full_but_the_last_and_hold_every_row_in_order(rows in 1_usize..9, sizes in prop::collection::vec(1_usize..20, 0..8)) {
+            let mut windows = Windows { rows, held: Vec::new(), count: 0 };
+            let (mut from, mut seen, mut counts) = (0, Vec::new(), Vec::new());
+            for last in 0..=sizes.len() {
+                if let Some(size) = sizes.get(last) {
+                    windows.push(batch(from, *size));
+                    from += size;
+                }
+                while let Some(window) = windows.next(last == sizes.len()).unwrap() {
+                    counts.push(window.num_rows());
+                    seen.extend(text(&window, "prospect_id").unwrap().iter().flatten().map(str::to_owned));
+                }
+            }
+            prop_assert_eq!(seen, (0..from).map(|id| id.to_string()).collect::<Vec<_>>());
+            prop_assert!(counts.iter().rev().skip(1).all(|count| *count == rows), "{:?}", counts);
+        }
+    }
+}
