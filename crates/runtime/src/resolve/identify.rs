@@ -79,8 +79,9 @@ impl Rules {
             return Ok(Known::default());
         }
         let Some(model) = frozen(engine, cursor).await? else { return Ok(Known::default()) };
-        let bytes = engine.store.identity_index()?;
-        let index = bytes.and_then(|bytes| Index::from_bytes(&bytes, model.clone(), &options(&self.section))).map(Box::new);
+        let file = engine.store.identity_index()?;
+        let read = |(mut file, bytes)| Index::read(&mut file, bytes, model.clone(), &options(&self.section));
+        let index = file.and_then(read).map(Box::new);
         let drift = cursor.and_then(|cursor| cursor.pointer("/identity/drift")).and_then(Value::as_f64);
         Ok(Known { model: Some(model), index, drift })
     }
@@ -138,7 +139,7 @@ const MOST_INDEXED: usize = 5_000_000;
 
 /// Keeps an index. It can be made again, so that a full disk costs time and not the run.
 pub(super) fn keep(engine: &Engine, index: &Index) {
-    if let Err(error) = engine.store.keep_identity_index(&index.to_bytes()) {
+    if let Err(error) = engine.store.keep_identity_index(|to| index.write(to)) {
         warn!(%error, "the identity index is not kept; the next run looks at every lead");
     }
 }

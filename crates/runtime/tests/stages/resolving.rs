@@ -1,5 +1,7 @@
 //! From leads to people with a history.
 
+use std::io::Read as _;
+
 use headwater_runtime::review;
 use headwater_runtime::sync::SyncOptions;
 
@@ -255,10 +257,13 @@ async fn an_index_that_is_damaged_costs_time_and_nothing_else() {
     let rig = Rig::new(project).await;
     say(&rig, &crowd(0..60, 0));
     rig.sync().await;
-    let mut bytes = rig.engine.store.identity_index().unwrap().unwrap();
+    let mut bytes = Vec::new();
+    let (mut file, length) = rig.engine.store.identity_index().unwrap().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, length);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    rig.engine.store.keep_identity_index(&bytes).unwrap();
+    rig.engine.store.keep_identity_index(|to| to.write_all(&bytes)).unwrap();
     say(&rig, &crowd(60..61, 0));
     rig.sync().await;
     assert_eq!(matched(&rig).await, 61);

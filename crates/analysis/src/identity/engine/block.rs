@@ -10,7 +10,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::pool::Pool;
+use super::pool::{Pool, Texts};
 use super::rates::Counts;
 use super::roster::{PLAIN, Record, Roster};
 
@@ -305,8 +305,8 @@ impl<'a> Keys<'a> {
         hash(pool.get(form))
     }
 
-    fn stem(stems: &[String], form: u32) -> u64 {
-        let stem = &stems[form as usize];
+    fn stem(stems: &Texts, form: u32) -> u64 {
+        let stem = stems.get(form);
         if stem.len() < 3 { 0 } else { hash(head(stem, STEM_LETTERS)) }
     }
 

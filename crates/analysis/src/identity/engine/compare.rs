@@ -333,7 +333,7 @@ impl Comparer<'_> {
             }
         }
         if a.company != 0 && b.company != 0 {
-            let (left, right) = (&self.roster.company_stems[a.company as usize], &self.roster.company_stems[b.company as usize]);
+            let (left, right) = (self.roster.company_stems.get(a.company), self.roster.company_stems.get(b.company));
             let rarer = self.rates.company[a.company as usize].min(self.rates.company[b.company as usize]);
             let is_near = may_be_within(
                 2,
@@ -341,7 +341,7 @@ impl Comparer<'_> {
                 self.roster.company_sketches[b.company as usize],
             );
             let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
-            if (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short.as_str())) {
+            if (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short)) {
                 (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
                 return (count(0, a.company).max(count(0, b.company)), true);
             }
@@ -350,7 +350,7 @@ impl Comparer<'_> {
             for domain in [other.domain, other.web] {
                 if company != 0 && domain != 0 {
                     let (left, right) =
-                        (&self.roster.company_stems[company as usize], &self.roster.domain_stems[domain as usize]);
+                        (self.roster.company_stems.get(company), self.roster.domain_stems.get(domain));
                     let left = left.get(..right.len()).unwrap_or(left);
                     if right.len() >= 5 && near(left, right).is_some() {
                         let rate = self.rates.domain[domain as usize];
@@ -366,9 +366,9 @@ impl Comparer<'_> {
 
     /// Whether a domain is made of a company's name, or of its beginning.
     fn is_stem(&self, company: u32, domain: u32) -> bool {
-        let (name, label) = (&self.roster.company_stems[company as usize], &self.roster.domain_stems[domain as usize]);
+        let (name, label) = (self.roster.company_stems.get(company), self.roster.domain_stems.get(domain));
         let (short, long) = if name.len() < label.len() { (name, label) } else { (label, name) };
-        short.len() >= 4 && long.starts_with(short.as_str()) && (short.len() >= 7 || short.len() * 2 >= long.len())
+        short.len() >= 4 && long.starts_with(short) && (short.len() >= 7 || short.len() * 2 >= long.len())
     }
 
     fn mail(&self, a: &Record, b: &Record, out: &mut Comparison) {

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::bytes::{In, Out};
 use super::edit::sketch;
 use super::form::{self, Mailbox};
-use super::pool::Pool;
+use super::pool::{Pool, Texts};
 use super::{Problem, lists};
 
 macro_rules! attributes {
@@ -158,8 +158,8 @@ pub struct Roster {
     pub(super) registrations: Vec<u32>,
     pub(super) registration_pool: Pool,
     /// The letters of each domain's label and each company's name, for comparing one with the other.
-    pub(super) domain_stems: Vec<String>,
-    pub(super) company_stems: Vec<String>,
+    pub(super) domain_stems: Texts,
+    pub(super) company_stems: Texts,
     pub(super) company_sketches: Vec<u32>,
 }
 
@@ -193,8 +193,6 @@ impl Roster {
         roster.double_parts.push([0; 2]);
         roster.name_facts.push(Name::default());
         roster.local_facts.push(Local::default());
-        roster.domain_stems.push(String::new());
-        roster.company_stems.push(String::new());
         roster.company_sketches.push(0);
         roster
     }
@@ -370,7 +368,7 @@ impl Roster {
                 if is_new {
                     let stem = letters(&name);
                     self.company_sketches.push(sketch(&stem));
-                    self.company_stems.push(stem);
+                    self.company_stems.push(&stem);
                 }
                 id
             }
@@ -434,7 +432,7 @@ impl Roster {
     fn domain(&mut self, text: &str) -> u32 {
         let (id, is_new) = self.domains.intern(text);
         if is_new {
-            self.domain_stems.push(form::stem(text));
+            self.domain_stems.push(&form::stem(text));
         }
         id
     }
@@ -462,16 +460,16 @@ fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute
 }
 
 impl Roster {
-    pub(super) fn write(&self, out: &mut Out) {
-        // What the raw values said is found again where it is needed; stems are made of the texts.
+    pub(super) fn write(&self, out: &mut Out<'_>) {
+        // What the raw values said is found again where it is needed.
         let Self { columns, raw: _, known: _, ids, records, plain, names, name_facts, emails, locals, local_facts, .. } = self;
         out.u32s(columns.iter().map(|column| *column as u32));
         ids.write(out);
-        out.u64s(records.iter().map(|record| record.order));
         out.rows(records.iter().map(|record| {
             let Record { first, last, email, local, domain, web, company, phone, mobile, city, title, country, .. } = *record;
-            let Record { is_work, double, .. } = *record;
-            [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, u32::from(is_work)]
+            let Record { is_work, double, order, .. } = *record;
+            let (low, high) = (order as u32, (order >> 32) as u32);
+            [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, u32::from(is_work), low, high]
         }));
         out.rows(plain.iter().copied());
         let fact = |name: &Name| [name.root, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
@@ -483,6 +481,9 @@ impl Roster {
         for pool in pools.into_iter().chain([&self.titles, &self.countries, &self.registration_pool]).chain(&self.plains) {
             pool.write(out);
         }
+        self.domain_stems.write(out);
+        self.company_stems.write(out);
+        out.u32s(self.company_sketches.iter().copied());
     }
 
     pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {
@@ -490,30 +491,22 @@ impl Roster {
             bytes.u32s()?.into_iter().map(|column| Attribute::ALL.get(column as usize).copied()).collect();
         let mut roster = Self::new(&columns?);
         roster.ids = Pool::read(bytes)?;
-        let orders = bytes.u64s()?;
-        let records = bytes.rows::<14>()?;
-        if records.len() != orders.len() || roster.ids.len() != records.len() + 1 {
-            return None;
-        }
-        roster.records = records
-            .into_iter()
-            .zip(orders)
-            .map(|(forms, order)| {
-                let [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, work] = forms;
-                let is_work = work == 1;
-                #[rustfmt::skip]
-                let record = Record {
-                    first, last, email, local, domain, web, company, phone, mobile, city, title, country, is_work, double, order,
-                };
-                record
-            })
-            .collect();
-        roster.plain = bytes.rows()?;
-        let fact = |[root, initial, flags]: [u32; 3]| Name { root, initial, is_initial: flags & 1 == 1, is_form: flags & 2 == 2 };
-        roster.name_facts = bytes.rows()?.into_iter().map(fact).collect();
-        let fact = |[letters, digits]: [u32; 2]| Local { letters, has_digits: digits == 1 };
-        roster.local_facts = bytes.rows()?.into_iter().map(fact).collect();
-        roster.double_parts = bytes.rows()?;
+        roster.records = bytes.rows(|forms: [u32; 16]| {
+            let [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, work, low, high] =
+                forms;
+            let (is_work, order) = (work == 1, u64::from(high) << 32 | u64::from(low));
+            #[rustfmt::skip]
+            let record = Record {
+                first, last, email, local, domain, web, company, phone, mobile, city, title, country, is_work, double, order,
+            };
+            record
+        })?;
+        roster.plain = bytes.rows(|plain| plain)?;
+        roster.name_facts = bytes.rows(|[root, initial, flags]| {
+            Name { root, initial, is_initial: flags & 1 == 1, is_form: flags & 2 == 2 }
+        })?;
+        roster.local_facts = bytes.rows(|[letters, digits]| Local { letters, has_digits: digits == 1 })?;
+        roster.double_parts = bytes.rows(|parts| parts)?;
         roster.registrations = bytes.u32s()?;
         let Self { names, emails, locals, doubles, domains, companies, phones, cities, titles, countries, .. } = &mut roster;
         for pool in [names, emails, locals, doubles, domains, companies, phones, cities, titles, countries] {
@@ -523,11 +516,14 @@ impl Roster {
         for pool in &mut roster.plains {
             *pool = Pool::read(bytes)?;
         }
-        let texts = |pool: &Pool| 0..u32::try_from(pool.len()).unwrap_or(u32::MAX);
-        roster.domain_stems = texts(&roster.domains).map(|form| form::stem(roster.domains.get(form))).collect();
-        roster.company_stems = texts(&roster.companies).map(|form| letters(roster.companies.get(form))).collect();
-        roster.company_sketches = roster.company_stems.iter().map(|stem| sketch(stem)).collect();
+        roster.domain_stems = Texts::read(bytes)?;
+        roster.company_stems = Texts::read(bytes)?;
+        roster.company_sketches = bytes.u32s()?;
         let lengths = [
+            (roster.ids.len(), roster.records.len() + 1),
+            (roster.domain_stems.len(), roster.domains.len()),
+            (roster.company_stems.len(), roster.companies.len()),
+            (roster.company_sketches.len(), roster.companies.len()),
             (roster.name_facts.len(), roster.names.len()),
             (roster.local_facts.len(), roster.locals.len()),
             (roster.double_parts.len(), roster.doubles.len()),

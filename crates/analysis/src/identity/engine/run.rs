@@ -61,9 +61,6 @@ pub struct Doubt {
 pub struct Resolution {
     /// For each record the number of its person: the least of the person's records.
     pub person: Vec<u32>,
-    /// For each record, how sure it is: the mean chance of its pairs within its person; of a record that stands alone, the chance
-    /// that it is none of its neighbours.
-    pub confidence: Vec<f32>,
     /// Pairs that join a person, the surest first: enough to hold each person together.
     pub joins: Vec<Doubt>,
     /// Pairs of two persons that may be one, the most doubtful first; at most [`MOST_DOUBTS`].
@@ -132,6 +129,13 @@ impl Resolution {
     /// Every pair that was not found hopeless, with its chance, ordered by the numbers of its records.
     pub fn scored(&self) -> impl Iterator<Item = Doubt> {
         self.pairs.iter().map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance })
+    }
+
+    /// For each record, how sure it is: the mean chance of its pairs within its person; of a record that stands alone, the chance
+    /// that it is none of its neighbours.
+    #[must_use]
+    pub fn confidence(&self) -> Vec<f32> {
+        confidence(&self.person, &self.pairs)
     }
 
     /// How many records each person has, by the number of the person; 0 for a number that is no person.
@@ -242,10 +246,15 @@ fn apply(
     let (left_out, largest_blocks) = (std::mem::take(&mut blocks.left_out), std::mem::take(&mut blocks.largest));
     drop(blocks);
     let overruled = bench.said.impose(&mut pairs);
-    let (person, joins) = bench.group(&pairs, records);
+    let (person, mut joins) = bench.group(&pairs, records);
     let order = |row| bench.order(row);
-    let found = concluded(person, pairs, joins, order, options.review_at);
-    Ok((Resolution { compared, largest_blocks, overruled, ..found }, left_out))
+    let is_doubtful =
+        |pair: &&Pair| pair.chance >= options.review_at && person[pair.one as usize] != person[pair.two as usize];
+    let doubt = |pair: &Pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance };
+    let doubts = pairs.iter().filter(is_doubtful).map(doubt).collect();
+    joins.sort_unstable_by(surest(order));
+    let found = concluded(person, joins, doubts, order);
+    Ok((Resolution { compared, largest_blocks, pairs, overruled, ..found }, left_out))
 }
 
 /// Runs `work` over units of records on several threads; the results stand in the order of the units.
@@ -509,25 +518,19 @@ fn confidence(person: &[u32], pairs: &[Pair]) -> Vec<f32> {
 /// Chances are summed in these parts of one.
 const PARTS: f32 = 1_000_000.0;
 
-/// What follows of persons and their pairs, in the numbers of one list of records; `order` as in [`Judge::order`].
+/// What follows of persons, their joins and all doubts, in the numbers of one list of records; `order` as in [`Judge::order`].
 pub(super) fn concluded(
     person: Vec<u32>,
-    pairs: Vec<Pair>,
-    mut joins: Vec<Doubt>,
+    joins: Vec<Doubt>,
+    mut doubts: Vec<Doubt>,
     order: impl Fn(u32) -> u64 + Copy,
-    review_at: f32,
 ) -> Resolution {
-    joins.sort_unstable_by(surest(order));
-    let confidence = confidence(&person, &pairs);
-    let is_doubtful = |pair: &&Pair| pair.chance >= review_at && person[pair.one as usize] != person[pair.two as usize];
-    let mut doubts: Vec<Doubt> =
-        pairs.iter().filter(is_doubtful).map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance }).collect();
     let doubtful = doubts.len();
     let doubt = |pair: &Doubt| (pair.chance - 0.5).abs();
     doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| orders(order, x).cmp(&orders(order, y))));
     doubts.truncate(MOST_DOUBTS);
-    let (compared, largest_blocks, overruled) = (0, Vec::new(), Vec::new());
-    Resolution { person, confidence, joins, doubts, doubtful, compared, largest_blocks, pairs, overruled }
+    let (compared, largest_blocks, pairs, overruled) = (0, Vec::new(), Vec::new(), Vec::new());
+    Resolution { person, joins, doubts, doubtful, compared, largest_blocks, pairs, overruled }
 }
 
 /// Pairs by falling chance, then by the orders of their records.
