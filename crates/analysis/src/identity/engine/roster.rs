@@ -130,6 +130,22 @@ pub(super) struct Local {
     pub(super) has_digits: bool,
 }
 
+/// What is known of a stem besides its text: enough to tell most from each other without reading them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stem {
+    pub(super) sketch: u32,
+    /// Its first four bytes.
+    pub(super) head: u32,
+}
+
+impl Stem {
+    fn of(text: &str) -> Self {
+        let mut head = [0; 4];
+        head.iter_mut().zip(text.bytes()).for_each(|(slot, byte)| *slot = byte);
+        Self { sketch: sketch(text), head: u32::from_le_bytes(head) }
+    }
+}
+
 /// The records, in the order they came.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -160,7 +176,10 @@ pub struct Roster {
     /// The letters of each domain's label and each company's name, for comparing one with the other.
     pub(super) domain_stems: Texts,
     pub(super) company_stems: Texts,
-    pub(super) company_sketches: Vec<u32>,
+    pub(super) domain_facts: Vec<Stem>,
+    pub(super) company_facts: Vec<Stem>,
+    /// Which words each title has: one bit of 64 for each, by its hash.
+    pub(super) title_words: Vec<u64>,
 }
 
 /// The forms of the raw values of each column, by the number of the raw value.
@@ -193,7 +212,9 @@ impl Roster {
         roster.double_parts.push([0; 2]);
         roster.name_facts.push(Name::default());
         roster.local_facts.push(Local::default());
-        roster.company_sketches.push(0);
+        roster.domain_facts.push(Stem::default());
+        roster.company_facts.push(Stem::default());
+        roster.title_words.push(0);
         roster
     }
 
@@ -367,12 +388,19 @@ impl Roster {
                 let (id, is_new) = self.companies.intern(&name);
                 if is_new {
                     let stem = letters(&name);
-                    self.company_sketches.push(sketch(&stem));
+                    self.company_facts.push(Stem::of(&stem));
                     self.company_stems.push(&stem);
                 }
                 id
             }
-            Attribute::Title => self.titles.intern(&form::title(text)).0,
+            Attribute::Title => {
+                let title = form::title(text);
+                let (id, is_new) = self.titles.intern(&title);
+                if is_new {
+                    self.title_words.push(word_bits(&title));
+                }
+                id
+            }
             Attribute::City => self.cities.intern(&form::folded(text)).0,
             Attribute::Country => self.countries.intern(&form::nation(text)).0,
             Attribute::Website => match form::site(text) {
@@ -432,7 +460,9 @@ impl Roster {
     fn domain(&mut self, text: &str) -> u32 {
         let (id, is_new) = self.domains.intern(text);
         if is_new {
-            self.domain_stems.push(&form::stem(text));
+            let stem = form::stem(text);
+            self.domain_facts.push(Stem::of(&stem));
+            self.domain_stems.push(&stem);
         }
         id
     }
@@ -483,7 +513,10 @@ impl Roster {
         }
         self.domain_stems.write(out);
         self.company_stems.write(out);
-        out.u32s(self.company_sketches.iter().copied());
+        for facts in [&self.domain_facts, &self.company_facts] {
+            out.rows(facts.iter().map(|fact| [fact.sketch, fact.head]));
+        }
+        out.u64s(self.title_words.iter().copied());
     }
 
     pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {
@@ -518,18 +551,33 @@ impl Roster {
         }
         roster.domain_stems = Texts::read(bytes)?;
         roster.company_stems = Texts::read(bytes)?;
-        roster.company_sketches = bytes.u32s()?;
+        for facts in [&mut roster.domain_facts, &mut roster.company_facts] {
+            *facts = bytes.rows(|[sketch, head]| Stem { sketch, head })?;
+        }
+        roster.title_words = bytes.u64s()?;
         let lengths = [
             (roster.ids.len(), roster.records.len() + 1),
             (roster.domain_stems.len(), roster.domains.len()),
             (roster.company_stems.len(), roster.companies.len()),
-            (roster.company_sketches.len(), roster.companies.len()),
+            (roster.domain_facts.len(), roster.domains.len()),
+            (roster.company_facts.len(), roster.companies.len()),
+            (roster.title_words.len(), roster.titles.len()),
             (roster.name_facts.len(), roster.names.len()),
             (roster.local_facts.len(), roster.locals.len()),
             (roster.double_parts.len(), roster.doubles.len()),
         ];
         lengths.iter().all(|(one, two)| one == two).then_some(roster)
     }
+}
+
+/// One bit for each word that tells something.
+fn word_bits(text: &str) -> u64 {
+    told_words(text).fold(0, |bits, word| bits | 1 << (xxh3_64(word.as_bytes()) % 64))
+}
+
+/// The words of a title that tell something: `of` and `it` are in many.
+pub(super) fn told_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').filter(|word| word.len() > 2)
 }
 
 /// The letters of a text alone.

@@ -309,12 +309,15 @@ fn learn(comparer: &Comparer<'_>, blocks: &Blocks, threads: usize) -> Weights {
 }
 
 fn score(comparer: &Comparer<'_>, blocks: &Blocks, weights: &Weights, threads: usize) -> (Vec<Pair>, u64) {
-    let records = comparer.roster.len();
-    let parts = in_units(records.div_ceil(UNIT), threads, |unit| {
+    // Those of one name meet the same records, which are at hand then.
+    let mut rows: Vec<(u32, u32, u32)> =
+        (0..).zip(&comparer.roster.records).map(|(row, record)| (record.last, record.first, row)).collect();
+    rows.sort_unstable();
+    let parts = in_units(rows.len().div_ceil(UNIT), threads, |unit| {
         let mut found = Vec::new();
         let mut after = Vec::new();
         let mut compared = 0;
-        for one in (unit * UNIT..records.min((unit + 1) * UNIT)).map(|row| row as u32) {
+        for (_, _, one) in rows.iter().copied().skip(unit * UNIT).take(UNIT) {
             blocks.after(one, &mut after);
             compared += after.len() as u64;
             for two in &after {
@@ -332,6 +335,7 @@ fn score(comparer: &Comparer<'_>, blocks: &Blocks, weights: &Weights, threads: u
     let compared = parts.iter().map(|(_, compared)| compared).sum();
     let mut pairs = Vec::with_capacity(parts.iter().map(|(found, _)| found.len()).sum());
     parts.into_iter().for_each(|(found, _)| pairs.extend(found));
+    pairs.sort_unstable_by_key(|pair| u64::from(pair.one) << 32 | u64::from(pair.two));
     (pairs, compared)
 }
 
