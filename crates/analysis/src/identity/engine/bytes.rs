@@ -9,6 +9,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// So many bytes go at once: what the processor's cache holds.
 const PIECE: usize = 1 << 16;
 
+/// What was read grows by one in so many without being moved.
+const ROOM: usize = 32;
+
 /// Where bytes go.
 pub(super) struct Out<'a> {
     to: &'a mut dyn Write,
@@ -122,7 +125,7 @@ impl<'a> In<'a> {
 
     pub(super) fn text(&mut self) -> Option<String> {
         let bytes = self.items(1)?;
-        let mut text = Vec::with_capacity(bytes);
+        let mut text = Vec::with_capacity(bytes + bytes / ROOM);
         self.pieces(bytes, 1, |piece| text.extend_from_slice(piece))?;
         String::from_utf8(text).ok()
     }
@@ -133,7 +136,7 @@ impl<'a> In<'a> {
 
     pub(super) fn u64s(&mut self) -> Option<Vec<u64>> {
         let items = self.items(8)?;
-        let mut out = Vec::with_capacity(items);
+        let mut out = Vec::with_capacity(items + items / ROOM);
         self.pieces(items, 8, |piece| out.extend(piece.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))))?;
         Some(out)
     }
@@ -141,7 +144,7 @@ impl<'a> In<'a> {
     /// What `make` makes of rows of `N` numbers.
     pub(super) fn rows<const N: usize, T>(&mut self, make: impl Fn([u32; N]) -> T) -> Option<Vec<T>> {
         let items = self.items(4 * N)?;
-        let mut out = Vec::with_capacity(items);
+        let mut out = Vec::with_capacity(items + items / ROOM);
         self.pieces(items, 4 * N, |piece| {
             let (rows, _) = piece.as_chunks::<4>().0.as_chunks::<N>();
             out.extend(rows.iter().map(|row| make(row.map(u32::from_le_bytes))));

@@ -62,38 +62,48 @@ pub(super) enum Mailbox {
     Work,
 }
 
-/// The parts of an email address that are compared.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mail {
-    pub(super) local: String,
+/// Where mailboxes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Host {
+    /// The registered domain.
     pub(super) domain: String,
-    pub(super) kind: Mailbox,
+    /// Whether everybody can have a mailbox there.
+    pub(super) is_free: bool,
 }
 
-/// The parts of an address; nothing where it is none.
-pub(super) fn mail(text: &str) -> Option<Mail> {
+/// What stands before and after the `@` of an address; nothing where it is none.
+pub(super) fn address(text: &str) -> Option<(&str, &str)> {
     let text = text.trim().trim_start_matches("mailto:");
-    let (local, domain) = text.rsplit_once('@')?;
-    let domain = mended(domain.trim_end_matches('.').to_lowercase());
-    if local.is_empty() || !domain.contains('.') || text.contains(char::is_whitespace) {
+    let (local, host) = text.rsplit_once('@')?;
+    (!local.is_empty() && !text.contains(char::is_whitespace)).then_some((local, host))
+}
+
+/// Where the mailboxes of what stands after an `@` are; nothing where that is no domain.
+pub(super) fn host(text: &str) -> Option<Host> {
+    let domain = mended(text.trim_end_matches('.').to_lowercase());
+    if !domain.contains('.') {
         return None;
     }
     let domain = psl::domain_str(&domain).unwrap_or(&domain).to_owned();
-    let lower = local.to_lowercase();
-    let mut local = match lower.split_once('+') {
-        Some((before, _)) if !before.is_empty() => before.to_owned(),
-        _ => lower,
-    };
     let is_free = known::is_freemail(&domain) || known::is_disposable(&domain);
-    if domain == "gmail.com" {
+    Some(Host { domain, is_free })
+}
+
+/// The part before the `@` as it is compared, and what kind of mailbox it is at such a host.
+pub(super) fn mailbox(local: &str, host: &Host) -> (String, Mailbox) {
+    let mut local = local.to_lowercase();
+    if let Some(tag) = local.find('+').filter(|tag| *tag > 0) {
+        local.truncate(tag);
+    }
+    if host.domain == "gmail.com" {
         local.retain(|letter| letter != '.');
     }
-    let kind = match is_free {
+    let kind = match host.is_free {
         _ if known::is_role(&local) || is_nothing(&local) => Mailbox::Shared,
         true => Mailbox::Free,
         false => Mailbox::Work,
     };
-    Some(Mail { local, domain, kind })
+    (local, kind)
 }
 
 /// A domain with the slips undone that are common enough to be known.

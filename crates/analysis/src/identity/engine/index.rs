@@ -15,7 +15,7 @@ use std::io::{Error, Read, Write};
 use hashbrown::{HashMap, HashSet};
 
 use super::Problem;
-use super::block::{Entry, GROWN, entries, keys_of, rule_of, sorted};
+use super::block::{Entry, GROWN, entries, keys_of, rule_of};
 use super::bytes::{In, Out};
 use super::compare::Comparer;
 use super::explain::Spoke;
@@ -88,7 +88,7 @@ impl Index {
         let mut counts = Counts::default();
         counts.thaw(&model, &roster);
         let rates = Rates::of(&counts);
-        let shelf = Shelf::of(entries(&roster, &counts), model.left_out.iter().copied().collect());
+        let shelf = Shelf::of(&entries(&roster, &counts), model.left_out.iter().copied().collect());
         let said = ordered(decisions);
         pairs.retain(|pair| said.same.binary_search(&(pair.one, pair.two)).is_err());
         pairs.extend(overruled);
@@ -286,11 +286,19 @@ impl Index {
         let tie = |pair: Doubt| Tie { pair, spoke: Spoke::of(class, &comparer.compare(pair.one, pair.two)) };
         let order = |row: u32| self.roster.records[row as usize].order;
         ties.sort_unstable_by(surest(order));
-        self.ties.retain(|tie| !seen.contains(&tie.pair.one));
+        let mut is_seen = vec![false; self.roster.len()];
+        seen.iter().for_each(|row| is_seen[*row as usize] = true);
+        self.ties.retain(|tie| !is_seen[tie.pair.one as usize]);
         let mut merged = Vec::with_capacity(self.ties.len() + ties.len());
         let mut rest = self.ties.as_slice();
         for pair in ties {
-            let (before, after) = rest.split_at(rest.partition_point(|known| surest(order)(&known.pair, &pair).is_lt()));
+            let is_before = |known: &Tie| surest(order)(&known.pair, &pair).is_lt();
+            // The next place is near.
+            let mut reach = 1;
+            while rest.get(reach).is_some_and(is_before) {
+                reach *= 2;
+            }
+            let (before, after) = rest.split_at(rest[..reach.min(rest.len())].partition_point(is_before));
             merged.extend_from_slice(before);
             merged.push(tie(pair));
             rest = after;
@@ -350,7 +358,7 @@ impl Index {
         self.roster.write(&mut out);
         self.counts.write(&mut out);
         out.u64s(self.marks.iter().copied());
-        Shelf::of(self.shelf.all(), HashSet::new()).write(&mut out);
+        self.shelf.write(&mut out);
         Near::of(self.near.all(), self.roster.len()).write(&mut out);
         for said in [&self.said.same, &self.said.different] {
             out.rows(said.iter().map(|(one, two)| [*one, *two]));
@@ -410,55 +418,77 @@ fn ordered(decisions: Decisions) -> Decisions {
 /// Which records have a key.
 #[derive(Debug)]
 struct Shelf {
-    /// In order, and who has them.
-    keys: Vec<u64>,
-    rows: Vec<u32>,
-    /// Where the keys with each value of the bits above `shift` begin.
+    /// The 32 bits below a key's top, then the record, in order of the whole. Keys of one top that differ in lower bits alone are
+    /// taken for one: of half a thousand million looks one meets a stranger by it, who is compared as everybody is.
+    slots: Vec<u64>,
+    /// Where the keys with each value of the top bits begin; one more than a power of two.
     tops: Vec<u32>,
     left_out: HashSet<u64>,
     /// Keys that came since.
     fresh: HashMap<u64, Vec<u32>>,
-    /// Records whose keys in `keys` are not theirs any more.
+    /// Records whose keys in `slots` are not theirs any more.
     moved: HashSet<u32>,
 }
 
 impl Shelf {
-    fn of(entries: Vec<Entry>, left_out: HashSet<u64>) -> Self {
+    fn of(entries: &[Entry], left_out: HashSet<u64>) -> Self {
         let bits = (entries.len() / KEYS_PER_TOP).max(2).ilog2();
-        let mut tops = vec![0_u32; (1 << bits) + 1];
-        for (key, _) in &entries {
-            tops[(key >> (u64::BITS - bits)) as usize + 1] += 1;
-        }
-        for top in 1..tops.len() {
-            tops[top] += tops[top - 1];
-        }
-        let keys = entries.iter().map(|(key, _)| *key).collect();
-        let rows = entries.iter().map(|(_, row)| *row).collect();
-        Self { keys, rows, tops, left_out, fresh: HashMap::new(), moved: HashSet::new() }
+        let mut shelf = Self::empty(1 << bits, left_out);
+        shelf.slots = entries.iter().map(|(key, row)| shelf.slot(*key, *row).1).collect();
+        shelf.count(entries.iter().map(|(key, _)| key >> (u64::BITS - bits)));
+        shelf
     }
 
-    fn write(&self, out: &mut Out<'_>) {
-        out.u64s(self.keys.iter().copied());
-        out.u32s(self.rows.iter().copied());
-        out.u32s(self.tops.iter().copied());
+    fn empty(tops: usize, left_out: HashSet<u64>) -> Self {
+        Self { slots: Vec::new(), tops: vec![0; tops + 1], left_out, fresh: HashMap::new(), moved: HashSet::new() }
+    }
+
+    /// Counts how often each top is there.
+    fn count(&mut self, tops: impl Iterator<Item = u64>) {
+        for top in tops {
+            self.tops[top as usize + 1] += 1;
+        }
+        for top in 1..self.tops.len() {
+            self.tops[top] += self.tops[top - 1];
+        }
+    }
+
+    /// The top of a key, and its slot there.
+    fn slot(&self, key: u64, row: u32) -> (usize, u64) {
+        let bits = (self.tops.len() - 1).ilog2();
+        ((key >> (u64::BITS - bits)) as usize, key << bits >> u32::BITS << u32::BITS | u64::from(row))
     }
 
     fn read(bytes: &mut In<'_>, left_out: HashSet<u64>) -> Option<Self> {
-        let (keys, rows, tops) = (bytes.u64s()?, bytes.u32s()?, bytes.u32s()?);
-        let is_whole = keys.len() == rows.len() && tops.len() > 2 && (tops.len() - 1).is_power_of_two();
-        is_whole.then(|| Self { keys, rows, tops, left_out, fresh: HashMap::new(), moved: HashSet::new() })
+        let (slots, tops) = (bytes.u64s()?, bytes.u32s()?);
+        let is_whole = tops.len() > 2 && (tops.len() - 1).is_power_of_two();
+        is_whole.then(|| Self { slots, tops, ..Self::empty(0, left_out) })
+    }
+
+    /// Writes every entry that still holds.
+    fn write(&self, out: &mut Out<'_>) {
+        let holds = |slot: u64| self.moved.is_empty() || !self.moved.contains(&(slot as u32 >> 1));
+        let mut all: Vec<(usize, u64)> = Vec::with_capacity(self.slots.len());
+        for (top, bounds) in self.tops.windows(2).enumerate() {
+            let slots = &self.slots[bounds[0] as usize..bounds[1] as usize];
+            all.extend(slots.iter().filter(|slot| holds(**slot)).map(|slot| (top, *slot)));
+        }
+        all.extend(self.fresh.iter().flat_map(|(key, rows)| rows.iter().map(|row| self.slot(*key, *row))));
+        all.sort_unstable();
+        let mut tops = Self::empty(self.tops.len() - 1, HashSet::new());
+        tops.count(all.iter().map(|(top, _)| *top as u64));
+        out.u64s(all.iter().map(|(_, slot)| *slot));
+        out.u32s(tops.tops.iter().copied());
     }
 
     /// Adds the records that have this key too, and puts the entry on the shelf.
     fn meet(&mut self, (key, me): Entry, met: &mut Vec<u32>) {
-        let Self { keys, rows, tops, left_out, fresh, moved } = self;
-        let fresh = fresh.entry(key).or_default();
-        if !left_out.contains(&key) {
-            let top = (key >> (u64::BITS - (tops.len() - 1).ilog2())) as usize;
-            let (begin, end) = (tops[top] as usize, tops[top + 1] as usize);
-            let from = begin + keys[begin..end].partition_point(|known| *known < key);
-            let old = keys[from..end].iter().zip(&rows[from..end]).take_while(|(known, _)| **known == key).map(|(_, row)| *row);
-            let old = old.filter(|row| moved.is_empty() || !moved.contains(&(row >> 1)));
+        let (top, least) = self.slot(key, 0);
+        let fresh = self.fresh.entry(key).or_default();
+        if !self.left_out.contains(&key) {
+            let old = &self.slots[self.tops[top] as usize..self.tops[top + 1] as usize];
+            let old = old.iter().skip_while(|slot| **slot < least).take_while(|slot| **slot >> u32::BITS == least >> u32::BITS);
+            let old = old.map(|slot| *slot as u32).filter(|row| self.moved.is_empty() || !self.moved.contains(&(row >> 1)));
             met.extend(old.chain(fresh.iter().copied()).filter(|you| (me | you) & 1 == 1).map(|you| you >> 1));
         }
         fresh.push(me);
@@ -471,14 +501,6 @@ impl Shelf {
             }
         }
         self.moved.insert(row);
-    }
-
-    /// Every entry that still holds, in order.
-    fn all(&self) -> Vec<Entry> {
-        let old = self.keys.iter().copied().zip(self.rows.iter().copied());
-        let old = old.filter(|(_, row)| self.moved.is_empty() || !self.moved.contains(&(row >> 1)));
-        let fresh = self.fresh.iter().flat_map(|(key, rows)| rows.iter().map(|row| (*key, *row)));
-        sorted(old.chain(fresh).collect())
     }
 }
 

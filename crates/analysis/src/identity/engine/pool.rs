@@ -171,13 +171,11 @@ impl Texts {
         let text = bytes.text()?;
         let lengths = bytes.u32s()?;
         let mut end = 0;
-        let ends: Vec<usize> = lengths
-            .into_iter()
-            .map(|length| {
-                end += length as usize;
-                end
-            })
-            .collect();
+        let mut ends = Vec::with_capacity(lengths.capacity());
+        ends.extend(lengths.into_iter().map(|length| {
+            end += length as usize;
+            end
+        }));
         let is_whole = ends.first() == Some(&0) && end == text.len() && ends.iter().all(|end| text.is_char_boundary(*end));
         is_whole.then_some(Self { bytes: text, ends })
     }

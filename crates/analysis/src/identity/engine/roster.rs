@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{In, Out};
 use super::edit::sketch;
-use super::form::{self, Mailbox};
+use super::form::{self, Host, Mailbox};
 use super::pool::{Pool, Texts};
 use super::{Problem, lists};
 
@@ -186,7 +186,9 @@ pub struct Roster {
 #[derive(Debug, Default)]
 struct Known {
     singles: Vec<Vec<u32>>,
-    mails: Vec<MailForm>,
+    hosts: Pool,
+    /// Nothing where it is no host; and the number of its domain, if that speaks of an organisation.
+    host_forms: Vec<(Option<Host>, u32)>,
     full: Vec<[u32; 3]>,
     doubles: Vec<Vec<u32>>,
 }
@@ -206,7 +208,11 @@ impl Roster {
         let mut roster = Self { columns: columns.to_vec(), ids: Pool::unsketched(), ..Self::default() };
         roster.raw = columns.iter().map(|_| Pool::unsketched()).collect();
         roster.known.singles = columns.iter().map(|_| vec![0]).collect();
-        roster.known.mails.push(MailForm::default());
+        roster.known.hosts = Pool::unsketched();
+        roster.known.host_forms.push((None, 0));
+        for pool in [&mut roster.emails, &mut roster.domains, &mut roster.companies, &mut roster.titles, &mut roster.countries] {
+            *pool = Pool::unsketched();
+        }
         roster.known.full.push([0; 3]);
         roster.known.doubles = columns.iter().map(|_| vec![0]).collect();
         roster.double_parts.push([0; 2]);
@@ -292,21 +298,23 @@ impl Roster {
         let mut plain = [0; PLAIN.len()];
         let (mut full, mut registration) = ([0; 3], 0);
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
-            let (raw, is_new) = self.raw[column].intern(form::cut(cell.trim()));
-            if raw == 0 {
+            let cell = form::cut(cell.trim());
+            let attribute = self.columns[column];
+            if cell.is_empty() {
                 continue;
             }
-            let attribute = self.columns[column];
+            if attribute == Attribute::Email {
+                let MailForm { email, local, domain, is_work } = self.mail_form(cell);
+                (record.email, record.local, record.domain, record.is_work) = (email, local, domain, is_work);
+                continue;
+            }
+            if let Attribute::Phone | Attribute::Mobile = attribute {
+                let (form, _) = self.phones.intern(&form::phone(cell));
+                *(if attribute == Attribute::Phone { &mut record.phone } else { &mut record.mobile }) = form;
+                continue;
+            }
+            let (raw, is_new) = self.raw[column].intern(cell);
             match attribute {
-                Attribute::Email => {
-                    if is_new {
-                        let form = self.mail_form(raw, column);
-                        self.known.mails.push(form);
-                    }
-                    let MailForm { email, local, domain, is_work } = self.known.mails[raw as usize];
-                    (record.email, record.local, record.is_work) = (email, local, is_work);
-                    record.domain = domain;
-                }
                 Attribute::FullName => {
                     if is_new {
                         let names = self.full_form(raw, column);
@@ -346,16 +354,26 @@ impl Roster {
         (record, plain, registration)
     }
 
-    fn mail_form(&mut self, raw: u32, column: usize) -> MailForm {
-        let Some(mail) = form::mail(self.raw[column].get(raw)) else { return MailForm::default() };
-        let is_work = mail.kind == Mailbox::Work;
-        let is_own = is_work || !headwater_model::lists::is_freemail(&mail.domain);
-        let domain = if is_own { self.domain(&mail.domain) } else { 0 };
-        if mail.kind == Mailbox::Shared {
+    /// Addresses and numbers are seldom said twice, so that what they were is not remembered.
+    fn mail_form(&mut self, text: &str) -> MailForm {
+        let Some((local, host)) = form::address(text) else { return MailForm::default() };
+        let (at, is_new) = self.known.hosts.intern(host);
+        if is_new {
+            let host = form::host(host);
+            let is_own = |host: &Host| !host.is_free || !headwater_model::lists::is_freemail(&host.domain);
+            let domain = host.as_ref().filter(|host| is_own(host)).map_or(0, |host| self.domain(&host.domain));
+            self.known.host_forms.push((host, domain));
+        }
+        let (Some(host), domain) = &self.known.host_forms[at as usize] else { return MailForm::default() };
+        let (local, kind) = form::mailbox(local, host);
+        let domain = *domain;
+        if kind == Mailbox::Shared {
             return MailForm { domain, ..MailForm::default() };
         }
-        let (email, _) = self.emails.intern(&format!("{}@{}", mail.local, mail.domain));
-        MailForm { email, local: self.local(&mail.local), domain, is_work }
+        let mut whole = String::with_capacity(local.len() + host.domain.len() + 1);
+        whole.extend([&local, "@", &host.domain]);
+        let (email, _) = self.emails.intern(&whole);
+        MailForm { email, local: self.local(&local), domain, is_work: kind == Mailbox::Work }
     }
 
     fn full_form(&mut self, raw: u32, column: usize) -> [u32; 3] {
@@ -382,7 +400,6 @@ impl Roster {
                 }
                 self.name(&words)
             }
-            Attribute::Phone | Attribute::Mobile => self.phones.intern(&form::phone(text)).0,
             Attribute::Company => {
                 let name = form::company(text);
                 let (id, is_new) = self.companies.intern(&name);
@@ -413,7 +430,7 @@ impl Roster {
                 self.plains[at].intern(&form::code(text)).0
             }
             Attribute::Registration => self.registration_pool.intern(&form::code(text)).0,
-            Attribute::FullName | Attribute::Email => 0,
+            Attribute::FullName | Attribute::Email | Attribute::Phone | Attribute::Mobile => 0,
         }
     }
 
