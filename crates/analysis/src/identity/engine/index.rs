@@ -27,6 +27,8 @@ use super::run::{Bench, CONNECTED, Decisions, Doubt, KEPT, Options, Resolution, 
 
 /// The top bits of a key lead to about so many keys, a power of two.
 const KEYS_PER_TOP: usize = 8;
+/// So many records are matched at once.
+const MET_AT_ONCE: usize = 16_384;
 /// The mark and the number of the stored form.
 const MARK: u64 = u64::from_le_bytes(*b"hwindex\x02");
 
@@ -207,9 +209,8 @@ impl Index {
         self.person.extend(self.person.len() as u32..self.roster.len() as u32);
         self.near.grow(self.roster.len());
         let pending = std::mem::take(&mut self.pending);
-        for row in &pending {
-            self.meet(*row);
-        }
+        let rows: Vec<u32> = pending.iter().copied().collect();
+        rows.chunks(MET_AT_ONCE).for_each(|rows| self.meet(rows));
         let mut seeds = pending;
         seeds.append(&mut self.loose);
         for (one, two) in [(&before.same, &self.said.same), (&before.different, &self.said.different)] {
@@ -219,21 +220,29 @@ impl Index {
         Ok(self.regroup(seeds, said))
     }
 
-    /// Compares a record with all that share a key with it.
-    fn meet(&mut self, row: u32) {
+    /// Compares records with all that share a key with one of them, in the order in which those lie.
+    fn meet(&mut self, rows: &[u32]) {
         let Self { roster, model, counts, rates, shelf, near, is_stale, .. } = self;
-        let mut keys = Vec::new();
-        keys_of(roster, counts, row..row + 1, &mut keys);
-        let mut met: Vec<u32> = Vec::new();
-        for entry in &keys {
-            let before = met.len();
-            shelf.meet(*entry, &mut met);
-            *is_stale |= (met.len() - before) as u64 > GROWN * rule_of(entry.0).most_pairs() / 2;
+        let (mut keys, mut met, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            keys.clear();
+            met.clear();
+            keys_of(roster, counts, *row..row + 1, &mut keys);
+            for entry in &keys {
+                let before = met.len();
+                shelf.meet(*entry, &mut met);
+                *is_stale |= (met.len() - before) as u64 > GROWN * rule_of(entry.0).most_pairs() / 2;
+            }
+            met.sort_unstable();
+            met.dedup();
+            pairs.extend(met.iter().filter(|other| *other != row).map(|other| (*other, *row)));
         }
-        met.sort_unstable();
-        met.dedup();
+        pairs.sort_unstable();
         let comparer = Comparer { roster, rates, counts };
-        for other in met.into_iter().filter(|other| *other != row && !comparer.is_hopeless(row, *other)) {
+        for (other, row) in pairs {
+            if comparer.is_hopeless(row, other) {
+                continue;
+            }
             let (one, two) = (row.min(other), row.max(other));
             let chance = model.weights.chance(&comparer.compare(one, two));
             if chance >= KEPT {
