@@ -2,7 +2,8 @@
 //! [--truth COLUMN] [--threads N] [--merge-at CHANCE] [--map COLUMN=ATTRIBUTE]…`. Everybody else uses `headwater resolve`.
 //!
 //! With `--errors N`, the first N wrong pairs of each kind are explained. With `--recall`, the share of true pairs that are compared
-//! is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--keep INDEX`
+//! is printed too. With `--teach N`, the N most doubtful pairs are answered by the truth, and the model learns anew from the answers,
+//! which decide nothing else. OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--keep INDEX`
 //! leaves an index and its model in files; `--onto INDEX` adds the records of FILE, which needs the same columns, to the records of
 //! an index that was kept, and prints what each step cost.
 
@@ -13,7 +14,8 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write as _};
 
 use headwater_analysis::identity::engine::{
-    Attribute, Columns, Decisions, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted, resolve_roster,
+    Attribute, Columns, Decisions, Doubt, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted, resolve_roster,
+    resolve_taught,
 };
 
 type Fact<T> = Result<T, Box<dyn Error>>;
@@ -25,6 +27,7 @@ struct Arguments {
     onto: Option<String>,
     recall: bool,
     errors: usize,
+    teach: usize,
     wanted: Wanted,
     options: Options,
 }
@@ -40,6 +43,7 @@ fn arguments() -> Fact<Arguments> {
         onto: None,
         recall: false,
         errors: 0,
+        teach: 0,
         wanted: Wanted::default(),
         options: Options::default(),
     };
@@ -51,6 +55,7 @@ fn arguments() -> Fact<Arguments> {
         let value = given.next().ok_or("a flag lacks its value")?;
         match flag.as_str() {
             "--errors" => out.errors = value.parse()?,
+            "--teach" => out.teach = value.parse()?,
             "--out" => out.out = Some(value),
             "--id" => out.wanted.id = Some(value),
             "--truth" => out.wanted.truth = Some(value),
@@ -106,6 +111,16 @@ fn main() -> Fact<()> {
     if let Some(truth) = truth {
         print_quality(&truth, &resolution.person);
         print_errors(&roster, &truth, &resolution, &model, arguments.errors);
+        if arguments.teach > 0 {
+            let mut labels = Decisions::default();
+            for Doubt { one, two, .. } in resolution.doubts.iter().take(arguments.teach) {
+                let is_one = truth.of(*one).is_some() && truth.of(*one) == truth.of(*two);
+                if is_one { &mut labels.same } else { &mut labels.different }.push((*one, *two));
+            }
+            let (taught, _) = resolve_taught(&roster, &Decisions::default(), &labels, &arguments.options)?;
+            println!("taught that {} pairs are one person and {} are two:", labels.same.len(), labels.different.len());
+            print_quality(&truth, &taught.person);
+        }
         if arguments.recall {
             println!("blocking recall {:.4}", truth.blocking_recall(&roster));
         }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::project::{GatesSection, IdentityEngine, IdentitySection};
 
 /// The rules of the probabilistic engine; raised when they may decide differently.
-const RULES: &str = "engine-2";
+const RULES: &str = "engine-3";
 
 /// Everything by which leads are joined, besides the leads.
 #[derive(Debug)]
@@ -115,7 +115,8 @@ impl Rules {
         let matched = found.matched;
         info!(model = version, learned = found.is_learned, drift = found.drift, matched, doubts = queue.len(), "who is who");
         let drift = found.drift.or(known.drift.filter(|_| !found.is_learned));
-        let note = json!({ "model": version, "learned_from": found.model.records(), "drift": drift, "matched": matched });
+        let (records, labels) = (found.model.records(), found.model.labels());
+        let note = json!({ "model": version, "learned_from": records, "taught": labels, "drift": drift, "matched": matched });
         let resolved = Resolved { links: found.links, clusters, assignment };
         let index = (found.is_index_new && leads.len() <= MOST_INDEXED).then_some(found.index).map(Box::new);
         Ok(Identified { resolved, version, queue, learned: found.is_learned.then_some(found.model), index, note })

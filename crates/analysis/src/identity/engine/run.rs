@@ -16,7 +16,7 @@ use super::group::{Judge, Pair, divide};
 use super::model::Model;
 use super::rates::{Counts, Rates};
 use super::roster::Roster;
-use super::train::{Patterns, train};
+use super::train::{Label, Patterns, train};
 use super::weights::Weights;
 
 /// How to resolve.
@@ -43,6 +43,25 @@ pub struct Decisions {
     pub same: Vec<(u32, u32)>,
     /// These are two.
     pub different: Vec<(u32, u32)>,
+}
+
+impl Decisions {
+    /// How many pairs they are of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.same.len() + self.different.len()
+    }
+
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether they speak of so many records only.
+    fn are_of(&self, records: usize) -> bool {
+        self.same.iter().chain(&self.different).all(|(one, two)| (*one as usize) < records && (*two as usize) < records)
+    }
 }
 
 /// Two records and the chance that they are one person.
@@ -190,14 +209,32 @@ const SAMPLE: u64 = 25_000;
 /// # Errors
 /// The decisions contradict each other, or name records that are not there.
 pub fn resolve_roster(roster: &Roster, decisions: &Decisions, options: &Options) -> Result<(Resolution, Model), Problem> {
+    resolve_taught(roster, decisions, &Decisions::default(), options)
+}
+
+/// Learns a model from a roster and from what people said of pairs of it, and resolves the roster by it. `labels` teach what other
+/// pairs like them are, and decide nothing by themselves.
+///
+/// # Errors
+/// The decisions contradict each other, or they or the labels name records that are not there.
+pub fn resolve_taught(
+    roster: &Roster,
+    decisions: &Decisions,
+    labels: &Decisions,
+    options: &Options,
+) -> Result<(Resolution, Model), Problem> {
+    if !labels.are_of(roster.len()) {
+        return Err(Problem::ForeignRecord);
+    }
     let counts = Counts::of(roster);
     let rates = Rates::of(&counts);
     let blocks = Blocks::of(roster, &counts, None);
     let comparer = Comparer { roster, rates: &rates, counts: &counts };
-    let weights = learn(&comparer, &blocks, options.threads);
+    let weights = learn(&comparer, &blocks, labels, options.threads);
     let (resolution, left_out) = apply(&comparer, blocks, &weights, decisions, options)?;
     let phone_slip = counts.phone_slip;
-    let model = Model { records: roster.len() as u64, weights, counts: counts.frozen(roster), phone_slip, left_out };
+    let (records, taught) = (roster.len() as u64, labels.len() as u64);
+    let model = Model { records, labels: taught, weights, counts: counts.frozen(roster), phone_slip, left_out };
     Ok((resolution, model))
 }
 
@@ -285,7 +322,7 @@ fn in_units<T: Send>(units: usize, threads: usize, work: impl Fn(usize) -> T + S
     all.into_iter().map(|(_, result)| result).collect()
 }
 
-fn learn(comparer: &Comparer<'_>, blocks: &Blocks, threads: usize) -> Weights {
+fn learn(comparer: &Comparer<'_>, blocks: &Blocks, labels: &Decisions, threads: usize) -> Weights {
     let records = comparer.roster.len();
     let start = Weights::start(records);
     let bar = if (records as u64) <= SAMPLE { u64::MAX } else { u64::MAX / records as u64 * SAMPLE };
@@ -305,7 +342,13 @@ fn learn(comparer: &Comparer<'_>, blocks: &Blocks, threads: usize) -> Weights {
     let mut patterns = Patterns::default();
     parts.iter().for_each(|part| patterns.merge(part));
     let all_pairs = sampled.len() as f64 * records.saturating_sub(1) as f64;
-    train(&patterns, start, records, all_pairs.max(1.0))
+    let label = |is_same: bool| {
+        let start = &start;
+        move |(one, two): &(u32, u32)| Label::of(&comparer.compare(*one, *two), start, is_same)
+    };
+    let labels: Vec<Label> =
+        labels.same.iter().map(label(true)).chain(labels.different.iter().map(label(false))).collect();
+    train(&patterns, &labels, start, records, all_pairs.max(1.0))
 }
 
 fn score(comparer: &Comparer<'_>, blocks: &Blocks, weights: &Weights, threads: usize) -> (Vec<Pair>, u64) {
@@ -349,8 +392,7 @@ pub(super) struct Said {
 
 impl Said {
     pub(super) fn of(decisions: &Decisions, records: usize) -> Result<Self, Problem> {
-        let is_there = |(one, two): &(u32, u32)| (*one as usize) < records && (*two as usize) < records;
-        if !decisions.same.iter().chain(&decisions.different).all(is_there) {
+        if !decisions.are_of(records) {
             return Err(Problem::ForeignRecord);
         }
         let ordered = |(one, two): &(u32, u32)| (*one.min(two), *one.max(two));
