@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
 use headwater_analysis::identity::engine::{Doubt, Gates, Index, Model, Options, Problem};
+use headwater_analysis::identity::sample::Estimate;
 use headwater_analysis::identity::{self, Bounds, Clusters, Exact, Leads, Prior, Probabilistic, Resolved, Resolver};
-use headwater_store::{Decision, ReviewPair, Verdict};
+use headwater_store::{Decision, ReviewPair, Sample, Verdict};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -13,6 +14,7 @@ use super::{cluster_of, internal};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{GatesSection, IdentityEngine, IdentitySection};
+use crate::review::{Checked, review_id};
 
 /// The rules of the probabilistic engine; raised when they may decide differently.
 const RULES: &str = "engine-3";
@@ -23,6 +25,7 @@ pub(super) struct Rules {
     exact: Exact,
     section: IdentitySection,
     decisions: Vec<Decision>,
+    sample: Option<Sample>,
 }
 
 /// Who is who, and what it leaves to do.
@@ -44,7 +47,8 @@ impl Rules {
     pub(super) async fn read(engine: &Engine, vendors: BTreeMap<String, String>) -> Result<Self> {
         let exact = Exact { vendors, bounds: Bounds::default() };
         let section = engine.project.file.identity.clone();
-        Ok(Self { exact, section, decisions: engine.store.decisions().await? })
+        let (decisions, sample) = (engine.store.decisions().await?, engine.store.sample().await?);
+        Ok(Self { exact, section, decisions, sample })
     }
 
     /// Which vendor's ids the sources share.
@@ -108,6 +112,7 @@ impl Rules {
         (engine.same, engine.different) = (same, different);
         let found = engine.find_from(leads, known.index.map(|index| *index)).map_err(|problem| said_twice(&problem))?;
         found.resolution.check(&gates(self.section.gates)).map_err(|wild| Error::Wild(wild.to_string()))?;
+        held_to_sample(&self.section, self.sample.as_ref())?;
         let clusters = identity::cluster(leads.len(), &found.links).map_err(internal)?;
         let assignment = identity::assign(leads, &found.links, &clusters, prior);
         let queue = queue(leads, &clusters, &found.resolution.doubts, &engine.different);
@@ -164,8 +169,29 @@ fn options(section: &IdentitySection) -> Options {
 }
 
 fn gates(section: GatesSection) -> Gates {
-    let GatesSection { largest, doubtful, precision } = section;
+    let GatesSection { largest, doubtful, precision, sampled_precision: _ } = section;
     Gates { largest: usize::try_from(largest).unwrap_or(usize::MAX), doubtful, precision }
+}
+
+/// Stops the run if people found too many joins wrong. A sample of another threshold, or of which much is unanswered, says nothing.
+fn held_to_sample(section: &IdentitySection, sample: Option<&Sample>) -> Result<()> {
+    let Some(least) = section.gates.sampled_precision else { return Ok(()) };
+    let Some(checked) = sample.map(|sample| Checked::of(sample, section)) else {
+        warn!("no joined pairs were checked; `headwater review sample --size 200` draws some");
+        return Ok(());
+    };
+    match checked.estimate.filter(|_| checked.is_telling) {
+        None => warn!(waiting = checked.waiting, outdated = checked.is_outdated, "the checked pairs say nothing of this run"),
+        Some(Estimate { precision, interval, answered }) if interval.low < least => {
+            return Err(Error::Wild(format!(
+                "of {answered} joined pairs that were checked a share of {precision:.3} is right ({:.3} to {:.3}), which may be less \
+                 than {least}; raise `identity.auto_merge_above` and check a new sample, or loosen `gates.sampled_precision`",
+                interval.low, interval.high
+            )));
+        }
+        Some(_) => {}
+    }
+    Ok(())
 }
 
 fn said_twice(problem: &Problem) -> Error {
@@ -200,10 +226,4 @@ fn queue(leads: &Leads, clusters: &Clusters, doubts: &[Doubt], different: &[(Str
     }
     queue.sort_by(|one, two| two.worth.total_cmp(&one.worth).then_with(|| one.review_id.cmp(&two.review_id)));
     queue
-}
-
-/// The same for the same two leads in every run.
-fn review_id(one: &str, two: &str) -> String {
-    let digest = blake3::hash(format!("{one}\n{two}").as_bytes()).to_hex();
-    format!("rev_{}", digest.chars().take(12).collect::<String>())
 }

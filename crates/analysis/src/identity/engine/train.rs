@@ -26,7 +26,7 @@ const PULL: f64 = 60.0;
 const PULL_OF_CLASSES: f64 = 200.0;
 
 /// An answer stands for itself and for the unasked pairs like it: for so many in all.
-const LIKE_A_LABEL: f64 = 10.0;
+const LIKE_A_LABEL: f64 = 4.0;
 /// All answers together weigh no more than this share of the persons that were seen.
 const MOST_TAUGHT: f64 = 0.5;
 
