@@ -14,8 +14,8 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write as _};
 
 use headwater_analysis::identity::engine::{
-    Attribute, Columns, Decisions, Doubt, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted, resolve_roster,
-    resolve_taught,
+    Attribute, Columns, Decisions, Doubt, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted,
+    resolve_roster, resolve_taught,
 };
 
 type Fact<T> = Result<T, Box<dyn Error>>;

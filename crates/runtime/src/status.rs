@@ -13,8 +13,8 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ingest::CURSOR_PREFIX;
 use crate::quarantine;
-use crate::review::{Checked, EstimateView};
 use crate::resolve;
+use crate::review::{Checked, EstimateView};
 use crate::rows::{latest, load};
 
 /// The version of the answers' shapes.

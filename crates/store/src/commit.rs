@@ -12,8 +12,8 @@ use crate::lake::snapshot::{DataFile, Snapshot};
 use crate::lake::writer::StagedFiles;
 use crate::ledger::{audit, cursor, identity, intake, link, outbox, person, quarantine, run, suppression};
 use crate::{
-    AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, PersonKeys, QuarantineMark, Result, ReviewPair, Sample, RunStatus,
-    Settlement, Store, Suppression,
+    AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, PersonKeys, QuarantineMark, Result, ReviewPair, RunStatus,
+    Sample, Settlement, Store, Suppression,
 };
 
 /// The number of a snapshot in the catalog; later ones are larger.

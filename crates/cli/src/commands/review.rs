@@ -77,7 +77,8 @@ fn drawn(report: &SampleReport) -> String {
     let when = drawn_at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d"))).unwrap_or_default();
     let head = format!("{drawn} of {joined} joined pairs were drawn{when} (seed {seed}); {waiting} wait for an answer.");
     let outdated = is_outdated.then(|| {
-        "`identity.auto_merge_above` was another then: this says nothing of the joins that are made now; `--size` draws anew".to_owned()
+        "`identity.auto_merge_above` was another then: this says nothing of the joins that are made now; `--size` draws anew"
+            .to_owned()
     });
     let estimate = estimate.map(|estimate| checked(&estimate));
     let mut rows = Rows::new(&["pair", "field", "one", "two"]);

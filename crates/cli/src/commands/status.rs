@@ -75,7 +75,9 @@ fn identity(identity: &IdentityStatus) -> Option<String> {
     let next = if *review > 0 { "; `headwater review list` shows them" } else { "" };
     let model = model.as_ref()?;
     let right = precision.map(|estimate| format!("\n  {}", checked(&estimate))).unwrap_or_default();
-    Some(format!("who is who: by {model}{learned}{drift}\n  {review} pairs wait for a review, {decided} were decided{next}{right}"))
+    Some(format!(
+        "who is who: by {model}{learned}{drift}\n  {review} pairs wait for a review, {decided} were decided{next}{right}"
+    ))
 }
 
 fn sources(sources: &[SourceStatus]) -> String {

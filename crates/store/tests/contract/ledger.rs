@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_store::{
     AuditCheck, AuditEntry, Decision, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome, PersonKeys,
-    QuarantineMark, QuarantineState, RunStatus, Settlement, Store, StoreError, Suppression, SuppressionKind, Verdict, Sample, SampledPair};
+    QuarantineMark, QuarantineState, RunStatus, Sample, SampledPair, Settlement, Store, StoreError, Suppression, SuppressionKind,
+    Verdict,
+};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 

@@ -10,6 +10,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::form::spell_into;
 use super::pool::{Pool, Texts};
 use super::rates::Counts;
 use super::roster::{PLAIN, Record, Roster};
@@ -300,7 +301,7 @@ impl Hashes {
         let all = |pool: &Pool| forms(pool.len()).map(|form| hash(pool.get(form))).collect();
         let stems = |stems: &Texts| forms(stems.len()).map(|form| stem_hash(stems.get(form))).collect();
         Self {
-            names: forms(roster.names.len()).map(|form| NameHash::of(roster.names.get(form))).collect(),
+            names: forms(roster.names.len()).map(|form| NameHash::of(spelled(roster, form))).collect(),
             emails: all(&roster.emails),
             phones: all(&roster.phones),
             cities: all(&roster.cities),
@@ -308,6 +309,11 @@ impl Hashes {
             companies: stems(&roster.company_stems),
         }
     }
+}
+
+/// A name without what transliteration adds.
+fn spelled(roster: &Roster, form: u32) -> &str {
+    roster.names.get(roster.name_facts[form as usize].spelled)
 }
 
 fn forms(many: usize) -> impl Iterator<Item = u32> {
@@ -334,7 +340,7 @@ impl Keys<'_> {
     fn name(&self, form: u32) -> NameHash {
         match &self.hashes {
             Some(hashes) => hashes.names[form as usize],
-            None => NameHash::of(self.roster.names.get(form)),
+            None => NameHash::of(spelled(self.roster, form)),
         }
     }
 
@@ -405,7 +411,7 @@ impl Keys<'_> {
                 }
             }
             let whole = self.name(record.last);
-            let (given_text, family_text) = (roster.names.get(record.first), roster.names.get(record.last));
+            let (given_text, family_text) = (spelled(roster, record.first), spelled(roster, record.last));
             let is_rare = |form: usize, count: u32| count <= RARE && form != 0;
             let rare_given = is_rare(first, self.counts.first.of[first]);
             let rare_family = is_rare(last, self.counts.last.of[last]);
@@ -415,7 +421,7 @@ impl Keys<'_> {
             letters([initial(given_text), family_text], given.is_initial || rare_given);
             if !given.is_initial {
                 letters([given_text, family_text], false);
-                if given.root != record.first {
+                if given.root != given.spelled {
                     letters([roster.names.get(given.root), family_text], false);
                 }
                 let hash_of = |piece: u64| key(Rule::Slip, given_root, piece);
@@ -433,11 +439,7 @@ impl Keys<'_> {
     }
 
     fn organisations(&mut self, record: &Record, out: &mut Vec<(u64, bool)>) {
-        let mut organisations = [
-            self.domain(record.domain),
-            self.domain(record.web),
-            self.company(record.company),
-        ];
+        let mut organisations = [self.domain(record.domain), self.domain(record.web), self.company(record.company)];
         organisations.sort_unstable();
         let mut before = 0;
         for organisation in organisations {
@@ -446,7 +448,7 @@ impl Keys<'_> {
             }
             before = organisation;
             out.push((key(Rule::Org, organisation, 0), true));
-            let names = &self.roster.names;
+            let roster = self.roster;
             let mut pieces = [0; 3];
             if record.last != 0 {
                 pieces[0] = self.name(record.last).head4;
@@ -458,7 +460,10 @@ impl Keys<'_> {
             let mut add = |piece: u64| out.push((key(Rule::OrgName, organisation, piece), true));
             pieces.into_iter().filter(|piece| *piece != 0).for_each(&mut add);
             if record.first != 0 && record.last != 0 {
-                add(hash(head(letters_of(&mut self.joined, [initial(names.get(record.first)), names.get(record.last)]), 4)));
+                add(hash(head(
+                    letters_of(&mut self.joined, [initial(spelled(roster, record.first)), spelled(roster, record.last)]),
+                    4,
+                )));
             }
             if record.local != 0 {
                 let letters = self.roster.locals.get(self.roster.local_facts[record.local as usize].letters);
@@ -530,10 +535,10 @@ fn initial(text: &str) -> &str {
     head(text, 1)
 }
 
-/// Words put together.
+/// Words put together, without what transliteration adds.
 fn letters_of<'a>(room: &'a mut String, parts: [&str; 2]) -> &'a str {
     room.clear();
-    parts.iter().for_each(|part| room.push_str(part));
+    parts.iter().for_each(|part| spell_into(part, room));
     room
 }
 

@@ -213,8 +213,8 @@ impl Comparer<'_> {
             let rate = self.rates.initial[initial_bucket(one.initial) as usize];
             return if one.initial == two.initial { (name::INITIAL, rate) } else { (name::OTHER_INITIAL, 0.0) };
         }
-        if x == y {
-            return (name::SAME, self.rates.first[x as usize]);
+        if one.spelled == two.spelled {
+            return (name::SAME, self.rates.first[x as usize].max(self.rates.first[y as usize]));
         }
         let names = &self.roster.names;
         let is_near = may_be_one_name(names.sketch(x), names.sketch(y));
@@ -239,10 +239,10 @@ impl Comparer<'_> {
 
     /// The level of two surnames, both known, each with its parts.
     fn family(&self, (x, double): (u32, u32), (y, other): (u32, u32)) -> (u8, f32) {
-        if x == y {
-            return (name::SAME, self.rates.last[x as usize]);
-        }
         let (one, two) = (&self.roster.name_facts[x as usize], &self.roster.name_facts[y as usize]);
+        if one.spelled == two.spelled {
+            return (name::SAME, self.rates.last[x as usize].max(self.rates.last[y as usize]));
+        }
         if one.is_initial || two.is_initial {
             let rate = self.rates.initial[initial_bucket(one.initial) as usize];
             return if one.initial == two.initial { (name::INITIAL, rate) } else { (name::OTHER_INITIAL, 0.0) };
@@ -277,13 +277,13 @@ impl Comparer<'_> {
         }
         let holds = |text: &str| text.len() >= 3 && (letters.starts_with(text) || letters.ends_with(text));
         if a.last == 0 && b.last != 0 && out.level[LAST] == 0 {
-            let family = self.roster.names.get(b.last);
+            let family = self.roster.names.get(self.roster.name_facts[b.last as usize].spelled);
             (out.level[LAST], out.rate[LAST]) =
                 if holds(family) { (name::IN_MAILBOX, self.rates.last[b.last as usize]) } else { (name::NOT_IN_MAILBOX, 0.0) };
         }
         if a.first == 0 && b.first != 0 && out.level[FIRST] == 0 {
-            let given = self.roster.names.get(b.first);
             let fact = &self.roster.name_facts[b.first as usize];
+            let given = self.roster.names.get(fact.spelled);
             let begins = letters.chars().next().is_some_and(|letter| u32::from(letter) == fact.initial);
             let has_family = matches!(out.level[LAST], name::SAME | name::IN_MAILBOX);
             (out.level[FIRST], out.rate[FIRST]) = if holds(given) {
@@ -502,7 +502,11 @@ impl Comparer<'_> {
             let bits = |title: u32| self.roster.title_words[title as usize];
             let words = |title: u32| told_words(self.roster.titles.get(title));
             let may_share = bits(a.title) & bits(b.title) != 0;
-            if may_share && words(a.title).any(|word| words(b.title).any(|other| other == word)) { (plain::ALIKE, -1.3) } else { (plain::OTHER, 0.0) }
+            if may_share && words(a.title).any(|word| words(b.title).any(|other| other == word)) {
+                (plain::ALIKE, -1.3)
+            } else {
+                (plain::OTHER, 0.0)
+            }
         };
     }
 

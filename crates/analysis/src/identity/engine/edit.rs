@@ -71,10 +71,7 @@ pub(super) fn within_two(one: &[u8], two: &[u8]) -> bool {
     // The first letters differ, so a stroke is due there: a replacement, one letter too many on either side, or a swap.
     let (Some(rest), Some(other)) = (one.get(1..), two.get(1..)) else { return one.len() + two.len() <= 2 };
     let is_swap = one.len() > 1 && two.len() > 1 && one[0] == two[1] && one[1] == two[0];
-    within_one(rest, other)
-        || within_one(rest, two)
-        || within_one(one, other)
-        || (is_swap && within_one(&one[2..], &two[2..]))
+    within_one(rest, other) || within_one(rest, two) || within_one(one, other) || (is_swap && within_one(&one[2..], &two[2..]))
 }
 
 /// The middles without the common beginning and end.

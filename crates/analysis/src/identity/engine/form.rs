@@ -46,6 +46,32 @@ pub(super) fn name_words(text: &str) -> Vec<String> {
     out.split(' ').filter(is_word).map(str::to_owned).collect()
 }
 
+/// A folded name without what transliteration adds: `ö` is written `oe` or `o`, `ø` too, `å` `aa` or `a`. So Jörg, Joerg and Jorg are
+/// written in one way. Short names, such as Joe, are left alone.
+pub(super) fn spelled(name: &str) -> Cow<'_, str> {
+    let is_plain = !["ae", "oe", "ue", "aa"].iter().any(|pair| name.contains(pair));
+    if is_plain || name.chars().nth(SHORTEST_SPELLED - 1).is_none() {
+        return Cow::Borrowed(name);
+    }
+    let mut out = String::with_capacity(name.len());
+    spell_into(name, &mut out);
+    Cow::Owned(out)
+}
+
+/// Names of fewer letters are not taken for transliterated.
+const SHORTEST_SPELLED: usize = 4;
+
+/// Appends a name without what transliteration adds.
+pub(super) fn spell_into(name: &str, out: &mut String) {
+    let mut last = out.chars().next_back().unwrap_or_default();
+    for letter in name.chars() {
+        if !matches!((last, letter), ('a' | 'o' | 'u', 'e') | ('a', 'a')) {
+            out.push(letter);
+            last = letter;
+        }
+    }
+}
+
 fn is_address_form(word: &str) -> bool {
     matches!(word, "mr" | "mrs" | "ms" | "dr" | "prof" | "herr" | "frau" | "mme" | "mlle" | "phd" | "mba" | "ing" | "dipl")
 }

@@ -395,7 +395,8 @@ impl Index {
         let said = Decisions { same: bytes.rows(|[one, two]| (one, two))?, different: bytes.rows(|[one, two]| (one, two))? };
         let person = bytes.u32s()?;
         let pair = |[one, two, chance]: [u32; 3]| Doubt { one, two, chance: f32::from_bits(chance) };
-        let ties = bytes.rows(pair)?.into_iter().zip(bytes.u64s()?).map(|(pair, spoke)| Tie { pair, spoke: Spoke(spoke) }).collect();
+        let ties =
+            bytes.rows(pair)?.into_iter().zip(bytes.u64s()?).map(|(pair, spoke)| Tie { pair, spoke: Spoke(spoke) }).collect();
         let is_whole = marks.len() == roster.len() && person.len() == roster.len() && near.starts.len() == roster.len() + 1;
         if !is_whole || !bytes.is_whole() {
             return None;

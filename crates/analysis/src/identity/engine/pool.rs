@@ -164,7 +164,13 @@ impl Texts {
 
     pub(super) fn write(&self, out: &mut Out<'_>) {
         out.text(&self.bytes);
-        out.u32s(self.ends.iter().scan(0, |begin, end| Some((end - std::mem::replace(begin, *end)) as u32)).collect::<Vec<_>>().into_iter());
+        out.u32s(
+            self.ends
+                .iter()
+                .scan(0, |begin, end| Some((end - std::mem::replace(begin, *end)) as u32))
+                .collect::<Vec<_>>()
+                .into_iter(),
+        );
     }
 
     pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {

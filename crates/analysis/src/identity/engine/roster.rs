@@ -111,8 +111,10 @@ pub(super) struct Record {
 /// What is known of a name besides its text.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Name {
-    /// The name that it is a familiar form of, or itself.
+    /// The name that it is a familiar form of, or the way it is spelled.
     pub(super) root: u32,
+    /// The name without what transliteration adds, or itself.
+    pub(super) spelled: u32,
     /// Its first letter, hashed.
     pub(super) initial: u32,
     /// Whether it is that letter alone.
@@ -124,7 +126,7 @@ pub(super) struct Name {
 /// What is known of the part of an address before the `@`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Local {
-    /// The number of its letters alone in the pool of locals.
+    /// The number of its letters alone, without what transliteration adds, in the pool of locals.
     pub(super) letters: u32,
     /// Whether digits tell it from its namesakes.
     pub(super) has_digits: bool,
@@ -440,13 +442,15 @@ impl Roster {
         if is_new {
             let at = self.name_facts.len();
             self.name_facts.push(Name::default());
-            let root = match lists::root_of(&joined) {
+            let plain = form::spelled(&joined);
+            let spelled = if plain == joined { id } else { self.name(&[plain.to_string()]) };
+            let root = match lists::root_of(&joined).or_else(|| lists::root_of(&plain)) {
                 Some(root) => self.name(&[root.to_owned()]),
-                None => id,
+                None => spelled,
             };
             let initial = joined.chars().next().map_or(0, u32::from);
             let is_initial = joined.chars().nth(1).is_none();
-            self.name_facts[at] = Name { root, initial, is_initial, is_form: lists::is_known(&joined) };
+            self.name_facts[at] = Name { root, spelled, initial, is_initial, is_form: lists::is_known(&joined) };
         }
         id
     }
@@ -466,7 +470,7 @@ impl Roster {
         if is_new {
             let at = self.local_facts.len();
             self.local_facts.push(Local::default());
-            let letters = letters(text);
+            let letters = form::spelled(&letters(text)).into_owned();
             let has_digits = text.chars().any(char::is_numeric);
             let letters = if letters == text { id } else { self.local(&letters) };
             self.local_facts[at] = Local { letters, has_digits };
@@ -516,10 +520,28 @@ impl Roster {
             let Record { first, last, email, local, domain, web, company, phone, mobile, city, title, country, .. } = *record;
             let Record { is_work, double, order, .. } = *record;
             let (low, high) = (order as u32, (order >> 32) as u32);
-            [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, u32::from(is_work), low, high]
+            [
+                first,
+                last,
+                email,
+                local,
+                domain,
+                web,
+                company,
+                phone,
+                mobile,
+                city,
+                title,
+                country,
+                double,
+                u32::from(is_work),
+                low,
+                high,
+            ]
         }));
         out.rows(plain.iter().copied());
-        let fact = |name: &Name| [name.root, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
+        let fact =
+            |name: &Name| [name.root, name.spelled, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
         out.rows(name_facts.iter().map(fact));
         out.rows(local_facts.iter().map(|local| [local.letters, u32::from(local.has_digits)]));
         out.rows(self.double_parts.iter().copied());
@@ -552,8 +574,12 @@ impl Roster {
             record
         })?;
         roster.plain = bytes.rows(|plain| plain)?;
-        roster.name_facts = bytes.rows(|[root, initial, flags]| {
-            Name { root, initial, is_initial: flags & 1 == 1, is_form: flags & 2 == 2 }
+        roster.name_facts = bytes.rows(|[root, spelled, initial, flags]| Name {
+            root,
+            spelled,
+            initial,
+            is_initial: flags & 1 == 1,
+            is_form: flags & 2 == 2,
         })?;
         roster.local_facts = bytes.rows(|[letters, digits]| Local { letters, has_digits: digits == 1 })?;
         roster.double_parts = bytes.rows(|parts| parts)?;

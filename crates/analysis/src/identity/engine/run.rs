@@ -285,8 +285,7 @@ fn apply(
     let overruled = bench.said.impose(&mut pairs);
     let (person, mut joins) = bench.group(&pairs, records);
     let order = |row| bench.order(row);
-    let is_doubtful =
-        |pair: &&Pair| pair.chance >= options.review_at && person[pair.one as usize] != person[pair.two as usize];
+    let is_doubtful = |pair: &&Pair| pair.chance >= options.review_at && person[pair.one as usize] != person[pair.two as usize];
     let doubt = |pair: &Pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance };
     let doubts = pairs.iter().filter(is_doubtful).map(doubt).collect();
     joins.sort_unstable_by(surest(order));
@@ -346,8 +345,7 @@ fn learn(comparer: &Comparer<'_>, blocks: &Blocks, labels: &Decisions, threads: 
         let start = &start;
         move |(one, two): &(u32, u32)| Label::of(&comparer.compare(*one, *two), start, is_same)
     };
-    let labels: Vec<Label> =
-        labels.same.iter().map(label(true)).chain(labels.different.iter().map(label(false))).collect();
+    let labels: Vec<Label> = labels.same.iter().map(label(true)).chain(labels.different.iter().map(label(false))).collect();
     train(&patterns, &labels, start, records, all_pairs.max(1.0))
 }
 

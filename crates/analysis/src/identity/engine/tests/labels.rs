@@ -14,6 +14,9 @@ const HEADS: [&str; 20] = [
 const TAILS: [&str; 10] = ["son", "mann", "er", "berg", "feld", "hof", "lein", "bach", "stein", "haus"];
 const CITIES: [&str; 8] = ["Leeds", "Bonn", "Lyon", "Boston", "Malaga", "Krakow", "Uppsala", "Recife"];
 
+/// So many pairs are asked about.
+const ASKED: usize = 80;
+
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
 
@@ -51,7 +54,13 @@ fn crowd(seed: u64, people: u32) -> (Roster, Vec<u32>) {
                 _ => format!("{}.{}@{domain}", given.to_lowercase(), family.to_lowercase()),
             };
             let phone = if dice.roll(3) == 0 { phone.as_str() } else { "" };
-            let city = if dice.roll(3) == 0 { "" } else if dice.roll(6) == 0 { dice.one_of(&CITIES) } else { home };
+            let city = if dice.roll(3) == 0 {
+                ""
+            } else if dice.roll(6) == 0 {
+                dice.one_of(&CITIES)
+            } else {
+                home
+            };
             let cells = [&first, &name, &mail, phone, &company, city, "", ""];
             roster.push(&format!("r{}", truth.len()), cells).unwrap();
             truth.push(person);
@@ -63,7 +72,7 @@ fn crowd(seed: u64, people: u32) -> (Roster, Vec<u32>) {
 /// The most doubtful pairs, as these say.
 fn answers(resolution: &Resolution, say: impl Fn(u32, u32) -> bool) -> Decisions {
     let mut labels = Decisions::default();
-    for doubt in resolution.doubts.iter().take(150) {
+    for doubt in resolution.doubts.iter().take(ASKED) {
         let side = if say(doubt.one, doubt.two) { &mut labels.same } else { &mut labels.different };
         side.push((doubt.one, doubt.two));
     }
@@ -78,17 +87,17 @@ fn taught(roster: &Roster, labels: &Decisions) -> (Resolution, Model) {
 fn answers_move_the_chances_of_pairs_like_them() {
     let (roster, _) = crowd(7, 800);
     let (before, untaught) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
-    assert!(before.doubts.len() >= 150, "{}", before.doubts.len());
-    let asked: Vec<(u32, u32)> = before.doubts.iter().take(150).map(|doubt| (doubt.one, doubt.two)).collect();
+    assert!(before.doubts.len() >= ASKED, "{}", before.doubts.len());
+    let asked: Vec<(u32, u32)> = before.doubts.iter().take(ASKED).map(|doubt| (doubt.one, doubt.two)).collect();
     let mean = |resolution: &Resolution| {
         let of = |pair: &(u32, u32)| resolution.scored().find(|one| (one.one, one.two) == *pair).map_or(0.0, |one| one.chance);
-        asked.iter().map(of).sum::<f32>() / 150.0
+        asked.iter().map(of).sum::<f32>() / ASKED as f32
     };
     let (same, model) = taught(&roster, &answers(&before, |_, _| true));
     let (different, _) = taught(&roster, &answers(&before, |_, _| false));
     let (low, middle, high) = (mean(&different), mean(&before), mean(&same));
     assert!(low + 0.02 < middle && middle + 0.02 < high, "{low} {middle} {high}");
-    assert_eq!((untaught.labels(), model.labels()), (0, 150));
+    assert_eq!((untaught.labels(), model.labels()), (0, ASKED as u64));
     assert_ne!(untaught.version(), model.version());
     assert_eq!(Model::from_bytes(&model.to_bytes()).unwrap(), model);
 }
