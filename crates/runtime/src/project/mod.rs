@@ -507,7 +507,7 @@ fn layered(documents: &[Document], surroundings: &Surroundings) -> Result<Settin
         main.error("store", format!("a setting cannot be read: {error}"))
             .help("settings come from the file, from HEADWATER__SECTION__KEY and from flags, in this order")
     };
-    for (key, _) in &surroundings.env {
+    for key in surroundings.env.keys() {
         let Some(setting) = key.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_prefix("__")) else { continue };
         let section = setting.split("__").next().unwrap_or_default().to_lowercase();
         if !LAYERED.contains(&section.as_str()) {

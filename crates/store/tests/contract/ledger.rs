@@ -196,9 +196,9 @@ async fn ledgers_of_older_layouts_grow_and_keep_what_was_decided() {
         commit.ledger(LedgerOp::Decide(decision("led_a", "led_b")));
         commit.execute().await.unwrap();
         let older = format!("{gone} UPDATE hw_meta SET value = '{layout}' WHERE key = 'schema_version'");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(older)).execute(&mut crate::raw(&store).await).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(older)).execute(&mut crate::raw(&store).await).await.unwrap();
         store.close().await;
-        let store = crate::open(folder.path()).await;
+        let store = open(folder.path()).await;
         assert_eq!((store.decisions().await.unwrap().len(), store.sample().await.unwrap()), (kept, None), "layout {layout}");
         let mut commit = store.commit("run", NOW);
         commit.ledger(LedgerOp::Sample(sample(&[("led_b", "led_c")])));
