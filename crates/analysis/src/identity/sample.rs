@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn pairs(ids: &[String]) -> Vec<JoinedPair<'_>> {
-        let score = |at: usize| if at % 10 == 0 { 0.95 } else { 1.0 };
+        let score = |at: usize| if at.is_multiple_of(10) { 0.95 } else { 1.0 };
         ids.windows(2).enumerate().map(|(at, two)| JoinedPair { one: &two[0], two: &two[1], score: score(at) }).collect()
     }
 

@@ -153,7 +153,7 @@ impl<'a> In<'a> {
     }
 
     /// Whether everything was read, and is what was written.
-    pub(super) fn is_whole(mut self) -> bool {
+    pub(super) fn ends_whole(mut self) -> bool {
         let digest = self.digest.digest();
         self.left == 0 && {
             self.left = size_of::<u64>() as u64;

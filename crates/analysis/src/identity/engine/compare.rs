@@ -332,12 +332,10 @@ impl Comparer<'_> {
                 }
             }
         }
-        if a.company != 0 && b.company != 0 {
-            if self.are_alike(a.company, b.company) {
-                let rarer = self.rates.company[a.company as usize].min(self.rates.company[b.company as usize]);
-                (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
-                return (count(0, a.company).max(count(0, b.company)), true);
-            }
+        if a.company != 0 && b.company != 0 && self.are_alike(a.company, b.company) {
+            let rarer = self.rates.company[a.company as usize].min(self.rates.company[b.company as usize]);
+            (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
+            return (count(0, a.company).max(count(0, b.company)), true);
         }
         for (company, other) in [(a.company, b), (b.company, a)] {
             for domain in [other.domain, other.web] {

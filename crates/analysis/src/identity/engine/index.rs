@@ -97,7 +97,7 @@ impl Index {
         let comparer = Comparer { roster: &roster, rates: &rates, counts: &counts };
         let tie = |pair: Doubt| Tie { pair, spoke: Spoke::of(&model.weights.person, &comparer.compare(pair.one, pair.two)) };
         let ties = joins.into_iter().map(tie).collect();
-        let near = Near::of(pairs, roster.len());
+        let near = Near::of(&pairs, roster.len());
         let (pending, loose) = (BTreeSet::new(), BTreeSet::new());
         let merge_at = options.merge_at;
         #[rustfmt::skip]
@@ -368,7 +368,7 @@ impl Index {
         self.counts.write(&mut out);
         out.u64s(self.marks.iter().copied());
         self.shelf.write(&mut out);
-        Near::of(self.near.all(), self.roster.len()).write(&mut out);
+        Near::of(&self.near.all(), self.roster.len()).write(&mut out);
         for said in [&self.said.same, &self.said.different] {
             out.rows(said.iter().map(|(one, two)| [*one, *two]));
         }
@@ -398,7 +398,7 @@ impl Index {
         let ties =
             bytes.rows(pair)?.into_iter().zip(bytes.u64s()?).map(|(pair, spoke)| Tie { pair, spoke: Spoke(spoke) }).collect();
         let is_whole = marks.len() == roster.len() && person.len() == roster.len() && near.starts.len() == roster.len() + 1;
-        if !is_whole || !bytes.is_whole() {
+        if !is_whole || !bytes.ends_whole() {
             return None;
         }
         let rates = Rates::of(&counts);
@@ -527,9 +527,9 @@ struct Near {
 }
 
 impl Near {
-    fn of(pairs: Vec<Pair>, records: usize) -> Self {
+    fn of(pairs: &[Pair], records: usize) -> Self {
         let mut starts = vec![0_u32; records + 2];
-        for pair in &pairs {
+        for pair in pairs {
             starts[pair.one as usize + 2] += 1;
             starts[pair.two as usize + 2] += 1;
         }
@@ -538,7 +538,7 @@ impl Near {
         }
         let mut others = vec![0_u32; 2 * pairs.len()];
         let mut chances = vec![0_f32; 2 * pairs.len()];
-        for pair in &pairs {
+        for pair in pairs {
             for (row, other) in [(pair.one, pair.two), (pair.two, pair.one)] {
                 let next = &mut starts[row as usize + 1];
                 others[*next as usize] = other;

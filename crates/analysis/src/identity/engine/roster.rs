@@ -519,7 +519,7 @@ impl Roster {
         out.rows(records.iter().map(|record| {
             let Record { first, last, email, local, domain, web, company, phone, mobile, city, title, country, .. } = *record;
             let Record { is_work, double, order, .. } = *record;
-            let (low, high) = (order as u32, (order >> 32) as u32);
+            let [low, high] = [order, order >> u32::BITS].map(|half| (half & u64::from(u32::MAX)).try_into().unwrap_or_default());
             [
                 first,
                 last,

@@ -47,7 +47,7 @@ fn crowd(seed: u64, people: u32) -> (Roster, Vec<u32>) {
             if dice.roll(8) == 0 {
                 name.remove(2);
             }
-            let first = if dice.roll(6) == 0 { format!("{}.", &given[..1]) } else { given.to_owned() };
+            let first = if dice.roll(6) == 0 { format!("{}.", given.chars().next().unwrap()) } else { given.to_owned() };
             let mail = match dice.roll(4) {
                 0 => String::new(),
                 1 => format!("{}{}@gmail.com", given.to_lowercase(), family.to_lowercase()),
