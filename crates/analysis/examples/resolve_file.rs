@@ -1,18 +1,21 @@
 //! Resolves a CSV file without the rest of the program, to measure the engine alone: `resolve_file FILE [--out OUT] [--id COLUMN]
 //! [--truth COLUMN] [--threads N] [--merge-at CHANCE] [--map COLUMN=ATTRIBUTE]…`. Everybody else uses `headwater resolve`.
 //!
-//! With `--errors N`, the first N wrong pairs of each kind are explained. With `--recall`, the share of true pairs that are compared is printed too. OUT gets `id,prospect_id,confidence`. With `--truth`,
-//! the quality against that column is printed. `--add MORE` then adds the records of another file of the same columns to an index
-//! of the first, and prints what each step cost.
+//! With `--errors N`, the first N wrong pairs of each kind are explained. With `--recall`, the share of true pairs that are compared
+//! is printed too. With `--teach N`, the N most doubtful pairs are answered by the truth, and the model learns anew from the answers,
+//! which decide nothing else. OUT gets `id,prospect_id,confidence`. With `--truth`, the quality against that column is printed. `--keep INDEX`
+//! leaves an index and its model in files; `--onto INDEX` adds the records of FILE, which needs the same columns, to the records of
+//! an index that was kept, and prints what each step cost.
 
 #![expect(clippy::print_stdout, reason = "an example program speaks to its caller")]
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write as _};
 
 use headwater_analysis::identity::engine::{
-    Attribute, Columns, Decisions, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted, resolve_roster,
+    Attribute, Columns, Decisions, Doubt, Explainer, Index, Model, Options, Resolution, Roster, Sheet, Truth, Wanted,
+    resolve_roster, resolve_taught,
 };
 
 type Fact<T> = Result<T, Box<dyn Error>>;
@@ -20,9 +23,11 @@ type Fact<T> = Result<T, Box<dyn Error>>;
 struct Arguments {
     file: String,
     out: Option<String>,
-    add: Option<String>,
+    keep: Option<String>,
+    onto: Option<String>,
     recall: bool,
     errors: usize,
+    teach: usize,
     wanted: Wanted,
     options: Options,
 }
@@ -34,9 +39,11 @@ fn arguments() -> Fact<Arguments> {
             .next()
             .ok_or("usage: resolve_file FILE [--out OUT] [--truth COLUMN] [--threads N] [--map COLUMN=ATTRIBUTE]")?,
         out: None,
-        add: None,
+        keep: None,
+        onto: None,
         recall: false,
         errors: 0,
+        teach: 0,
         wanted: Wanted::default(),
         options: Options::default(),
     };
@@ -48,10 +55,12 @@ fn arguments() -> Fact<Arguments> {
         let value = given.next().ok_or("a flag lacks its value")?;
         match flag.as_str() {
             "--errors" => out.errors = value.parse()?,
+            "--teach" => out.teach = value.parse()?,
             "--out" => out.out = Some(value),
             "--id" => out.wanted.id = Some(value),
             "--truth" => out.wanted.truth = Some(value),
-            "--add" => out.add = Some(value),
+            "--keep" => out.keep = Some(value),
+            "--onto" => out.onto = Some(value),
             "--threads" => out.options.threads = value.parse()?,
             "--merge-at" => out.options.merge_at = value.parse()?,
             "--map" => {
@@ -69,17 +78,22 @@ fn main() -> Fact<()> {
     let arguments = arguments()?;
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::with_capacity(1 << 20, File::open(&arguments.file)?));
     let columns = Columns::of(reader.headers()?, &arguments.wanted)?;
+    if let Some(index) = &arguments.onto {
+        return add(reader, &columns, index, &arguments.options);
+    }
     let mut sheet = Sheet::new(columns.clone());
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record)? {
         sheet.push(|at| record.get(at).unwrap_or_default())?;
     }
     let (roster, truth) = sheet.finish();
+    let taken_in = cpu_seconds();
     let (resolution, model) = resolve_roster(&roster, &Decisions::default(), &arguments.options)?;
+    println!("CPU-seconds of the main thread: {taken_in:.3} to take in, {:.3} to resolve", cpu_seconds() - taken_in);
     if let Some(out) = arguments.out {
         let mut writer = BufWriter::new(File::create(out)?);
         writeln!(writer, "id,prospect_id,confidence")?;
-        for ((row, person), confidence) in (0..).zip(&resolution.person).zip(&resolution.confidence) {
+        for ((row, person), confidence) in (0..).zip(&resolution.person).zip(resolution.confidence()) {
             writeln!(writer, "{},{},{confidence:.4}", roster.id(row), roster.id(*person))?;
         }
         writer.flush()?;
@@ -97,12 +111,25 @@ fn main() -> Fact<()> {
     if let Some(truth) = truth {
         print_quality(&truth, &resolution.person);
         print_errors(&roster, &truth, &resolution, &model, arguments.errors);
+        if arguments.teach > 0 {
+            let mut labels = Decisions::default();
+            for Doubt { one, two, .. } in resolution.doubts.iter().take(arguments.teach) {
+                let is_one = truth.of(*one).is_some() && truth.of(*one) == truth.of(*two);
+                if is_one { &mut labels.same } else { &mut labels.different }.push((*one, *two));
+            }
+            let (taught, _) = resolve_taught(&roster, &Decisions::default(), &labels, &arguments.options)?;
+            println!("taught that {} pairs are one person and {} are two:", labels.same.len(), labels.different.len());
+            print_quality(&truth, &taught.person);
+        }
         if arguments.recall {
             println!("blocking recall {:.4}", truth.blocking_recall(&roster));
         }
     }
-    if let Some(more) = arguments.add {
-        add(&more, &columns, &Index::new(roster, model, arguments.options)?, &arguments.options)?;
+    if let Some(path) = arguments.keep {
+        std::fs::write(format!("{path}.model"), model.to_bytes())?;
+        let marks = vec![0; roster.len()];
+        let index = Index::of(roster, marks, resolution, model, Decisions::default(), &arguments.options);
+        index.write(&mut File::create(path)?)?;
     }
     Ok(())
 }
@@ -148,20 +175,23 @@ fn print_errors(roster: &Roster, truth: &Truth, resolution: &Resolution, model: 
     }
 }
 
-/// Adds the records of another file to an index that was kept as bytes.
-fn add(file: &str, columns: &Columns, index: &Index, options: &Options) -> Fact<()> {
-    let known = index.roster().len();
-    let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(File::open(file)?));
-    let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
-    let before = cpu_seconds();
-    let bytes = index.to_bytes();
-    let kept = cpu_seconds();
-    let mut index = Index::from_bytes(&bytes, index.model().clone(), options).ok_or("the index cannot be read again")?;
-    let read = cpu_seconds();
-    let ids: Vec<String> = records.iter().map(|record| format!("new-{}", record.get(columns.id).unwrap_or_default())).collect();
-    for (id, record) in ids.iter().zip(&records) {
-        index.put(id, 0, columns.evidence.iter().map(|(at, _)| record.get(*at).unwrap_or_default()))?;
+/// Adds the records of a file to an index that was kept.
+fn add(mut reader: csv::Reader<impl Read>, columns: &Columns, path: &str, options: &Options) -> Fact<()> {
+    let model = Model::from_bytes(&std::fs::read(format!("{path}.model"))?)?;
+    let mut stored = File::open(path)?;
+    let bytes = stored.metadata()?.len();
+    let mut index = Index::read(&mut stored, bytes, model, options).ok_or("the index cannot be read")?;
+    if !index.roster().columns().iter().eq(columns.evidence.iter().map(|(_, attribute)| attribute)) {
+        return Err("the file has other columns than the records of the index".into());
     }
+    let known = index.roster().len();
+    let read = cpu_seconds();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record)? {
+        let id = format!("new-{}", record.get(columns.id).unwrap_or_default());
+        index.put(&id, 0, columns.evidence.iter().map(|(at, _)| record.get(*at).unwrap_or_default()))?;
+    }
+    let taken_in = cpu_seconds();
     index.settle(Decisions::default())?;
     let added = cpu_seconds();
     let rows: Vec<u32> = (0..u32::try_from(index.roster().len())?).collect();
@@ -169,13 +199,12 @@ fn add(file: &str, columns: &Columns, index: &Index, options: &Options) -> Fact<
     let told = cpu_seconds();
     let found = (known..).zip(resolution.person.iter().skip(known)).filter(|(_, person)| (**person as usize) < known).count();
     println!(
-        "added {} to {known}; {found} joined a known person. CPU-seconds: {before:.3} before, {:.3} to keep {} MiB, {:.3} to read \
-         them, {:.3} to add, {:.3} to tell who is who",
-        records.len(),
-        kept - before,
-        bytes.len() >> 20,
-        read - kept,
-        added - read,
+        "added {} to {known}; {found} joined a known person. CPU-seconds: {read:.3} to read {} MiB, {:.3} to take them in, {:.3} to \
+         match, {:.3} to tell who is who",
+        index.changes(),
+        bytes >> 20,
+        taken_in - read,
+        added - taken_in,
         told - added
     );
     Ok(())

@@ -332,15 +332,27 @@ pub(crate) enum ReviewCommand {
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
+    /// Show the joined pairs that were drawn to be checked, and which share of all joins is right by the answers
+    Sample {
+        /// Draw so many joined pairs anew first
+        #[arg(long, value_name = "PAIRS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        size: Option<u32>,
+        /// Another number draws other pairs
+        #[arg(long, default_value_t = 1, requires = "size")]
+        seed: i64,
+        /// The most pairs to show
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
     /// They are one person
     Accept {
-        /// The pairs, as `list` names them
+        /// The pairs, as `list` or `sample` names them
         #[arg(required = true, value_name = "PAIR")]
         ids: Vec<String>,
     },
     /// They are two persons
     Reject {
-        /// The pairs, as `list` names them
+        /// The pairs, as `list` or `sample` names them
         #[arg(required = true, value_name = "PAIR")]
         ids: Vec<String>,
     },

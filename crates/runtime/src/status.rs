@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ingest::CURSOR_PREFIX;
 use crate::quarantine;
 use crate::resolve;
+use crate::review::{Checked, EstimateView};
 use crate::rows::{latest, load};
 
 /// The version of the answers' shapes.
@@ -49,6 +50,8 @@ pub struct IdentityStatus {
     pub review: u64,
     /// Pairs of leads that somebody decided.
     pub decided: u64,
+    /// The share of joined pairs that are right, by those that people checked.
+    pub precision: Option<EstimateView>,
 }
 
 /// How large the store is.
@@ -197,12 +200,14 @@ impl RunView {
 async fn identity(engine: &Engine) -> Result<IdentityStatus> {
     let cursor = engine.store.cursor(resolve::CURSOR).await?;
     let note = |key: &str| cursor.as_ref().and_then(|cursor| cursor.value.get("identity")).and_then(|note| note.get(key));
+    let sample = engine.store.sample().await?;
     Ok(IdentityStatus {
         model: note("model").and_then(Value::as_str).map(str::to_owned),
         learned_from: note("learned_from").and_then(Value::as_u64),
         drift: note("drift").and_then(Value::as_f64),
         review: engine.store.reviews().await?.len() as u64,
         decided: engine.store.decisions().await?.len() as u64,
+        precision: sample.and_then(|sample| Checked::of(&sample, &engine.project.file.identity).view()),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::lake::writer::StagedFiles;
 use crate::ledger::{audit, cursor, identity, intake, link, outbox, person, quarantine, run, suppression};
 use crate::{
     AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, PersonKeys, QuarantineMark, Result, ReviewPair, RunStatus,
-    Settlement, Store, Suppression,
+    Sample, Settlement, Store, Suppression,
 };
 
 /// The number of a snapshot in the catalog; later ones are larger.
@@ -51,6 +51,8 @@ pub enum LedgerOp {
     Decide(Decision),
     /// Replaces the pairs that wait for a review.
     Review(Vec<ReviewPair>),
+    /// Puts a sample of joined pairs in the place of the one before.
+    Sample(Sample),
     /// Keeps the identity model in place of the one before.
     IdentityModel {
         /// Its version.
@@ -227,6 +229,7 @@ async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str,
         LedgerOp::Quarantine(mark) => quarantine::mark(connection, &mark, run_id, now).await,
         LedgerOp::Decide(decision) => identity::decide(connection, &decision, run_id, now).await,
         LedgerOp::Review(pairs) => identity::review(connection, &pairs).await,
+        LedgerOp::Sample(sample) => identity::draw(connection, &sample).await,
         LedgerOp::IdentityModel { version, bytes } => identity::keep_model(connection, (&version, &bytes), run_id, now).await,
         LedgerOp::Merged(former) => identity::merged(connection, &former, run_id, now).await,
         LedgerOp::Audit(entry) => audit::append(connection, &entry, now).await,

@@ -3,36 +3,37 @@
 //!
 //! It holds what leads say, and so it goes with them: [`Store::vacuum`], the last step of an erasure, removes it.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use crate::store::beside;
 use crate::{Result, Store, StoreError};
 
 impl Store {
-    /// The bytes that the last run left, if any are there. Their owner must tell whether they are whole.
+    /// What the last run left, if anything is there, and how many bytes that are. Its owner must tell whether it is whole.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] if they cannot be read.
-    pub fn identity_index(&self) -> Result<Option<Vec<u8>>> {
+    /// [`StoreError::Io`] if it cannot be opened.
+    pub fn identity_index(&self) -> Result<Option<(File, u64)>> {
         let path = self.index_path();
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        match opened {
+            Ok((bytes, file)) => Ok(Some((file, bytes))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(&path)(error)),
         }
     }
 
-    /// Leaves bytes for the next run, in the place of those before.
+    /// Leaves for the next run what `write` writes, in the place of what was there.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] if they cannot be written; those before are there still, or none.
-    pub fn keep_identity_index(&self, bytes: &[u8]) -> Result<()> {
+    /// [`StoreError::Io`] if it cannot be written; what was there is there still, or nothing.
+    pub fn keep_identity_index(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         let (path, new) = (self.index_path(), beside(self.ledger(), ".identity.new"));
-        fs::write(&new, bytes).map_err(StoreError::io(&new))?;
+        File::create(&new).and_then(|mut file| write(&mut file)).map_err(StoreError::io(&new))?;
         fs::rename(&new, &path).map_err(StoreError::io(&path))
     }
 

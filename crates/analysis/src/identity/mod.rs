@@ -19,6 +19,7 @@ mod leads;
 mod link;
 mod probabilistic;
 mod prospect_id;
+pub mod sample;
 mod standing;
 mod survive;
 #[cfg(test)]

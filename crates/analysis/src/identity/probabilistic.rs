@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{
-    Attribute, Decisions, Index, Model, Options, Problem, Resolution, Roster, Spoke, Tie, resolve_by, resolve_roster,
+    Attribute, Decisions, Index, Model, Options, Problem, Resolution, Roster, Spoke, Tie, resolve_by, resolve_taught,
 };
 use super::leads::{Field, Leads};
 use super::link::{DECISION, Edge, Exact, Links, Method, Resolver};
@@ -50,11 +50,13 @@ pub struct Found {
 }
 
 /// The version of the rules when no model is frozen.
-const RULES: &str = "engine-2";
+const RULES: &str = "engine-3";
 /// A frozen model whose values moved farther than this is stale: see [`Model::drift`].
 const STALE: f64 = 0.1;
 /// So many times the records that a frozen model was learned from say more than it does.
 const OUTGROWN: u64 = 2;
+/// A model is learned anew when people said more than so many times what it was taught, and more than so many pairs.
+const OUTTAUGHT: (u64, u64) = (2, 20);
 /// An index is made anew, and the drift looked at, when more than one in so many of its records changed.
 const SETTLED: usize = 50;
 /// An index that has so many records in four for each lead keeps too many that are gone.
@@ -98,7 +100,8 @@ impl Probabilistic {
         Ok(roster)
     }
 
-    /// Finds joins, doubts and the model they were decided by. A frozen model that the leads outgrew or left is replaced.
+    /// Finds joins, doubts and the model they were decided by. A frozen model that the leads
+    /// outgrew or left, or that people have much more to teach, is replaced.
     ///
     /// # Errors
     /// Decisions contradict each other, or there are too many leads.
@@ -118,9 +121,11 @@ impl Probabilistic {
             same: self.same.iter().filter_map(row).collect(),
             different: self.different.iter().filter_map(row).collect(),
         };
+        let labels = decisions.clone();
         let exact = self.certain(leads).held_to(leads.len(), &decisions.same, &decisions.different);
         decisions.same.extend(exact.edges.iter().filter(|edge| edge.method == Method::Exact).map(|edge| (edge.left, edge.right)));
-        match known.map(|index| self.go_on(leads, index, &decisions)).transpose()?.flatten() {
+        let is_fit = |index: &Index| is_taught(index.model(), &labels);
+        match known.filter(is_fit).map(|index| self.go_on(leads, index, &decisions)).transpose()?.flatten() {
             Some((index, drift, rows)) => {
                 let (resolution, ties) = index.answer(&rows, self.options.review_at);
                 let links = links(exact, &ties, &decisions);
@@ -128,7 +133,7 @@ impl Probabilistic {
                 let matched = index.changes();
                 Ok(Found { links, resolution, model, drift, is_learned: false, matched, index, is_index_new })
             }
-            None => self.find_anew(leads, exact, &decisions),
+            None => self.find_anew(leads, exact, &decisions, &labels),
         }
     }
 
@@ -175,15 +180,15 @@ impl Probabilistic {
         Ok(if index.is_stale() { None } else { Some((index, drift, rows)) })
     }
 
-    fn find_anew(&self, leads: &Leads, exact: Links, decisions: &Decisions) -> Result<Found, Problem> {
+    fn find_anew(&self, leads: &Leads, exact: Links, decisions: &Decisions, labels: &Decisions) -> Result<Found, Problem> {
         let roster = Self::roster(leads)?;
         let drift = self.model.as_ref().map(|model| model.drift_to(&roster));
         let is_fit =
             |model: &&Model| drift.is_some_and(|drift| drift <= STALE) && model.records() * OUTGROWN >= roster.len() as u64;
-        let frozen = self.model.as_ref().filter(is_fit);
+        let frozen = self.model.as_ref().filter(is_fit).filter(|model| is_taught(model, labels));
         let (resolution, model) = match frozen {
             Some(model) => (resolve_by(&roster, model, decisions, &self.options)?, model.clone()),
-            None => resolve_roster(&roster, decisions, &self.options)?,
+            None => resolve_taught(&roster, decisions, labels, &self.options)?,
         };
         let mut said = String::new();
         let marks = leads.rows().map(|row| mark(leads, row, &mut said)).collect();
@@ -208,6 +213,12 @@ impl Resolver for Probabilistic {
         // A contradiction among decisions must not stop a sync: what is certain still joins.
         self.find(leads).map_or_else(|_| self.certain(leads), |found| found.links)
     }
+}
+
+/// Whether a model knows most of what people said.
+fn is_taught(model: &Model, labels: &Decisions) -> bool {
+    let (times, pairs) = OUTTAUGHT;
+    labels.len() as u64 <= model.labels() * times + pairs
 }
 
 /// An index that went on, how far its records are from the model's if that was looked at, and the numbers of the leads in it.

@@ -21,7 +21,7 @@ mod tests;
 mod verdict;
 pub mod what_if;
 
-pub use interval::wilson;
+pub use interval::{Interval, wilson, wilson_of};
 pub use scorecard::{Mail, Metric, Money, Scorecard, Settings, SourceCounts, State, scorecards};
 pub use verdict::{Certainty, Contender, Verdict, compare};
 

@@ -1,5 +1,6 @@
 //! `status` and `runs`: where everything stands, and what the last runs did.
 
+use headwater_runtime::review::EstimateView;
 use headwater_runtime::status::{self, IdentityStatus, RunView, RunsReport, SinkStatus, SourceStatus, StatusReport, StoreStatus};
 use serde_json::{Value, json};
 
@@ -58,14 +59,25 @@ fn human(report: &StatusReport) -> String {
     parts.join("\n\n")
 }
 
+/// What people found who checked joined pairs.
+pub(crate) fn checked(estimate: &EstimateView) -> String {
+    let EstimateView { precision, low, high, answered } = estimate;
+    let (rate, low, high) = (precision * 100.0, low * 100.0, high * 100.0);
+    let pairs = if *answered == 1 { "1 checked pair" } else { &format!("{answered} checked pairs") };
+    format!("{rate:.1} % of the joined pairs are right ({low:.1} to {high:.1} %, by {pairs})")
+}
+
 /// Nothing before the first resolve.
 fn identity(identity: &IdentityStatus) -> Option<String> {
-    let IdentityStatus { model, learned_from, drift, review, decided } = identity;
+    let IdentityStatus { model, learned_from, drift, review, decided, precision } = identity;
     let learned = learned_from.map(|leads| format!(", learned from {leads} leads")).unwrap_or_default();
     let drift = drift.map(|drift| format!(", drift {drift:.3}")).unwrap_or_default();
     let next = if *review > 0 { "; `headwater review list` shows them" } else { "" };
     let model = model.as_ref()?;
-    Some(format!("who is who: by {model}{learned}{drift}\n  {review} pairs wait for a review, {decided} were decided{next}"))
+    let right = precision.map(|estimate| format!("\n  {}", checked(&estimate))).unwrap_or_default();
+    Some(format!(
+        "who is who: by {model}{learned}{drift}\n  {review} pairs wait for a review, {decided} were decided{next}{right}"
+    ))
 }
 
 fn sources(sources: &[SourceStatus]) -> String {

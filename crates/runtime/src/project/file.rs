@@ -346,11 +346,14 @@ pub struct GatesSection {
     pub doubtful: f64,
     /// The least share of joins that must be expected to be right, from 0 to 1.
     pub precision: f64,
+    /// The least share of joined pairs that must be right by the pairs that people checked with `review sample`, from 0 to 1: held
+    /// against the lower end of its 95 % interval. Without it nothing is held.
+    pub sampled_precision: Option<f64>,
 }
 
 impl Default for GatesSection {
     fn default() -> Self {
-        Self { largest: 200, doubtful: 0.25, precision: 0.9 }
+        Self { largest: 200, doubtful: 0.25, precision: 0.9, sampled_precision: None }
     }
 }
 

@@ -37,6 +37,8 @@ pub const FILE_NAME: &str = "headwater.yaml";
 const FORMAT_VERSION: u32 = 1;
 /// The longest project file that is read: it is written by hand.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// The sections that say where the program works, which the environment may set; what it does is said in the file.
+const LAYERED: [&str; 2] = ["store", "serve"];
 /// What stands before the environment variables that are settings.
 const ENV_PREFIX: &str = "HEADWATER";
 /// The longest name of a source or sink; names become folders and metric labels.
@@ -514,11 +516,20 @@ fn included(dir: &Path, pattern: &str, main: Option<&Document>) -> Result<Vec<Do
 fn layered(documents: &[Document], surroundings: &Surroundings) -> Result<Settings, ProjectError> {
     let Some(main) = documents.first() else { return Ok(Settings::default()) };
     let in_file: Map<String, Value> =
-        ["store", "serve"].into_iter().filter_map(|key| Some((key.to_owned(), main.value.get(key)?.clone()))).collect();
+        LAYERED.into_iter().filter_map(|key| Some((key.to_owned(), main.value.get(key)?.clone()))).collect();
     let fail = |error: config::ConfigError| {
         main.error("store", format!("a setting cannot be read: {error}"))
             .help("settings come from the file, from HEADWATER__SECTION__KEY and from flags, in this order")
     };
+    for key in surroundings.env.keys() {
+        let Some(setting) = key.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_prefix("__")) else { continue };
+        let section = setting.split("__").next().unwrap_or_default().to_lowercase();
+        if !LAYERED.contains(&section.as_str()) {
+            return Err(main.error(&section, format!("the environment variable {key} sets nothing")).help(
+                "only `store` and `serve` are set from the environment; write the rest into this file, or unset the variable",
+            ));
+        }
+    }
     let env = config::Environment::with_prefix(ENV_PREFIX)
         .prefix_separator("__")
         .separator("__")

@@ -48,6 +48,7 @@ fn identity(project: &Project) -> Result<(), ProjectError> {
         ("auto_merge_above", section.auto_merge_above),
         ("review_above", section.review_above),
         ("gates.precision", section.gates.precision),
+        ("gates.sampled_precision", section.gates.sampled_precision.unwrap_or_default()),
     ] {
         if !(0.0..=1.0).contains(&value) {
             return Err(project

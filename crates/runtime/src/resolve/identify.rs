@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
 use headwater_analysis::identity::engine::{Doubt, Gates, Index, Model, Options, Problem};
+use headwater_analysis::identity::sample::Estimate;
 use headwater_analysis::identity::{self, Bounds, Clusters, Exact, Leads, Prior, Probabilistic, Resolved, Resolver};
-use headwater_store::{Decision, ReviewPair, Verdict};
+use headwater_store::{Decision, ReviewPair, Sample, Verdict};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -13,9 +14,10 @@ use super::{cluster_of, internal};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{GatesSection, IdentityEngine, IdentitySection};
+use crate::review::{Checked, review_id};
 
 /// The rules of the probabilistic engine; raised when they may decide differently.
-const RULES: &str = "engine-2";
+const RULES: &str = "engine-3";
 
 /// Everything by which leads are joined, besides the leads.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(super) struct Rules {
     exact: Exact,
     section: IdentitySection,
     decisions: Vec<Decision>,
+    sample: Option<Sample>,
 }
 
 /// Who is who, and what it leaves to do.
@@ -44,7 +47,8 @@ impl Rules {
     pub(super) async fn read(engine: &Engine, vendors: BTreeMap<String, String>) -> Result<Self> {
         let exact = Exact { vendors, bounds: Bounds::default() };
         let section = engine.project.file.identity.clone();
-        Ok(Self { exact, section, decisions: engine.store.decisions().await? })
+        let (decisions, sample) = (engine.store.decisions().await?, engine.store.sample().await?);
+        Ok(Self { exact, section, decisions, sample })
     }
 
     /// Which vendor's ids the sources share.
@@ -79,8 +83,9 @@ impl Rules {
             return Ok(Known::default());
         }
         let Some(model) = frozen(engine, cursor).await? else { return Ok(Known::default()) };
-        let bytes = engine.store.identity_index()?;
-        let index = bytes.and_then(|bytes| Index::from_bytes(&bytes, model.clone(), &options(&self.section))).map(Box::new);
+        let file = engine.store.identity_index()?;
+        let read = |(mut file, bytes)| Index::read(&mut file, bytes, model.clone(), &options(&self.section));
+        let index = file.and_then(read).map(Box::new);
         let drift = cursor.and_then(|cursor| cursor.pointer("/identity/drift")).and_then(Value::as_f64);
         Ok(Known { model: Some(model), index, drift })
     }
@@ -107,6 +112,7 @@ impl Rules {
         (engine.same, engine.different) = (same, different);
         let found = engine.find_from(leads, known.index.map(|index| *index)).map_err(|problem| said_twice(&problem))?;
         found.resolution.check(&gates(self.section.gates)).map_err(|wild| Error::Wild(wild.to_string()))?;
+        held_to_sample(&self.section, self.sample.as_ref())?;
         let clusters = identity::cluster(leads.len(), &found.links).map_err(internal)?;
         let assignment = identity::assign(leads, &found.links, &clusters, prior);
         let queue = queue(leads, &clusters, &found.resolution.doubts, &engine.different);
@@ -114,7 +120,8 @@ impl Rules {
         let matched = found.matched;
         info!(model = version, learned = found.is_learned, drift = found.drift, matched, doubts = queue.len(), "who is who");
         let drift = found.drift.or(known.drift.filter(|_| !found.is_learned));
-        let note = json!({ "model": version, "learned_from": found.model.records(), "drift": drift, "matched": matched });
+        let (records, labels) = (found.model.records(), found.model.labels());
+        let note = json!({ "model": version, "learned_from": records, "taught": labels, "drift": drift, "matched": matched });
         let resolved = Resolved { links: found.links, clusters, assignment };
         let index = (found.is_index_new && leads.len() <= MOST_INDEXED).then_some(found.index).map(Box::new);
         Ok(Identified { resolved, version, queue, learned: found.is_learned.then_some(found.model), index, note })
@@ -138,7 +145,7 @@ const MOST_INDEXED: usize = 5_000_000;
 
 /// Keeps an index. It can be made again, so that a full disk costs time and not the run.
 pub(super) fn keep(engine: &Engine, index: &Index) {
-    if let Err(error) = engine.store.keep_identity_index(&index.to_bytes()) {
+    if let Err(error) = engine.store.keep_identity_index(|to| index.write(to)) {
         warn!(%error, "the identity index is not kept; the next run looks at every lead");
     }
 }
@@ -162,8 +169,29 @@ fn options(section: &IdentitySection) -> Options {
 }
 
 fn gates(section: GatesSection) -> Gates {
-    let GatesSection { largest, doubtful, precision } = section;
+    let GatesSection { largest, doubtful, precision, sampled_precision: _ } = section;
     Gates { largest: usize::try_from(largest).unwrap_or(usize::MAX), doubtful, precision }
+}
+
+/// Stops the run if people found too many joins wrong. A sample of another threshold, or of which much is unanswered, says nothing.
+fn held_to_sample(section: &IdentitySection, sample: Option<&Sample>) -> Result<()> {
+    let Some(least) = section.gates.sampled_precision else { return Ok(()) };
+    let Some(checked) = sample.map(|sample| Checked::of(sample, section)) else {
+        warn!("no joined pairs were checked; `headwater review sample --size 200` draws some");
+        return Ok(());
+    };
+    match checked.estimate.filter(|_| checked.is_telling) {
+        None => warn!(waiting = checked.waiting, outdated = checked.is_outdated, "the checked pairs say nothing of this run"),
+        Some(Estimate { precision, interval, answered }) if interval.low < least => {
+            return Err(Error::Wild(format!(
+                "of {answered} joined pairs that were checked a share of {precision:.3} is right ({:.3} to {:.3}), which may be less \
+                 than {least}; raise `identity.auto_merge_above` and check a new sample, or loosen `gates.sampled_precision`",
+                interval.low, interval.high
+            )));
+        }
+        Some(_) => {}
+    }
+    Ok(())
 }
 
 fn said_twice(problem: &Problem) -> Error {
@@ -198,10 +226,4 @@ fn queue(leads: &Leads, clusters: &Clusters, doubts: &[Doubt], different: &[(Str
     }
     queue.sort_by(|one, two| two.worth.total_cmp(&one.worth).then_with(|| one.review_id.cmp(&two.review_id)));
     queue
-}
-
-/// The same for the same two leads in every run.
-fn review_id(one: &str, two: &str) -> String {
-    let digest = blake3::hash(format!("{one}\n{two}").as_bytes()).to_hex();
-    format!("rev_{}", digest.chars().take(12).collect::<String>())
 }

@@ -5,7 +5,7 @@ use headwater_runtime::project::ProjectError;
 use headwater_runtime::sync::SyncOptions;
 use insta::assert_snapshot;
 
-use crate::rig::{Rig, load};
+use crate::rig::{Rig, load, load_in};
 
 fn told(error: &ProjectError) -> String {
     let line = error.line.map_or_else(|| "no line".to_owned(), |line| format!("line {line}"));
@@ -231,4 +231,15 @@ async fn values_that_mean_nothing() {
     line 3: the lake `s3://bucket/lake` is not a folder; only local folders are supported in this version
     help: write a path, relative to the project
     "#);
+}
+
+#[test]
+fn a_setting_that_the_environment_cannot_set_is_named() {
+    let text = "version: 1\nidentity:\n  engine: exact\n";
+    let error = load_in(text, [("HEADWATER__IDENTITY__ENGINE", "sure")]).expect_err("it is not set from the environment");
+    assert_snapshot!(told(&error), @r#"
+    line 2: the environment variable HEADWATER__IDENTITY__ENGINE sets nothing
+    help: only `store` and `serve` are set from the environment; write the rest into this file, or unset the variable
+    "#);
+    assert!(load_in(text, [("HEADWATER__STORE__KEEP_DAYS", "9"), ("HEADWATER_HOME", "x")]).is_ok());
 }

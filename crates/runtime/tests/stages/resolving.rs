@@ -1,5 +1,7 @@
 //! From leads to people with a history.
 
+use std::io::Read as _;
+
 use headwater_runtime::review;
 use headwater_runtime::sync::SyncOptions;
 
@@ -255,10 +257,13 @@ async fn an_index_that_is_damaged_costs_time_and_nothing_else() {
     let rig = Rig::new(project).await;
     say(&rig, &crowd(0..60, 0));
     rig.sync().await;
-    let mut bytes = rig.engine.store.identity_index().unwrap().unwrap();
+    let mut bytes = Vec::new();
+    let (mut file, length) = rig.engine.store.identity_index().unwrap().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, length);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    rig.engine.store.keep_identity_index(&bytes).unwrap();
+    rig.engine.store.keep_identity_index(|to| to.write_all(&bytes)).unwrap();
     say(&rig, &crowd(60..61, 0));
     rig.sync().await;
     assert_eq!(matched(&rig).await, 61);
@@ -268,4 +273,33 @@ async fn an_index_that_is_damaged_costs_time_and_nothing_else() {
     let refreshed = rig.try_sync(&SyncOptions { full_refresh: true, ..SyncOptions::default() }).await.unwrap();
     assert!(refreshed.resolve.worked);
     assert_eq!(matched(&rig).await, 62);
+}
+
+#[tokio::test]
+async fn checked_joins_say_how_many_are_right_and_stop_a_run_that_joins_wildly() {
+    let gate = "identity: { engine: probabilistic, gates: { sampled_precision: 0.5 } }\n";
+    let rig = Rig::new(&format!("sources: {{ list: {{ connector: script }} }}\n{gate}")).await;
+    say(&rig, &crowd(0..60, 0));
+    rig.sync().await;
+    assert!(review::sample(&rig.engine, 1).await.is_err(), "none was drawn");
+    review::draw(&rig.engine, 12, 1).await.unwrap();
+    let drawn = review::sample(&rig.engine, 100).await.unwrap();
+    assert_eq!((drawn.drawn, drawn.waiting, drawn.pairs.len(), drawn.estimate.is_some()), (12, 12, 12, false));
+    assert!(drawn.joined > 12 && drawn.pairs.iter().all(|pair| pair.one.prospect_id == pair.two.prospect_id));
+    let ids: Vec<String> = drawn.pairs.iter().map(|pair| pair.review_id.clone()).collect();
+
+    // Some are answered: too few to stop anything.
+    review::decide(&rig.engine, &ids[..2], review::Verdict::Different).await.unwrap();
+    say(&rig, &crowd(60..61, 0));
+    rig.sync().await;
+    let before = rig.table("SELECT lead_id, prospect_id FROM identity_link ORDER BY lead_id").await;
+
+    review::decide(&rig.engine, &ids[2..], review::Verdict::Different).await.unwrap();
+    let checked = review::sample(&rig.engine, 100).await.unwrap();
+    let estimate = checked.estimate.unwrap();
+    assert_eq!((checked.waiting, estimate.answered, estimate.precision, estimate.low), (0, 12, 0.0, 0.0));
+    say(&rig, &crowd(61..62, 0));
+    let error = rig.try_sync(&SyncOptions::default()).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("12 joined pairs that were checked"), "{error}");
+    assert_eq!(rig.table("SELECT lead_id, prospect_id FROM identity_link ORDER BY lead_id").await, before);
 }

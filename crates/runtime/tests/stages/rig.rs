@@ -136,7 +136,14 @@ fn registry(scripts: &Arc<Scripts>, remote: &Arc<Remote>) -> Registry {
 
 /// Loads a project file of exactly this text.
 pub(crate) fn load(text: &str) -> Result<Project, ProjectError> {
+    load_in(text, [])
+}
+
+/// The same in an environment with these variables.
+pub(crate) fn load_in<const N: usize>(text: &str, env: [(&str, &str); N]) -> Result<Project, ProjectError> {
+    let mut surroundings = surroundings(&Arc::new(AtomicI64::new(BEGIN)));
+    surroundings.env = Arc::new(env.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("headwater.yaml"), text).unwrap();
-    Project::load(dir.path(), &registry(&Arc::default(), &Arc::default()), &surroundings(&Arc::new(AtomicI64::new(BEGIN))))
+    Project::load(dir.path(), &registry(&Arc::default(), &Arc::default()), &surroundings)
 }

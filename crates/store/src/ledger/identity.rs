@@ -1,11 +1,12 @@
-//! `hw_decision`, `hw_identity_model`, `hw_review`, `hw_merge`: what people said of who is who, and what resolve needs to go on.
+//! `hw_decision`, `hw_identity_model`, `hw_review`, `hw_merge`, `hw_sample`, `hw_sample_draw`: what people said of who is who, and what resolve needs to go on.
 //!
 //! They hold ids of leads and numbers, and in the model hashes of values; nothing that a person said of themselves.
 
+use serde_json::Value;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::error::placed;
-use crate::ledger::word;
+use crate::ledger::{json, word};
 use crate::words::words;
 use crate::{Result, Store};
 
@@ -54,7 +55,63 @@ pub struct FormerProspect {
     pub prospect_id: String,
 }
 
+/// A joined pair of leads that a person checks, drawn by chance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampledPair {
+    /// The same in every run.
+    pub review_id: String,
+    /// One lead.
+    pub one: String,
+    /// The other, of the greater id.
+    pub two: String,
+    /// Out of which layer it was drawn.
+    pub layer: u32,
+    /// What was said of it.
+    pub verdict: Option<Verdict>,
+}
+
+/// Joined pairs that were drawn by chance, to tell how many of all are right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// What the draw began with.
+    pub seed: i64,
+    /// When it was drawn, in microseconds since 1970.
+    pub drawn_at: i64,
+    /// By which model the pairs were joined.
+    pub model_version: String,
+    /// From which chance on.
+    pub merge_at: f64,
+    /// How many pairs each layer has, drawn or not.
+    pub layers: Vec<u64>,
+    /// The drawn pairs, in the order of their ids.
+    pub pairs: Vec<SampledPair>,
+}
+
 impl Store {
+    /// The sample of joined pairs that was drawn last.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn sample(&self) -> Result<Option<Sample>> {
+        placed("reading the sample", self.ledger(), async {
+            let draw = sqlx::query("SELECT seed, drawn_at, model_version, merge_at, layers FROM hw_sample_draw");
+            let Some(draw) = draw.fetch_optional(self.pool()).await? else { return Ok(None) };
+            let rows = sqlx::query("SELECT review_id, one, two, layer, verdict FROM hw_sample ORDER BY review_id");
+            let rows = rows.fetch_all(self.pool()).await?;
+            let layers = json(&draw, "layers")?.as_array().map(|layers| layers.iter().filter_map(Value::as_u64).collect());
+            Ok(Some(Sample {
+                seed: draw.try_get("seed")?,
+                drawn_at: draw.try_get("drawn_at")?,
+                model_version: draw.try_get("model_version")?,
+                merge_at: draw.try_get("merge_at")?,
+                layers: layers.unwrap_or_default(),
+                pairs: rows.iter().map(sampled).collect::<Result<_>>()?,
+            }))
+        })
+        .await
+    }
+
     /// Everything that was decided, in the order of the leads' ids.
     ///
     /// # Errors
@@ -122,7 +179,7 @@ impl Store {
     }
 }
 
-/// A later decision replaces an earlier one, and answers the question.
+/// A later decision replaces an earlier one, and answers the question, and that of a sample.
 pub(crate) async fn decide(connection: &mut SqliteConnection, decision: &Decision, run_id: &str, now: i64) -> Result<()> {
     let Decision { one, two, verdict } = decision;
     let (one, two) = (one.min(two), one.max(two));
@@ -140,8 +197,55 @@ pub(crate) async fn decide(connection: &mut SqliteConnection, decision: &Decisio
     sqlx::query("DELETE FROM hw_review WHERE (one = ?1 AND two = ?2) OR (one = ?2 AND two = ?1)")
         .bind(one)
         .bind(two)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE hw_sample SET verdict = ?3, answered_at = ?4 WHERE one = ?1 AND two = ?2")
+        .bind(one)
+        .bind(two)
+        .bind(verdict.as_str())
+        .bind(now)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+fn sampled(row: &SqliteRow) -> Result<SampledPair> {
+    let verdict = row.try_get::<Option<&str>, _>("verdict")?.map(str::parse).transpose()?;
+    Ok(SampledPair {
+        review_id: row.try_get("review_id")?,
+        one: row.try_get("one")?,
+        two: row.try_get("two")?,
+        layer: row.try_get("layer")?,
+        verdict,
+    })
+}
+
+/// Puts a sample in the place of the one before. Of pairs that were decided earlier it knows what was said.
+pub(crate) async fn draw(connection: &mut SqliteConnection, sample: &Sample) -> Result<()> {
+    let Sample { seed, drawn_at, model_version, merge_at, layers, pairs } = sample;
+    sqlx::raw_sql("DELETE FROM hw_sample_draw; DELETE FROM hw_sample").execute(&mut *connection).await?;
+    sqlx::query("INSERT INTO hw_sample_draw VALUES (1, ?, ?, ?, ?, ?)")
+        .bind(seed)
+        .bind(drawn_at)
+        .bind(model_version)
+        .bind(merge_at)
+        .bind(Value::from(layers.clone()).to_string())
+        .execute(&mut *connection)
+        .await?;
+    for SampledPair { review_id, one, two, layer, verdict: _ } in pairs {
+        let (one, two) = (one.min(two), one.max(two));
+        sqlx::query(
+            "INSERT INTO hw_sample VALUES (?1, ?2, ?3, ?4, \
+             (SELECT verdict FROM hw_decision WHERE one = ?2 AND two = ?3), \
+             (SELECT at FROM hw_decision WHERE one = ?2 AND two = ?3))",
+        )
+        .bind(review_id)
+        .bind(one)
+        .bind(two)
+        .bind(layer)
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }
 

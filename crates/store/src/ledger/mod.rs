@@ -23,8 +23,10 @@ use crate::{Result, StoreError};
 const DDL: &str = include_str!("../control.sql");
 /// What layout 2 has beyond the first: people's decisions on who is who, the model, and the pairs in doubt.
 const DDL_2: &str = include_str!("../control-2.sql");
+/// What layout 3 has beyond the second: the joined pairs that people check, and what they say.
+const DDL_3: &str = include_str!("../control-3.sql");
 /// The layout of the control tables; raised with every file of tables that is added.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Whether there are all control tables; an error if they are newer than this version.
 pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
@@ -35,7 +37,7 @@ pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
     match found.parse::<i64>() {
         Ok(VERSION) => Ok(true),
         // `bootstrap` adds what is missing.
-        Ok(1) => Ok(false),
+        Ok(1 | 2) => Ok(false),
         Ok(newer) if newer > VERSION => Err(StoreError::format(format!(
             "the ledger was written by a newer version (layout {newer}, this one knows {VERSION}); use that version"
         ))),
@@ -44,10 +46,11 @@ pub(crate) async fn exists(connection: &mut SqliteConnection) -> Result<bool> {
 }
 
 pub(crate) async fn bootstrap(connection: &mut SqliteConnection) -> Result<()> {
-    if !has_table(connection, "hw_meta").await? {
-        sqlx::raw_sql(DDL).execute(&mut *connection).await?;
+    for (table, statements) in [("hw_meta", DDL), ("hw_decision", DDL_2), ("hw_sample", DDL_3)] {
+        if !has_table(connection, table).await? {
+            sqlx::raw_sql(statements).execute(&mut *connection).await?;
+        }
     }
-    sqlx::raw_sql(DDL_2).execute(&mut *connection).await?;
     meta::set(connection, meta::SCHEMA_VERSION, &VERSION.to_string()).await
 }
 

@@ -99,6 +99,10 @@ pub(crate) async fn erase(connection: &mut SqliteConnection, keys: &PersonKeys) 
             "DELETE FROM hw_review WHERE one IN (SELECT value FROM json_each(?1)) OR two IN (SELECT value FROM json_each(?1))",
             &leads,
         ),
+        (
+            "DELETE FROM hw_sample WHERE one IN (SELECT value FROM json_each(?1)) OR two IN (SELECT value FROM json_each(?1))",
+            &leads,
+        ),
         ("DELETE FROM hw_quarantine_state WHERE quarantine_id IN (SELECT value FROM json_each(?1))", &list(quarantined)),
         (
             "UPDATE hw_intake SET taken = 1, headers = '{}', body = x'' WHERE seq IN (SELECT value FROM json_each(?1))",

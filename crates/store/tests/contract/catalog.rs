@@ -24,7 +24,7 @@ async fn foreign_formats_are_refused_and_left_alone() {
     let of_lead = "table_id IN (SELECT table_id FROM ducklake_table WHERE table_name = 'lead')";
     let cases = [
         ("UPDATE ducklake_metadata SET \"value\" = '1.1' WHERE \"key\" = 'version'".to_owned(), "DuckLake format `1.1`"),
-        ("UPDATE hw_meta SET value = '3' WHERE key = 'schema_version'".to_owned(), "written by a newer version (layout 3"),
+        ("UPDATE hw_meta SET value = '4' WHERE key = 'schema_version'".to_owned(), "written by a newer version (layout 4"),
         (format!("UPDATE ducklake_column SET column_name = 'shoe_size' WHERE column_name = 'need' AND {of_lead}"), "`shoe_size`"),
         (
             format!("UPDATE ducklake_column SET column_type = 'int64' WHERE column_name = 'need' AND {of_lead}"),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_store::{
     AuditCheck, AuditEntry, Decision, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome, PersonKeys,
-    QuarantineMark, QuarantineState, RunStatus, Settlement, Store, StoreError, Suppression, SuppressionKind, Verdict,
+    QuarantineMark, QuarantineState, RunStatus, Sample, SampledPair, Settlement, Store, StoreError, Suppression, SuppressionKind,
+    Verdict,
 };
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -167,6 +168,60 @@ async fn doubtful_push_can_be_queued_again() {
     store.outbox_requeue(&ids, NOW).await.unwrap();
     assert!(store.outbox_doubtful("crm").await.unwrap().is_empty());
     assert_eq!(store.outbox_due("crm", NOW, 1).await.unwrap()[0].attempts, 1);
+}
+
+fn decision(one: &str, two: &str) -> Decision {
+    Decision { one: one.to_owned(), two: two.to_owned(), verdict: Verdict::Different }
+}
+
+fn sample(pairs: &[(&str, &str)]) -> Sample {
+    let pair = |(one, two): &(&str, &str)| SampledPair {
+        review_id: format!("{one}-{two}"),
+        one: (*one).to_owned(),
+        two: (*two).to_owned(),
+        layer: 1,
+        verdict: None,
+    };
+    let (model_version, layers) = ("engine".to_owned(), vec![7, 90]);
+    Sample { seed: 3, drawn_at: NOW, model_version, merge_at: 0.9, layers, pairs: pairs.iter().map(pair).collect() }
+}
+
+#[tokio::test]
+async fn ledgers_of_older_layouts_grow_and_keep_what_was_decided() {
+    let of_third = "DROP TABLE hw_sample; DROP TABLE hw_sample_draw;";
+    let of_second = "DROP TABLE hw_decision; DROP TABLE hw_identity_model; DROP TABLE hw_review; DROP TABLE hw_merge;";
+    for (layout, gone, kept) in [("1", format!("{of_third}{of_second}"), 0), ("2", of_third.to_owned(), 1)] {
+        let (folder, store) = fresh().await;
+        let mut commit = store.commit("run", NOW);
+        commit.ledger(LedgerOp::Decide(decision("led_a", "led_b")));
+        commit.execute().await.unwrap();
+        let older = format!("{gone} UPDATE hw_meta SET value = '{layout}' WHERE key = 'schema_version'");
+        sqlx::raw_sql(AssertSqlSafe(older)).execute(&mut crate::raw(&store).await).await.unwrap();
+        store.close().await;
+        let store = open(folder.path()).await;
+        assert_eq!((store.decisions().await.unwrap().len(), store.sample().await.unwrap()), (kept, None), "layout {layout}");
+        let mut commit = store.commit("run", NOW);
+        commit.ledger(LedgerOp::Sample(sample(&[("led_b", "led_c")])));
+        commit.execute().await.unwrap();
+        assert_eq!(store.sample().await.unwrap(), Some(sample(&[("led_b", "led_c")])), "layout {layout}");
+    }
+}
+
+#[tokio::test]
+async fn a_decision_answers_a_sample_whichever_came_first() {
+    let (_folder, store) = fresh().await;
+    let mut commit = store.commit("run", NOW);
+    commit.ledger(LedgerOp::Decide(decision("led_b", "led_a")));
+    commit.ledger(LedgerOp::Sample(sample(&[("led_a", "led_b"), ("led_b", "led_c"), ("led_c", "led_d")])));
+    commit.ledger(LedgerOp::Decide(decision("led_d", "led_c")));
+    commit.execute().await.unwrap();
+    let verdicts: Vec<Option<Verdict>> = store.sample().await.unwrap().unwrap().pairs.iter().map(|pair| pair.verdict).collect();
+    assert_eq!(verdicts, [Some(Verdict::Different), None, Some(Verdict::Different)]);
+    let keys = PersonKeys { leads: vec!["led_d".to_owned()], ..PersonKeys::default() };
+    let mut commit = store.commit("erase", NOW);
+    commit.ledger(LedgerOp::Sample(sample(&[("led_a", "led_b"), ("led_c", "led_d")]))).ledger(LedgerOp::Erase(keys));
+    commit.execute().await.unwrap();
+    assert_eq!(store.sample().await.unwrap().unwrap().pairs.len(), 1);
 }
 
 #[tokio::test]

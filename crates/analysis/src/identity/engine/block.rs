@@ -10,7 +10,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::pool::Pool;
+use super::form::spell_into;
+use super::pool::{Pool, Texts};
 use super::rates::Counts;
 use super::roster::{PLAIN, Record, Roster};
 
@@ -232,7 +233,8 @@ pub(super) fn entries(roster: &Roster, counts: &Counts) -> Vec<Entry> {
 
 /// Adds the keys of some records.
 pub(super) fn keys_of(roster: &Roster, counts: &Counts, rows: std::ops::Range<u32>, out: &mut Vec<Entry>) {
-    let keys = Keys::of(roster, counts);
+    let hashes = (rows.len() > roster.len() / 2).then(|| Hashes::of(roster));
+    let mut keys = Keys { roster, counts, hashes, joined: String::new() };
     let mut own = Vec::with_capacity(32);
     for row in rows {
         own.clear();
@@ -243,7 +245,7 @@ pub(super) fn keys_of(roster: &Roster, counts: &Counts, rows: std::ops::Range<u3
 }
 
 /// Sorts by key, then record: first into 256 parts by the key's top bits, which the processor's cache holds one at a time.
-pub(super) fn sorted(entries: Vec<Entry>) -> Vec<Entry> {
+fn sorted(entries: Vec<Entry>) -> Vec<Entry> {
     let mut starts = [0_usize; 257];
     for (key, _) in &entries {
         starts[(key >> 56) as usize + 1] += 1;
@@ -278,6 +280,48 @@ fn tidy(keys: &mut Vec<(u64, bool)>) {
 struct Keys<'a> {
     roster: &'a Roster,
     counts: &'a Counts,
+    /// Made where most texts are asked for.
+    hashes: Option<Hashes>,
+    /// Room for words that are put together.
+    joined: String,
+}
+
+/// The hashes of texts, by their numbers: texts of many records lie far from each other, and are read once in a row instead.
+struct Hashes {
+    names: Vec<NameHash>,
+    emails: Vec<u64>,
+    phones: Vec<u64>,
+    cities: Vec<u64>,
+    domains: Vec<u64>,
+    companies: Vec<u64>,
+}
+
+impl Hashes {
+    fn of(roster: &Roster) -> Self {
+        let all = |pool: &Pool| forms(pool.len()).map(|form| hash(pool.get(form))).collect();
+        let stems = |stems: &Texts| forms(stems.len()).map(|form| stem_hash(stems.get(form))).collect();
+        Self {
+            names: forms(roster.names.len()).map(|form| NameHash::of(spelled(roster, form))).collect(),
+            emails: all(&roster.emails),
+            phones: all(&roster.phones),
+            cities: all(&roster.cities),
+            domains: stems(&roster.domain_stems),
+            companies: stems(&roster.company_stems),
+        }
+    }
+}
+
+/// A name without what transliteration adds.
+fn spelled(roster: &Roster, form: u32) -> &str {
+    roster.names.get(roster.name_facts[form as usize].spelled)
+}
+
+fn forms(many: usize) -> impl Iterator<Item = u32> {
+    0..many as u32
+}
+
+fn stem_hash(stem: &str) -> u64 {
+    if stem.len() < 3 { 0 } else { hash(head(stem, STEM_LETTERS)) }
 }
 
 /// Hashes of the pieces of a name.
@@ -292,43 +336,56 @@ struct NameHash {
 /// So many first letters of a company's name or of a domain stand for the organisation.
 const STEM_LETTERS: usize = 8;
 
-impl<'a> Keys<'a> {
-    fn of(roster: &'a Roster, counts: &'a Counts) -> Self {
-        Self { roster, counts }
-    }
-
+impl Keys<'_> {
     fn name(&self, form: u32) -> NameHash {
-        NameHash::of(self.roster.names.get(form))
+        match &self.hashes {
+            Some(hashes) => hashes.names[form as usize],
+            None => NameHash::of(spelled(self.roster, form)),
+        }
     }
 
-    fn text(pool: &Pool, form: u32) -> u64 {
-        hash(pool.get(form))
+    fn email(&self, form: u32) -> u64 {
+        self.hashes.as_ref().map_or_else(|| hash(self.roster.emails.get(form)), |hashes| hashes.emails[form as usize])
     }
 
-    fn stem(stems: &[String], form: u32) -> u64 {
-        let stem = &stems[form as usize];
-        if stem.len() < 3 { 0 } else { hash(head(stem, STEM_LETTERS)) }
+    fn phone(&self, form: u32) -> u64 {
+        self.hashes.as_ref().map_or_else(|| hash(self.roster.phones.get(form)), |hashes| hashes.phones[form as usize])
     }
 
-    fn of_record(&self, row: u32, out: &mut Vec<(u64, bool)>) {
-        let record = &self.roster.records[row as usize];
+    fn city(&self, form: u32) -> u64 {
+        self.hashes.as_ref().map_or_else(|| hash(self.roster.cities.get(form)), |hashes| hashes.cities[form as usize])
+    }
+
+    fn domain(&self, form: u32) -> u64 {
+        let texts = &self.roster.domain_stems;
+        self.hashes.as_ref().map_or_else(|| stem_hash(texts.get(form)), |hashes| hashes.domains[form as usize])
+    }
+
+    fn company(&self, form: u32) -> u64 {
+        let texts = &self.roster.company_stems;
+        self.hashes.as_ref().map_or_else(|| stem_hash(texts.get(form)), |hashes| hashes.companies[form as usize])
+    }
+
+    fn of_record(&mut self, row: u32, out: &mut Vec<(u64, bool)>) {
+        let roster = self.roster;
+        let record = &roster.records[row as usize];
         let weak = |out: &mut Vec<(u64, bool)>, rule: Rule, one: u64, two: u64| out.push((key(rule, one, two), false));
         // In rules without weak records everybody meets everybody: all are weak there.
         let mut all = |rule: Rule, one: u64, two: u64| weak(out, rule, one, two);
         if record.email != 0 {
-            all(Rule::Email, Self::text(&self.roster.emails, record.email), 0);
+            all(Rule::Email, self.email(record.email), 0);
         }
         for phone in [record.phone, record.mobile] {
             if phone != 0 {
-                all(Rule::Phone, Self::text(&self.roster.phones, phone), 0);
+                all(Rule::Phone, self.phone(phone), 0);
             }
         }
         self.names(record, out);
         self.organisations(record, out);
         if record.city != 0 && record.last != 0 {
-            out.push((key(Rule::CityName, Self::text(&self.roster.cities, record.city), self.name(record.last).whole), false));
+            out.push((key(Rule::CityName, self.city(record.city), self.name(record.last).whole), false));
         }
-        if let Some(plain) = self.roster.plain.get(row as usize) {
+        if let Some(plain) = roster.plain.get(row as usize) {
             self.attributes(record, plain, out);
         }
         // Written as "is strong" so far, so that a sort puts the weak one of two equal keys last.
@@ -340,37 +397,36 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn names(&self, record: &Record, out: &mut Vec<(u64, bool)>) {
+    fn names(&mut self, record: &Record, out: &mut Vec<(u64, bool)>) {
+        let roster = self.roster;
         let (first, last) = (record.first as usize, record.last as usize);
         if first != 0 && last != 0 {
-            let (given, family) = (self.roster.name_facts[first], self.roster.name_facts[last]);
-            let root = |form: u32| self.name(self.roster.name_facts[form as usize].root).whole;
+            let (given, family) = (roster.name_facts[first], roster.name_facts[last]);
+            let root = |form: u32| self.name(roster.name_facts[form as usize].root).whole;
+            let given_root = root(record.first);
             if !given.is_initial && !family.is_initial {
-                out.push((key(Rule::Names, root(record.first).wrapping_add(root(record.last)), 0), true));
-                for part in self.roster.double_parts[record.double as usize].into_iter().filter(|part| *part != 0) {
-                    out.push((key(Rule::Names, root(record.first).wrapping_add(root(part)), 0), true));
+                out.push((key(Rule::Names, given_root.wrapping_add(root(record.last)), 0), true));
+                for part in roster.double_parts[record.double as usize].into_iter().filter(|part| *part != 0) {
+                    out.push((key(Rule::Names, given_root.wrapping_add(root(part)), 0), true));
                 }
             }
-            let (given_text, family_text) = (self.roster.names.get(record.first), self.roster.names.get(record.last));
-            let initial: String = given_text.chars().take(1).collect();
+            let whole = self.name(record.last);
+            let (given_text, family_text) = (spelled(roster, record.first), spelled(roster, record.last));
             let is_rare = |form: usize, count: u32| count <= RARE && form != 0;
             let rare_given = is_rare(first, self.counts.first.of[first]);
             let rare_family = is_rare(last, self.counts.last.of[last]);
             let mut letters = |parts: [&str; 2], is_weak: bool| {
-                let joined: String = parts.concat();
-                out.push((key(Rule::Letters, hash(&joined), 0), is_weak));
+                out.push((key(Rule::Letters, hash(letters_of(&mut self.joined, parts)), 0), is_weak));
             };
-            letters([&initial, family_text], given.is_initial || rare_given);
+            letters([initial(given_text), family_text], given.is_initial || rare_given);
             if !given.is_initial {
                 letters([given_text, family_text], false);
-                let other = self.roster.names.get(given.root);
-                if given.root != record.first {
-                    letters([other, family_text], false);
+                if given.root != given.spelled {
+                    letters([roster.names.get(given.root), family_text], false);
                 }
-                let hash_of = |piece: u64| key(Rule::Slip, root(record.first), piece);
-                let family = self.name(record.last);
-                out.push((hash_of(family.head3), rare_family));
-                out.push((hash_of(family.tail3.rotate_left(7)), rare_family));
+                let hash_of = |piece: u64| key(Rule::Slip, given_root, piece);
+                out.push((hash_of(whole.head3), rare_family));
+                out.push((hash_of(whole.tail3.rotate_left(7)), rare_family));
             }
         }
         if record.local != 0 {
@@ -382,12 +438,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn organisations(&self, record: &Record, out: &mut Vec<(u64, bool)>) {
-        let mut organisations = [
-            Self::stem(&self.roster.domain_stems, record.domain),
-            Self::stem(&self.roster.domain_stems, record.web),
-            Self::stem(&self.roster.company_stems, record.company),
-        ];
+    fn organisations(&mut self, record: &Record, out: &mut Vec<(u64, bool)>) {
+        let mut organisations = [self.domain(record.domain), self.domain(record.web), self.company(record.company)];
         organisations.sort_unstable();
         let mut before = 0;
         for organisation in organisations {
@@ -396,18 +448,22 @@ impl<'a> Keys<'a> {
             }
             before = organisation;
             out.push((key(Rule::Org, organisation, 0), true));
-            let mut add = |piece: u64| out.push((key(Rule::OrgName, organisation, piece), true));
+            let roster = self.roster;
+            let mut pieces = [0; 3];
             if record.last != 0 {
-                add(self.name(record.last).head4);
+                pieces[0] = self.name(record.last).head4;
             }
             if record.first != 0 && !self.roster.name_facts[record.first as usize].is_initial {
-                add(self.name(record.first).head4);
-                add(self.name(self.roster.name_facts[record.first as usize].root).head4);
+                pieces[1] = self.name(record.first).head4;
+                pieces[2] = self.name(self.roster.name_facts[record.first as usize].root).head4;
             }
+            let mut add = |piece: u64| out.push((key(Rule::OrgName, organisation, piece), true));
+            pieces.into_iter().filter(|piece| *piece != 0).for_each(&mut add);
             if record.first != 0 && record.last != 0 {
-                let mut joined: String = self.roster.names.get(record.first).chars().take(1).collect();
-                joined.push_str(self.roster.names.get(record.last));
-                add(hash(head(&joined, 4)));
+                add(hash(head(
+                    letters_of(&mut self.joined, [initial(spelled(roster, record.first)), spelled(roster, record.last)]),
+                    4,
+                )));
             }
             if record.local != 0 {
                 let letters = self.roster.locals.get(self.roster.local_facts[record.local as usize].letters);
@@ -418,7 +474,7 @@ impl<'a> Keys<'a> {
 
     fn attributes(&self, record: &Record, plain: &[u32; PLAIN.len()], out: &mut Vec<(u64, bool)>) {
         let [birth, person, street, number, postcode, region] =
-            std::array::from_fn(|at| if plain[at] == 0 { 0 } else { Self::text(&self.roster.plains[at], plain[at]) });
+            std::array::from_fn(|at| if plain[at] == 0 { 0 } else { hash(self.roster.plains[at].get(plain[at])) });
         let (first, last) = (self.name(record.first), self.name(record.last));
         let mut pair = |salt: u64, one: u64, two: u64| {
             if one != 0 && two != 0 {
@@ -452,7 +508,7 @@ impl<'a> Keys<'a> {
             pair(12, hash(day), last.head3);
             pair(13, hash(year), first.head3.rotate_left(9) ^ postcode);
         }
-        let city = if record.city == 0 { 0 } else { Self::text(&self.roster.cities, record.city) };
+        let city = if record.city == 0 { 0 } else { self.city(record.city) };
         pair(14, city, number);
         pair(15, city, first.whole);
     }
@@ -472,6 +528,18 @@ impl NameHash {
         let tail: String = text.chars().skip(skip).collect();
         Self { whole: hash(text), head3: hash(head(text, 3)), tail3: hash(&tail), head4: hash(head(text, 4)) }
     }
+}
+
+/// The first letter of a text.
+fn initial(text: &str) -> &str {
+    head(text, 1)
+}
+
+/// Words put together, without what transliteration adds.
+fn letters_of<'a>(room: &'a mut String, parts: [&str; 2]) -> &'a str {
+    room.clear();
+    parts.iter().for_each(|part| spell_into(part, room));
+    room
 }
 
 fn hash(text: &str) -> u64 {

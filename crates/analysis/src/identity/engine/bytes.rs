@@ -1,75 +1,163 @@
 //! Plain arrays as bytes and back, little-endian: the stored form of what is read and written whole.
+//!
+//! Both go piece by piece, so that what is stored is in memory once. A digest of everything stands at the end.
 
-/// Bytes that grow.
-#[derive(Debug, Default)]
-pub(super) struct Out(pub(super) Vec<u8>);
+use std::io::{Error, Read, Write};
 
-impl Out {
+use xxhash_rust::xxh3::Xxh3;
+
+/// So many bytes go at once: what the processor's cache holds.
+const PIECE: usize = 1 << 16;
+
+/// What was read grows by one in so many without being moved.
+const ROOM: usize = 32;
+
+/// Where bytes go.
+pub(super) struct Out<'a> {
+    to: &'a mut dyn Write,
+    piece: Vec<u8>,
+    digest: Xxh3,
+    failed: Option<Error>,
+}
+
+impl<'a> Out<'a> {
+    pub(super) fn new(to: &'a mut dyn Write) -> Self {
+        Self { to, piece: Vec::with_capacity(PIECE + 64), digest: Xxh3::new(), failed: None }
+    }
+
+    fn flush(&mut self) {
+        self.digest.update(&self.piece);
+        if self.failed.is_none() {
+            self.failed = self.to.write_all(&self.piece).err();
+        }
+        self.piece.clear();
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        if self.piece.len() + bytes.len() > PIECE {
+            self.flush();
+        }
+        if bytes.len() > PIECE {
+            bytes.chunks(PIECE).for_each(|part| {
+                self.piece.extend_from_slice(part);
+                self.flush();
+            });
+        } else {
+            self.piece.extend_from_slice(bytes);
+        }
+    }
+
     pub(super) fn u64(&mut self, number: u64) {
-        self.0.extend(number.to_le_bytes());
+        self.add(&number.to_le_bytes());
     }
 
     pub(super) fn text(&mut self, text: &str) {
         self.u64(text.len() as u64);
-        self.0.extend_from_slice(text.as_bytes());
+        self.add(text.as_bytes());
     }
 
     pub(super) fn u32s(&mut self, numbers: impl ExactSizeIterator<Item = u32>) {
-        self.u64(numbers.len() as u64);
-        self.0.reserve(numbers.len() * 4);
-        numbers.for_each(|number| self.0.extend_from_slice(&number.to_le_bytes()));
+        self.rows(numbers.map(|number| [number]));
     }
 
     pub(super) fn u64s(&mut self, numbers: impl ExactSizeIterator<Item = u64>) {
         self.u64(numbers.len() as u64);
-        self.0.reserve(numbers.len() * 8);
-        numbers.for_each(|number| self.0.extend_from_slice(&number.to_le_bytes()));
+        numbers.for_each(|number| self.add(&number.to_le_bytes()));
     }
 
     /// Rows of `N` numbers each.
     pub(super) fn rows<const N: usize>(&mut self, rows: impl ExactSizeIterator<Item = [u32; N]>) {
         self.u64(rows.len() as u64);
-        self.0.reserve(rows.len() * N * 4);
-        rows.for_each(|row| row.iter().for_each(|number| self.0.extend_from_slice(&number.to_le_bytes())));
+        rows.for_each(|row| row.iter().for_each(|number| self.add(&number.to_le_bytes())));
+    }
+
+    /// Ends with the digest.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        self.flush();
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.to.write_all(&self.digest.digest().to_le_bytes()),
+        }
     }
 }
 
-/// Bytes that are read from the front. Nothing comes where they end early.
-#[derive(Debug)]
-pub(super) struct In<'a>(pub(super) &'a [u8]);
+/// Where bytes come from. Nothing comes where they end early, or cannot be read.
+pub(super) struct In<'a> {
+    from: &'a mut dyn Read,
+    /// How many there are still, without the digest.
+    left: u64,
+    piece: Vec<u8>,
+    digest: Xxh3,
+}
 
 impl<'a> In<'a> {
+    /// Of so many bytes, the digest among them.
+    pub(super) fn new(from: &'a mut dyn Read, bytes: u64) -> Option<Self> {
+        let left = bytes.checked_sub(size_of::<u64>() as u64)?;
+        Some(Self { from, left, piece: vec![0; PIECE], digest: Xxh3::new() })
+    }
+
+    /// Gives so many bytes to `take`, in pieces of whole items of this size.
+    fn pieces(&mut self, items: usize, size: usize, mut take: impl FnMut(&[u8])) -> Option<()> {
+        let mut bytes = items.checked_mul(size)?;
+        self.left = self.left.checked_sub(bytes as u64)?;
+        while bytes > 0 {
+            let piece = self.piece.get_mut(..bytes.min(PIECE / size * size))?;
+            self.from.read_exact(piece).ok()?;
+            self.digest.update(piece);
+            take(piece);
+            bytes -= piece.len();
+        }
+        Some(())
+    }
+
     pub(super) fn u64(&mut self) -> Option<u64> {
-        let (head, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*head))
+        let mut number = [0; 8];
+        self.pieces(1, 8, |piece| number.copy_from_slice(piece))?;
+        Some(u64::from_le_bytes(number))
     }
 
-    /// As many items of this many bytes as are announced.
-    fn items(&mut self, bytes: usize) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.u64()?).ok()?.checked_mul(bytes)?;
-        let (items, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(items)
+    /// How many items of this size are announced, which must be there.
+    fn items(&mut self, size: usize) -> Option<usize> {
+        let items = usize::try_from(self.u64()?).ok()?;
+        (items.checked_mul(size)? as u64 <= self.left).then_some(items)
     }
 
-    pub(super) fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.items(1)?).ok()
+    pub(super) fn text(&mut self) -> Option<String> {
+        let bytes = self.items(1)?;
+        let mut text = Vec::with_capacity(bytes + bytes / ROOM);
+        self.pieces(bytes, 1, |piece| text.extend_from_slice(piece))?;
+        String::from_utf8(text).ok()
     }
 
     pub(super) fn u32s(&mut self) -> Option<Vec<u32>> {
-        let (numbers, _) = self.items(4)?.as_chunks();
-        Some(numbers.iter().map(|number| u32::from_le_bytes(*number)).collect())
+        self.rows(|[number]| number)
     }
 
     pub(super) fn u64s(&mut self) -> Option<Vec<u64>> {
-        let (numbers, _) = self.items(8)?.as_chunks();
-        Some(numbers.iter().map(|number| u64::from_le_bytes(*number)).collect())
+        let items = self.items(8)?;
+        let mut out = Vec::with_capacity(items + items / ROOM);
+        self.pieces(items, 8, |piece| out.extend(piece.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))))?;
+        Some(out)
     }
 
-    pub(super) fn rows<const N: usize>(&mut self) -> Option<Vec<[u32; N]>> {
-        let (numbers, _) = self.items(4 * N)?.as_chunks::<4>();
-        let (rows, _) = numbers.as_chunks::<N>();
-        Some(rows.iter().map(|row| row.map(u32::from_le_bytes)).collect())
+    /// What `make` makes of rows of `N` numbers.
+    pub(super) fn rows<const N: usize, T>(&mut self, make: impl Fn([u32; N]) -> T) -> Option<Vec<T>> {
+        let items = self.items(4 * N)?;
+        let mut out = Vec::with_capacity(items + items / ROOM);
+        self.pieces(items, 4 * N, |piece| {
+            let (rows, _) = piece.as_chunks::<4>().0.as_chunks::<N>();
+            out.extend(rows.iter().map(|row| make(row.map(u32::from_le_bytes))));
+        })?;
+        Some(out)
+    }
+
+    /// Whether everything was read, and is what was written.
+    pub(super) fn ends_whole(mut self) -> bool {
+        let digest = self.digest.digest();
+        self.left == 0 && {
+            self.left = size_of::<u64>() as u64;
+            self.u64() == Some(digest)
+        }
     }
 }

@@ -8,10 +8,10 @@
 #![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
 #![expect(clippy::cast_precision_loss, reason = "counts of records as chances")]
 
-use super::edit::{may_be_within, room, same_digits, within_one, within_two};
+use super::edit::{length, may_be_within, may_begin_within, room, same_digits, within_one, within_two};
 use super::lists::are_forms;
 use super::rates::{Counts, Rates, initial_bucket};
-use super::roster::{PLAIN, Record, Roster};
+use super::roster::{PLAIN, Record, Roster, told_words};
 
 /// How many fields a comparison has.
 pub(super) const FIELDS: usize = 8 + PLAIN.len();
@@ -213,8 +213,8 @@ impl Comparer<'_> {
             let rate = self.rates.initial[initial_bucket(one.initial) as usize];
             return if one.initial == two.initial { (name::INITIAL, rate) } else { (name::OTHER_INITIAL, 0.0) };
         }
-        if x == y {
-            return (name::SAME, self.rates.first[x as usize]);
+        if one.spelled == two.spelled {
+            return (name::SAME, self.rates.first[x as usize].max(self.rates.first[y as usize]));
         }
         let names = &self.roster.names;
         let is_near = may_be_one_name(names.sketch(x), names.sketch(y));
@@ -239,10 +239,10 @@ impl Comparer<'_> {
 
     /// The level of two surnames, both known, each with its parts.
     fn family(&self, (x, double): (u32, u32), (y, other): (u32, u32)) -> (u8, f32) {
-        if x == y {
-            return (name::SAME, self.rates.last[x as usize]);
-        }
         let (one, two) = (&self.roster.name_facts[x as usize], &self.roster.name_facts[y as usize]);
+        if one.spelled == two.spelled {
+            return (name::SAME, self.rates.last[x as usize].max(self.rates.last[y as usize]));
+        }
         if one.is_initial || two.is_initial {
             let rate = self.rates.initial[initial_bucket(one.initial) as usize];
             return if one.initial == two.initial { (name::INITIAL, rate) } else { (name::OTHER_INITIAL, 0.0) };
@@ -277,13 +277,13 @@ impl Comparer<'_> {
         }
         let holds = |text: &str| text.len() >= 3 && (letters.starts_with(text) || letters.ends_with(text));
         if a.last == 0 && b.last != 0 && out.level[LAST] == 0 {
-            let family = self.roster.names.get(b.last);
+            let family = self.roster.names.get(self.roster.name_facts[b.last as usize].spelled);
             (out.level[LAST], out.rate[LAST]) =
                 if holds(family) { (name::IN_MAILBOX, self.rates.last[b.last as usize]) } else { (name::NOT_IN_MAILBOX, 0.0) };
         }
         if a.first == 0 && b.first != 0 && out.level[FIRST] == 0 {
-            let given = self.roster.names.get(b.first);
             let fact = &self.roster.name_facts[b.first as usize];
+            let given = self.roster.names.get(fact.spelled);
             let begins = letters.chars().next().is_some_and(|letter| u32::from(letter) == fact.initial);
             let has_family = matches!(out.level[LAST], name::SAME | name::IN_MAILBOX);
             (out.level[FIRST], out.rate[FIRST]) = if holds(given) {
@@ -332,31 +332,16 @@ impl Comparer<'_> {
                 }
             }
         }
-        if a.company != 0 && b.company != 0 {
-            let (left, right) = (&self.roster.company_stems[a.company as usize], &self.roster.company_stems[b.company as usize]);
+        if a.company != 0 && b.company != 0 && self.are_alike(a.company, b.company) {
             let rarer = self.rates.company[a.company as usize].min(self.rates.company[b.company as usize]);
-            let is_near = may_be_within(
-                2,
-                self.roster.company_sketches[a.company as usize],
-                self.roster.company_sketches[b.company as usize],
-            );
-            let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
-            if (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short.as_str())) {
-                (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
-                return (count(0, a.company).max(count(0, b.company)), true);
-            }
+            (out.level[ORG], out.rate[ORG]) = (org::ALIKE, (rarer + SLIPS_LN).min(-2.0));
+            return (count(0, a.company).max(count(0, b.company)), true);
         }
         for (company, other) in [(a.company, b), (b.company, a)] {
             for domain in [other.domain, other.web] {
-                if company != 0 && domain != 0 {
-                    let (left, right) =
-                        (&self.roster.company_stems[company as usize], &self.roster.domain_stems[domain as usize]);
-                    let left = left.get(..right.len()).unwrap_or(left);
-                    if right.len() >= 5 && near(left, right).is_some() {
-                        let rate = self.rates.domain[domain as usize];
-                        (out.level[ORG], out.rate[ORG]) = (org::ALIKE, rate);
-                        return (count(domain, company), true);
-                    }
+                if company != 0 && domain != 0 && self.is_nearly_stem(company, domain) {
+                    (out.level[ORG], out.rate[ORG]) = (org::ALIKE, self.rates.domain[domain as usize]);
+                    return (count(domain, company), true);
                 }
             }
         }
@@ -364,11 +349,37 @@ impl Comparer<'_> {
         (0.0, false)
     }
 
+    /// Whether two different companies may be one, mistyped or cut.
+    fn are_alike(&self, one: u32, two: u32) -> bool {
+        let (x, y) = (self.roster.company_facts[one as usize], self.roster.company_facts[two as usize]);
+        let is_near = may_be_within(2, x.sketch, y.sketch);
+        if !is_near && x.head != y.head {
+            return false;
+        }
+        let (left, right) = (self.roster.company_stems.get(one), self.roster.company_stems.get(two));
+        let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
+        (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short))
+    }
+
     /// Whether a domain is made of a company's name, or of its beginning.
     fn is_stem(&self, company: u32, domain: u32) -> bool {
-        let (name, label) = (&self.roster.company_stems[company as usize], &self.roster.domain_stems[domain as usize]);
+        if self.roster.company_facts[company as usize].head != self.roster.domain_facts[domain as usize].head {
+            return false;
+        }
+        let (name, label) = (self.roster.company_stems.get(company), self.roster.domain_stems.get(domain));
         let (short, long) = if name.len() < label.len() { (name, label) } else { (label, name) };
-        short.len() >= 4 && long.starts_with(short.as_str()) && (short.len() >= 7 || short.len() * 2 >= long.len())
+        short.len() >= 4 && long.starts_with(short) && (short.len() >= 7 || short.len() * 2 >= long.len())
+    }
+
+    /// Whether a domain is a company's name mistyped, or its beginning.
+    fn is_nearly_stem(&self, company: u32, domain: u32) -> bool {
+        let (name, label) =
+            (self.roster.company_facts[company as usize].sketch, self.roster.domain_facts[domain as usize].sketch);
+        if length(label) < 5 || !may_begin_within(2, name, label) {
+            return false;
+        }
+        let (left, right) = (self.roster.company_stems.get(company), self.roster.domain_stems.get(domain));
+        near(left.get(..right.len()).unwrap_or(left), right).is_some()
     }
 
     fn mail(&self, a: &Record, b: &Record, out: &mut Comparison) {
@@ -471,7 +482,11 @@ impl Comparer<'_> {
     }
 
     fn is_slip_of_city(&self, x: u32, y: u32) -> bool {
-        let (left, right) = (self.roster.cities.get(x), self.roster.cities.get(y));
+        let cities = &self.roster.cities;
+        if !may_be_within(1, cities.sketch(x), cities.sketch(y)) {
+            return false;
+        }
+        let (left, right) = (cities.get(x), cities.get(y));
         left.len() >= 5 && within_one(left.as_bytes(), right.as_bytes())
     }
 
@@ -482,9 +497,14 @@ impl Comparer<'_> {
         (out.level[TITLE], out.rate[TITLE]) = if a.title == b.title {
             (plain::SAME, self.rates.title[a.title as usize])
         } else {
-            let (left, right) = (self.roster.titles.get(a.title), self.roster.titles.get(b.title));
-            let is_shared = left.split(' ').any(|word| word.len() > 2 && right.split(' ').any(|other| other == word));
-            if is_shared { (plain::ALIKE, -1.3) } else { (plain::OTHER, 0.0) }
+            let bits = |title: u32| self.roster.title_words[title as usize];
+            let words = |title: u32| told_words(self.roster.titles.get(title));
+            let may_share = bits(a.title) & bits(b.title) != 0;
+            if may_share && words(a.title).any(|word| words(b.title).any(|other| other == word)) {
+                (plain::ALIKE, -1.3)
+            } else {
+                (plain::OTHER, 0.0)
+            }
         };
     }
 

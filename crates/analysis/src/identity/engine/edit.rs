@@ -14,11 +14,27 @@ const LETTERS: u8 = 26;
 /// The greatest length that a sketch can say.
 const LONGEST: u32 = 63;
 
-/// Whether texts of these sketches can be so few strokes apart. A stroke changes the length by one, and two letters at most.
+/// Whether texts of these sketches can be so few strokes apart. A stroke changes the length by one or not at all, and brings one
+/// letter at most to the longer text; to the shorter one only where it does not change the length.
 pub(super) fn may_be_within(strokes: u32, one: u32, two: u32) -> bool {
-    let apart = (one >> LETTERS).abs_diff(two >> LETTERS);
-    let letters = (one ^ two) & ((1 << LETTERS) - 1);
-    apart <= strokes && letters.count_ones() <= 2 * strokes
+    let (long, short) = if one >> LETTERS < two >> LETTERS { (two, one) } else { (one, two) };
+    let apart = (long >> LETTERS) - (short >> LETTERS);
+    apart <= strokes && news(long, short) <= strokes && news(short, long) <= strokes - apart
+}
+
+/// Whether the beginning of the first text, cut to the length of the second, can be so few strokes from the second.
+pub(super) fn may_begin_within(strokes: u32, one: u32, two: u32) -> bool {
+    length(one) + strokes >= length(two) && news(two, one) <= strokes
+}
+
+/// How many letters the first text has that the second lacks.
+fn news(one: u32, two: u32) -> u32 {
+    (one & !two & ((1 << LETTERS) - 1)).count_ones()
+}
+
+/// The length that a sketch says, at most 63.
+pub(super) fn length(sketch: u32) -> u32 {
+    sketch >> LETTERS
 }
 
 /// The most strokes apart that two names of these sketches may be and still be one name: short names leave room for one.
@@ -52,23 +68,10 @@ pub(super) fn within_two(one: &[u8], two: &[u8]) -> bool {
     if one.len().abs_diff(two.len()) > 2 || one.len() > LONGEST_MIDDLE || two.len() > LONGEST_MIDDLE {
         return false;
     }
-    let mut rows = [[0_u8; LONGEST_MIDDLE + 1]; 3];
-    for (at, cell) in (0..).zip(rows[0].iter_mut()) {
-        *cell = at;
-    }
-    for i in 1..=one.len() {
-        let (now, last, before) = (i % 3, (i + 2) % 3, (i + 1) % 3);
-        rows[now][0] = rows[last][0] + 1;
-        for j in 1..=two.len() {
-            let cost = u8::from(one[i - 1] != two[j - 1]);
-            let mut best = (rows[last][j] + 1).min(rows[now][j - 1] + 1).min(rows[last][j - 1] + cost);
-            if i > 1 && j > 1 && one[i - 1] == two[j - 2] && one[i - 2] == two[j - 1] {
-                best = best.min(rows[before][j - 2] + 1);
-            }
-            rows[now][j] = best;
-        }
-    }
-    rows[one.len() % 3][two.len()] <= 2
+    // The first letters differ, so a stroke is due there: a replacement, one letter too many on either side, or a swap.
+    let (Some(rest), Some(other)) = (one.get(1..), two.get(1..)) else { return one.len() + two.len() <= 2 };
+    let is_swap = one.len() > 1 && two.len() > 1 && one[0] == two[1] && one[1] == two[0];
+    within_one(rest, other) || within_one(rest, two) || within_one(one, other) || (is_swap && within_one(&one[2..], &two[2..]))
 }
 
 /// The middles without the common beginning and end.
@@ -81,7 +84,7 @@ fn trimmed<'a>(one: &'a [u8], two: &'a [u8]) -> (&'a [u8], &'a [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{within_one, within_two};
+    use super::{may_be_within, may_begin_within, sketch, within_one, within_two};
 
     #[test]
     fn one_stroke_is_told_from_two() {
@@ -94,5 +97,41 @@ mod tests {
             assert!(within_two(one.as_bytes(), two.as_bytes()), "{one} {two}");
         }
         assert!(!within_two(b"smith", b"jones"));
+    }
+
+    /// Optimal string alignment, by the book.
+    fn distance(one: &[u8], two: &[u8]) -> usize {
+        let mut rows = vec![vec![0; two.len() + 1]; one.len() + 1];
+        for i in 0..=one.len() {
+            for j in 0..=two.len() {
+                rows[i][j] = match (i, j) {
+                    (0, _) => j,
+                    (_, 0) => i,
+                    _ => {
+                        let cost = usize::from(one[i - 1] != two[j - 1]);
+                        let best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + cost);
+                        let is_swap = i > 1 && j > 1 && one[i - 1] == two[j - 2] && one[i - 2] == two[j - 1];
+                        if is_swap { best.min(rows[i - 2][j - 2] + 1) } else { best }
+                    }
+                };
+            }
+        }
+        rows[one.len()][two.len()]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn strokes_are_those_of_the_book_and_sketches_rule_out_nothing(one in "[a-d]{0,9}", two in "[a-d]{0,9}") {
+            let strokes = distance(one.as_bytes(), two.as_bytes());
+            proptest::prop_assert_eq!(within_one(one.as_bytes(), two.as_bytes()), strokes <= 1);
+            proptest::prop_assert_eq!(within_two(one.as_bytes(), two.as_bytes()), strokes <= 2);
+            for bound in 1..=2_u32 {
+                let (left, right) = (sketch(&one), sketch(&two));
+                proptest::prop_assert!(strokes > bound as usize || may_be_within(bound, left, right));
+                let head = &one.as_bytes()[..one.len().min(two.len())];
+                let is_near = distance(head, two.as_bytes()) <= bound as usize;
+                proptest::prop_assert!(!is_near || may_begin_within(bound, left, right));
+            }
+        }
     }
 }

@@ -46,6 +46,32 @@ pub(super) fn name_words(text: &str) -> Vec<String> {
     out.split(' ').filter(is_word).map(str::to_owned).collect()
 }
 
+/// A folded name without what transliteration adds: `ö` is written `oe` or `o`, `ø` too, `å` `aa` or `a`. So Jörg, Joerg and Jorg are
+/// written in one way. Short names, such as Joe, are left alone.
+pub(super) fn spelled(name: &str) -> Cow<'_, str> {
+    let is_plain = !["ae", "oe", "ue", "aa"].iter().any(|pair| name.contains(pair));
+    if is_plain || name.chars().nth(SHORTEST_SPELLED - 1).is_none() {
+        return Cow::Borrowed(name);
+    }
+    let mut out = String::with_capacity(name.len());
+    spell_into(name, &mut out);
+    Cow::Owned(out)
+}
+
+/// Names of fewer letters are not taken for transliterated.
+const SHORTEST_SPELLED: usize = 4;
+
+/// Appends a name without what transliteration adds.
+pub(super) fn spell_into(name: &str, out: &mut String) {
+    let mut last = out.chars().next_back().unwrap_or_default();
+    for letter in name.chars() {
+        if !matches!((last, letter), ('a' | 'o' | 'u', 'e') | ('a', 'a')) {
+            out.push(letter);
+            last = letter;
+        }
+    }
+}
+
 fn is_address_form(word: &str) -> bool {
     matches!(word, "mr" | "mrs" | "ms" | "dr" | "prof" | "herr" | "frau" | "mme" | "mlle" | "phd" | "mba" | "ing" | "dipl")
 }
@@ -62,38 +88,48 @@ pub(super) enum Mailbox {
     Work,
 }
 
-/// The parts of an email address that are compared.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mail {
-    pub(super) local: String,
+/// Where mailboxes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Host {
+    /// The registered domain.
     pub(super) domain: String,
-    pub(super) kind: Mailbox,
+    /// Whether everybody can have a mailbox there.
+    pub(super) is_free: bool,
 }
 
-/// The parts of an address; nothing where it is none.
-pub(super) fn mail(text: &str) -> Option<Mail> {
+/// What stands before and after the `@` of an address; nothing where it is none.
+pub(super) fn address(text: &str) -> Option<(&str, &str)> {
     let text = text.trim().trim_start_matches("mailto:");
-    let (local, domain) = text.rsplit_once('@')?;
-    let domain = mended(domain.trim_end_matches('.').to_lowercase());
-    if local.is_empty() || !domain.contains('.') || text.contains(char::is_whitespace) {
+    let (local, host) = text.rsplit_once('@')?;
+    (!local.is_empty() && !text.contains(char::is_whitespace)).then_some((local, host))
+}
+
+/// Where the mailboxes of what stands after an `@` are; nothing where that is no domain.
+pub(super) fn host(text: &str) -> Option<Host> {
+    let domain = mended(text.trim_end_matches('.').to_lowercase());
+    if !domain.contains('.') {
         return None;
     }
     let domain = psl::domain_str(&domain).unwrap_or(&domain).to_owned();
-    let lower = local.to_lowercase();
-    let mut local = match lower.split_once('+') {
-        Some((before, _)) if !before.is_empty() => before.to_owned(),
-        _ => lower,
-    };
     let is_free = known::is_freemail(&domain) || known::is_disposable(&domain);
-    if domain == "gmail.com" {
+    Some(Host { domain, is_free })
+}
+
+/// The part before the `@` as it is compared, and what kind of mailbox it is at such a host.
+pub(super) fn mailbox(local: &str, host: &Host) -> (String, Mailbox) {
+    let mut local = local.to_lowercase();
+    if let Some(tag) = local.find('+').filter(|tag| *tag > 0) {
+        local.truncate(tag);
+    }
+    if host.domain == "gmail.com" {
         local.retain(|letter| letter != '.');
     }
-    let kind = match is_free {
+    let kind = match host.is_free {
         _ if known::is_role(&local) || is_nothing(&local) => Mailbox::Shared,
         true => Mailbox::Free,
         false => Mailbox::Work,
     };
-    Some(Mail { local, domain, kind })
+    (local, kind)
 }
 
 /// A domain with the slips undone that are common enough to be known.

@@ -10,12 +10,12 @@
 #![expect(clippy::cast_possible_truncation, reason = "records are fewer than 2^31, pairs fewer than 2^32")]
 
 use std::collections::BTreeSet;
+use std::io::{Error, Read, Write};
 
 use hashbrown::{HashMap, HashSet};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::Problem;
-use super::block::{Entry, GROWN, entries, keys_of, rule_of, sorted};
+use super::block::{Entry, GROWN, entries, keys_of, rule_of};
 use super::bytes::{In, Out};
 use super::compare::Comparer;
 use super::explain::Spoke;
@@ -27,8 +27,10 @@ use super::run::{Bench, CONNECTED, Decisions, Doubt, KEPT, Options, Resolution, 
 
 /// The top bits of a key lead to about so many keys, a power of two.
 const KEYS_PER_TOP: usize = 8;
+/// So many records are matched at once.
+const MET_AT_ONCE: usize = 16_384;
 /// The mark and the number of the stored form.
-const MARK: u64 = u64::from_le_bytes(*b"hwindex\x01");
+const MARK: u64 = u64::from_le_bytes(*b"hwindex\x02");
 
 /// A pair that holds a person together, and the fields that spoke for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,14 +90,14 @@ impl Index {
         let mut counts = Counts::default();
         counts.thaw(&model, &roster);
         let rates = Rates::of(&counts);
-        let shelf = Shelf::of(entries(&roster, &counts), model.left_out.iter().copied().collect());
+        let shelf = Shelf::of(&entries(&roster, &counts), model.left_out.iter().copied().collect());
         let said = ordered(decisions);
         pairs.retain(|pair| said.same.binary_search(&(pair.one, pair.two)).is_err());
         pairs.extend(overruled);
         let comparer = Comparer { roster: &roster, rates: &rates, counts: &counts };
         let tie = |pair: Doubt| Tie { pair, spoke: Spoke::of(&model.weights.person, &comparer.compare(pair.one, pair.two)) };
         let ties = joins.into_iter().map(tie).collect();
-        let near = Near::of(pairs, roster.len());
+        let near = Near::of(&pairs, roster.len());
         let (pending, loose) = (BTreeSet::new(), BTreeSet::new());
         let merge_at = options.merge_at;
         #[rustfmt::skip]
@@ -123,7 +125,7 @@ impl Index {
         &self.person
     }
 
-    /// The pairs that hold the persons together, the surest of each person first.
+    /// The pairs that hold the persons together, the surest first.
     #[must_use]
     pub fn ties(&self) -> &[Tie] {
         &self.ties
@@ -207,9 +209,8 @@ impl Index {
         self.person.extend(self.person.len() as u32..self.roster.len() as u32);
         self.near.grow(self.roster.len());
         let pending = std::mem::take(&mut self.pending);
-        for row in &pending {
-            self.meet(*row);
-        }
+        let rows: Vec<u32> = pending.iter().copied().collect();
+        rows.chunks(MET_AT_ONCE).for_each(|rows| self.meet(rows));
         let mut seeds = pending;
         seeds.append(&mut self.loose);
         for (one, two) in [(&before.same, &self.said.same), (&before.different, &self.said.different)] {
@@ -219,21 +220,29 @@ impl Index {
         Ok(self.regroup(seeds, said))
     }
 
-    /// Compares a record with all that share a key with it.
-    fn meet(&mut self, row: u32) {
+    /// Compares records with all that share a key with one of them, in the order in which those lie.
+    fn meet(&mut self, rows: &[u32]) {
         let Self { roster, model, counts, rates, shelf, near, is_stale, .. } = self;
-        let mut keys = Vec::new();
-        keys_of(roster, counts, row..row + 1, &mut keys);
-        let mut met: Vec<u32> = Vec::new();
-        for entry in &keys {
-            let before = met.len();
-            shelf.meet(*entry, &mut met);
-            *is_stale |= (met.len() - before) as u64 > GROWN * rule_of(entry.0).most_pairs() / 2;
+        let (mut keys, mut met, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            keys.clear();
+            met.clear();
+            keys_of(roster, counts, *row..row + 1, &mut keys);
+            for entry in &keys {
+                let before = met.len();
+                shelf.meet(*entry, &mut met);
+                *is_stale |= (met.len() - before) as u64 > GROWN * rule_of(entry.0).most_pairs() / 2;
+            }
+            met.sort_unstable();
+            met.dedup();
+            pairs.extend(met.iter().filter(|other| *other != row).map(|other| (*other, *row)));
         }
-        met.sort_unstable();
-        met.dedup();
+        pairs.sort_unstable();
         let comparer = Comparer { roster, rates, counts };
-        for other in met.into_iter().filter(|other| *other != row && !comparer.is_hopeless(row, *other)) {
+        for (other, row) in pairs {
+            if comparer.is_hopeless(row, other) {
+                continue;
+            }
             let (one, two) = (row.min(other), row.max(other));
             let chance = model.weights.chance(&comparer.compare(one, two));
             if chance >= KEPT {
@@ -284,16 +293,34 @@ impl Index {
         }
         let class = &self.model.weights.person;
         let tie = |pair: Doubt| Tie { pair, spoke: Spoke::of(class, &comparer.compare(pair.one, pair.two)) };
-        self.ties.retain(|tie| !seen.contains(&tie.pair.one));
-        self.ties.extend(ties.into_iter().map(tie));
+        let order = |row: u32| self.roster.records[row as usize].order;
+        ties.sort_unstable_by(surest(order));
+        let mut is_seen = vec![false; self.roster.len()];
+        seen.iter().for_each(|row| is_seen[*row as usize] = true);
+        self.ties.retain(|tie| !is_seen[tie.pair.one as usize]);
+        let mut merged = Vec::with_capacity(self.ties.len() + ties.len());
+        let mut rest = self.ties.as_slice();
+        for pair in ties {
+            let is_before = |known: &Tie| surest(order)(&known.pair, &pair).is_lt();
+            // The next place is near.
+            let mut reach = 1;
+            while rest.get(reach).is_some_and(is_before) {
+                reach *= 2;
+            }
+            let (before, after) = rest.split_at(rest[..reach.min(rest.len())].partition_point(is_before));
+            merged.extend_from_slice(before);
+            merged.push(tie(pair));
+            rest = after;
+        }
+        merged.extend_from_slice(rest);
+        self.ties = merged;
         let mut touched: Vec<u32> = seen.into_iter().collect();
         touched.sort_unstable();
         touched
     }
 
     /// Who is who among these records, told by their places in the list: what one run over them would say, and its joins with what
-    /// spoke for them. All other records must have been dropped. The pairs of the answer are not in order, and none was compared
-    /// for it.
+    /// spoke for them. All other records must have been dropped. The answer has no scored pairs, and none was compared for it.
     #[must_use]
     pub fn answer(&self, rows: &[u32], review_at: f32) -> (Resolution, Vec<Tie>) {
         let mut place = vec![u32::MAX; self.roster.len()];
@@ -314,53 +341,47 @@ impl Index {
             let pair = (pair.one, pair.two);
             same.binary_search(&pair).is_ok() || different.binary_search(&pair).is_ok()
         };
-        let sure = same.iter().filter_map(|(one, two)| moved(*one, *two, 1.0));
-        let found = self.near.pairs.iter().filter(|pair| pair.chance >= KEPT && !is_decided(pair));
-        let pairs = found.filter_map(|pair| moved(pair.one, pair.two, pair.chance)).chain(sure);
-        let pairs = pairs.map(|Doubt { one, two, chance }| Pair { one, two, chance }).collect();
         let order = |at: u32| self.roster.records[rows[at as usize] as usize].order;
         let tie = |tie: &Tie| Some(Tie { pair: moved(tie.pair.one, tie.pair.two, tie.pair.chance)?, ..*tie });
-        let mut ties: Vec<Tie> = self.ties.iter().filter_map(tie).collect();
-        ties.sort_unstable_by(|x, y| surest(order)(&x.pair, &y.pair));
+        let ties: Vec<Tie> = self.ties.iter().filter_map(tie).collect();
         let joins = ties.iter().map(|tie| tie.pair).collect();
-        (concluded(person, pairs, joins, order, review_at), ties)
+        let mut doubts = Vec::new();
+        self.near.each(|pair| {
+            let is_one = self.person[pair.one as usize] == self.person[pair.two as usize];
+            if pair.chance >= review_at && !is_one && !is_decided(&pair) {
+                doubts.extend(moved(pair.one, pair.two, pair.chance));
+            }
+        });
+        (concluded(person, joins, doubts, order), ties)
     }
 
-    /// The index as bytes, without its model.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Out::default();
+    /// Writes the index, without its model.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, to: &mut dyn Write) -> Result<(), Error> {
+        let mut out = Out::new(to);
         out.u64(MARK);
         out.text(&self.model.version());
         out.u64(u64::from(self.merge_at.to_bits()));
         self.roster.write(&mut out);
         self.counts.write(&mut out);
         out.u64s(self.marks.iter().copied());
-        let entries = self.shelf.all();
-        out.u64s(entries.iter().map(|(key, _)| *key));
-        out.u32s(entries.iter().map(|(_, row)| *row));
-        drop(entries);
-        let pairs: Vec<Pair> = self.near.pairs.iter().copied().filter(|pair| pair.chance >= KEPT).collect();
-        out.rows(pairs.iter().map(|pair| [pair.one, pair.two, pair.chance.to_bits()]));
+        self.shelf.write(&mut out);
+        Near::of(&self.near.all(), self.roster.len()).write(&mut out);
         for said in [&self.said.same, &self.said.different] {
             out.rows(said.iter().map(|(one, two)| [*one, *two]));
         }
         out.u32s(self.person.iter().copied());
         out.rows(self.ties.iter().map(|Tie { pair, .. }| [pair.one, pair.two, pair.chance.to_bits()]));
         out.u64s(self.ties.iter().map(|tie| tie.spoke.0));
-        let digest = xxh3_64(&out.0);
-        out.u64(digest);
-        out.0
+        out.finish()
     }
 
-    /// The index of these bytes, if they are whole, of this format, of this model, and were grouped by this threshold.
+    /// The index of so many bytes, if they are whole, of this format, of this model, and were grouped by this threshold.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8], model: Model, options: &Options) -> Option<Self> {
-        let (bytes, digest) = bytes.split_last_chunk()?;
-        if xxh3_64(bytes) != u64::from_le_bytes(*digest) {
-            return None;
-        }
-        let mut bytes = In(bytes);
+    pub fn read(from: &mut dyn Read, bytes: u64, model: Model, options: &Options) -> Option<Self> {
+        let mut bytes = In::new(from, bytes)?;
         let is_ours =
             bytes.u64()? == MARK && bytes.text()? == model.version() && bytes.u64()? == u64::from(options.merge_at.to_bits());
         if !is_ours {
@@ -369,25 +390,18 @@ impl Index {
         let roster = Roster::read(&mut bytes)?;
         let counts = Counts::read(&mut bytes, &roster)?;
         let marks = bytes.u64s()?;
-        let keys = bytes.u64s()?;
-        let shelved: Vec<Entry> = keys.into_iter().zip(bytes.u32s()?).collect();
-        let pair = |[one, two, chance]: [u32; 3]| Pair { one, two, chance: f32::from_bits(chance) };
-        let pairs: Vec<Pair> = bytes.rows()?.into_iter().map(pair).collect();
-        let mut said = || -> Option<Vec<(u32, u32)>> { Some(bytes.rows()?.into_iter().map(|[one, two]| (one, two)).collect()) };
-        let said = Decisions { same: said()?, different: said()? };
+        let shelf = Shelf::read(&mut bytes, model.left_out.iter().copied().collect())?;
+        let near = Near::read(&mut bytes)?;
+        let said = Decisions { same: bytes.rows(|[one, two]| (one, two))?, different: bytes.rows(|[one, two]| (one, two))? };
         let person = bytes.u32s()?;
-        let ties: Vec<[u32; 3]> = bytes.rows()?;
-        let tie = |([one, two, chance], spoke): ([u32; 3], u64)| Tie {
-            pair: Doubt { one, two, chance: f32::from_bits(chance) },
-            spoke: Spoke(spoke),
-        };
-        let ties = ties.into_iter().zip(bytes.u64s()?).map(tie).collect();
-        if !bytes.0.is_empty() || marks.len() != roster.len() || person.len() != roster.len() {
+        let pair = |[one, two, chance]: [u32; 3]| Doubt { one, two, chance: f32::from_bits(chance) };
+        let ties =
+            bytes.rows(pair)?.into_iter().zip(bytes.u64s()?).map(|(pair, spoke)| Tie { pair, spoke: Spoke(spoke) }).collect();
+        let is_whole = marks.len() == roster.len() && person.len() == roster.len() && near.starts.len() == roster.len() + 1;
+        if !is_whole || !bytes.ends_whole() {
             return None;
         }
         let rates = Rates::of(&counts);
-        let shelf = Shelf::of(shelved, model.left_out.iter().copied().collect());
-        let near = Near::of(pairs, roster.len());
         let (pending, loose) = (BTreeSet::new(), BTreeSet::new());
         let merge_at = options.merge_at;
         #[rustfmt::skip]
@@ -414,41 +428,77 @@ fn ordered(decisions: Decisions) -> Decisions {
 /// Which records have a key.
 #[derive(Debug)]
 struct Shelf {
-    entries: Vec<Entry>,
-    /// Where the keys with each value of the bits above `shift` begin in `entries`.
+    /// The 32 bits below a key's top, then the record, in order of the whole. Keys of one top that differ in lower bits alone are
+    /// taken for one: of half a thousand million looks one meets a stranger by it, who is compared as everybody is.
+    slots: Vec<u64>,
+    /// Where the keys with each value of the top bits begin; one more than a power of two.
     tops: Vec<u32>,
-    shift: u32,
     left_out: HashSet<u64>,
     /// Keys that came since.
     fresh: HashMap<u64, Vec<u32>>,
-    /// Records whose keys in `entries` are not theirs any more.
+    /// Records whose keys in `slots` are not theirs any more.
     moved: HashSet<u32>,
 }
 
 impl Shelf {
-    fn of(entries: Vec<Entry>, left_out: HashSet<u64>) -> Self {
+    fn of(entries: &[Entry], left_out: HashSet<u64>) -> Self {
         let bits = (entries.len() / KEYS_PER_TOP).max(2).ilog2();
-        let shift = u64::BITS - bits;
-        let mut tops = vec![0_u32; (1 << bits) + 1];
-        for (key, _) in &entries {
-            tops[(key >> shift) as usize + 1] += 1;
+        let mut shelf = Self::empty(1 << bits, left_out);
+        shelf.slots = entries.iter().map(|(key, row)| shelf.slot(*key, *row).1).collect();
+        shelf.count(entries.iter().map(|(key, _)| key >> (u64::BITS - bits)));
+        shelf
+    }
+
+    fn empty(tops: usize, left_out: HashSet<u64>) -> Self {
+        Self { slots: Vec::new(), tops: vec![0; tops + 1], left_out, fresh: HashMap::new(), moved: HashSet::new() }
+    }
+
+    /// Counts how often each top is there.
+    fn count(&mut self, tops: impl Iterator<Item = u64>) {
+        for top in tops {
+            self.tops[top as usize + 1] += 1;
         }
-        for top in 1..tops.len() {
-            tops[top] += tops[top - 1];
+        for top in 1..self.tops.len() {
+            self.tops[top] += self.tops[top - 1];
         }
-        Self { entries, tops, shift, left_out, fresh: HashMap::new(), moved: HashSet::new() }
+    }
+
+    /// The top of a key, and its slot there.
+    fn slot(&self, key: u64, row: u32) -> (usize, u64) {
+        let bits = (self.tops.len() - 1).ilog2();
+        ((key >> (u64::BITS - bits)) as usize, key << bits >> u32::BITS << u32::BITS | u64::from(row))
+    }
+
+    fn read(bytes: &mut In<'_>, left_out: HashSet<u64>) -> Option<Self> {
+        let (slots, tops) = (bytes.u64s()?, bytes.u32s()?);
+        let is_whole = tops.len() > 2 && (tops.len() - 1).is_power_of_two();
+        is_whole.then(|| Self { slots, tops, ..Self::empty(0, left_out) })
+    }
+
+    /// Writes every entry that still holds.
+    fn write(&self, out: &mut Out<'_>) {
+        let holds = |slot: u64| self.moved.is_empty() || !self.moved.contains(&(slot as u32 >> 1));
+        let mut all: Vec<(usize, u64)> = Vec::with_capacity(self.slots.len());
+        for (top, bounds) in self.tops.windows(2).enumerate() {
+            let slots = &self.slots[bounds[0] as usize..bounds[1] as usize];
+            all.extend(slots.iter().filter(|slot| holds(**slot)).map(|slot| (top, *slot)));
+        }
+        all.extend(self.fresh.iter().flat_map(|(key, rows)| rows.iter().map(|row| self.slot(*key, *row))));
+        all.sort_unstable();
+        let mut tops = Self::empty(self.tops.len() - 1, HashSet::new());
+        tops.count(all.iter().map(|(top, _)| *top as u64));
+        out.u64s(all.iter().map(|(_, slot)| *slot));
+        out.u32s(tops.tops.iter().copied());
     }
 
     /// Adds the records that have this key too, and puts the entry on the shelf.
     fn meet(&mut self, (key, me): Entry, met: &mut Vec<u32>) {
-        let Self { entries, tops, shift, left_out, fresh, moved } = self;
-        let fresh = fresh.entry(key).or_default();
-        if !left_out.contains(&key) {
-            let top = (key >> *shift) as usize;
-            let near = &entries[tops[top] as usize..tops[top + 1] as usize];
-            let from = near.partition_point(|(known, _)| *known < key);
-            let old = near[from..].iter().take_while(|(known, _)| *known == key).map(|(_, row)| *row);
-            let old = old.filter(|row| moved.is_empty() || !moved.contains(&(row >> 1)));
+        let (top, least) = self.slot(key, 0);
+        let fresh = self.fresh.entry(key).or_default();
+        if !self.left_out.contains(&key) {
+            let old = &self.slots[self.tops[top] as usize..self.tops[top + 1] as usize];
+            let old = old.iter().skip_while(|slot| **slot < least).take_while(|slot| **slot >> u32::BITS == least >> u32::BITS);
+            let old = old.map(|slot| *slot as u32).filter(|row| self.moved.is_empty() || !self.moved.contains(&(row >> 1)));
             met.extend(old.chain(fresh.iter().copied()).filter(|you| (me | you) & 1 == 1).map(|you| you >> 1));
         }
         fresh.push(me);
@@ -462,82 +512,123 @@ impl Shelf {
         }
         self.moved.insert(row);
     }
-
-    /// Every entry that still holds, in order.
-    fn all(&self) -> Vec<Entry> {
-        let old = self.entries.iter().copied().filter(|(_, row)| self.moved.is_empty() || !self.moved.contains(&(row >> 1)));
-        let fresh = self.fresh.iter().flat_map(|(key, rows)| rows.iter().map(|row| (*key, *row)));
-        sorted(old.chain(fresh).collect())
-    }
 }
 
-/// The scored pairs of every record.
+/// The scored pairs of every record, told from both sides.
 #[derive(Debug)]
 struct Near {
-    /// A pair that is gone has no chance.
-    pairs: Vec<Pair>,
-    /// Where each record's places begin in `places`.
+    /// Where each record's pairs begin.
     starts: Vec<u32>,
-    places: Vec<u32>,
-    /// Places of pairs that came since.
-    fresh: HashMap<u32, Vec<u32>>,
+    others: Vec<u32>,
+    /// A pair that is gone has none.
+    chances: Vec<f32>,
+    /// Pairs that came since.
+    fresh: HashMap<u32, Vec<(u32, f32)>>,
 }
 
 impl Near {
-    fn of(pairs: Vec<Pair>, records: usize) -> Self {
+    fn of(pairs: &[Pair], records: usize) -> Self {
         let mut starts = vec![0_u32; records + 2];
-        for pair in &pairs {
+        for pair in pairs {
             starts[pair.one as usize + 2] += 1;
             starts[pair.two as usize + 2] += 1;
         }
         for row in 2..starts.len() {
             starts[row] += starts[row - 1];
         }
-        let mut places = vec![0_u32; 2 * pairs.len()];
-        for (place, pair) in (0_u32..).zip(&pairs) {
-            for row in [pair.one, pair.two] {
+        let mut others = vec![0_u32; 2 * pairs.len()];
+        let mut chances = vec![0_f32; 2 * pairs.len()];
+        for pair in pairs {
+            for (row, other) in [(pair.one, pair.two), (pair.two, pair.one)] {
                 let next = &mut starts[row as usize + 1];
-                places[*next as usize] = place;
+                others[*next as usize] = other;
+                chances[*next as usize] = pair.chance;
                 *next += 1;
             }
         }
-        Self { pairs, starts, places, fresh: HashMap::new() }
+        starts.truncate(records + 1);
+        Self { starts, others, chances, fresh: HashMap::new() }
+    }
+
+    fn write(&self, out: &mut Out<'_>) {
+        out.u32s(self.starts.iter().copied());
+        out.u32s(self.others.iter().copied());
+        out.u32s(self.chances.iter().map(|chance| chance.to_bits()));
+    }
+
+    fn read(bytes: &mut In<'_>) -> Option<Self> {
+        let (starts, others) = (bytes.u32s()?, bytes.u32s()?);
+        let chances = bytes.rows(|[chance]| f32::from_bits(chance))?;
+        (others.len() == chances.len()).then(|| Self { starts, others, chances, fresh: HashMap::new() })
     }
 
     /// Makes room for records.
     fn grow(&mut self, records: usize) {
         let end = self.starts.last().copied().unwrap_or_default();
-        self.starts.resize(records + 2, end);
+        self.starts.resize(records + 1, end);
     }
 
-    fn add(&mut self, pair: Pair) {
-        for row in [pair.one, pair.two] {
-            self.fresh.entry(row).or_default().push(self.pairs.len() as u32);
+    fn add(&mut self, Pair { one, two, chance }: Pair) {
+        self.fresh.entry(one).or_default().push((two, chance));
+        self.fresh.entry(two).or_default().push((one, chance));
+    }
+
+    /// Every pair, once.
+    fn each(&self, mut take: impl FnMut(Pair)) {
+        let mut side = |one: u32, two: u32, chance: f32| {
+            if one < two && chance >= KEPT {
+                take(Pair { one, two, chance });
+            }
+        };
+        for (row, bounds) in (0_u32..).zip(self.starts.windows(2)) {
+            for at in bounds[0] as usize..bounds[1] as usize {
+                side(row, self.others[at], self.chances[at]);
+            }
         }
-        self.pairs.push(pair);
+        for (row, pairs) in &self.fresh {
+            pairs.iter().for_each(|(other, chance)| side(*row, *other, *chance));
+        }
     }
 
-    fn places(&self, row: u32) -> impl Iterator<Item = u32> {
-        let old = &self.places[self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize];
-        old.iter().chain(self.fresh.get(&row).into_iter().flatten()).copied()
+    fn all(&self) -> Vec<Pair> {
+        let mut all = Vec::new();
+        self.each(|pair| all.push(pair));
+        all.sort_unstable_by_key(|pair| (pair.one, pair.two));
+        all
     }
 
     /// The pairs of a record.
     fn of_row(&self, row: u32) -> impl Iterator<Item = Pair> {
-        self.places(row).map(|place| self.pairs[place as usize]).filter(|pair| pair.chance >= KEPT)
+        let old = self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize;
+        let old = self.others[old.clone()].iter().copied().zip(self.chances[old].iter().copied());
+        let found = old.chain(self.fresh.get(&row).into_iter().flatten().copied());
+        let pair = move |(other, chance): (u32, f32)| Pair { one: row.min(other), two: row.max(other), chance };
+        found.filter(|(_, chance)| *chance >= KEPT).map(pair)
     }
 
     /// Takes the pairs of a record away and gives those whom it was connected with.
     fn forget(&mut self, row: u32) -> Vec<u32> {
-        let places: Vec<u32> = self.places(row).collect();
         let mut others = Vec::new();
-        for place in places {
-            let pair = &mut self.pairs[place as usize];
+        let pairs: Vec<Pair> = self.of_row(row).collect();
+        for pair in pairs {
+            let other = if pair.one == row { pair.two } else { pair.one };
             if pair.chance >= CONNECTED {
-                others.push(if pair.one == row { pair.two } else { pair.one });
+                others.push(other);
             }
-            pair.chance = 0.0;
+            self.drop(row, other);
+            self.drop(other, row);
         }
         others
+    }
+
+    /// Takes a pair away as told from one side.
+    fn drop(&mut self, row: u32, other: u32) {
+        let old = self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize;
+        for at in old.filter(|at| self.others[*at] == other) {
+            self.chances[at] = 0.0;
+        }
+        if let Some(fresh) = self.fresh.get_mut(&row) {
+            fresh.retain(|(known, _)| *known != other);
+        }
     }
 }

@@ -33,7 +33,9 @@ pub use index::{Index, Tie};
 pub use measure::{Quality, Score, quality};
 pub use model::{Model, NotAModel};
 pub use roster::{Attribute, Roster};
-pub use run::{Decisions, Doubt, Gates, MOST_DOUBTS, Options, Resolution, Wild, blocking_recall, resolve_by, resolve_roster};
+pub use run::{
+    Decisions, Doubt, Gates, MOST_DOUBTS, Options, Resolution, Wild, blocking_recall, resolve_by, resolve_roster, resolve_taught,
+};
 pub use sheet::{Columns, Misfit, Sheet, Truth, Wanted};
 
 /// Why records could not be taken in. Messages never hold a value.

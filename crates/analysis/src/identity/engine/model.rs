@@ -13,6 +13,7 @@ use super::weights::{Class, Weights};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     pub(super) records: u64,
+    pub(super) labels: u64,
     pub(super) weights: Weights,
     pub(super) counts: Vec<Frozen>,
     pub(super) phone_slip: f32,
@@ -31,13 +32,13 @@ pub enum NotAModel {
 }
 
 /// The mark and the number of the format.
-const MARK: &[u8; 8] = b"hwident\x02";
+const MARK: &[u8; 8] = b"hwident\x03";
 
 impl Model {
     /// Names what the model decides by: a digest of its contents.
     #[must_use]
     pub fn version(&self) -> String {
-        format!("engine-2-{:016x}", xxh3_64(&self.to_bytes()))
+        format!("engine-3-{:016x}", xxh3_64(&self.to_bytes()))
     }
 
     /// How many records it was learned from.
@@ -46,12 +47,19 @@ impl Model {
         self.records
     }
 
+    /// How many pairs of records it was taught by people.
+    #[must_use]
+    pub fn labels(&self) -> u64 {
+        self.labels
+    }
+
     /// The model as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { records, weights, counts, phone_slip, left_out } = self;
+        let Self { records, labels, weights, counts, phone_slip, left_out } = self;
         let mut out = MARK.to_vec();
         out.extend(records.to_le_bytes());
+        out.extend(labels.to_le_bytes());
         out.extend(phone_slip.to_le_bytes());
         for class in [&weights.person, &weights.kin, &weights.namesake] {
             out.extend(class.prior.to_le_bytes());
@@ -80,6 +88,7 @@ impl Model {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotAModel> {
         let mut rest = Reader(bytes.strip_prefix(MARK).ok_or(NotAModel::Foreign)?);
         let records = rest.u64()?;
+        let labels = rest.u64()?;
         let phone_slip = rest.f32()?;
         let mut weights = Weights::start(usize::try_from(records).map_err(|_| NotAModel::Damaged)?);
         for class in [&mut weights.person, &mut weights.kin, &mut weights.namesake] {
@@ -106,7 +115,7 @@ impl Model {
         if !rest.0.is_empty() || !is_sorted {
             return Err(NotAModel::Damaged);
         }
-        Ok(Self { records, weights, counts, phone_slip, left_out })
+        Ok(Self { records, labels, weights, counts, phone_slip, left_out })
     }
 
     /// How far the values of a roster are from those that the model was learned from; see [`Model::drift`]. Keys that are newly
@@ -115,7 +124,8 @@ impl Model {
     pub fn drift_to(&self, roster: &Roster) -> f64 {
         let counts = Counts::of(roster).frozen(roster);
         let (weights, left_out) = (self.weights.clone(), self.left_out.clone());
-        self.drift(&Self { records: roster.len() as u64, weights, counts, phone_slip: self.phone_slip, left_out })
+        let (records, labels, phone_slip) = (roster.len() as u64, self.labels, self.phone_slip);
+        self.drift(&Self { records, labels, weights, counts, phone_slip, left_out })
     }
 
     /// How much of a later roster the model does not know: the largest growth of a share among the commonest values, from 0 (the

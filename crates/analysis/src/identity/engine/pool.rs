@@ -13,15 +13,14 @@ use super::edit::sketch;
 pub(super) struct Pool {
     /// Open addressing: half of the text's hash, and its number; 0 is a free slot. The length is a power of two.
     slots: Vec<u64>,
-    bytes: String,
-    ends: Vec<usize>,
+    texts: Texts,
     sketches: Vec<u32>,
     is_sketched: bool,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { slots: vec![0; FEWEST_SLOTS], bytes: String::new(), ends: vec![0], sketches: vec![0], is_sketched: true }
+        Self { slots: vec![0; FEWEST_SLOTS], texts: Texts::default(), sketches: vec![0], is_sketched: true }
     }
 }
 
@@ -41,7 +40,7 @@ impl Pool {
 
     /// How many numbers are in use, with that of the empty text.
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.texts.len()
     }
 
     /// The number of a text and whether it is new.
@@ -49,16 +48,15 @@ impl Pool {
         if text.is_empty() {
             return (0, false);
         }
-        if self.ends.len() * 4 > self.slots.len() * 3 {
+        if self.texts.len() * 4 > self.slots.len() * 3 {
             self.grow(self.slots.len() * 2);
         }
         let tag = tag_of(text);
         match self.look(tag, text) {
             Found::Known(id) => (id, false),
             Found::Free(slot) => {
-                let id = self.ends.len() as u32;
-                self.bytes.push_str(text);
-                self.ends.push(self.bytes.len());
+                let id = self.texts.len() as u32;
+                self.texts.push(text);
                 if self.is_sketched {
                     self.sketches.push(sketch(text));
                 }
@@ -110,52 +108,85 @@ impl Pool {
     }
 
     pub(super) fn get(&self, id: u32) -> &str {
-        slice(&self.bytes, &self.ends, id)
+        self.texts.get(id)
     }
 
-    pub(super) fn write(&self, out: &mut Out) {
-        let Self { slots, bytes, ends, sketches, is_sketched } = self;
-        let mut tags = vec![0; ends.len()];
-        slots.iter().filter(|slot| **slot != 0).for_each(|slot| tags[*slot as u32 as usize] = (slot >> 32) as u32);
-        out.text(bytes);
-        out.u64s(ends.iter().map(|end| *end as u64));
-        out.u32s(tags.into_iter());
+    pub(super) fn write(&self, out: &mut Out<'_>) {
+        let Self { slots, texts, sketches, is_sketched } = self;
+        texts.write(out);
+        out.u64s(slots.iter().copied());
         out.u64(u64::from(*is_sketched));
         out.u32s(sketches.iter().copied());
     }
 
     pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {
-        let text = bytes.text()?.to_owned();
-        let ends: Vec<usize> = bytes.u64s()?.into_iter().map(|end| end as usize).collect();
-        let tags = bytes.u32s()?;
+        let texts = Texts::read(bytes)?;
+        let slots = bytes.u64s()?;
         let is_sketched = bytes.u64()? == 1;
         let sketches = bytes.u32s()?;
-        let is_whole = ends.first() == Some(&0)
-            && ends.last() == Some(&text.len())
-            && ends.is_sorted()
-            && ends.iter().all(|end| text.is_char_boundary(*end))
-            && tags.len() == ends.len()
-            && sketches.len() == if is_sketched { ends.len() } else { 1 };
-        if !is_whole {
-            return None;
+        let has_room = slots.len().is_power_of_two() && slots.len() > texts.len();
+        let is_whole = has_room && sketches.len() == if is_sketched { texts.len() } else { 1 };
+        is_whole.then_some(Self { slots, texts, sketches, is_sketched })
+    }
+}
+
+/// Texts in a row, by number; 0 is the empty text.
+#[derive(Debug, Clone)]
+pub(super) struct Texts {
+    bytes: String,
+    ends: Vec<usize>,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self { bytes: String::new(), ends: vec![0] }
+    }
+}
+
+impl Texts {
+    /// How many numbers are in use, with that of the empty text.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn push(&mut self, text: &str) {
+        self.bytes.push_str(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    #[expect(clippy::string_slice, reason = "`ends` are ends of whole texts")]
+    pub(super) fn get(&self, id: u32) -> &str {
+        match id {
+            0 => "",
+            id => &self.bytes[self.ends[id as usize - 1]..self.ends[id as usize]],
         }
-        let slots = (ends.len() * 2).next_power_of_two().max(FEWEST_SLOTS);
-        let mut pool = Self { slots: vec![0; slots], bytes: text, ends, sketches, is_sketched };
-        for (id, tag) in (0_u64..).zip(tags).skip(1) {
-            pool.place(u64::from(tag) << 32 | id);
-        }
-        Some(pool)
+    }
+
+    pub(super) fn write(&self, out: &mut Out<'_>) {
+        out.text(&self.bytes);
+        out.u32s(
+            self.ends
+                .iter()
+                .scan(0, |begin, end| Some((end - std::mem::replace(begin, *end)) as u32))
+                .collect::<Vec<_>>()
+                .into_iter(),
+        );
+    }
+
+    pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {
+        let text = bytes.text()?;
+        let lengths = bytes.u32s()?;
+        let mut end = 0;
+        let mut ends = Vec::with_capacity(lengths.capacity());
+        ends.extend(lengths.into_iter().map(|length| {
+            end += length as usize;
+            end
+        }));
+        let is_whole = ends.first() == Some(&0) && end == text.len() && ends.iter().all(|end| text.is_char_boundary(*end));
+        is_whole.then_some(Self { bytes: text, ends })
     }
 }
 
 fn tag_of(text: &str) -> u32 {
     (xxh3_64(text.as_bytes()) >> 32) as u32
-}
-
-#[expect(clippy::string_slice, reason = "`ends` are ends of whole texts")]
-fn slice<'a>(bytes: &'a str, ends: &[usize], id: u32) -> &'a str {
-    match id {
-        0 => "",
-        id => &bytes[ends[id as usize - 1]..ends[id as usize]],
-    }
 }

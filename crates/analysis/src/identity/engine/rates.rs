@@ -33,14 +33,16 @@ impl Counted {
         }
     }
 
-    /// The natural logarithm of the chance that a further record has this form, the two at hand left out, where in general one in
+    /// The natural logarithm of the chance that a further record has a form of so many, the two at hand left out, where in general one in
     /// `usual` has any given form.
-    fn rate(&self, form: usize, usual: f64) -> f32 {
-        let others = f64::from(self.of[form].saturating_sub(2)) + UNSEEN + ELSEWHERE / usual;
+    fn rate(&self, count: u32, usual: f64) -> f32 {
+        let others = f64::from(count.saturating_sub(2)) + UNSEEN + ELSEWHERE / usual;
         (others / (f64::from(self.total) + ELSEWHERE)).min(1.0).ln() as f32
     }
 }
 
+/// Most values are in no more records than this.
+const FEW: u32 = 64;
 /// What a value that nobody else has still counts for: names are seldom unique.
 const UNSEEN: f64 = 0.5;
 /// The same for what is given to one person only.
@@ -237,7 +239,10 @@ impl Counts {
             let Some(frozen) = frozen.next() else { return };
             counted.total = frozen.total;
             let (known, forms) = (counted.of.len(), pool.map_or(INITIALS, Pool::len));
-            let of_form = |form: usize| frozen.get(pool.map_or(form as u64, |pool| xxh3_64(pool.get(form as u32).as_bytes())));
+            // Where all that is frozen is known already, nothing of it can be new.
+            let is_known = counted.of.iter().filter(|count| **count > 0).count() == frozen.of.len();
+            let hash = |form: usize| pool.map_or(form as u64, |pool| xxh3_64(pool.get(form as u32).as_bytes()));
+            let of_form = |form: usize| if is_known { (0, 0) } else { frozen.get(hash(form)) };
             let found: Vec<(u32, u32)> = (known..forms).map(of_form).collect();
             counted.of.extend(found.iter().map(|(count, _)| *count));
             if let Some(names) = names {
@@ -270,7 +275,7 @@ impl Counts {
         named.into_iter().chain(&self.plain).collect()
     }
 
-    pub(super) fn write(&self, out: &mut Out) {
+    pub(super) fn write(&self, out: &mut Out<'_>) {
         for Counted { of, total } in self.all() {
             out.u64(u64::from(*total));
             out.u32s(of.iter().copied());
@@ -329,7 +334,10 @@ impl Rates {
     /// Adds the rates of forms that were counted since.
     pub(super) fn extend(&mut self, counts: &Counts) {
         let plain = |rates: &mut Vec<f32>, counted: &Counted, usual: f64| {
-            rates.extend((rates.len()..counted.of.len()).map(|form| counted.rate(form, usual)));
+            let few: Vec<f32> = (0..FEW).map(|count| counted.rate(count, usual)).collect();
+            let rate = |count: &u32| few.get(*count as usize).copied().unwrap_or_else(|| counted.rate(*count, usual));
+            let known = rates.len();
+            rates.extend(counted.of.iter().skip(known).map(rate));
         };
         // How many forms a field has in general, each taken for as common as the next. It decides where there are few records.
         plain(&mut self.first, &counts.first, 300.0);
@@ -355,11 +363,14 @@ const USUAL_PLAIN: [f64; PLAIN.len()] = [10_000.0, 100_000.0, 5_000.0, 100.0, 1_
 
 fn identifiers(rates: &mut Vec<f32>, counted: &Counted, names: &[u32]) {
     let total = f64::from(counted.total) + ELSEWHERE;
-    let rate = |(count, names): (&u32, &u32)| {
-        let (count, names) = (f64::from(*count), f64::from(*names));
+    let rate = |count: u32, names: u32| {
+        let (count, names) = (f64::from(count), f64::from(names));
         let strangers = if names > 1.0 { count * (names - 1.0) / names } else { 0.0 };
         ((strangers + UNSEEN_IDENTIFIER) / total).min(1.0).ln() as f32
     };
+    // Most belong to one person.
+    let own = rate(1, 1);
     let known = rates.len();
-    rates.extend(counted.of.iter().zip(names).skip(known).map(rate));
+    let of = counted.of.iter().zip(names).skip(known);
+    rates.extend(of.map(|(count, names)| if *names <= 1 { own } else { rate(*count, *names) }));
 }

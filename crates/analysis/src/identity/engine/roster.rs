@@ -6,8 +6,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{In, Out};
 use super::edit::sketch;
-use super::form::{self, Mailbox};
-use super::pool::Pool;
+use super::form::{self, Host, Mailbox};
+use super::pool::{Pool, Texts};
 use super::{Problem, lists};
 
 macro_rules! attributes {
@@ -111,8 +111,10 @@ pub(super) struct Record {
 /// What is known of a name besides its text.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Name {
-    /// The name that it is a familiar form of, or itself.
+    /// The name that it is a familiar form of, or the way it is spelled.
     pub(super) root: u32,
+    /// The name without what transliteration adds, or itself.
+    pub(super) spelled: u32,
     /// Its first letter, hashed.
     pub(super) initial: u32,
     /// Whether it is that letter alone.
@@ -124,10 +126,26 @@ pub(super) struct Name {
 /// What is known of the part of an address before the `@`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Local {
-    /// The number of its letters alone in the pool of locals.
+    /// The number of its letters alone, without what transliteration adds, in the pool of locals.
     pub(super) letters: u32,
     /// Whether digits tell it from its namesakes.
     pub(super) has_digits: bool,
+}
+
+/// What is known of a stem besides its text: enough to tell most from each other without reading them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stem {
+    pub(super) sketch: u32,
+    /// Its first four bytes.
+    pub(super) head: u32,
+}
+
+impl Stem {
+    fn of(text: &str) -> Self {
+        let mut head = [0; 4];
+        head.iter_mut().zip(text.bytes()).for_each(|(slot, byte)| *slot = byte);
+        Self { sketch: sketch(text), head: u32::from_le_bytes(head) }
+    }
 }
 
 /// The records, in the order they came.
@@ -158,16 +176,21 @@ pub struct Roster {
     pub(super) registrations: Vec<u32>,
     pub(super) registration_pool: Pool,
     /// The letters of each domain's label and each company's name, for comparing one with the other.
-    pub(super) domain_stems: Vec<String>,
-    pub(super) company_stems: Vec<String>,
-    pub(super) company_sketches: Vec<u32>,
+    pub(super) domain_stems: Texts,
+    pub(super) company_stems: Texts,
+    pub(super) domain_facts: Vec<Stem>,
+    pub(super) company_facts: Vec<Stem>,
+    /// Which words each title has: one bit of 64 for each, by its hash.
+    pub(super) title_words: Vec<u64>,
 }
 
 /// The forms of the raw values of each column, by the number of the raw value.
 #[derive(Debug, Default)]
 struct Known {
     singles: Vec<Vec<u32>>,
-    mails: Vec<MailForm>,
+    hosts: Pool,
+    /// Nothing where it is no host; and the number of its domain, if that speaks of an organisation.
+    host_forms: Vec<(Option<Host>, u32)>,
     full: Vec<[u32; 3]>,
     doubles: Vec<Vec<u32>>,
 }
@@ -187,15 +210,19 @@ impl Roster {
         let mut roster = Self { columns: columns.to_vec(), ids: Pool::unsketched(), ..Self::default() };
         roster.raw = columns.iter().map(|_| Pool::unsketched()).collect();
         roster.known.singles = columns.iter().map(|_| vec![0]).collect();
-        roster.known.mails.push(MailForm::default());
+        roster.known.hosts = Pool::unsketched();
+        roster.known.host_forms.push((None, 0));
+        for pool in [&mut roster.emails, &mut roster.domains, &mut roster.companies, &mut roster.titles, &mut roster.countries] {
+            *pool = Pool::unsketched();
+        }
         roster.known.full.push([0; 3]);
         roster.known.doubles = columns.iter().map(|_| vec![0]).collect();
         roster.double_parts.push([0; 2]);
         roster.name_facts.push(Name::default());
         roster.local_facts.push(Local::default());
-        roster.domain_stems.push(String::new());
-        roster.company_stems.push(String::new());
-        roster.company_sketches.push(0);
+        roster.domain_facts.push(Stem::default());
+        roster.company_facts.push(Stem::default());
+        roster.title_words.push(0);
         roster
     }
 
@@ -273,21 +300,23 @@ impl Roster {
         let mut plain = [0; PLAIN.len()];
         let (mut full, mut registration) = ([0; 3], 0);
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
-            let (raw, is_new) = self.raw[column].intern(form::cut(cell.trim()));
-            if raw == 0 {
+            let cell = form::cut(cell.trim());
+            let attribute = self.columns[column];
+            if cell.is_empty() {
                 continue;
             }
-            let attribute = self.columns[column];
+            if attribute == Attribute::Email {
+                let MailForm { email, local, domain, is_work } = self.mail_form(cell);
+                (record.email, record.local, record.domain, record.is_work) = (email, local, domain, is_work);
+                continue;
+            }
+            if let Attribute::Phone | Attribute::Mobile = attribute {
+                let (form, _) = self.phones.intern(&form::phone(cell));
+                *(if attribute == Attribute::Phone { &mut record.phone } else { &mut record.mobile }) = form;
+                continue;
+            }
+            let (raw, is_new) = self.raw[column].intern(cell);
             match attribute {
-                Attribute::Email => {
-                    if is_new {
-                        let form = self.mail_form(raw, column);
-                        self.known.mails.push(form);
-                    }
-                    let MailForm { email, local, domain, is_work } = self.known.mails[raw as usize];
-                    (record.email, record.local, record.is_work) = (email, local, is_work);
-                    record.domain = domain;
-                }
                 Attribute::FullName => {
                     if is_new {
                         let names = self.full_form(raw, column);
@@ -327,16 +356,26 @@ impl Roster {
         (record, plain, registration)
     }
 
-    fn mail_form(&mut self, raw: u32, column: usize) -> MailForm {
-        let Some(mail) = form::mail(self.raw[column].get(raw)) else { return MailForm::default() };
-        let is_work = mail.kind == Mailbox::Work;
-        let is_own = is_work || !headwater_model::lists::is_freemail(&mail.domain);
-        let domain = if is_own { self.domain(&mail.domain) } else { 0 };
-        if mail.kind == Mailbox::Shared {
+    /// Addresses and numbers are seldom said twice, so that what they were is not remembered.
+    fn mail_form(&mut self, text: &str) -> MailForm {
+        let Some((local, host)) = form::address(text) else { return MailForm::default() };
+        let (at, is_new) = self.known.hosts.intern(host);
+        if is_new {
+            let host = form::host(host);
+            let is_own = |host: &Host| !host.is_free || !headwater_model::lists::is_freemail(&host.domain);
+            let domain = host.as_ref().filter(|host| is_own(host)).map_or(0, |host| self.domain(&host.domain));
+            self.known.host_forms.push((host, domain));
+        }
+        let (Some(host), domain) = &self.known.host_forms[at as usize] else { return MailForm::default() };
+        let (local, kind) = form::mailbox(local, host);
+        let domain = *domain;
+        if kind == Mailbox::Shared {
             return MailForm { domain, ..MailForm::default() };
         }
-        let (email, _) = self.emails.intern(&format!("{}@{}", mail.local, mail.domain));
-        MailForm { email, local: self.local(&mail.local), domain, is_work }
+        let mut whole = String::with_capacity(local.len() + host.domain.len() + 1);
+        whole.extend([&local, "@", &host.domain]);
+        let (email, _) = self.emails.intern(&whole);
+        MailForm { email, local: self.local(&local), domain, is_work: kind == Mailbox::Work }
     }
 
     fn full_form(&mut self, raw: u32, column: usize) -> [u32; 3] {
@@ -363,18 +402,24 @@ impl Roster {
                 }
                 self.name(&words)
             }
-            Attribute::Phone | Attribute::Mobile => self.phones.intern(&form::phone(text)).0,
             Attribute::Company => {
                 let name = form::company(text);
                 let (id, is_new) = self.companies.intern(&name);
                 if is_new {
                     let stem = letters(&name);
-                    self.company_sketches.push(sketch(&stem));
-                    self.company_stems.push(stem);
+                    self.company_facts.push(Stem::of(&stem));
+                    self.company_stems.push(&stem);
                 }
                 id
             }
-            Attribute::Title => self.titles.intern(&form::title(text)).0,
+            Attribute::Title => {
+                let title = form::title(text);
+                let (id, is_new) = self.titles.intern(&title);
+                if is_new {
+                    self.title_words.push(word_bits(&title));
+                }
+                id
+            }
             Attribute::City => self.cities.intern(&form::folded(text)).0,
             Attribute::Country => self.countries.intern(&form::nation(text)).0,
             Attribute::Website => match form::site(text) {
@@ -387,7 +432,7 @@ impl Roster {
                 self.plains[at].intern(&form::code(text)).0
             }
             Attribute::Registration => self.registration_pool.intern(&form::code(text)).0,
-            Attribute::FullName | Attribute::Email => 0,
+            Attribute::FullName | Attribute::Email | Attribute::Phone | Attribute::Mobile => 0,
         }
     }
 
@@ -397,13 +442,15 @@ impl Roster {
         if is_new {
             let at = self.name_facts.len();
             self.name_facts.push(Name::default());
-            let root = match lists::root_of(&joined) {
+            let plain = form::spelled(&joined);
+            let spelled = if plain == joined { id } else { self.name(&[plain.to_string()]) };
+            let root = match lists::root_of(&joined).or_else(|| lists::root_of(&plain)) {
                 Some(root) => self.name(&[root.to_owned()]),
-                None => id,
+                None => spelled,
             };
             let initial = joined.chars().next().map_or(0, u32::from);
             let is_initial = joined.chars().nth(1).is_none();
-            self.name_facts[at] = Name { root, initial, is_initial, is_form: lists::is_known(&joined) };
+            self.name_facts[at] = Name { root, spelled, initial, is_initial, is_form: lists::is_known(&joined) };
         }
         id
     }
@@ -423,7 +470,7 @@ impl Roster {
         if is_new {
             let at = self.local_facts.len();
             self.local_facts.push(Local::default());
-            let letters = letters(text);
+            let letters = form::spelled(&letters(text)).into_owned();
             let has_digits = text.chars().any(char::is_numeric);
             let letters = if letters == text { id } else { self.local(&letters) };
             self.local_facts[at] = Local { letters, has_digits };
@@ -434,7 +481,9 @@ impl Roster {
     fn domain(&mut self, text: &str) -> u32 {
         let (id, is_new) = self.domains.intern(text);
         if is_new {
-            self.domain_stems.push(form::stem(text));
+            let stem = form::stem(text);
+            self.domain_facts.push(Stem::of(&stem));
+            self.domain_stems.push(&stem);
         }
         id
     }
@@ -462,19 +511,37 @@ fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute
 }
 
 impl Roster {
-    pub(super) fn write(&self, out: &mut Out) {
-        // What the raw values said is found again where it is needed; stems are made of the texts.
+    pub(super) fn write(&self, out: &mut Out<'_>) {
+        // What the raw values said is found again where it is needed.
         let Self { columns, raw: _, known: _, ids, records, plain, names, name_facts, emails, locals, local_facts, .. } = self;
         out.u32s(columns.iter().map(|column| *column as u32));
         ids.write(out);
-        out.u64s(records.iter().map(|record| record.order));
         out.rows(records.iter().map(|record| {
             let Record { first, last, email, local, domain, web, company, phone, mobile, city, title, country, .. } = *record;
-            let Record { is_work, double, .. } = *record;
-            [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, u32::from(is_work)]
+            let Record { is_work, double, order, .. } = *record;
+            let [low, high] = [order, order >> u32::BITS].map(|half| (half & u64::from(u32::MAX)).try_into().unwrap_or_default());
+            [
+                first,
+                last,
+                email,
+                local,
+                domain,
+                web,
+                company,
+                phone,
+                mobile,
+                city,
+                title,
+                country,
+                double,
+                u32::from(is_work),
+                low,
+                high,
+            ]
         }));
         out.rows(plain.iter().copied());
-        let fact = |name: &Name| [name.root, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
+        let fact =
+            |name: &Name| [name.root, name.spelled, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
         out.rows(name_facts.iter().map(fact));
         out.rows(local_facts.iter().map(|local| [local.letters, u32::from(local.has_digits)]));
         out.rows(self.double_parts.iter().copied());
@@ -483,6 +550,12 @@ impl Roster {
         for pool in pools.into_iter().chain([&self.titles, &self.countries, &self.registration_pool]).chain(&self.plains) {
             pool.write(out);
         }
+        self.domain_stems.write(out);
+        self.company_stems.write(out);
+        for facts in [&self.domain_facts, &self.company_facts] {
+            out.rows(facts.iter().map(|fact| [fact.sketch, fact.head]));
+        }
+        out.u64s(self.title_words.iter().copied());
     }
 
     pub(super) fn read(bytes: &mut In<'_>) -> Option<Self> {
@@ -490,30 +563,26 @@ impl Roster {
             bytes.u32s()?.into_iter().map(|column| Attribute::ALL.get(column as usize).copied()).collect();
         let mut roster = Self::new(&columns?);
         roster.ids = Pool::read(bytes)?;
-        let orders = bytes.u64s()?;
-        let records = bytes.rows::<14>()?;
-        if records.len() != orders.len() || roster.ids.len() != records.len() + 1 {
-            return None;
-        }
-        roster.records = records
-            .into_iter()
-            .zip(orders)
-            .map(|(forms, order)| {
-                let [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, work] = forms;
-                let is_work = work == 1;
-                #[rustfmt::skip]
-                let record = Record {
-                    first, last, email, local, domain, web, company, phone, mobile, city, title, country, is_work, double, order,
-                };
-                record
-            })
-            .collect();
-        roster.plain = bytes.rows()?;
-        let fact = |[root, initial, flags]: [u32; 3]| Name { root, initial, is_initial: flags & 1 == 1, is_form: flags & 2 == 2 };
-        roster.name_facts = bytes.rows()?.into_iter().map(fact).collect();
-        let fact = |[letters, digits]: [u32; 2]| Local { letters, has_digits: digits == 1 };
-        roster.local_facts = bytes.rows()?.into_iter().map(fact).collect();
-        roster.double_parts = bytes.rows()?;
+        roster.records = bytes.rows(|forms: [u32; 16]| {
+            let [first, last, email, local, domain, web, company, phone, mobile, city, title, country, double, work, low, high] =
+                forms;
+            let (is_work, order) = (work == 1, u64::from(high) << 32 | u64::from(low));
+            #[rustfmt::skip]
+            let record = Record {
+                first, last, email, local, domain, web, company, phone, mobile, city, title, country, is_work, double, order,
+            };
+            record
+        })?;
+        roster.plain = bytes.rows(|plain| plain)?;
+        roster.name_facts = bytes.rows(|[root, spelled, initial, flags]| Name {
+            root,
+            spelled,
+            initial,
+            is_initial: flags & 1 == 1,
+            is_form: flags & 2 == 2,
+        })?;
+        roster.local_facts = bytes.rows(|[letters, digits]| Local { letters, has_digits: digits == 1 })?;
+        roster.double_parts = bytes.rows(|parts| parts)?;
         roster.registrations = bytes.u32s()?;
         let Self { names, emails, locals, doubles, domains, companies, phones, cities, titles, countries, .. } = &mut roster;
         for pool in [names, emails, locals, doubles, domains, companies, phones, cities, titles, countries] {
@@ -523,17 +592,35 @@ impl Roster {
         for pool in &mut roster.plains {
             *pool = Pool::read(bytes)?;
         }
-        let texts = |pool: &Pool| 0..u32::try_from(pool.len()).unwrap_or(u32::MAX);
-        roster.domain_stems = texts(&roster.domains).map(|form| form::stem(roster.domains.get(form))).collect();
-        roster.company_stems = texts(&roster.companies).map(|form| letters(roster.companies.get(form))).collect();
-        roster.company_sketches = roster.company_stems.iter().map(|stem| sketch(stem)).collect();
+        roster.domain_stems = Texts::read(bytes)?;
+        roster.company_stems = Texts::read(bytes)?;
+        for facts in [&mut roster.domain_facts, &mut roster.company_facts] {
+            *facts = bytes.rows(|[sketch, head]| Stem { sketch, head })?;
+        }
+        roster.title_words = bytes.u64s()?;
         let lengths = [
+            (roster.ids.len(), roster.records.len() + 1),
+            (roster.domain_stems.len(), roster.domains.len()),
+            (roster.company_stems.len(), roster.companies.len()),
+            (roster.domain_facts.len(), roster.domains.len()),
+            (roster.company_facts.len(), roster.companies.len()),
+            (roster.title_words.len(), roster.titles.len()),
             (roster.name_facts.len(), roster.names.len()),
             (roster.local_facts.len(), roster.locals.len()),
             (roster.double_parts.len(), roster.doubles.len()),
         ];
         lengths.iter().all(|(one, two)| one == two).then_some(roster)
     }
+}
+
+/// One bit for each word that tells something.
+fn word_bits(text: &str) -> u64 {
+    told_words(text).fold(0, |bits, word| bits | 1 << (xxh3_64(word.as_bytes()) % 64))
+}
+
+/// The words of a title that tell something: `of` and `it` are in many.
+pub(super) fn told_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').filter(|word| word.len() > 2)
 }
 
 /// The letters of a text alone.

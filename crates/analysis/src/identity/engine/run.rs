@@ -16,7 +16,7 @@ use super::group::{Judge, Pair, divide};
 use super::model::Model;
 use super::rates::{Counts, Rates};
 use super::roster::Roster;
-use super::train::{Patterns, train};
+use super::train::{Label, Patterns, train};
 use super::weights::Weights;
 
 /// How to resolve.
@@ -45,6 +45,25 @@ pub struct Decisions {
     pub different: Vec<(u32, u32)>,
 }
 
+impl Decisions {
+    /// How many pairs they are of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.same.len() + self.different.len()
+    }
+
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether they speak of so many records only.
+    fn are_of(&self, records: usize) -> bool {
+        self.same.iter().chain(&self.different).all(|(one, two)| (*one as usize) < records && (*two as usize) < records)
+    }
+}
+
 /// Two records and the chance that they are one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Doubt {
@@ -61,9 +80,6 @@ pub struct Doubt {
 pub struct Resolution {
     /// For each record the number of its person: the least of the person's records.
     pub person: Vec<u32>,
-    /// For each record, how sure it is: the mean chance of its pairs within its person; of a record that stands alone, the chance
-    /// that it is none of its neighbours.
-    pub confidence: Vec<f32>,
     /// Pairs that join a person, the surest first: enough to hold each person together.
     pub joins: Vec<Doubt>,
     /// Pairs of two persons that may be one, the most doubtful first; at most [`MOST_DOUBTS`].
@@ -134,6 +150,13 @@ impl Resolution {
         self.pairs.iter().map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance })
     }
 
+    /// For each record, how sure it is: the mean chance of its pairs within its person; of a record that stands alone, the chance
+    /// that it is none of its neighbours.
+    #[must_use]
+    pub fn confidence(&self) -> Vec<f32> {
+        confidence(&self.person, &self.pairs)
+    }
+
     /// How many records each person has, by the number of the person; 0 for a number that is no person.
     #[must_use]
     pub fn sizes(&self) -> Vec<usize> {
@@ -186,14 +209,32 @@ const SAMPLE: u64 = 25_000;
 /// # Errors
 /// The decisions contradict each other, or name records that are not there.
 pub fn resolve_roster(roster: &Roster, decisions: &Decisions, options: &Options) -> Result<(Resolution, Model), Problem> {
+    resolve_taught(roster, decisions, &Decisions::default(), options)
+}
+
+/// Learns a model from a roster and from what people said of pairs of it, and resolves the roster by it. `labels` teach what other
+/// pairs like them are, and decide nothing by themselves.
+///
+/// # Errors
+/// The decisions contradict each other, or they or the labels name records that are not there.
+pub fn resolve_taught(
+    roster: &Roster,
+    decisions: &Decisions,
+    labels: &Decisions,
+    options: &Options,
+) -> Result<(Resolution, Model), Problem> {
+    if !labels.are_of(roster.len()) {
+        return Err(Problem::ForeignRecord);
+    }
     let counts = Counts::of(roster);
     let rates = Rates::of(&counts);
     let blocks = Blocks::of(roster, &counts, None);
     let comparer = Comparer { roster, rates: &rates, counts: &counts };
-    let weights = learn(&comparer, &blocks, options.threads);
+    let weights = learn(&comparer, &blocks, labels, options.threads);
     let (resolution, left_out) = apply(&comparer, blocks, &weights, decisions, options)?;
     let phone_slip = counts.phone_slip;
-    let model = Model { records: roster.len() as u64, weights, counts: counts.frozen(roster), phone_slip, left_out };
+    let (records, taught) = (roster.len() as u64, labels.len() as u64);
+    let model = Model { records, labels: taught, weights, counts: counts.frozen(roster), phone_slip, left_out };
     Ok((resolution, model))
 }
 
@@ -242,10 +283,14 @@ fn apply(
     let (left_out, largest_blocks) = (std::mem::take(&mut blocks.left_out), std::mem::take(&mut blocks.largest));
     drop(blocks);
     let overruled = bench.said.impose(&mut pairs);
-    let (person, joins) = bench.group(&pairs, records);
+    let (person, mut joins) = bench.group(&pairs, records);
     let order = |row| bench.order(row);
-    let found = concluded(person, pairs, joins, order, options.review_at);
-    Ok((Resolution { compared, largest_blocks, overruled, ..found }, left_out))
+    let is_doubtful = |pair: &&Pair| pair.chance >= options.review_at && person[pair.one as usize] != person[pair.two as usize];
+    let doubt = |pair: &Pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance };
+    let doubts = pairs.iter().filter(is_doubtful).map(doubt).collect();
+    joins.sort_unstable_by(surest(order));
+    let found = concluded(person, joins, doubts, order);
+    Ok((Resolution { compared, largest_blocks, pairs, overruled, ..found }, left_out))
 }
 
 /// Runs `work` over units of records on several threads; the results stand in the order of the units.
@@ -276,7 +321,7 @@ fn in_units<T: Send>(units: usize, threads: usize, work: impl Fn(usize) -> T + S
     all.into_iter().map(|(_, result)| result).collect()
 }
 
-fn learn(comparer: &Comparer<'_>, blocks: &Blocks, threads: usize) -> Weights {
+fn learn(comparer: &Comparer<'_>, blocks: &Blocks, labels: &Decisions, threads: usize) -> Weights {
     let records = comparer.roster.len();
     let start = Weights::start(records);
     let bar = if (records as u64) <= SAMPLE { u64::MAX } else { u64::MAX / records as u64 * SAMPLE };
@@ -296,16 +341,24 @@ fn learn(comparer: &Comparer<'_>, blocks: &Blocks, threads: usize) -> Weights {
     let mut patterns = Patterns::default();
     parts.iter().for_each(|part| patterns.merge(part));
     let all_pairs = sampled.len() as f64 * records.saturating_sub(1) as f64;
-    train(&patterns, start, records, all_pairs.max(1.0))
+    let label = |is_same: bool| {
+        let start = &start;
+        move |(one, two): &(u32, u32)| Label::of(&comparer.compare(*one, *two), start, is_same)
+    };
+    let labels: Vec<Label> = labels.same.iter().map(label(true)).chain(labels.different.iter().map(label(false))).collect();
+    train(&patterns, &labels, start, records, all_pairs.max(1.0))
 }
 
 fn score(comparer: &Comparer<'_>, blocks: &Blocks, weights: &Weights, threads: usize) -> (Vec<Pair>, u64) {
-    let records = comparer.roster.len();
-    let parts = in_units(records.div_ceil(UNIT), threads, |unit| {
+    // Those of one name meet the same records, which are at hand then.
+    let mut rows: Vec<(u32, u32, u32)> =
+        (0..).zip(&comparer.roster.records).map(|(row, record)| (record.last, record.first, row)).collect();
+    rows.sort_unstable();
+    let parts = in_units(rows.len().div_ceil(UNIT), threads, |unit| {
         let mut found = Vec::new();
         let mut after = Vec::new();
         let mut compared = 0;
-        for one in (unit * UNIT..records.min((unit + 1) * UNIT)).map(|row| row as u32) {
+        for (_, _, one) in rows.iter().copied().skip(unit * UNIT).take(UNIT) {
             blocks.after(one, &mut after);
             compared += after.len() as u64;
             for two in &after {
@@ -323,6 +376,7 @@ fn score(comparer: &Comparer<'_>, blocks: &Blocks, weights: &Weights, threads: u
     let compared = parts.iter().map(|(_, compared)| compared).sum();
     let mut pairs = Vec::with_capacity(parts.iter().map(|(found, _)| found.len()).sum());
     parts.into_iter().for_each(|(found, _)| pairs.extend(found));
+    pairs.sort_unstable_by_key(|pair| u64::from(pair.one) << 32 | u64::from(pair.two));
     (pairs, compared)
 }
 
@@ -336,8 +390,7 @@ pub(super) struct Said {
 
 impl Said {
     pub(super) fn of(decisions: &Decisions, records: usize) -> Result<Self, Problem> {
-        let is_there = |(one, two): &(u32, u32)| (*one as usize) < records && (*two as usize) < records;
-        if !decisions.same.iter().chain(&decisions.different).all(is_there) {
+        if !decisions.are_of(records) {
             return Err(Problem::ForeignRecord);
         }
         let ordered = |(one, two): &(u32, u32)| (*one.min(two), *one.max(two));
@@ -509,25 +562,19 @@ fn confidence(person: &[u32], pairs: &[Pair]) -> Vec<f32> {
 /// Chances are summed in these parts of one.
 const PARTS: f32 = 1_000_000.0;
 
-/// What follows of persons and their pairs, in the numbers of one list of records; `order` as in [`Judge::order`].
+/// What follows of persons, their joins and all doubts, in the numbers of one list of records; `order` as in [`Judge::order`].
 pub(super) fn concluded(
     person: Vec<u32>,
-    pairs: Vec<Pair>,
-    mut joins: Vec<Doubt>,
+    joins: Vec<Doubt>,
+    mut doubts: Vec<Doubt>,
     order: impl Fn(u32) -> u64 + Copy,
-    review_at: f32,
 ) -> Resolution {
-    joins.sort_unstable_by(surest(order));
-    let confidence = confidence(&person, &pairs);
-    let is_doubtful = |pair: &&Pair| pair.chance >= review_at && person[pair.one as usize] != person[pair.two as usize];
-    let mut doubts: Vec<Doubt> =
-        pairs.iter().filter(is_doubtful).map(|pair| Doubt { one: pair.one, two: pair.two, chance: pair.chance }).collect();
     let doubtful = doubts.len();
     let doubt = |pair: &Doubt| (pair.chance - 0.5).abs();
     doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| orders(order, x).cmp(&orders(order, y))));
     doubts.truncate(MOST_DOUBTS);
-    let (compared, largest_blocks, overruled) = (0, Vec::new(), Vec::new());
-    Resolution { person, confidence, joins, doubts, doubtful, compared, largest_blocks, pairs, overruled }
+    let (compared, largest_blocks, pairs, overruled) = (0, Vec::new(), Vec::new(), Vec::new());
+    Resolution { person, joins, doubts, doubtful, compared, largest_blocks, pairs, overruled }
 }
 
 /// Pairs by falling chance, then by the orders of their records.

@@ -3,8 +3,12 @@
 //! Pairs of a sample of records are compared once and counted by pattern, so that a round of training costs microseconds however
 //! many pairs there are. Only the class of persons is learned, and how common each class is. What strangers do is fixed from the
 //! counts of values, and every learned chance is drawn to its start, which keeps training on small or odd files in place.
+//!
+//! Where people said of pairs who they are, the answer takes the place of what the model believes of the pair. Pairs that people are
+//! asked about are the doubtful ones; given the pattern that makes no difference, since it is by the pattern that they were chosen.
 
 #![expect(clippy::indexing_slicing, reason = "levels are below LEVELS and fields below FIELDS by construction")]
+#![expect(clippy::cast_precision_loss, reason = "counts of labels as weights")]
 #![expect(clippy::cast_possible_truncation, reason = "patterns hold rounded logarithms of chances, within a few hundred")]
 
 use hashbrown::HashMap;
@@ -21,7 +25,39 @@ const PULL: f64 = 60.0;
 /// How many records of leads in general say with those at hand how common persons, kin and namesakes are.
 const PULL_OF_CLASSES: f64 = 200.0;
 
+/// An answer stands for itself and for the unasked pairs like it: for so many in all.
+const LIKE_A_LABEL: f64 = 4.0;
+/// All answers together weigh no more than this share of the persons that were seen.
+const MOST_TAUGHT: f64 = 0.5;
+
+/// Levels of the fields, and for each class what strangers make of them, rounded.
 type Pattern = (u64, [i16; 3]);
+
+/// A pair of which people said whether it is one person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Label {
+    pattern: Pattern,
+    is_same: bool,
+}
+
+impl Label {
+    pub(super) fn of(comparison: &Comparison, weights: &Weights, is_same: bool) -> Self {
+        Self { pattern: pattern(comparison, weights), is_same }
+    }
+}
+
+fn pattern(comparison: &Comparison, weights: &Weights) -> Pattern {
+    let mut levels = 0_u64;
+    for level in comparison.level {
+        levels = levels << 4 | u64::from(level);
+    }
+    let rates = [&weights.person, &weights.kin, &weights.namesake].map(|class| {
+        let spoken = (0..FIELDS).filter(|field| class.table[*field][comparison.level[*field] as usize] != AS_STRANGERS);
+        let sum: f32 = spoken.filter(|field| comparison.level[*field] != 0).map(|field| comparison.rate[field]).sum();
+        (sum * STEPS).round() as i16
+    });
+    (levels, rates)
+}
 
 /// Comparisons counted by pattern.
 #[derive(Debug, Default)]
@@ -29,16 +65,7 @@ pub(super) struct Patterns(HashMap<Pattern, u32>);
 
 impl Patterns {
     pub(super) fn add(&mut self, comparison: &Comparison, weights: &Weights) {
-        let mut levels = 0_u64;
-        for level in comparison.level {
-            levels = levels << 4 | u64::from(level);
-        }
-        let rates = [&weights.person, &weights.kin, &weights.namesake].map(|class| {
-            let spoken = (0..FIELDS).filter(|field| class.table[*field][comparison.level[*field] as usize] != AS_STRANGERS);
-            let sum: f32 = spoken.filter(|field| comparison.level[*field] != 0).map(|field| comparison.rate[field]).sum();
-            (sum * STEPS).round() as i16
-        });
-        *self.0.entry((levels, rates)).or_insert(0) += 1;
+        *self.0.entry(pattern(comparison, weights)).or_insert(0) += 1;
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -48,27 +75,39 @@ impl Patterns {
     }
 }
 
-/// Learns the weights from the compared pairs among `all_pairs` possible ones.
-pub(super) fn train(patterns: &Patterns, mut weights: Weights, records: usize, all_pairs: f64) -> Weights {
+/// Learns the weights from the compared pairs among `all_pairs` possible ones, and from what people said of some.
+pub(super) fn train(patterns: &Patterns, labels: &[Label], mut weights: Weights, records: usize, all_pairs: f64) -> Weights {
     let mut counted: Vec<(Pattern, u32)> = patterns.0.iter().map(|(pattern, count)| (*pattern, *count)).collect();
     counted.sort_unstable();
+    let mut labels = labels.to_vec();
+    labels.sort_unstable();
     let start = weights.clone();
     for _ in 0..ROUNDS {
         let mut sums = [[0.0_f64; LEVELS]; FIELDS];
         let mut classes = [0.0_f64; 3];
         for ((levels, rates), count) in &counted {
-            let level = unpacked(*levels);
-            let classes_of = [(&weights.person, 0), (&weights.kin, 1), (&weights.namesake, 2)];
-            let odds = classes_of.map(|(class, at)| odds(class, &level, rates[at]));
-            let most = odds.into_iter().fold(0.0_f32, f32::max);
-            let parts = odds.map(|odds| f64::from((odds - most).exp()));
-            let all = parts.iter().sum::<f64>() + f64::from((-most).exp());
+            let (level, parts) = classed(*levels, rates, &weights);
             for (class, part) in classes.iter_mut().zip(parts) {
-                *class += part / all * f64::from(*count);
+                *class += part * f64::from(*count);
             }
-            let person = parts[0] / all * f64::from(*count);
             for (field, level) in level.into_iter().enumerate() {
-                sums[field][level as usize] += person;
+                sums[field][level as usize] += parts[0] * f64::from(*count);
+            }
+        }
+        let weight = (MOST_TAUGHT * classes[0] / labels.len().max(1) as f64).min(LIKE_A_LABEL);
+        for Label { pattern: (levels, rates), is_same } in &labels {
+            let (level, parts) = classed(*levels, rates, &weights);
+            let said = if *is_same {
+                [1.0, 0.0, 0.0]
+            } else {
+                let others = (1.0 - parts[0]).max(f64::MIN_POSITIVE);
+                [0.0, parts[1] / others, parts[2] / others]
+            };
+            let learned: [f64; 3] = std::array::from_fn(|class| weight * (said[class] - parts[class]));
+            classes.iter_mut().zip(learned).for_each(|(class, learned)| *class = (*class + learned).max(0.0));
+            for (field, level) in level.into_iter().enumerate() {
+                let sum = &mut sums[field][level as usize];
+                *sum = (*sum + learned[0]).max(0.0);
             }
         }
         for (field, levels) in groups() {
@@ -91,6 +130,17 @@ pub(super) fn train(patterns: &Patterns, mut weights: Weights, records: usize, a
         weights.derive();
     }
     weights
+}
+
+/// The levels of a pattern, and the shares that the three classes have in it.
+fn classed(levels: u64, rates: &[i16; 3], weights: &Weights) -> ([u8; FIELDS], [f64; 3]) {
+    let level = unpacked(levels);
+    let classes = [(&weights.person, 0), (&weights.kin, 1), (&weights.namesake, 2)];
+    let odds = classes.map(|(class, at)| odds(class, &level, rates[at]));
+    let most = odds.into_iter().fold(0.0_f32, f32::max);
+    let parts = odds.map(|odds| f64::from((odds - most).exp()));
+    let all = parts.iter().sum::<f64>() + f64::from((-most).exp());
+    (level, parts.map(|part| part / all))
 }
 
 fn unpacked(mut levels: u64) -> [u8; FIELDS] {

@@ -84,7 +84,7 @@ pub(super) fn persons(roster: &Roster, resolution: &Resolution, out: &mut dyn Wr
     let mut out = csv::Writer::from_writer(out);
     out.write_record(["id", "prospect_id", "confidence"])?;
     let names = names(roster, &resolution.person);
-    for ((row, name), confidence) in (0..).zip(names).zip(&resolution.confidence) {
+    for ((row, name), confidence) in (0..).zip(names).zip(resolution.confidence()) {
         out.write_record([roster.id(row), roster.id(name), &format!("{confidence:.4}")])?;
     }
     out.flush()

@@ -1,7 +1,7 @@
 //! How careful the engine is where little is known, or where many fields tell one thing.
 
 use super::super::{Attribute, Decisions, Explainer, Options, Roster, resolve_by, resolve_roster};
-use super::{COLUMNS, groups};
+use super::{COLUMNS, groups, roster};
 
 const PLACED: [Attribute; 6] =
     [Attribute::FirstName, Attribute::LastName, Attribute::Phone, Attribute::City, Attribute::Postcode, Attribute::Region];
@@ -55,12 +55,12 @@ fn a_stroke_between_numbers_says_little_where_numbers_lie_close() {
 fn a_handful_of_leads_is_judged_as_leads_in_general_are() {
     let ann = ["Ann", "Alder", "ann@alder.example", "", "", "", "", ""];
     let namesake = ["Ann", "Alder", "", "", "Kestrel", "", "", ""];
-    let first = super::roster([("1", &ann[..])]);
+    let first = roster([("1", &ann[..])]);
     let (_, model) = resolve_roster(&first, &Decisions::default(), &Options::default()).unwrap();
     let by = |other: &[&'static str; COLUMNS.len()]| {
-        let roster = super::roster([("1", &ann[..]), ("2", &other[..])]);
+        let both = roster([("1", &ann[..]), ("2", &other[..])]);
         let options = Options { merge_at: 0.9, ..Options::default() };
-        resolve_by(&roster, &model, &Decisions::default(), &options).unwrap().person
+        resolve_by(&both, &model, &Decisions::default(), &options).unwrap().person
     };
     assert_eq!(by(&ann), [0, 0], "one address and one name, known from a single lead");
     assert_eq!(by(&namesake), [0, 1], "a name alone is nobody");
@@ -76,4 +76,29 @@ fn numbers_in_names_and_mailboxes_tell_people_apart() {
     }
     let (resolution, _) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
     assert_eq!(groups(&roster, &resolution.person).len(), rows.len());
+}
+
+#[test]
+fn a_transliterated_name_is_the_name() {
+    let firm = |name: [&'static str; 2], mail: &'static str| [name[0], name[1], mail, "", "", "", "nordlicht.example", ""];
+    let said = [
+        firm(["Jörg", "Müller"], "info@nordlicht.example"),
+        firm(["Joerg", "Mueller"], ""),
+        firm(["JORG", "MULLER"], ""),
+        firm(["", ""], "joerg.mueller@nordlicht.example"),
+        firm(["Søren", "Ågård"], ""),
+        firm(["Soeren", "Aagaard"], ""),
+        firm(["Joe", "Noe"], ""),
+        firm(["Jo", "No"], ""),
+    ];
+    let ids: Vec<String> = (0..said.len()).map(|at| format!("r{at}")).collect();
+    let roster = roster(ids.iter().map(String::as_str).zip(said.iter().map(<[&str; 8]>::as_slice)));
+    let (resolution, model) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
+    assert_eq!(resolution.person[..6], [0, 0, 0, 0, 4, 4]);
+    let explainer = Explainer::new(&roster, &model);
+    for two in [1, 2] {
+        let found = explainer.explain(0, two).unwrap();
+        let seen: Vec<&str> = found.weights.iter().map(|weight| weight.seen).take(2).collect();
+        assert_eq!(seen, ["the same", "the same"], "{two}");
+    }
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod care;
 mod decisions;
+mod labels;
 mod promises;
 mod sheets;
 

@@ -3,6 +3,8 @@
 //! An answer is a fact in the ledger about two leads. It stands above every chance and every id, survives every run, and changes
 //! nothing until the next resolve.
 
+mod sample;
+
 use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
@@ -15,6 +17,9 @@ use crate::cells::{Row, each, matching};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::rows::latest;
+
+pub(crate) use sample::Checked;
+pub use sample::{EstimateView, SampleReport, draw, sample};
 
 /// The version of the answers' shapes.
 const VERSION: u32 = 1;
@@ -40,10 +45,12 @@ pub struct ReviewReport {
 pub struct Pair {
     /// Its id; the same in every run.
     pub review_id: String,
-    /// How likely they are one person, from 0 to 1.
-    pub chance: f64,
+    /// How likely they are one person, from 0 to 1; not told of pairs that were drawn to be checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
     /// How many pairs of leads the answer is expected to set right.
-    pub worth: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worth: Option<f64>,
     /// One side.
     pub one: Side,
     /// The other.
@@ -91,28 +98,31 @@ pub async fn list(engine: &Engine, limit: usize) -> Result<ReviewReport> {
     let sides = Sides::of(&snapshot, shown.iter().flat_map(|pair| [pair.one.as_str(), pair.two.as_str()]))?;
     let pairs = shown.into_iter().map(|pair| Pair {
         review_id: pair.review_id.clone(),
-        chance: pair.chance,
-        worth: pair.worth,
+        chance: Some(pair.chance),
+        worth: Some(pair.worth),
         one: sides.side(&pair.one),
         two: sides.side(&pair.two),
     });
     Ok(ReviewReport { version: VERSION, waiting: waiting.len() as u64, decided, pairs: pairs.collect() })
 }
 
-/// Says of waiting pairs that they are one person, or two.
+/// Says of pairs that wait for a review, or were drawn to be checked, that they are one person, or two.
 ///
 /// # Errors
 /// [`Error::NotFound`] when no such pair waits, [`Error::Usage`] when it contradicts what was said before; then nothing is decided.
 pub async fn decide(engine: &Engine, review_ids: &[String], verdict: Verdict) -> Result<Decided> {
-    let waiting: HashMap<String, ReviewPair> =
-        engine.store.reviews().await?.into_iter().map(|pair| (pair.review_id.clone(), pair)).collect();
+    let reviews = engine.store.reviews().await?;
+    let mut waiting: HashMap<String, (String, String)> =
+        reviews.into_iter().map(|pair| (pair.review_id, (pair.one, pair.two))).collect();
+    let drawn = engine.store.sample().await?.map(|sample| sample.pairs).unwrap_or_default();
+    waiting.extend(drawn.into_iter().map(|pair| (pair.review_id, (pair.one, pair.two))));
     let mut said = Vec::new();
     for id in review_ids {
-        let pair = waiting.get(id).ok_or_else(|| Error::NotFound {
+        let (one, two) = waiting.get(id).cloned().ok_or_else(|| Error::NotFound {
             what: format!("no pair `{id}` waits for a review"),
-            hint: "`headwater review list` shows those that do".to_owned(),
+            hint: "`headwater review list` and `headwater review sample` show those that do".to_owned(),
         })?;
-        said.push(Decision { one: pair.one.clone(), two: pair.two.clone(), verdict });
+        said.push(Decision { one, two, verdict });
     }
     keep(engine, said, verdict).await
 }
@@ -192,6 +202,12 @@ async fn keep(engine: &Engine, said: Vec<Decision>, verdict: Verdict) -> Result<
     }
     commit.execute().await?;
     Ok(Decided { version: VERSION, verdict, pairs, waiting: engine.store.reviews().await?.len() as u64 })
+}
+
+/// The same for the same two leads in every run, the lesser id first.
+pub(crate) fn review_id(one: &str, two: &str) -> String {
+    let digest = blake3::hash(format!("{one}\n{two}").as_bytes()).to_hex();
+    format!("rev_{}", digest.chars().take(12).collect::<String>())
 }
 
 /// Two leads that are one person by what was said, and two.
