@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use hashbrown::{HashMap, HashSet};
 use headwater_analysis::customer::orders::{Order, Purchases, purchases};
 use headwater_analysis::customer::origin::Models;
@@ -22,7 +22,6 @@ use crate::rows::{latest, load};
 
 /// Twelve months, each taken off one per cent.
 pub(crate) const HORIZON: Horizon = Horizon { periods: 12, length: 365.25 / 12.0, discount: 0.01 };
-const DAY_US: f64 = 86_400_000_000.0;
 
 /// Orders of one currency: person, instant, amount.
 type Orders = Vec<(String, i64, f64)>;
@@ -42,10 +41,9 @@ fn batch(currency: &str, customers: &[Purchases], now_us: i64) -> Result<RecordB
     let models = Models::fit(customers);
     let segments = scores(&customers.iter().map(activity).collect::<Vec<_>>());
     #[expect(clippy::cast_possible_truncation, reason = "a history is of whole days since 1970")]
-    let at = |days_ago: f64| now_us - (days_ago * DAY_US) as i64;
-    let instants = |of: &dyn Fn(&Purchases) -> f64| -> ArrayRef {
-        let values = customers.iter().map(|customer| at(of(customer)));
-        Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+    let day = |days_ago: f64| day_of(now_us) - days_ago.round() as i32;
+    let days = |of: &dyn Fn(&Purchases) -> f64| -> ArrayRef {
+        Arc::new(Date32Array::from_iter_values(customers.iter().map(|customer| day(of(customer)))))
     };
     let floats =
         |of: &dyn Fn(&Purchases) -> Option<f64>| -> ArrayRef { Arc::new(customers.iter().map(of).collect::<Float64Array>()) };
@@ -53,8 +51,8 @@ fn batch(currency: &str, customers: &[Purchases], now_us: i64) -> Result<RecordB
         Arc::new(customers.iter().map(|customer| Some(customer.customer.as_str())).collect::<StringArray>()),
         Arc::new(StringArray::new_repeated(currency, customers.len())),
         Arc::new(customers.iter().map(|customer| i64::from(customer.history.repeats) + 1).collect::<Int64Array>()),
-        instants(&|customer| customer.history.age),
-        instants(&|customer| customer.history.age - customer.history.last),
+        days(&|customer| customer.history.age),
+        days(&|customer| customer.history.age - customer.history.last),
         floats(&|customer| Some(customer.spent)),
         Arc::new(segments.iter().map(|scores| Some(scores.segment.as_str())).collect::<StringArray>()),
         floats(&|customer| models.churn_risk(customer)),

@@ -94,7 +94,7 @@ async fn a_rule_of_the_project_stands_before_those_of_the_program() {
 async fn customers_stand_in_a_table_that_audiences_can_ask() {
     let rig = example().await;
     rig.sync().await;
-    let customers = "SELECT p.email, c.currency, purchases, CAST(spent AS INT), segment, churn_risk IS NULL, last_purchase_at FROM customer c \
+    let customers = "SELECT p.email, c.currency, purchases, CAST(spent AS INT), segment, churn_risk IS NULL, last_purchase_day FROM customer c \
                      JOIN prospect p USING (prospect_id) ORDER BY p.email";
     let rows = rig.table(customers).await;
     assert_eq!(rows.len(), 2, "{rows:?}");

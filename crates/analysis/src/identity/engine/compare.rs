@@ -358,7 +358,9 @@ impl Comparer<'_> {
         }
         let (left, right) = (self.roster.company_stems.get(one), self.roster.company_stems.get(two));
         let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
-        (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short))
+        let is_alike = (is_near && near(left, right).is_some()) || (short.len() >= 4 && long.starts_with(short));
+        // Stems are of letters alone, and `Works 4` is not `Works 997`.
+        is_alike && same_digits(self.roster.companies.get(one).as_bytes(), self.roster.companies.get(two).as_bytes())
     }
 
     /// Whether a domain is made of a company's name, or of its beginning.

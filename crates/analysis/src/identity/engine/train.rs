@@ -30,6 +30,9 @@ const LIKE_A_LABEL: f64 = 4.0;
 /// All answers together weigh no more than this share of the persons that were seen.
 const MOST_TAUGHT: f64 = 0.5;
 
+/// No level's odds among the records of one person are learned to be more than so many times what they are in leads in general.
+const MOST_ABOVE_START: f64 = 12.0;
+
 /// Levels of the fields, and for each class what strangers make of them, rounded.
 type Pattern = (u64, [i16; 3]);
 
@@ -112,9 +115,11 @@ pub(super) fn train(patterns: &Patterns, labels: &[Label], mut weights: Weights,
         }
         for (field, levels) in groups() {
             let seen: f64 = levels.iter().map(|level| sums[field][*level as usize]).sum();
-            for level in levels {
-                let begun = f64::from(start.person.table[field][*level as usize].exp());
-                let chance = (sums[field][*level as usize] + PULL * begun) / (seen + PULL);
+            let begun: Vec<f64> =
+                levels.iter().map(|level| f64::from(start.person.table[field][*level as usize].exp())).collect();
+            let learned =
+                levels.iter().zip(&begun).map(|(level, begun)| (sums[field][*level as usize] + PULL * begun) / (seen + PULL));
+            for (level, chance) in levels.iter().zip(bounded(&begun, learned.collect())) {
                 weights.person.table[field][*level as usize] = chance.max(1e-4).ln() as f32;
             }
         }
@@ -130,6 +135,24 @@ pub(super) fn train(patterns: &Patterns, labels: &[Label], mut weights: Weights,
         weights.derive();
     }
     weights
+}
+
+/// Chances of a group of levels, none of which is believed further above its start than [`MOST_ABOVE_START`] lets it. Else a file in
+/// which nobody is twice teaches that one person's records differ in everything. What is too much goes to the other levels, as they
+/// began.
+fn bounded(begun: &[f64], mut chances: Vec<f64>) -> Vec<f64> {
+    let bound = |begun: f64| {
+        let odds = MOST_ABOVE_START * begun / (1.0 - begun).max(f64::MIN_POSITIVE);
+        odds / (1.0 + odds)
+    };
+    let too_much: f64 = begun.iter().zip(&chances).map(|(begun, chance)| (chance - bound(*begun)).max(0.0)).sum();
+    let is_over = |begun: f64, chance: f64| chance > bound(begun);
+    let open: f64 =
+        begun.iter().zip(&chances).filter(|(begun, chance)| !is_over(**begun, **chance)).map(|(begun, _)| begun).sum();
+    for (chance, begun) in chances.iter_mut().zip(begun) {
+        *chance = if is_over(*begun, *chance) { bound(*begun) } else { *chance + too_much * begun / open.max(f64::MIN_POSITIVE) };
+    }
+    chances
 }
 
 /// The levels of a pattern, and the shares that the three classes have in it.

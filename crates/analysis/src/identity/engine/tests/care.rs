@@ -102,3 +102,18 @@ fn a_transliterated_name_is_the_name() {
         assert_eq!(seen, ["the same", "the same"], "{two}");
     }
 }
+
+#[test]
+fn a_file_in_which_nobody_is_twice_does_not_teach_that_people_differ_in_everything() {
+    let mut roster = Roster::new(&COLUMNS);
+    for n in 0..1_500_u32 {
+        let (given, family) = (format!("Given{}", n % 497), format!("Family{}", n % 1_499));
+        let (email, phone) = (format!("lead{n}@mail{}.example", n % 491), format!("+4420{}", 70_000_000 + n));
+        let company = format!("Works {} Ltd", n % 1_399);
+        let cells = [given.as_str(), &family, &email, &phone, &company, "", "", "Buyer"];
+        roster.push(&format!("r{n}"), cells).unwrap();
+    }
+    let (found, _) = resolve_roster(&roster, &Decisions::default(), &Options::default()).unwrap();
+    let joined: Vec<Vec<String>> = groups(&roster, &found.person).into_iter().filter(|group| group.len() > 1).collect();
+    assert!(joined.is_empty(), "{} groups, such as {:?}", joined.len(), &joined[..joined.len().min(3)]);
+}
