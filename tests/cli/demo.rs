@@ -117,7 +117,7 @@ fn sync_tells_where_every_row_went() -> Fact {
      website_forms    183        181           0        0            0             2
      zoominfo_q3      399        398           0        0            0             1
 
-    1027 leads are 790 people (790 new, 0 merged into another)
+    1027 leads are 786 people (786 new, 0 merged into another)
     50 conversions credited to touches, 7 unattributed; 4 sources scored
 
      sink       created   updated   unchanged   rejected   held back   pending
@@ -259,12 +259,12 @@ fn explain_traces_a_person_to_the_records() -> Fact {
      lead                             joined to                        field          what was seen                              bits     sum
     ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      led_3vzbzw2dhe9xz2h1ge6trvp592   led_0kx6zdbrwvqq7t4gmsqgrcraba                  any two leads                             -10.9   -10.9
-                                                                       given name     the same                                   +5.7    -5.2
+                                                                       given name     the same                                   +5.8    -5.2
                                                                        surname        the same                                   +5.5    +0.3
                                                                        mailbox        the same address                          +15.6   +15.9
-                                                                       organisation   the same domain                            +8.5   +24.3
+                                                                       organisation   the same domain                            +8.5   +24.4
                                                                        phone          the same                                   +2.3   +26.7
-                                                                       against all    chance 1.000; kin +12.0, namesakes -4.5
+                                                                       against all    chance 1.000; kin +12.1, namesakes -4.4
 
     Through which channels they came
 
