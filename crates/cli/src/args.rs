@@ -356,6 +356,17 @@ pub(crate) enum ReviewCommand {
         #[arg(required = true, value_name = "PAIR")]
         ids: Vec<String>,
     },
+    /// Say what fields of a person are: above every source, in every later run
+    Edit {
+        /// An e-mail address or a prospect id
+        who: String,
+        /// A field and its value, as in `phone=+442079460101`; without a value, that there is none
+        #[arg(required_unless_present = "forget", value_name = "FIELD=VALUE")]
+        set: Vec<String>,
+        /// Take back what was said of a field
+        #[arg(long, value_name = "FIELD")]
+        forget: Vec<String>,
+    },
     /// Part what was joined: these leads are somebody else
     Split {
         /// The prospect; or, without leads, the id that was merged into it, which it gets back

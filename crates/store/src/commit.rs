@@ -12,8 +12,8 @@ use crate::lake::snapshot::{DataFile, Snapshot};
 use crate::lake::writer::StagedFiles;
 use crate::ledger::{audit, cursor, identity, intake, link, outbox, person, quarantine, run, suppression};
 use crate::{
-    AuditEntry, Decision, FormerProspect, LinkUpdate, OutboxEntry, PersonKeys, QuarantineMark, Result, ReviewPair, RunStatus,
-    Sample, Settlement, Store, Suppression,
+    AuditEntry, Decision, Edit, FormerProspect, LinkUpdate, OutboxEntry, PersonKeys, QuarantineMark, Result, ReviewPair,
+    RunStatus, Sample, Settlement, Store, Suppression,
 };
 
 /// The number of a snapshot in the catalog; later ones are larger.
@@ -49,6 +49,8 @@ pub enum LedgerOp {
     Quarantine(QuarantineMark),
     /// Keeps what somebody said of two leads; it answers the pair's question in the review.
     Decide(Decision),
+    /// Keeps what somebody said a field is, or forgets it.
+    Edit(Edit),
     /// Replaces the pairs that wait for a review.
     Review(Vec<ReviewPair>),
     /// Puts a sample of joined pairs in the place of the one before.
@@ -228,6 +230,7 @@ async fn apply_op(connection: &mut SqliteConnection, op: LedgerOp, run_id: &str,
         LedgerOp::Suppress(suppression) => suppression::add(connection, &suppression).await.map(|_| ()),
         LedgerOp::Quarantine(mark) => quarantine::mark(connection, &mark, run_id, now).await,
         LedgerOp::Decide(decision) => identity::decide(connection, &decision, run_id, now).await,
+        LedgerOp::Edit(edit) => identity::edit(connection, &edit).await,
         LedgerOp::Review(pairs) => identity::review(connection, &pairs).await,
         LedgerOp::Sample(sample) => identity::draw(connection, &sample).await,
         LedgerOp::IdentityModel { version, bytes } => identity::keep_model(connection, (&version, &bytes), run_id, now).await,

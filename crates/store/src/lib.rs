@@ -35,7 +35,7 @@ pub use lake::sweep::Swept;
 pub use lake::writer::{StagedFiles, TableWriter};
 pub use ledger::audit::{AuditCheck, AuditEntry, AuditRecord};
 pub use ledger::cursor::Cursor;
-pub use ledger::identity::{Decision, FormerProspect, ReviewPair, Sample, SampledPair, Verdict};
+pub use ledger::identity::{Decision, Edit, FormerProspect, ReviewPair, Sample, SampledPair, Verdict};
 pub use ledger::intake::{Appended, IntakeRecord, IntakeRow};
 pub use ledger::link::{CrmLink, LinkUpdate};
 pub use ledger::outbox::{DeliveryOp, DuePush, OutboxEntry, OutboxRow, OutboxState, Outcome, Settlement};

@@ -107,7 +107,12 @@ pub(super) struct FieldRow<'a> {
     pub(super) is_winner: bool,
     pub(super) rule: Rule,
     pub(super) row: u32,
+    /// When a person said it, where no source did.
+    pub(super) edited_at: Option<i64>,
 }
+
+/// The source of what a person said.
+const EDITED: &str = "review";
 
 /// An Arrow text column ends at 2 GiB. No column of a range gets there if all of them together stay below this.
 const MAX_RANGE_BYTES: usize = 1 << 30;
@@ -133,9 +138,9 @@ impl FieldsBuilder {
     }
 
     pub(super) fn push(&mut self, leads: &Leads, candidate: &FieldRow<'_>) -> Result<(), Error> {
-        let FieldRow { field, value, is_winner, rule, row } = *candidate;
+        let FieldRow { field, value, is_winner, rule, row, edited_at } = *candidate;
         let (lead_id, record_id) = (leads.id(row), leads.text(Field::RecordId, row).unwrap_or_default());
-        let source = leads.text(Field::Source, row).unwrap_or_default();
+        let source = if edited_at.is_some() { EDITED } else { leads.text(Field::Source, row).unwrap_or_default() };
         self.bytes += self.current.len() + value.len() + lead_id.len() + record_id.len() + source.len();
         if self.bytes > MAX_RANGE_BYTES {
             return Err(Error::RangeTooLarge);
@@ -148,7 +153,7 @@ impl FieldsBuilder {
         self.lead_id.append_value(lead_id);
         self.record_id.append_value(record_id);
         self.source.append_value(source);
-        self.observed_at.append_value(leads.observed_at(row));
+        self.observed_at.append_value(edited_at.unwrap_or_else(|| leads.observed_at(row)));
         Ok(())
     }
 

@@ -37,7 +37,7 @@ pub use link::{Bounds, Edge, Exact, Links, Method, Resolver};
 pub use probabilistic::{Found, Probabilistic};
 pub use prospect_id::ProspectId;
 pub use standing::{OP_CLEAR, Policy, Rule};
-pub use survive::{SURVIVING, Survived, Survivorship};
+pub use survive::{Edit, SURVIVING, Survived, Survivorship};
 
 /// Who is who, before any field is chosen.
 #[derive(Debug, Clone, PartialEq)]

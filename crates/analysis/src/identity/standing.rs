@@ -18,6 +18,8 @@ pub struct Policy {
 /// The rule that set a winner above another value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
+    /// A person said so, which stands above every source.
+    Edited,
     /// Nobody says anything else.
     OnlyValue,
     /// A source emptied the cell on purpose, and nobody at least as trusted has said anything since.
@@ -41,6 +43,7 @@ impl Rule {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Edited => "edited",
             Self::OnlyValue => "only_value",
             Self::Cleared => "cleared",
             Self::Verified => "verified",

@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
+use hashbrown::HashMap;
+use headwater_model::email::kind_of;
 
 use super::Error;
 use super::assign::Assignment;
@@ -42,6 +44,19 @@ pub const SURVIVING: [Field; 22] = [
     Field::IntendedUse,
 ];
 
+/// What a person said a field is, above every source. It stands with a lead, and goes where that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The lead.
+    pub lead_id: String,
+    /// The field.
+    pub field: Field,
+    /// Its value; empty for none.
+    pub value: String,
+    /// When it was said, in microseconds since 1970.
+    pub at: i64,
+}
+
 /// Chooses the values of prospects.
 #[derive(Debug)]
 pub struct Survivorship<'a> {
@@ -49,6 +64,8 @@ pub struct Survivorship<'a> {
     clusters: &'a Clusters,
     assignment: &'a Assignment,
     trust: Vec<i64>,
+    /// What people said, by the row of the lead.
+    edits: HashMap<u32, Vec<&'a Edit>>,
 }
 
 /// The values of a range of prospects.
@@ -65,7 +82,31 @@ impl<'a> Survivorship<'a> {
     #[must_use]
     pub fn new(leads: &'a Leads, clusters: &'a Clusters, assignment: &'a Assignment, policy: &Policy) -> Self {
         let trust = leads.sources().iter().map(|source| policy.trust.get(source).copied().unwrap_or(0)).collect();
-        Self { leads, clusters, assignment, trust }
+        Self { leads, clusters, assignment, trust, edits: HashMap::new() }
+    }
+
+    /// With what people said of fields. Of leads that are gone, nothing is left of what was said.
+    #[must_use]
+    pub fn edited(mut self, edits: &'a [Edit]) -> Self {
+        let mut said: HashMap<&str, Vec<&Edit>> = HashMap::new();
+        for edit in edits {
+            said.entry(&edit.lead_id).or_default().push(edit);
+        }
+        if !said.is_empty() {
+            self.edits = self.leads.rows().filter_map(|row| Some((row, said.remove(self.leads.id(row))?))).collect();
+        }
+        self
+    }
+
+    /// What was said last of a field of these leads, and of which lead.
+    fn edit(&self, field: Field, members: &[u32]) -> Option<(&'a Edit, u32)> {
+        if self.edits.is_empty() {
+            return None;
+        }
+        let said = members.iter().filter_map(|row| Some((self.edits.get(row)?, *row)));
+        let said = said.flat_map(|(edits, row)| edits.iter().map(move |edit| (*edit, row)));
+        said.filter(|(edit, _)| edit.field == field)
+            .max_by(|(one, _), (two, _)| (one.at, &one.lead_id).cmp(&(two.at, &two.lead_id)))
     }
 
     /// The values of the clusters in `range`, which is cut to the clusters there are.
@@ -84,15 +125,26 @@ impl<'a> Survivorship<'a> {
             fields.begin(prospect);
             for field in SURVIVING {
                 self.rank(field, members, &mut candidates);
-                let winner = candidates.first().filter(|winner| !winner.value.is_empty());
-                golden.value(winner.map(|winner| winner.value));
-                if field == Field::Email {
-                    golden.email_kind(winner.and_then(|winner| self.leads.text(Field::EmailKind, winner.row)));
+                let edit = self.edit(field, members);
+                if let Some((Edit { value, at, .. }, row)) = edit {
+                    golden.value(Some(value.as_str()).filter(|value| !value.is_empty()));
+                    if field == Field::Email {
+                        golden.email_kind((!value.is_empty()).then(|| kind_of(value).as_str()));
+                    }
+                    let row = FieldRow { field, value, is_winner: true, rule: Rule::Edited, row, edited_at: Some(*at) };
+                    fields.push(self.leads, &row)?;
+                } else {
+                    let winner = candidates.first().filter(|winner| !winner.value.is_empty());
+                    golden.value(winner.map(|winner| winner.value));
+                    if field == Field::Email {
+                        golden.email_kind(winner.and_then(|winner| self.leads.text(Field::EmailKind, winner.row)));
+                    }
                 }
                 for (place, candidate) in candidates.iter().enumerate() {
                     let Candidate { value, row, standing: _ } = *candidate;
-                    let rule = rule(&candidates, place);
-                    fields.push(self.leads, &FieldRow { field, value, is_winner: place == 0, rule, row })?;
+                    let rule = if edit.is_some() { Rule::Edited } else { rule(&candidates, place) };
+                    let is_winner = place == 0 && edit.is_none();
+                    fields.push(self.leads, &FieldRow { field, value, is_winner, rule, row, edited_at: None })?;
                 }
             }
         }

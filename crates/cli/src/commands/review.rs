@@ -10,6 +10,8 @@ use crate::exit_code::Code;
 use crate::failure::Failure;
 use crate::wiring;
 
+const APPLIED: &str = "hint: `headwater sync` applies it, and every later run keeps to it";
+
 pub(crate) async fn run(global: &Global, command: &ReviewCommand, console: &Console) -> Result<Code, Failure> {
     let engine = wiring::quiet_engine(global).await?;
     let decided = match command {
@@ -30,12 +32,18 @@ pub(crate) async fn run(global: &Global, command: &ReviewCommand, console: &Cons
                 Format::Human | Format::Json => drawn(&report),
             });
         }
+        ReviewCommand::Edit { who, set, forget } => {
+            let edited = review::edit(&engine, who, set, forget).await?;
+            let code = console.answer(&edited, || format!("kept of {}: {}", edited.prospect_id, edited.fields.join(", ")))?;
+            console.note(APPLIED);
+            return Ok(code);
+        }
         ReviewCommand::Accept { ids } => review::decide(&engine, ids, Verdict::Same).await?,
         ReviewCommand::Reject { ids } => review::decide(&engine, ids, Verdict::Different).await?,
         ReviewCommand::Split { prospect, leads } => review::split(&engine, prospect, leads).await?,
     };
     let code = console.answer(&decided, || outcome(&decided))?;
-    console.note("hint: `headwater sync` applies it, and every later run keeps to it");
+    console.note(APPLIED);
     Ok(code)
 }
 

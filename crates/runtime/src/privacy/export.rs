@@ -43,6 +43,8 @@ pub struct PersonExport {
     pub pushes: Vec<Value>,
     /// What people said of their leads.
     pub decisions: Vec<Value>,
+    /// What people said their fields are.
+    pub edits: Vec<Value>,
     /// Whose their leads were before a merge.
     pub former_prospects: Vec<Value>,
     /// Deliveries that mention them and wait to be taken in.
@@ -60,7 +62,7 @@ pub struct PersonExport {
 pub async fn export(engine: &Engine, who: &str) -> Result<PersonExport> {
     let snapshot = engine.store.snapshot().await?;
     let held = Holdings::of(engine, &snapshot, who).await?;
-    let PersonRecords { pushes, links, decisions, former } = engine.store.person_records(&held.keys(Vec::new())).await?;
+    let PersonRecords { pushes, links, decisions, edits, former } = engine.store.person_records(&held.keys(Vec::new())).await?;
     let values: Vec<String> = held.addresses.iter().chain(&held.numbers).cloned().collect();
     let subjects: Vec<String> = hashes(&engine.suppression_hasher().await?, &values)?.into_iter().map(|(_, hmac)| hmac).collect();
     let known = engine.store.suppression_set().await?;
@@ -123,6 +125,12 @@ pub async fn export(engine: &Engine, who: &str) -> Result<PersonExport> {
         decisions: decisions
             .into_iter()
             .map(|decision| json!({ "one": decision.one, "two": decision.two, "verdict": decision.verdict.as_str() }))
+            .collect(),
+        edits: edits
+            .into_iter()
+            .map(|edit| {
+                json!({ "lead_id": edit.lead_id, "field": edit.field, "value": edit.value, "edited_at": instant(edit.edited_at) })
+            })
             .collect(),
         former_prospects: former
             .into_iter()

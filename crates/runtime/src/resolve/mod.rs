@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch, StringBuilder};
 use arrow::compute::filter_record_batch;
 use headwater_analysis::identity::{
-    self, Change, Clusters, Directory, Golden, Leads, Policy, Prior, ProspectId, Resolved, Stamp, Survivorship,
+    self, Change, Clusters, Directory, Edit, Golden, Leads, Policy, Prior, ProspectId, Resolved, Stamp, Survivorship,
 };
 use headwater_analysis::lifecycle;
 use headwater_model::suppression::Screen;
@@ -66,7 +66,8 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     let snapshot = engine.store.snapshot().await?;
     let rules = Rules::read(engine, vendors(engine)).await?;
     let records = RemoteRecords::read(engine).await?;
-    let state = state_of(engine, &snapshot, &rules, (&suppressed(engine).await?, &records));
+    let edits = engine.store.edits().await?;
+    let state = state_of(engine, &snapshot, &rules, (&suppressed(engine).await?, &records, &edits));
     let cursor = engine.store.cursor(CURSOR).await?;
     let before = cursor.as_ref().map(|cursor| &cursor.value);
     if !force && before.is_some_and(|before| before.get("inputs") == state.get("inputs")) {
@@ -92,7 +93,8 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, (&directory, &owners))?;
     let screen = engine.screen().await?;
     let now = engine.clock().now_us();
-    let work = Work { engine, leads: &leads, resolved, timeline: &timeline, screen: &screen };
+    let edits: Vec<Edit> = edits.into_iter().filter_map(said_of).collect();
+    let work = Work { engine, leads: &leads, resolved, timeline: &timeline, screen: &screen, edits: &edits };
     let files = work.write(Stamp { model_version: &identified.version, run_id, at: now })?;
     engine.stop_if_told()?;
     let counts = ResolveCounts {
@@ -153,14 +155,27 @@ fn internal(error: identity::Error) -> Error {
 }
 
 /// Everything on which the answer depends.
-fn state_of(engine: &Engine, snapshot: &Snapshot, rules: &Rules, (suppressed, records): (&str, &RemoteRecords)) -> Value {
+fn state_of(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    rules: &Rules,
+    (suppressed, records, edits): (&str, &RemoteRecords, &[headwater_store::Edit]),
+) -> Value {
     let versions: BTreeMap<&str, i64> = INPUTS.iter().map(|table| (table.name, snapshot.version(table))).collect();
     let trust: BTreeMap<&str, i32> =
         engine.project.sources.iter().map(|source| (source.name.as_str(), source.section.trust)).collect();
     json!({ "inputs": {
         "tables": versions, "identity": rules.state(), "lifecycle": lifecycle::RULE_VERSION,
-        "trust": trust, "suppressed": suppressed, "records": records.state(),
+        "trust": trust, "suppressed": suppressed, "records": records.state(), "edits": digest_of(edits),
     }})
+}
+
+/// A digest of what people said of fields; nothing where nobody did.
+fn digest_of(edits: &[headwater_store::Edit]) -> Option<String> {
+    let said = |edit: &headwater_store::Edit| {
+        format!("{}\u{1f}{}\u{1f}{:?}\u{1f}{}\n", edit.lead_id, edit.field, edit.value, edit.edited_at)
+    };
+    (!edits.is_empty()).then(|| blake3::hash(edits.iter().map(said).collect::<String>().as_bytes()).to_hex().to_string())
 }
 
 /// A digest of who must not be held. Their number would not do: one may have come in the place of another.
@@ -208,13 +223,21 @@ struct Work<'a> {
     resolved: &'a Resolved,
     timeline: &'a Timeline,
     screen: &'a Screen,
+    edits: &'a [Edit],
+}
+
+/// An edit as survivorship takes it; nothing of a field that there is not any more.
+fn said_of(edit: headwater_store::Edit) -> Option<Edit> {
+    let headwater_store::Edit { lead_id, field, value, edited_at } = edit;
+    let field = identity::SURVIVING.into_iter().find(|known| known.name() == field)?;
+    Some(Edit { lead_id, field, value: value?, at: edited_at })
 }
 
 impl Work<'_> {
     fn write(&self, stamp: Stamp<'_>) -> Result<Vec<(&'static Table, StagedFiles)>> {
         let Resolved { links, clusters, assignment } = self.resolved;
         let policy = Policy { trust: self.trust() };
-        let survivorship = Survivorship::new(self.leads, clusters, assignment, &policy);
+        let survivorship = Survivorship::new(self.leads, clusters, assignment, &policy).edited(self.edits);
         let writer = |table: &'static Table| -> Result<TableWriter> { Ok(self.engine.store.writer(table, None)?) };
         let (mut prospects, mut fields) = (writer(&tables::PROSPECT)?, writer(&tables::PROSPECT_FIELD)?);
         let (mut identity, mut transitions) = (writer(&tables::IDENTITY_LINK)?, writer(&tables::LIFECYCLE_TRANSITION)?);

@@ -3,6 +3,7 @@
 //! An answer is a fact in the ledger about two leads. It stands above every chance and every id, survives every run, and changes
 //! nothing until the next resolve.
 
+mod edit;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::rows::latest;
 
+pub use edit::{Edited, edit};
 pub(crate) use sample::Checked;
 pub use sample::{EstimateView, SampleReport, draw, sample};
 

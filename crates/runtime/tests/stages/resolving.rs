@@ -89,6 +89,43 @@ async fn a_person_goes_from_suspect_to_customer_and_a_refund_leads_back() {
 }
 
 #[tokio::test]
+async fn what_a_person_said_of_a_field_wins_over_every_later_record_until_it_is_taken_back() {
+    let rig = Rig::new(PROJECT).await;
+    let name = "SELECT full_name, email, email_kind FROM prospect WHERE merged_into IS NULL";
+    let says = |source: &str, rows: &[(&str, &[&str])]| rig.scripts.say(source, COLUMNS, rows);
+    says("list", &[("1", &["ann@alder.example.com", "Ann Alder", "", "", ""])]);
+    rig.sync().await;
+    let said = ["full_name=Anna Alder-Smith".to_owned(), "email= INFO@alder.example.com".to_owned()];
+    review::edit(&rig.engine, "ann@alder.example.com", &said, &[]).await.unwrap();
+    rig.sync().await;
+    assert_eq!(rig.table(name).await, ["Anna Alder-Smith | info@alder.example.com | generic_pro"]);
+    // A record that comes later says otherwise, and loses; so it does when the person is resolved with a second record.
+    says("forms", &[("1", &["ann@alder.example.com", "Ann B. Alder", "", "", ""])]);
+    rig.sync().await;
+    assert_eq!(rig.table(name).await, ["Anna Alder-Smith | info@alder.example.com | generic_pro"]);
+    let told =
+        "SELECT value, is_winner, rule, source FROM prospect_field WHERE field = 'full_name' ORDER BY is_winner DESC, value";
+    assert_eq!(
+        rig.table(told).await,
+        [
+            "Anna Alder-Smith | true | edited | review",
+            "Ann Alder | false | edited | list",
+            "Ann B. Alder | false | edited | forms"
+        ]
+    );
+    // Nothing said anew is nothing to do.
+    assert!(!rig.sync().await.resolve.worked);
+    review::edit(&rig.engine, "ann@alder.example.com", &["email=".to_owned()], &["full_name".to_owned()]).await.unwrap();
+    rig.sync().await;
+    let after = rig.table(name).await;
+    assert!(after.len() == 1 && after[0].ends_with("Alder | - | -") && !after[0].contains("Smith"), "{after:?}");
+    for wrong in ["shoe_size=43", "email=not one", "phone=12", "country=Nowhere", "full_name"] {
+        let error = review::edit(&rig.engine, "ann@alder.example.com", &[wrong.to_owned()], &[]).await.unwrap_err();
+        assert!(matches!(error, headwater_runtime::Error::Usage(_)), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn the_first_channel_is_that_of_the_first_touch_whenever_it_arrived() {
     let rig = Rig::new(PROJECT).await;
     rig.scripts.say("forms", COLUMNS, &[("1", &["ann@example.com", "Ann Alder", "", "2025-02-01", ""])]);

@@ -20,6 +20,19 @@ words! {
     }
 }
 
+/// What somebody said a field of a person is. It stands with a lead, and goes where that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The lead.
+    pub lead_id: String,
+    /// The column of `prospect`.
+    pub field: String,
+    /// The value, empty for none; nothing when what was said is taken back.
+    pub value: Option<String>,
+    /// When it was said, in microseconds since 1970.
+    pub edited_at: i64,
+}
+
 /// What somebody said of two leads. The order of the two does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -125,6 +138,19 @@ impl Store {
         .await
     }
 
+    /// Everything that people said fields are, in the order of the leads' ids.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn edits(&self) -> Result<Vec<Edit>> {
+        placed("reading the edits", self.ledger(), async {
+            let rows = sqlx::query("SELECT lead_id, field, value, edited_at FROM hw_edit ORDER BY lead_id, field");
+            rows.fetch_all(self.pool()).await?.iter().map(edit_of).collect()
+        })
+        .await
+    }
+
     /// The pairs in doubt, the most worth first.
     ///
     /// # Errors
@@ -177,6 +203,30 @@ impl Store {
         })
         .await
     }
+}
+
+/// Keeps what somebody said a field of a lead's person is; nothing takes back what was said.
+pub(crate) async fn edit(connection: &mut SqliteConnection, edit: &Edit) -> Result<()> {
+    let Edit { lead_id, field, value, edited_at } = edit;
+    sqlx::query("DELETE FROM hw_edit WHERE lead_id = ? AND field = ?")
+        .bind(lead_id)
+        .bind(field)
+        .execute(&mut *connection)
+        .await?;
+    if let Some(value) = value {
+        let insert = sqlx::query("INSERT INTO hw_edit(lead_id, field, value, edited_at) VALUES (?, ?, ?, ?)");
+        insert.bind(lead_id).bind(field).bind(value).bind(edited_at).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn edit_of(row: &SqliteRow) -> Result<Edit> {
+    Ok(Edit {
+        lead_id: row.try_get("lead_id")?,
+        field: row.try_get("field")?,
+        value: Some(row.try_get("value")?),
+        edited_at: row.try_get("edited_at")?,
+    })
 }
 
 /// A later decision replaces an earlier one, and answers the question, and that of a sample.

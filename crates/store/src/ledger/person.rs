@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::error::placed;
 use crate::ledger::{identity, link, list, meta, outbox};
-use crate::{CrmLink, Decision, FormerProspect, OutboxRow, Result, Store};
+use crate::{CrmLink, Decision, Edit, FormerProspect, OutboxRow, Result, Store};
 
 /// By which ids a person is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct PersonRecords {
     pub links: Vec<CrmLink>,
     /// What people said of their leads.
     pub decisions: Vec<Decision>,
+    /// What people said their fields are.
+    pub edits: Vec<Edit>,
     /// Whose their leads were before a merge.
     pub former: Vec<FormerProspect>,
 }
@@ -48,12 +50,15 @@ impl Store {
                 "SELECT * FROM hw_crm_link WHERE prospect_id IN (SELECT value FROM json_each(?1)) ORDER BY sink, prospect_id";
             let decisions = "SELECT one, two, verdict FROM hw_decision WHERE one IN (SELECT value FROM json_each(?1)) \
                  OR two IN (SELECT value FROM json_each(?1)) ORDER BY one, two";
+            let edits = "SELECT lead_id, field, value, edited_at FROM hw_edit WHERE lead_id IN (SELECT value FROM json_each(?1)) \
+                 ORDER BY lead_id, field";
             let former = "SELECT lead_id, prospect_id FROM hw_merge WHERE lead_id IN (SELECT value FROM json_each(?1)) \
                  ORDER BY lead_id, prospect_id";
             Ok(PersonRecords {
                 pushes: self.rows(pushes, &prospects, outbox::row_of).await?,
                 links: self.rows(links, &prospects, link::link_of).await?,
                 decisions: self.rows(decisions, &leads, identity::decision_of).await?,
+                edits: self.rows(edits, &leads, identity::edit_of).await?,
                 former: self.rows(former, &leads, identity::former_of).await?,
             })
         })
@@ -91,6 +96,7 @@ pub(crate) async fn erase(connection: &mut SqliteConnection, keys: &PersonKeys) 
         ),
         ("DELETE FROM hw_merge WHERE prospect_id IN (SELECT value FROM json_each(?1))", &prospects),
         ("DELETE FROM hw_merge WHERE lead_id IN (SELECT value FROM json_each(?1))", &leads),
+        ("DELETE FROM hw_edit WHERE lead_id IN (SELECT value FROM json_each(?1))", &leads),
         (
             "DELETE FROM hw_decision WHERE one IN (SELECT value FROM json_each(?1)) OR two IN (SELECT value FROM json_each(?1))",
             &leads,

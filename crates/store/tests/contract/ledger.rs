@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_store::{
-    AuditCheck, AuditEntry, Decision, DeliveryOp, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome, PersonKeys,
-    QuarantineMark, QuarantineState, RunStatus, Sample, SampledPair, Settlement, Store, StoreError, Suppression, SuppressionKind,
-    Verdict,
+    AuditCheck, AuditEntry, Decision, DeliveryOp, Edit, LedgerOp, LinkUpdate, NewRun, OutboxEntry, OutboxState, Outcome,
+    PersonKeys, QuarantineMark, QuarantineState, RunStatus, Sample, SampledPair, Settlement, Store, StoreError, Suppression,
+    SuppressionKind, Verdict,
 };
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -188,7 +188,7 @@ fn sample(pairs: &[(&str, &str)]) -> Sample {
 
 #[tokio::test]
 async fn ledgers_of_older_layouts_grow_and_keep_what_was_decided() {
-    let of_third = "DROP TABLE hw_sample; DROP TABLE hw_sample_draw;";
+    let of_third = "DROP TABLE hw_sample; DROP TABLE hw_sample_draw; DROP TABLE hw_edit;";
     let of_second = "DROP TABLE hw_decision; DROP TABLE hw_identity_model; DROP TABLE hw_review; DROP TABLE hw_merge;";
     for (layout, gone, kept) in [("1", format!("{of_third}{of_second}"), 0), ("2", of_third.to_owned(), 1)] {
         let (folder, store) = fresh().await;
@@ -204,6 +204,21 @@ async fn ledgers_of_older_layouts_grow_and_keep_what_was_decided() {
         commit.ledger(LedgerOp::Sample(sample(&[("led_b", "led_c")])));
         commit.execute().await.unwrap();
         assert_eq!(store.sample().await.unwrap(), Some(sample(&[("led_b", "led_c")])), "layout {layout}");
+    }
+}
+
+fn edit(lead: &str, city: Option<&str>) -> Edit {
+    Edit { lead_id: lead.to_owned(), field: "city".to_owned(), value: city.map(str::to_owned), edited_at: NOW }
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_field_is_kept_said_anew_and_forgotten() {
+    let (_folder, store) = fresh().await;
+    for (said, kept) in [(Some("Lyon"), Some("Lyon")), (Some(""), Some("")), (None, None)] {
+        let mut commit = store.commit("run", NOW);
+        commit.ledger(LedgerOp::Edit(edit("led_a", said)));
+        commit.execute().await.unwrap();
+        assert_eq!(store.edits().await.unwrap(), kept.map(|city| edit("led_a", Some(city))).into_iter().collect::<Vec<_>>());
     }
 }
 
@@ -239,10 +254,11 @@ async fn erasure_leaves_of_a_person_only_which_remote_records_they_are() {
     let mut commit = store.commit("run", NOW);
     commit.ledger(LedgerOp::Decide(decision("led_a", "led_b"))).ledger(LedgerOp::Decide(decision("led_b", "led_c")));
     commit.ledger(LedgerOp::Link(link("prospect a"))).ledger(LedgerOp::Link(link("prospect b")));
+    commit.ledger(LedgerOp::Edit(edit("led_a", Some("Lyon")))).ledger(LedgerOp::Edit(edit("led_b", Some("Nantes"))));
     commit.execute().await.unwrap();
     let keys = PersonKeys { prospects: vec!["prospect a".to_owned()], leads: vec!["led_a".to_owned()], ..PersonKeys::default() };
     let held = store.person_records(&keys).await.unwrap();
-    assert_eq!((held.pushes.len(), held.links.len(), held.decisions.len()), (1, 1, 1));
+    assert_eq!((held.pushes.len(), held.links.len(), held.decisions.len(), held.edits.len()), (1, 1, 1, 1));
     assert!(!store.erasure_pending().await.unwrap());
 
     let mut commit = store.commit("erase", NOW);
@@ -254,6 +270,7 @@ async fn erasure_leaves_of_a_person_only_which_remote_records_they_are() {
     let due = store.outbox_due("crm", NOW, 10).await.unwrap();
     assert_eq!(due.iter().map(|row| row.entry.delivery_key.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(store.decisions().await.unwrap(), [decision("led_b", "led_c")]);
+    assert_eq!(store.edits().await.unwrap(), [edit("led_b", Some("Nantes"))]);
     assert!(store.erasure_pending().await.unwrap());
     let lock = store.lock(NOW).await.unwrap();
     store.finish_erasure(&lock, NOW).await.unwrap();
