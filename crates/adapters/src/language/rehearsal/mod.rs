@@ -13,6 +13,7 @@ use std::sync::Arc;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::mapping::{Origin, Role};
 use headwater_sdk::http::Pause;
+use headwater_sdk::testkit::recorded::chain;
 use headwater_sdk::testkit::server::{Mode, Prepared, Server, sorted, target};
 use headwater_sdk::testkit::{Collected, Row, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, Source as _, StreamSpec};
@@ -358,21 +359,6 @@ impl ExpectedRow {
     fn of(row: &Row) -> Self {
         Self { key: row.key.clone(), deleted: row.deleted, fields: row.fields.clone() }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !out.ends_with(&text) {
-            out.push_str(": ");
-            out.push_str(&text);
-        }
-        cause = inner.source();
-    }
-    out
 }
 
 fn described(breach: &headwater_sdk::testkit::Breach) -> String {
