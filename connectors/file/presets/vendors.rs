@@ -296,6 +296,7 @@ pub(super) static VENDORS: &[Vendor] = &[
         enough: Some(2),
         pairs: &[
             ("external_id", "siren"),
+            ("company_number", "siren"),
             ("company_name", "denominationUniteLegale"),
             ("company_name", "denominationUsuelle1UniteLegale"),
             ("company_name", "sigleUniteLegale"),
@@ -319,6 +320,7 @@ pub(super) static VENDORS: &[Vendor] = &[
         enough: Some(2),
         pairs: &[
             ("external_id", "CompanyNumber"),
+            ("company_number", "CompanyNumber"),
             ("company_name", "CompanyName"),
             ("street", "RegAddress.AddressLine1"),
             ("city", "RegAddress.PostTown"),

@@ -1,17 +1,23 @@
 //! The companies that people work for, as far as the people say.
 //!
-//! Two people are of one company when they share its domain; whoever names no domain is of the company of that name, if there is one
-//! alone. What the company is called and where it sits is what most of its people say.
+//! Two people are of one company when they share its registration number in one country, or its domain. Whoever names neither is of
+//! the company of that name, if there is one alone. A name never joins two numbers. What the company is called and where it sits is
+//! what most of its people say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headwater_model::{ids, lists};
+use headwater_model::{company_number, ids, lists};
+
+use crate::identity::Forest;
 
 /// What a company has, by the name of the prospect's field that says it.
-pub const FIELDS: [&str; 8] = ["company_name", "company_domain", "website", "street", "city", "region", "postal_code", "country"];
+pub const FIELDS: [&str; 9] =
+    ["company_name", "company_domain", "company_number", "website", "street", "city", "region", "postal_code", "country"];
 
 /// What stands before a company's id.
 const ID: &str = "cmp_";
+/// A number that stands with more domains than this only fills a form.
+const DOMAINS_PER_NUMBER: usize = 8;
 
 /// What one person says of the company.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,9 +31,9 @@ pub struct Employee {
 /// A company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Company {
-    /// Its id, made of its domain; of its name where nobody says a domain.
+    /// Its id, made of its registration number; of its domain where nobody says a number, and of its name where nobody says either.
     pub id: String,
-    /// Ids that it had while less was known: by its names alone.
+    /// Ids that it had while less was known: by another number, its domains, its names.
     pub aliases: Vec<String>,
     /// What most of its people say, by [`FIELDS`]; of values said equally often, the first in the alphabet.
     pub fields: BTreeMap<&'static str, String>,
@@ -35,69 +41,253 @@ pub struct Company {
     pub people: Vec<String>,
 }
 
+/// What a company is known by, the strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
+    /// A registration number, and the country of its register as far as somebody says it.
+    Number(String, Option<String>),
     Domain(String),
     Name(String),
 }
 
 impl Key {
+    /// What stands in the field that says it.
+    fn text(&self) -> &String {
+        let (Self::Number(text, _) | Self::Domain(text) | Self::Name(text)) = self;
+        text
+    }
+
     fn id(&self) -> String {
         match self {
+            Self::Number(number, country) => ids::derived(ID, &["number", number, country.as_deref().unwrap_or_default()]),
             Self::Domain(domain) => ids::derived(ID, &["domain", domain]),
             Self::Name(name) => ids::derived(ID, &["name", name]),
         }
     }
 }
 
-/// The companies of these people, by id. Whoever names neither a company nor a domain of one has none.
+/// What one person says that tells companies from each other; each is a key of that kind.
+#[derive(Debug)]
+struct Said {
+    number: Option<Key>,
+    domain: Option<Key>,
+    name: Option<Key>,
+}
+
+impl Said {
+    /// The strongest that the person says besides a name.
+    fn proof(&self) -> Option<&Key> {
+        self.number.as_ref().or(self.domain.as_ref())
+    }
+}
+
+/// The companies of these people, by what they are known by. Whoever names neither a company nor a number or domain of one has none.
 #[must_use]
 pub fn roll_up(people: &[Employee]) -> Vec<Company> {
-    let said: Vec<(Option<String>, Option<String>)> = people.iter().map(|person| (domain(person), name(person))).collect();
-    let mut domains_of: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
-    for (domain, name) in &said {
-        if let (Some(domain), Some(name)) = (domain, name) {
-            domains_of.entry(name).or_default().insert(domain);
-        }
-    }
-    let only = |name: &String| {
-        let domains = domains_of.get(name)?;
-        (domains.len() == 1).then(|| domains.first().copied()).flatten()
-    };
-    let mut companies: BTreeMap<Key, Vec<&Employee>> = BTreeMap::new();
+    let registers = Registers::of(people);
+    let said: Vec<Said> = people
+        .iter()
+        .map(|person| Said {
+            number: registers.number(person),
+            domain: domain(person).map(Key::Domain),
+            name: name(person).map(Key::Name),
+        })
+        .collect();
+    let mut known = Known::of(&said);
+    let mut companies: BTreeMap<&Key, Vec<(&Employee, &Said)>> = BTreeMap::new();
     for (person, said) in people.iter().zip(&said) {
-        let key = match said {
-            (Some(domain), _) => Key::Domain(domain.clone()),
-            (None, Some(name)) => only(name).map_or_else(|| Key::Name(name.clone()), |domain| Key::Domain(domain.clone())),
-            (None, None) => continue,
+        let key = match (said.proof(), &said.name) {
+            (Some(proof), _) => known.company_of(proof),
+            (None, Some(name)) => known.only(name).or(Some(name)),
+            (None, None) => None,
         };
-        companies.entry(key).or_default().push(person);
-    }
-    let aliases = |key: &Key| match key {
-        Key::Name(_) => Vec::new(),
-        Key::Domain(domain) => {
-            let names = domains_of.keys().filter(|name| only(name) == Some(domain));
-            names.map(|name| Key::Name((*name).clone()).id()).collect()
+        if let Some(key) = key {
+            companies.entry(key).or_default().push((person, said));
         }
-    };
-    let company = |(key, people): (Key, Vec<&Employee>)| {
+    }
+    let mut aliases = known.aliases(&registers);
+    let company = |(key, people): (&Key, Vec<(&Employee, &Said)>)| {
         let mut fields: BTreeMap<&'static str, String> = FIELDS
             .iter()
-            .filter_map(|field| Some((*field, most(people.iter().filter_map(|person| person.fields.get(field)))?)))
+            .filter_map(|field| Some((*field, most(people.iter().filter_map(|(person, _)| person.fields.get(field)))?)))
             .collect();
-        // The domain it is known by is not that of somebody's private mailbox.
-        match &key {
-            Key::Domain(domain) => drop(fields.insert("company_domain", domain.clone())),
-            Key::Name(_) => drop(fields.remove("company_domain")),
+        // The domain that it has is not that of somebody's private mailbox, and its number not one that only fills a form.
+        let domain = most(people.iter().filter_map(|(_, said)| said.domain.as_ref()).map(Key::text));
+        let number = most(people.iter().filter_map(|(_, said)| said.number.as_ref()).map(Key::text));
+        for (field, value) in [("company_domain", domain), ("company_number", number)] {
+            match value {
+                Some(value) => drop(fields.insert(field, value)),
+                None => drop(fields.remove(field)),
+            }
         }
         Company {
             id: key.id(),
-            aliases: aliases(&key),
+            aliases: aliases.remove(key).unwrap_or_default(),
             fields,
-            people: people.iter().map(|person| person.prospect_id.clone()).collect(),
+            people: people.iter().map(|(person, _)| person.prospect_id.clone()).collect(),
         }
     };
     companies.into_iter().map(company).collect()
+}
+
+/// What is said of each registration number.
+#[derive(Debug, Default)]
+struct Registers(BTreeMap<String, Register>);
+
+#[derive(Debug, Default)]
+struct Register {
+    countries: BTreeSet<String>,
+    domains: BTreeSet<String>,
+}
+
+impl Registers {
+    fn of(people: &[Employee]) -> Self {
+        let mut registers: BTreeMap<String, Register> = BTreeMap::new();
+        for person in people {
+            if let Some(number) = number(person) {
+                let register = registers.entry(number).or_default();
+                register.countries.extend(country(person));
+                register.domains.extend(domain(person));
+            }
+        }
+        Self(registers)
+    }
+
+    /// The number that a person says. Who says no country means the one that others say of it, if it is one alone.
+    fn number(&self, person: &Employee) -> Option<Key> {
+        let number = number(person)?;
+        self.0.get(&number).filter(|register| register.domains.len() <= DOMAINS_PER_NUMBER)?;
+        let country = self.only_country(&number).cloned().or_else(|| country(person));
+        Some(Key::Number(number, country))
+    }
+
+    fn only_country(&self, number: &str) -> Option<&String> {
+        let countries = &self.0.get(number)?.countries;
+        countries.first().filter(|_| countries.len() == 1)
+    }
+}
+
+/// Which numbers, domains and names are one company's.
+struct Known<'a> {
+    /// Numbers and domains in their order, so that the first of a company is its strongest.
+    proofs: Vec<&'a Key>,
+    forest: Forest,
+    /// The companies that bear each name, each by the place of its first proof.
+    bearers: BTreeMap<&'a Key, BTreeSet<u32>>,
+}
+
+impl<'a> Known<'a> {
+    fn of(said: &'a [Said]) -> Self {
+        let proofs: BTreeSet<&Key> = said.iter().flat_map(|said| [&said.number, &said.domain]).flatten().collect();
+        let proofs: Vec<&Key> = proofs.into_iter().collect();
+        let forest = Forest::new(proofs.len());
+        let mut known = Self { proofs, forest, bearers: BTreeMap::new() };
+        for said in said {
+            if let (Some(number), Some(domain)) = (&said.number, &said.domain) {
+                known.join(number, domain);
+            }
+        }
+        known.bear(said);
+        known.join_by_name();
+        known.bear(said);
+        known
+    }
+
+    fn place(&mut self, proof: &Key) -> Option<u32> {
+        let place = u32::try_from(self.proofs.binary_search(&proof).ok()?).ok()?;
+        Some(self.forest.root(place))
+    }
+
+    fn join(&mut self, one: &Key, other: &Key) {
+        if let (Some(one), Some(other)) = (self.place(one), self.place(other)) {
+            self.forest.union(one, other);
+        }
+    }
+
+    fn bear(&mut self, said: &'a [Said]) {
+        self.bearers.clear();
+        for said in said {
+            if let (Some(proof), Some(name)) = (said.proof(), &said.name)
+                && let Some(place) = self.place(proof)
+            {
+                self.bearers.entry(name).or_default().insert(place);
+            }
+        }
+    }
+
+    /// A company that is known by a number alone and one that is known by domains alone are one if both have a name that nobody else
+    /// has, and neither has such a name together with another.
+    fn join_by_name(&mut self) {
+        let (mut with_number, mut with_domain) = (BTreeSet::new(), BTreeSet::new());
+        for proof in self.proofs.clone() {
+            let with = if matches!(proof, Key::Number(..)) { &mut with_number } else { &mut with_domain };
+            with.extend(self.place(proof));
+        }
+        let mut pairs = BTreeSet::new();
+        for bearers in self.bearers.values() {
+            let numbers: Vec<u32> = bearers.intersection(&with_number).copied().collect();
+            let domains: Vec<u32> = bearers.intersection(&with_domain).copied().collect();
+            if let ([number], [domain]) = (numbers.as_slice(), domains.as_slice())
+                && number != domain
+            {
+                pairs.insert((*number, *domain));
+            }
+        }
+        let mut partners: BTreeMap<u32, u32> = BTreeMap::new();
+        for place in pairs.iter().flat_map(|(number, domain)| [*number, *domain]) {
+            *partners.entry(place).or_default() += 1;
+        }
+        for (number, domain) in pairs {
+            if [number, domain].iter().all(|place| partners.get(place) == Some(&1)) {
+                self.forest.union(number, domain);
+            }
+        }
+    }
+
+    /// What the company of a number or a domain is known by.
+    fn company_of(&mut self, proof: &Key) -> Option<&'a Key> {
+        let place = self.place(proof)?;
+        self.proofs.get(place as usize).copied()
+    }
+
+    /// The one company of a name.
+    fn only(&self, name: &Key) -> Option<&'a Key> {
+        let bearers = self.bearers.get(name)?;
+        let place = bearers.first().filter(|_| bearers.len() == 1)?;
+        self.proofs.get(*place as usize).copied()
+    }
+
+    /// The ids that each company had while less was known, the strongest first.
+    fn aliases(&mut self, registers: &Registers) -> BTreeMap<&'a Key, Vec<String>> {
+        let mut aliases: BTreeMap<&Key, Vec<String>> = BTreeMap::new();
+        for proof in self.proofs.clone() {
+            let Some(company) = self.company_of(proof) else { continue };
+            let ids = aliases.entry(company).or_default();
+            if proof != company {
+                ids.push(proof.id());
+            }
+            if let Key::Number(number, Some(_)) = proof
+                && registers.only_country(number).is_some()
+            {
+                ids.push(Key::Number(number.clone(), None).id());
+            }
+        }
+        for name in self.bearers.keys() {
+            if let Some(company) = self.only(name) {
+                aliases.entry(company).or_default().push(name.id());
+            }
+        }
+        aliases
+    }
+}
+
+fn number(person: &Employee) -> Option<String> {
+    company_number::normalise(person.fields.get("company_number")?)
+}
+
+fn country(person: &Employee) -> Option<String> {
+    let country = person.fields.get("country")?.trim().to_uppercase();
+    (!country.is_empty()).then_some(country)
 }
 
 fn domain(person: &Employee) -> Option<String> {
@@ -234,6 +424,127 @@ mod tests {
         let after = roll_up(&[person("a", "Alder GmbH", "", ""), person("b", "Alder", "alder.example", "")]);
         assert_eq!(after.len(), 1);
         assert!(after[0].aliases.contains(&before[0].id));
+    }
+
+    fn registered(id: &str, number: &str, country: &str, name: &str, domain: &str) -> Employee {
+        let mut employee = person(id, name, domain, "");
+        for (field, value) in [("company_number", number), ("country", country)] {
+            if !value.is_empty() {
+                employee.fields.insert(field, value.to_owned());
+            }
+        }
+        employee
+    }
+
+    /// The people of each company, which must be the same in every order of the people.
+    fn companies_of(people: &[Employee]) -> Vec<Vec<String>> {
+        let found = |people: &[Employee]| {
+            let mut all: Vec<Vec<String>> = roll_up(people).into_iter().map(|company| company.people).collect();
+            all.iter_mut().for_each(|people| people.sort());
+            all.sort();
+            all
+        };
+        let (mut turned, once) = (people.to_vec(), found(people));
+        for _ in people {
+            turned.rotate_left(1);
+            assert_eq!(found(&turned), once);
+            let back: Vec<Employee> = turned.iter().rev().cloned().collect();
+            assert_eq!(found(&back), once);
+        }
+        once
+    }
+
+    #[test]
+    fn a_number_of_one_country_is_one_company_whatever_its_names_and_domains() {
+        let found = companies_of(&[
+            registered("a", "HRB 12345", "DE", "Alder GmbH", "alder.example"),
+            registered("b", "hrb12345", "de", "Alder Holding", "alder.test"),
+            registered("c", "HRB-12345", "", "Elder", ""),
+            person("d", "", "alder.test", ""),
+        ]);
+        assert_eq!(found, [["a", "b", "c", "d"]]);
+    }
+
+    #[test]
+    fn a_number_of_two_countries_is_two_companies() {
+        let found = companies_of(&[
+            registered("a", "12345678", "NL", "Alder", ""),
+            registered("b", "12345678", "DK", "Elm", ""),
+            registered("c", "12345678", "", "Oak", ""),
+        ]);
+        assert_eq!(found, [["a"], ["b"], ["c"]]);
+    }
+
+    #[test]
+    fn two_numbers_are_never_joined_by_a_name() {
+        let found = companies_of(&[
+            registered("a", "111222", "DE", "Alder", ""),
+            registered("b", "333444", "DE", "Alder GmbH", ""),
+            person("c", "Alder", "", ""),
+        ]);
+        assert_eq!(found, [["a"], ["b"], ["c"]]);
+        // Nor by two names of one company without a number.
+        let found = companies_of(&[
+            registered("a", "111222", "DE", "Alder", ""),
+            registered("b", "333444", "DE", "Elm", ""),
+            person("c", "Alder", "alder.example", ""),
+            person("d", "Elm", "alder.example", ""),
+        ]);
+        assert_eq!(found, [vec!["a"], vec!["b"], vec!["c", "d"]]);
+    }
+
+    #[test]
+    fn two_numbers_of_one_domain_are_one_company() {
+        let found = companies_of(&[
+            registered("a", "111222", "DE", "Alder", "alder.example"),
+            registered("b", "333444", "DE", "Elm", "alder.example"),
+        ]);
+        assert_eq!(found, [["a", "b"]]);
+    }
+
+    #[test]
+    fn a_name_joins_the_one_company_with_a_number_and_the_one_with_a_domain() {
+        let people = [
+            registered("a", "111222", "DE", "Alder", ""),
+            person("b", "Alder GmbH", "alder.example", ""),
+            person("c", "ALDER", "", ""),
+        ];
+        assert_eq!(companies_of(&people), [["a", "b", "c"]]);
+        let company = roll_up(&people).remove(0);
+        assert_eq!(
+            (company.fields["company_number"].as_str(), company.fields["company_domain"].as_str()),
+            ("111222", "alder.example")
+        );
+    }
+
+    #[test]
+    fn a_number_that_fills_forms_is_no_company() {
+        let mut people: Vec<Employee> = (0..=DOMAINS_PER_NUMBER)
+            .map(|at| registered(&format!("p{at}"), "123456", "DE", "", &format!("firm{at}.example")))
+            .collect();
+        people.push(registered("q", "000000", "DE", "Elm", ""));
+        people.push(registered("r", "000000", "DE", "Oak", ""));
+        assert_eq!(companies_of(&people).len(), people.len());
+        assert!(roll_up(&people).iter().all(|company| !company.fields.contains_key("company_number")));
+    }
+
+    #[test]
+    fn a_company_whose_number_becomes_known_is_found_by_the_ids_it_had() {
+        let named = person("a", "Alder GmbH", "", "");
+        let at_home = person("b", "Alder", "alder.example", "");
+        let nowhere = registered("c", "111222", "", "Alder", "alder.example");
+        let registered = registered("d", "111222", "DE", "Alder", "alder.example");
+        let mut people = Vec::new();
+        let mut before: Vec<String> = Vec::new();
+        for person in [named, at_home, nowhere, registered] {
+            people.push(person);
+            let found = roll_up(&people);
+            assert_eq!(found.len(), 1);
+            assert!(before.iter().all(|id| found[0].aliases.contains(id)), "{before:?} {:?}", found[0].aliases);
+            before.push(found[0].id.clone());
+        }
+        before.dedup();
+        assert_eq!(before.len(), 4);
     }
 
     #[test]

@@ -114,6 +114,17 @@ const TABLE: &[(&str, Language, &str)] = &[
     ("company_domain", German, "domaene"),
     ("company_domain", Spanish, "dominio"),
     ("company_domain", Dutch, "domein"),
+    (
+        "company_number",
+        English,
+        "companynumber companyregistrationnumber companyregnumber companyregistration vatnumber vatid vatregistrationnumber \
+         registrationnumber",
+    ),
+    ("company_number", French, "siren numerosiren numerodesiren numerotva numerodetva"),
+    ("company_number", German, "handelsregisternummer ustid ustidnr"),
+    ("company_number", Italian, "partitaiva"),
+    ("company_number", Dutch, "kvknummer btwnummer"),
+    ("company_number", Portuguese, "cnpj nipc"),
     ("website", English, "website companywebsite websiteurl web url"),
     ("website", French, "siteweb site siteinternet"),
     ("website", German, "webseite homepage"),
@@ -331,8 +342,9 @@ pub fn is_vague(folded: &str) -> bool {
 #[must_use]
 pub fn is_code(name: &str) -> bool {
     let folded = fold(name);
-    all().any(|(field, name)| matches!(field, "phone" | "mobile" | "postal_code" | "external_id") && name == folded)
-        || CODES.iter().any(|part| folded.contains(part))
+    all().any(|(field, name)| {
+        matches!(field, "phone" | "mobile" | "postal_code" | "external_id" | "company_number") && name == folded
+    }) || CODES.iter().any(|part| folded.contains(part))
 }
 
 /// A name as it is compared: small letters and digits, without accents, signs and spaces.

@@ -5,6 +5,7 @@
 
 pub mod aliases;
 pub mod checkpoint;
+pub mod company_number;
 pub mod conform;
 pub mod consent;
 pub mod country;

@@ -177,6 +177,7 @@ tables! {
         consent: Text,
         is_test: Bool required,
         run_id: Text required,
+        company_number: Text personal,
     }
     /// Which channel brought them? One row per dated contact through a channel; never rewritten.
     TOUCH = "touch" {
@@ -326,6 +327,7 @@ tables! {
         conversion_count: Int required,
         revenue: Money,
         currency: Text,
+        company_number: Text personal,
     }
     /// Why does it say this and not that? Every candidate value of every field, the winner marked.
     PROSPECT_FIELD = "prospect_field" {

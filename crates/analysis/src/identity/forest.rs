@@ -5,19 +5,19 @@
 
 /// Union-find whose root is always the smallest row.
 #[derive(Debug)]
-pub(super) struct Forest(Vec<u32>);
+pub(crate) struct Forest(Vec<u32>);
 
 impl Forest {
-    pub(super) fn new(records: usize) -> Self {
+    pub(crate) fn new(records: usize) -> Self {
         Self((0..records as u32).collect())
     }
 
     /// How many records there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn root(&mut self, mut row: u32) -> u32 {
+    pub(crate) fn root(&mut self, mut row: u32) -> u32 {
         while self.0[row as usize] != row {
             let above = self.0[self.0[row as usize] as usize];
             self.0[row as usize] = above;
@@ -27,7 +27,7 @@ impl Forest {
     }
 
     /// Joins two rows and says whether they were apart.
-    pub(super) fn union(&mut self, one: u32, two: u32) -> bool {
+    pub(crate) fn union(&mut self, one: u32, two: u32) -> bool {
         let (one, two) = (self.root(one), self.root(two));
         self.0[one.max(two) as usize] = one.min(two);
         one != two

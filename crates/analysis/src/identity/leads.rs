@@ -66,6 +66,7 @@ fields! {
     Origin "origin"
     Consent "consent"
     LawfulBasis "lawful_basis"
+    CompanyNumber "company_number"
 }
 
 /// Columns that every batch must have, without empty cells. `observed_at` is the fourth.

@@ -30,6 +30,7 @@ pub use batches::{Stamp, identity_events, identity_links};
 pub use cluster::{Clusters, Join, cluster};
 pub use directory::Directory;
 pub use error::Error;
+pub(crate) use forest::Forest;
 pub use golden::Golden;
 pub use keys::{NameKey, is_role, linkedin_key, match_key, name_key, phone_key};
 pub use leads::{Field, Leads};

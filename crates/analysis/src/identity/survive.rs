@@ -19,7 +19,7 @@ use super::leads::{Field, Leads};
 use super::standing::{Clearings, OP_CLEAR, Policy, Rule, Standing};
 
 /// The fields of a prospect that are chosen among its leads. The email's kind goes with the email.
-pub const SURVIVING: [Field; 22] = [
+pub const SURVIVING: [Field; 23] = [
     Field::Email,
     Field::GivenName,
     Field::FamilyName,
@@ -31,6 +31,7 @@ pub const SURVIVING: [Field; 22] = [
     Field::Department,
     Field::CompanyName,
     Field::CompanyDomain,
+    Field::CompanyNumber,
     Field::Website,
     Field::LinkedinUrl,
     Field::Street,

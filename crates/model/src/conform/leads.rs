@@ -13,7 +13,7 @@ use crate::email::{self, EmailKind};
 use crate::instant::{self, DateStyle, NotAnInstant};
 use crate::page::Refused;
 use crate::suppression::{Kind, Screen};
-use crate::{consent, country, phone, tables};
+use crate::{company_number, consent, country, phone, tables};
 
 /// The fields a mapping of leads may fill.
 pub(super) const FIELDS: &[&str] = &[
@@ -29,6 +29,7 @@ pub(super) const FIELDS: &[&str] = &[
     "department",
     "company_name",
     "company_domain",
+    "company_number",
     "website",
     "linkedin_url",
     "street",
@@ -218,6 +219,14 @@ fn phones(reader: &Reader<'_>, country: &StringArray, hint: Option<&str>) -> Str
     out.finish()
 }
 
+/// The numbers of companies.
+fn numbers(reader: &Reader<'_>, rows: usize) -> StringArray {
+    if reader.is_absent() {
+        return StringArray::new_null(rows);
+    }
+    (0..rows).map(|row| reader.get(row).and_then(company_number::normalise)).collect()
+}
+
 /// The domain a person works at: as given, else the website's, else that of an address at a company.
 fn domains(given: &Reader<'_>, website: &Reader<'_>, email: &StringArray, kind: &StringArray) -> StringArray {
     let work = |row: usize| {
@@ -382,6 +391,7 @@ fn lead_batch<'a>(
             (0..rows).map(|row| Some(is_test.get(row).and_then(consent::status) == Some("granted"))),
         )),
         same(Some(&context.run_id)),
+        Arc::new(numbers(&read("company_number"), rows)),
     ];
     Ok(RecordBatch::try_new(tables::LEAD.schema(), columns)?)
 }

@@ -629,15 +629,16 @@ pub(crate) const SINK_KEYS: &[&str] = &[
     "budget",
 ];
 
-/// The companies of a sink's people. Two people are of one company when they share its domain, else its name.
+/// The companies of a sink's people. Two people are of one company when they share its registration number or its domain, else its
+/// name.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompaniesSection {
     /// What finds a company that is there already, strongest first: `external_id`, or the remote's fields of `map`.
     #[serde(default = "external_id")]
     pub match_on: Vec<String>,
-    /// The remote's field of a company ← ours, or a template over ours: `company_name`, `company_domain`, `website`, `street`,
-    /// `city`, `region`, `postal_code`, `country`.
+    /// The remote's field of a company ← ours, or a template over ours: `company_name`, `company_domain`, `company_number`,
+    /// `website`, `street`, `city`, `region`, `postal_code`, `country`.
     pub map: BTreeMap<String, String>,
     /// The remote's fields of a company that are emptied when we have no value any more.
     #[serde(default)]

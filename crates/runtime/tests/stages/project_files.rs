@@ -175,7 +175,7 @@ async fn audiences() {
         format!("sources: {{ list: {{ connector: script }} }}\nsinks:\n  crm:\n    connector: remote\n    audience: {audience}\n")
     };
     assert_snapshot!(on_sync(&sink("may_contct")).await, @r#"
-    line 6: the audience `may_contct` is not a condition over `prospect`: there is no column `may_contct`; did you mean `may_contact`? the columns are: prospect_id, merged_into, lead_count, source_count, email, email_kind, given_name, family_name, full_name, phone, mobile, job_title, seniority, department, company_name, company_domain, website, linkedin_url, street, city, region, postal_code, country, language, need, budget, intended_use, lifecycle, buying_stage, lawful_basis, consent, may_contact, hold_reason, first_source, first_channel, last_channel, first_seen_at, last_seen_at, last_contact_at, became_prospect_at, became_customer_at, conversion_count, revenue, currency
+    line 6: the audience `may_contct` is not a condition over `prospect`: there is no column `may_contct`; did you mean `may_contact`? the columns are: prospect_id, merged_into, lead_count, source_count, email, email_kind, given_name, family_name, full_name, phone, mobile, job_title, seniority, department, company_name, company_domain, website, linkedin_url, street, city, region, postal_code, country, language, need, budget, intended_use, lifecycle, buying_stage, lawful_basis, consent, may_contact, hold_reason, first_source, first_channel, last_channel, first_seen_at, last_seen_at, last_contact_at, became_prospect_at, became_customer_at, conversion_count, revenue, currency, company_number
     help: -
     "#);
     assert_snapshot!(on_sync(&sink("\"lifecycle = 'customer' AND\"")).await, @r#"

@@ -1,13 +1,14 @@
 //! Companies: which account each record belongs to.
 //!
-//! A registration number decides; then the domain of the address or the website; then the company's name, which follows the
-//! domain that most of its records have. Mail providers and platforms are no account.
+//! A registration number of one country decides; then the domain of the address or the website; then the company's name, which
+//! follows the domain that most of its records have. A name never joins two numbers of one country. Mail providers and platforms are
+//! no account.
 
 #![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
 #![expect(clippy::cast_possible_truncation, reason = "records are fewer than 2^31")]
 #![expect(clippy::cast_precision_loss, reason = "counts of records as shares")]
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::super::forest::Forest;
 use super::roster::{Record, Roster};
@@ -21,25 +22,25 @@ const DOMAINS_PER_NUMBER: usize = 8;
 #[must_use]
 pub fn accounts(roster: &Roster) -> Vec<Option<u32>> {
     let records = &roster.records;
+    let numbers = numbers(roster);
     let domain_of_company = dominant_domains(records);
+    let places: Vec<Option<Place>> = records.iter().map(|record| Place::of(record, &domain_of_company)).collect();
+    let contested = contested(&places, &numbers);
     let mut forest = Forest::new(records.len());
     let mut first_of: HashMap<(u8, u64), u32> = HashMap::new();
     let mut tie = |forest: &mut Forest, key: (u8, u64), row: u32| {
         let first = *first_of.entry(key).or_insert(row);
         forest.union(first, row);
     };
-    let numbers = usable_numbers(roster);
-    for (row, record) in (0_u32..).zip(records) {
-        let domain = domain_of(record, &domain_of_company);
-        let number = roster.registrations.get(row as usize).copied().unwrap_or(0);
-        if number != 0 && numbers[number as usize] {
-            tie(&mut forest, (0, u64::from(number)), row);
+    for (row, (place, number)) in (0_u32..).zip(places.iter().zip(&numbers)) {
+        if let Some(number) = number {
+            tie(&mut forest, (0, u64::from(number.number) << 32 | u64::from(number.country)), row);
         }
-        if domain != 0 {
-            tie(&mut forest, (1, u64::from(domain)), row);
-        } else if record.company != 0 {
-            // The same name in two countries is two companies unless a domain says otherwise.
-            tie(&mut forest, (2, u64::from(record.company) << 32 | u64::from(record.country)), row);
+        if let Some(place) = place {
+            let follows = !place.is_by_name || number.is_none_or(|number| !contested.contains(&(place.key, number.country)));
+            if follows {
+                tie(&mut forest, place.key, row);
+            }
         }
     }
     let names_one = |row: usize, record: &Record| {
@@ -51,12 +52,64 @@ pub fn accounts(roster: &Roster) -> Vec<Option<u32>> {
     records.iter().enumerate().map(|(row, record)| names_one(row, record).then(|| forest.root(row as u32))).collect()
 }
 
-fn domain_of(record: &Record, of_company: &HashMap<u32, u32>) -> u32 {
-    match (record.domain, record.web) {
-        (0, 0) => of_company.get(&record.company).copied().unwrap_or(0),
-        (0, web) => web,
-        (domain, _) => domain,
+/// A registration number, and the country of its register as far as a record says it.
+#[derive(Debug, Clone, Copy)]
+struct Number {
+    number: u32,
+    country: u32,
+}
+
+/// Where a record belongs besides its number.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    key: (u8, u64),
+    /// Whether only the company's name says so.
+    is_by_name: bool,
+}
+
+impl Place {
+    fn of(record: &Record, of_company: &HashMap<u32, u32>) -> Option<Self> {
+        let own = if record.domain != 0 { record.domain } else { record.web };
+        let domain = if own != 0 { own } else { of_company.get(&record.company).copied().unwrap_or(0) };
+        let key = match (domain, record.company) {
+            (0, 0) => return None,
+            // The same name in two countries is two companies unless a domain says otherwise.
+            (0, company) => (2, u64::from(company) << 32 | u64::from(record.country)),
+            (domain, _) => (1, u64::from(domain)),
+        };
+        Some(Self { key, is_by_name: own == 0 })
     }
+}
+
+/// The number of each record. Who says no country means the one that others say of the number, if it is one alone.
+fn numbers(roster: &Roster) -> Vec<Option<Number>> {
+    let usable = usable_numbers(roster);
+    let mut said: Vec<(u32, u32)> =
+        roster.registrations.iter().copied().zip(roster.records.iter().map(|record| record.country)).collect();
+    said.sort_unstable();
+    said.dedup();
+    let mut country_of: HashMap<u32, u32> = HashMap::new();
+    for number in said.chunk_by(|one, two| one.0 == two.0) {
+        let countries: Vec<u32> = number.iter().map(|(_, country)| *country).filter(|country| *country != 0).collect();
+        if let [only] = countries.as_slice() {
+            country_of.insert(number[0].0, *only);
+        }
+    }
+    let number = |(row, record): (usize, &Record)| {
+        let number = roster.registrations.get(row).copied().filter(|number| *number != 0 && usable[*number as usize])?;
+        Some(Number { number, country: country_of.get(&number).copied().unwrap_or(record.country) })
+    };
+    roster.records.iter().enumerate().map(number).collect()
+}
+
+/// The places that have records of several numbers of one country: no name leads a number there.
+fn contested(places: &[Option<Place>], numbers: &[Option<Number>]) -> HashSet<((u8, u64), u32)> {
+    let both = places.iter().zip(numbers).filter_map(|(place, number)| Some((place.as_ref()?, number.as_ref()?)));
+    let mut said: Vec<((u8, u64), u32, u32)> = both.map(|(place, number)| (place.key, number.country, number.number)).collect();
+    said.sort_unstable();
+    said.dedup();
+    let several = said.chunk_by(|one, two| (one.0, one.1) == (two.0, two.1)).filter(|numbers| numbers.len() > 1);
+    several.map(|numbers| (numbers[0].0, numbers[0].1)).collect()
 }
 
 /// The domain that a company's name stands for.

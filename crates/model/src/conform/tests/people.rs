@@ -270,6 +270,14 @@ fn a_company_is_known_by_its_domain_however_it_is_written() {
 }
 
 #[test]
+fn a_company_has_one_number_however_it_is_written() {
+    let columns = ["email", "company_number"];
+    let rows: &[&[&str]] = &[&["a@example.com", "hrb 12.345"], &["b@example.com", "n/a"], &["c@example.com", ""]];
+    let found = leads(&conformer(Role::Leads, &columns), &plain(&columns, rows), &nobody());
+    assert_eq!(column(&found.lead, "company_number"), [Some("HRB12345".to_owned()), None, None]);
+}
+
+#[test]
 fn what_the_record_does_not_say_comes_from_the_source() {
     let columns = ["email", "consent", "is_test", "notice_at"];
     let shared = Context { lawful_basis: Some("legitimate_interest".to_owned()), notice_at: Some(7), ..context() };
