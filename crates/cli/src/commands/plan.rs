@@ -60,10 +60,11 @@ pub(crate) fn sinks<'a>(engine: &'a Engine, name: Option<&str>) -> Result<Vec<&'
 fn human(plan: &Plan, limit: usize) -> String {
     let count = |action: Action| plan.count(action);
     let mut text = format!(
-        "{}: create {}, update {}, unchanged {}, held back {}, refused before {}, waiting {}, together {}; {} API calls made to look, about {} to write{}{}\n",
+        "{}: create {}, update {}, {}unchanged {}, held back {}, refused before {}, waiting {}, together {}; {} API calls made to look, about {} to write{}{}\n",
         plan.sink,
         count(Action::Create),
         count(Action::Update),
+        Some(count(Action::Leave)).filter(|leave| *leave > 0).map(|leave| format!("leave {leave}, ")).unwrap_or_default(),
         count(Action::Unchanged),
         count(Action::HeldBack),
         count(Action::Rejected),
@@ -86,6 +87,7 @@ fn human(plan: &Plan, limit: usize) -> String {
     shown.sort_by_key(|row| (row.action != Action::Update, row.action == Action::Create));
     for row in shown.iter().take(limit) {
         let action = word(row.action).to_owned();
+        let gone = if row.action == Action::Leave { "(taken off)" } else { "(emptied)" };
         let id = |first: bool| if first { row.prospect_id.clone() } else { String::new() };
         for (index, change) in row.changes.iter().enumerate() {
             let action = if index == 0 { action.clone() } else { String::new() };
@@ -94,7 +96,7 @@ fn human(plan: &Plan, limit: usize) -> String {
                 action,
                 change.field.clone(),
                 clip(change.before.as_deref().unwrap_or_default()),
-                change.after.as_deref().map_or_else(|| "(emptied)".to_owned(), clip)
+                change.after.as_deref().map_or_else(|| gone.to_owned(), clip)
                     + &change.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default(),
             ]);
         }
@@ -142,6 +144,7 @@ fn word(action: Action) -> &'static str {
     match action {
         Action::Create => "create",
         Action::Update => "update",
+        Action::Leave => "leave",
         Action::Unchanged => "unchanged",
         Action::HeldBack => "hold back",
         Action::Rejected => "refused before",

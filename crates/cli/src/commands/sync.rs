@@ -1,6 +1,6 @@
 //! `sync`: the container job.
 
-use headwater_runtime::deliver::SavedPlan;
+use headwater_runtime::deliver::{SavedPlan, SinkCounts};
 use headwater_runtime::resolve::ResolveCounts;
 use headwater_runtime::sync::{SyncOptions, SyncReport, sync};
 use headwater_store::RunStatus;
@@ -11,6 +11,9 @@ use crate::console::{Console, Rows};
 use crate::exit_code::Code;
 use crate::failure::{Failure, code_of};
 use crate::wiring;
+
+/// Where the table of sinks says what was taken back.
+const REMOVED_COLUMN: usize = 3;
 
 pub(crate) async fn run(global: &Global, args: &SyncArgs, console: &Console) -> Result<Code, Failure> {
     if let Some(point) = &args.fault {
@@ -103,10 +106,17 @@ pub(crate) fn human(report: &SyncReport, dry_run: bool) -> String {
         }
     }
     if !report.sinks.is_empty() {
-        let mut rows = Rows::new(&["sink", "created", "updated", "unchanged", "rejected", "held back", "pending"]).right(1..=6);
+        // Few sinks take anything back.
+        let removes = report.sinks.values().any(|counts| counts.removed > 0);
+        let shown = |column: &usize| removes || *column != REMOVED_COLUMN;
+        let columns = ["sink", "created", "updated", "removed", "unchanged", "rejected", "held back", "pending"];
+        let columns: Vec<&str> = columns.into_iter().enumerate().filter(|(at, _)| shown(at)).map(|(_, name)| name).collect();
+        let mut rows = Rows::new(&columns).right(1..=columns.len() - 1);
         for (name, counts) in &report.sinks {
-            let counts = [counts.created, counts.updated, counts.unchanged, counts.rejected, counts.held_back, counts.pending];
-            rows.row([name.clone()].into_iter().chain(counts.iter().map(ToString::to_string)));
+            let SinkCounts { created, updated, removed, unchanged, rejected, held_back, pending } = *counts;
+            let counts = [created, updated, removed, unchanged, rejected, held_back, pending].map(|count| count.to_string());
+            let cells = [name.clone()].into_iter().chain(counts).enumerate();
+            rows.row(cells.filter(|(at, _)| shown(at)).map(|(_, cell)| cell));
         }
         parts.push("\n".to_owned());
         parts.push(rows.render());

@@ -7,6 +7,7 @@
 mod budget;
 mod companies;
 mod drift;
+mod leave;
 mod map;
 mod owners;
 mod payload;
@@ -50,6 +51,8 @@ pub struct SinkCounts {
     pub created: u64,
     /// Records changed.
     pub updated: u64,
+    /// Places in lists that were taken back.
+    pub removed: u64,
     /// Records that have everything already.
     pub unchanged: u64,
     /// Records the remote refused, now or before; they wait in quarantine.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::plan::PlannedRow;
+use super::plan::{Action, PlannedRow};
 use super::receipt::OUR_ID;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -116,7 +116,11 @@ pub(super) fn entry(sink: &str, row: &PlannedRow) -> Result<OutboxEntry> {
         sink: sink.to_owned(),
         prospect_id: row.prospect_id.clone(),
         delivery_key: row.key.clone(),
-        op: if row.remote_id.is_some() { DeliveryOp::Update } else { DeliveryOp::Create },
+        op: match row.action {
+            Action::Leave => DeliveryOp::Remove,
+            _ if row.remote_id.is_some() => DeliveryOp::Update,
+            _ => DeliveryOp::Create,
+        },
         remote_id: row.remote_id.clone(),
         payload: json(&written)?,
         before: before.as_ref().map(json).transpose()?,

@@ -150,6 +150,8 @@ pub enum Action {
     Create,
     /// A record is changed.
     Update,
+    /// A place in a list is taken back: its person does not belong there any more.
+    Leave,
     /// Nothing: the remote has everything.
     Unchanged,
     /// Nothing: a rule forbids it.
@@ -190,7 +192,7 @@ impl Plan {
         self.actions.get(&action).copied().unwrap_or_default()
     }
 
-    /// How many prospects the audience has: each ends in exactly one place.
+    /// How many prospects the audience has, and who leaves a list: each ends in exactly one place.
     #[must_use]
     pub fn people(&self) -> u64 {
         self.actions.values().sum()
@@ -202,10 +204,14 @@ impl Plan {
         SinkCounts {
             created: 0,
             updated: 0,
+            removed: 0,
             unchanged: self.count(Action::Unchanged),
             rejected: self.count(Action::Rejected),
             held_back: self.count(Action::HeldBack),
-            pending: self.count(Action::Create) + self.count(Action::Update) + self.count(Action::Waiting),
+            pending: [Action::Create, Action::Update, Action::Leave, Action::Waiting]
+                .map(|action| self.count(action))
+                .iter()
+                .sum(),
         }
     }
 
@@ -219,7 +225,7 @@ impl Plan {
             let is_kept = match (keep, row.action) {
                 (Keep::All, _) => true,
                 (Keep::First(_), Action::Unchanged) => false,
-                (Keep::First(most), Action::Create | Action::Update) => self.count(row.action) <= most as u64,
+                (Keep::First(most), Action::Create | Action::Update | Action::Leave) => self.count(row.action) <= most as u64,
                 (Keep::First(most), _) => {
                     let still = [Action::HeldBack, Action::Rejected, Action::Waiting].map(|action| self.count(action));
                     still.iter().sum::<u64>() <= most as u64

@@ -14,6 +14,7 @@ use headwater_store::{CrmLink, OutboxState, Snapshot};
 
 use super::budget::Budget;
 use super::companies;
+use super::leave::Members;
 use super::map::{audience_error, expressions};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
@@ -77,7 +78,12 @@ pub(super) async fn plan_with(
         values,
         references,
         is_owned: owners.is_some(),
+        spent: HashSet::new(),
     };
+    let mut members = Members::of(engine, part, &snapshot).await?;
+    if let Some(members) = &mut members {
+        planner.spent = std::mem::take(&mut members.spent);
+    }
     let mut plan = Plan {
         sink: entry.name.clone(),
         rows: Vec::new(),
@@ -123,7 +129,15 @@ pub(super) async fn plan_with(
             let mut rows = Vec::with_capacity(window.num_rows());
             read += window.num_rows() as u64;
             for row in 0..window.num_rows() {
-                rows.extend(planner.desired(&window, row)?);
+                let planned = planner.desired(&window, row)?;
+                if let Some(members) = &mut members {
+                    let id = text(&window, "prospect_id")?.value(row);
+                    let ids = std::iter::once(id).chain(planner.aliases.get(id).into_iter().flatten().map(String::as_str));
+                    if members.meet(ids, planner.is_suppressed(id, &window, row)?) {
+                        continue;
+                    }
+                }
+                rows.extend(planned);
             }
             looked += planner.compare(&mut rows).await?;
             if queue.is_some() {
@@ -141,6 +155,12 @@ pub(super) async fn plan_with(
             break;
         }
     }
+    for rows in members.into_iter().flat_map(|members| members.leave(&planner)) {
+        if let Some(queue) = &mut queue {
+            queue.take(&rows).await?;
+        }
+        plan.take(rows, keep, *is_named);
+    }
     // Tasks and places in lists are planned only for those who are in the remote.
     if plan.people() != read && (entry.companion.is_none() || entry.companion == Some(Companion::Companies)) {
         return Err(Error::Internal(format!("of {read} rows for {}, {} are in the plan", entry.name, plan.people())));
@@ -148,7 +168,7 @@ pub(super) async fn plan_with(
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
     plan.calls_made = counted.unwrap_or(looked);
     let count = |action| usize::try_from(plan.count(action)).unwrap_or(usize::MAX);
-    plan.calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update));
+    plan.calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update) + count(Action::Leave));
     plan.budget = budget.map(|budget| PlannedBudget::of(&budget, plan.calls_to_write as u64));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
@@ -199,7 +219,7 @@ fn aliases(snapshot: &Snapshot) -> Result<HashMap<String, Vec<String>>> {
 }
 
 /// The people who objected since resolve last looked, by any of their addresses and numbers; nothing when resolve knows all.
-async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Option<HashSet<String>>> {
+pub(super) async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Option<HashSet<String>>> {
     if resolve::knows_suppressed(engine).await? {
         return Ok(None);
     }
@@ -241,23 +261,25 @@ fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, S
     Ok(observed)
 }
 
-struct Planner<'a> {
-    entry: &'a SinkEntry,
+pub(super) struct Planner<'a> {
+    pub(super) entry: &'a SinkEntry,
     sink: &'a dyn Sink,
     map: &'a BTreeMap<String, SinkField>,
     values: Values,
     observed: HashMap<(String, String), i64>,
     /// Deliveries that somebody took back; the same content is not offered again.
-    undone: HashSet<String>,
+    pub(super) undone: HashSet<String>,
     /// The records of the window's people.
     links: HashMap<String, CrmLink>,
     aliases: HashMap<String, Vec<String>>,
     /// Deliveries that the remote refused; the same content is not offered again.
-    refused: HashSet<String>,
+    pub(super) refused: HashSet<String>,
     /// Deliveries that were queued and then held back; the queue takes no key twice.
     held: HashSet<String>,
+    /// Deliveries to a list that the remote has or had: who left it and comes again is a new one.
+    spent: HashSet<String>,
     /// Prospects with a push under way: what comes of it is awaited, or a record could be made twice.
-    waiting: HashSet<String>,
+    pub(super) waiting: HashSet<String>,
     /// Who must not be reached; nothing when the prospects themselves say so.
     objectors: Option<HashSet<String>>,
     /// What the rows name.
@@ -351,9 +373,7 @@ impl Planner<'_> {
         planned.aliases = self.aliases.get(&planned.prospect_id).cloned().unwrap_or_default();
         let pushed_at = self.link(&planned.prospect_id).map_or(0, |link| link.pushed_at);
         planned.key = format!("{}:{pushed_at}:{}", planned.prospect_id, planned.hash);
-        while self.held.contains(&planned.key) {
-            planned.key.push('+');
-        }
+        planned.key = self.fresh(planned.key);
         let not_made = self.references.is_some_and(|references| references.lacks(&planned.prospect_id));
         if self.is_suppressed(&planned.prospect_id, batch, row)? {
             planned.hold(resolve::SUPPRESSED);
@@ -364,6 +384,14 @@ impl Planner<'_> {
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
         }
         Ok(Some(planned))
+    }
+
+    /// The key under which the queue takes a delivery.
+    pub(super) fn fresh(&self, mut key: String) -> String {
+        while self.held.contains(&key) || self.spent.contains(&key) {
+            key.push('+');
+        }
+        key
     }
 
     fn observed_of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, i64>> {
@@ -556,7 +584,7 @@ impl Planner<'_> {
                 _ if row.ownership.theirs.is_some() => Some("somebody in the remote owns it"),
                 Action::Update | Action::Unchanged if fills => None,
                 Action::Update | Action::Unchanged => Some("the policy says only when the record is made"),
-                Action::HeldBack | Action::Rejected | Action::Waiting => continue,
+                Action::Leave | Action::HeldBack | Action::Rejected | Action::Waiting => continue,
             };
             if let Some(reason) = keep {
                 row.kept.push(Kept { field: field.clone(), reason });

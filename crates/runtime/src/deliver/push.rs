@@ -7,8 +7,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
-use headwater_sdk::{DeliveryRow, ErrorKind, RowOutcome, Sink};
-use headwater_store::{DuePush, LedgerOp, LinkUpdate, Outcome, Settlement};
+use headwater_sdk::{DeliveryRow, ErrorKind, Removal, RowOutcome, Sink};
+use headwater_store::{DeliveryOp, DuePush, LedgerOp, LinkUpdate, Outcome, Settlement};
 use tracing::warn;
 
 use super::SinkCounts;
@@ -16,7 +16,7 @@ use super::budget::Budget;
 use super::payload::{self, Payload, json};
 use super::plan::{Action, Plan, PlannedRow};
 use super::planner::Part;
-use super::receipt::{self, NewReceipt};
+use super::receipt::{self, NewReceipt, REMOVED};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -61,8 +61,10 @@ impl<'a> Queue<'a> {
     pub(super) async fn take(&mut self, rows: &[PlannedRow]) -> Result<()> {
         let now = self.engine.clock().now_us();
         self.compare(rows);
-        let mut work: Vec<&PlannedRow> =
-            rows.iter().filter(|row| matches!(row.action, Action::Create | Action::Update) || row.relink).collect();
+        let mut work: Vec<&PlannedRow> = rows
+            .iter()
+            .filter(|row| matches!(row.action, Action::Create | Action::Update | Action::Leave) || row.relink)
+            .collect();
         // Changes of one kind go into few statements.
         work.sort_by_key(|row| !row.relink);
         for chunk in work.chunks(ROWS_PER_COMMIT) {
@@ -94,9 +96,12 @@ impl<'a> Queue<'a> {
                 if let Some(earlier) = self.earlier.get_mut(id) {
                     *earlier = match row.action {
                         Action::HeldBack => Earlier::Held(row.reason.clone().unwrap_or_default()),
-                        Action::Create | Action::Update | Action::Unchanged | Action::Rejected | Action::Waiting => {
-                            Earlier::Wanted
-                        }
+                        Action::Create
+                        | Action::Update
+                        | Action::Leave
+                        | Action::Unchanged
+                        | Action::Rejected
+                        | Action::Waiting => Earlier::Wanted,
                     };
                 }
             }
@@ -166,8 +171,8 @@ pub(super) async fn drain(engine: &Engine, part: &Part, plan: &Plan, run_id: &st
 
 /// How many pushes have an outcome.
 fn settled(counts: SinkCounts) -> u64 {
-    let SinkCounts { created, updated, unchanged, rejected, held_back, pending: _ } = counts;
-    created + updated + unchanged + rejected + held_back
+    let SinkCounts { created, updated, removed, unchanged, rejected, held_back, pending: _ } = counts;
+    created + updated + removed + unchanged + rejected + held_back
 }
 
 async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str, counts: &mut SinkCounts) -> Result<()> {
@@ -201,8 +206,10 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
             continue;
         }
         let due = stop_suppressed(engine, due, counts).await?;
-        if !due.is_empty() {
-            let written = write(engine, entry, sink, run_id, &due, counts).await;
+        // Places in lists are taken back in calls of their own.
+        let (leaving, staying): (Vec<_>, Vec<_>) = due.into_iter().partition(|row| row.entry.op == DeliveryOp::Remove);
+        for due in [leaving, staying].iter().filter(|due| !due.is_empty()) {
+            let written = write(engine, entry, sink, run_id, due, counts).await;
             if let Some(budget) = &mut budget {
                 budget.note(run_id).await?;
             }
@@ -270,7 +277,8 @@ async fn write(
     let delivery = |(row, payload): (&DuePush, &Payload<'_>)| payload.delivery(entry, row, sink.whole_rows());
     let rows: Vec<DeliveryRow> = due.iter().zip(&payloads).map(delivery).collect::<Result<_>>()?;
     engine.store.outbox_mark_sent(&ids, engine.clock().now_us()).await?;
-    let (outcomes, failure) = offer(sink, rows).await;
+    let removes = due.iter().all(|row| row.entry.op == DeliveryOp::Remove);
+    let (outcomes, failure) = if removes { take_back(sink, due).await } else { offer(sink, rows).await };
     settle(engine, entry, run_id, (due, &payloads, &outcomes), counts).await?;
     failure.map_or(Ok(()), |error| Err(Error::connection(&entry.name, None, error)))
 }
@@ -308,6 +316,38 @@ async fn offer(sink: &dyn Sink, mut rows: Vec<DeliveryRow>) -> (Vec<RowOutcome>,
     (outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(wait)).collect(), failure)
 }
 
+/// Takes places in lists back: who is not in the list any more is done. Where the sink refuses a call as a whole, each is asked for alone.
+async fn take_back(sink: &dyn Sink, due: &[DuePush]) -> (Vec<RowOutcome>, Option<headwater_sdk::Error>) {
+    let ids: Vec<String> = due.iter().map(|row| row.entry.remote_id.clone().unwrap_or_default()).collect();
+    let outcome = |id: &String, removal| match removal {
+        Removal::Removed | Removal::Gone => RowOutcome::Updated { remote_id: id.clone() },
+        Removal::Refused { reason } => RowOutcome::Rejected { reason },
+    };
+    let mut outcomes = Vec::with_capacity(ids.len());
+    let mut failure = None;
+    match sink.remove(&ids).await {
+        Ok(removals) => outcomes.extend(ids.iter().zip(removals).map(|(id, removal)| outcome(id, removal))),
+        Err(error) if is_about_rows(&error) => {
+            for id in &ids {
+                match sink.remove(std::slice::from_ref(id)).await {
+                    Ok(removals) => outcomes.extend(removals.into_iter().take(1).map(|removal| outcome(id, removal))),
+                    Err(error) if is_about_rows(&error) => {
+                        outcomes.push(RowOutcome::Rejected { reason: error.message().to_owned() });
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+        Err(error) => failure = Some(error),
+    }
+    let reason = failure.as_ref().map_or("the sink gave no answer", headwater_sdk::Error::message).to_owned();
+    outcomes.resize(ids.len(), RowOutcome::Retry { reason, after: None });
+    (outcomes, failure)
+}
+
 /// Whether an error says that something about the rows is wrong, and not about the remote or our settings.
 fn is_about_rows(error: &headwater_sdk::Error) -> bool {
     matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Input)
@@ -323,16 +363,23 @@ async fn settle(
     let now = engine.clock().now_us();
     let mut commit = engine.store.commit(run_id, now);
     let mut receipts = Vec::with_capacity(due.len());
+    let mut unlinked = Vec::new();
     for ((row, payload), outcome) in due.iter().zip(payloads).zip(outcomes) {
-        let verdict = verdict(outcome, row, now);
+        let mut verdict = verdict(outcome, row, now);
+        let is_removed = row.entry.op == DeliveryOp::Remove && verdict.outcome == Outcome::Written;
         match outcome {
+            _ if is_removed => counts.removed += 1,
             RowOutcome::Created { .. } => counts.created += 1,
             RowOutcome::Updated { .. } => counts.updated += 1,
             RowOutcome::Unchanged { .. } => counts.unchanged += 1,
             RowOutcome::Rejected { .. } => counts.rejected += 1,
             RowOutcome::Retry { .. } => {}
         }
-        let link = verdict.remote_id.as_ref().map(|remote_id| LinkUpdate {
+        if is_removed {
+            verdict.word = REMOVED;
+            unlinked.push(LedgerOp::Unlink { sink: entry.name.clone(), prospect_id: row.entry.prospect_id.clone() });
+        }
+        let link = verdict.remote_id.as_ref().filter(|_| !is_removed).map(|remote_id| LinkUpdate {
             sink: entry.name.clone(),
             prospect_id: row.entry.prospect_id.clone(),
             remote_id: remote_id.clone(),
@@ -348,6 +395,9 @@ async fn settle(
             link,
         }));
         receipts.push((row, payload, verdict));
+    }
+    for op in unlinked {
+        commit.ledger(op);
     }
     let written: Vec<NewReceipt<'_>> = receipts.iter().map(|(row, payload, said)| receipt_of(row, payload, said)).collect();
     commit.append(receipt::staged(engine, &entry.name, run_id, &written, now)?);

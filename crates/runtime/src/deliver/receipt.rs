@@ -17,6 +17,11 @@ pub(super) const OUR_ID: &str = EXTERNAL_ID;
 /// The word for a record that was taken back.
 pub(super) const UNDO: &str = "undo";
 
+/// The word for a record that is not there any more.
+pub(super) const REMOVED: &str = "removed";
+/// What was done where a person was taken off a list.
+pub(super) const REMOVE: &str = "remove";
+
 /// The fields of a receipt, as they are kept.
 pub(super) type Values = BTreeMap<String, Option<String>>;
 
@@ -38,7 +43,7 @@ pub(super) struct NewReceipt<'a> {
 pub(super) struct Receipt {
     pub(super) prospect_id: String,
     pub(super) delivery_key: String,
-    /// `create`, `update` or `undo`.
+    /// `create`, `update`, `remove` or `undo`.
     pub(super) op: String,
     /// `created`, `updated`, `unchanged`, `removed`, `rejected` or `retry`.
     pub(super) outcome: String,

@@ -82,7 +82,7 @@ impl Reference {
             (_, Some(remote_id)) => Self::There(id(), remote_id.clone()),
             (Action::Create | Action::Waiting, None) => Self::Coming(id()),
             (Action::HeldBack, None) if row.is_undone => Self::Undone(id()),
-            (Action::Update | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Self::Missing,
+            (Action::Update | Action::Leave | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Self::Missing,
         }
     }
 }

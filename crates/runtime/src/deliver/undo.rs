@@ -5,17 +5,21 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use headwater_model::tables;
 use headwater_sdk::{Companion, DeliveryRow, Lookup, MatchKey, Operation, RemoteRecord, Removal, RowOutcome, Sink};
-use headwater_store::{CrmLink, LedgerOp, LinkUpdate, NewRun, RunStatus};
+use headwater_store::{CrmLink, LedgerOp, LinkUpdate, NewRun, RunStatus, Snapshot};
 use serde::Serialize;
 
+use super::leave::given_back;
 use super::payload::json;
 use super::plan::link_fields;
+use super::planner::objectors;
 use super::policy::same;
-use super::receipt::{self, NewReceipt, OUR_ID, Receipt, UNDO, Values};
+use super::receipt::{self, NewReceipt, OUR_ID, REMOVE, REMOVED, Receipt, UNDO, Values};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
+use crate::rows::{booleans, load, text};
 
 /// The version of the report's shape.
 const REPORT_VERSION: u32 = 1;
@@ -113,7 +117,9 @@ async fn sinks(engine: &Engine, undone: &str, report: &mut UndoReport) -> Result
         let links = engine.store.links(&entry.name).await?;
         let sink = engine.sink(entry)?;
         let tied = tied(engine, entry).await?;
-        let mut undo = Undo { engine, entry, sink: sink.as_ref(), links, tied, report };
+        let gives_back = receipts.iter().any(took_off);
+        let reachable = if gives_back { reachable(engine, &snapshot).await? } else { HashSet::new() };
+        let mut undo = Undo { engine, entry, sink: sink.as_ref(), links, reachable, tied, report };
         for step in receipts.chunks(STEP) {
             engine.stop_if_told()?;
             undo.step(step).await?;
@@ -124,7 +130,17 @@ async fn sinks(engine: &Engine, undone: &str, report: &mut UndoReport) -> Result
 
 /// Whether the run made the record: also where a second attempt found what the first one had made.
 fn made(receipt: &Receipt) -> bool {
-    receipt.op == "create" && matches!(receipt.outcome.as_str(), "created" | "updated" | "unchanged")
+    match receipt.op.as_str() {
+        "create" => matches!(receipt.outcome.as_str(), "created" | "updated" | "unchanged"),
+        // A place in a list that an undo gave back.
+        UNDO => receipt.outcome == "created",
+        _ => false,
+    }
+}
+
+/// Whether the run took somebody off a list.
+fn took_off(receipt: &Receipt) -> bool {
+    receipt.op == REMOVE && receipt.outcome == REMOVED
 }
 
 /// The companies that people whom we wrote belong to.
@@ -137,11 +153,25 @@ async fn tied(engine: &Engine, entry: &SinkEntry) -> Result<HashSet<String>> {
     Ok(links.values().filter_map(|link| link_fields(link).remove(field).flatten()).collect())
 }
 
+/// Who may be contacted, also by what was said since people were last resolved.
+async fn reachable(engine: &Engine, snapshot: &Snapshot) -> Result<HashSet<String>> {
+    let objectors = objectors(engine, snapshot).await?.unwrap_or_default();
+    let mut reachable = HashSet::new();
+    for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "may_contact"])? {
+        let (id, may_contact) = (text(&batch, "prospect_id")?, booleans(&batch, "may_contact")?);
+        let may = (0..batch.num_rows()).filter(|row| may_contact.value(*row)).map(|row| id.value(row));
+        reachable.extend(may.filter(|id| !objectors.contains(*id)).map(str::to_owned));
+    }
+    Ok(reachable)
+}
+
 struct Undo<'a> {
     engine: &'a Engine,
     entry: &'a SinkEntry,
     sink: &'a dyn Sink,
     links: HashMap<String, CrmLink>,
+    /// Who may be put into a list.
+    reachable: HashSet<String>,
     /// Records that others of ours name, and that stay therefore.
     tied: HashSet<String>,
     report: &'a mut UndoReport,
@@ -153,6 +183,8 @@ enum Back {
     Nothing,
     /// The record goes.
     Remove,
+    /// The person is put into the list again.
+    GiveBack,
     /// These fields are set; and our id goes, where it had not been there.
     Restore(Values, bool),
 }
@@ -160,16 +192,18 @@ enum Back {
 impl Undo<'_> {
     async fn step(&mut self, receipts: &[Receipt]) -> Result<()> {
         let mut done: Vec<(Receipt, Back)> = Vec::new();
-        let (mut removals, mut restores) = (Vec::new(), Vec::new());
+        let (mut removals, mut places, mut restores) = (Vec::new(), Vec::new(), Vec::new());
         let records = self.records(receipts).await?;
         for (receipt, record) in receipts.iter().zip(records) {
             match self.judge(receipt, record).await? {
                 Back::Nothing => {}
                 Back::Remove => removals.push(receipt),
+                Back::GiveBack => places.push(receipt),
                 Back::Restore(fields, release) => restores.push((receipt, fields, release)),
             }
         }
         self.remove(&removals, &mut done).await?;
+        self.give_back(&places, &mut done).await?;
         self.restore(restores, &mut done).await?;
         self.note(&done).await
     }
@@ -189,7 +223,7 @@ impl Undo<'_> {
     async fn records(&self, receipts: &[Receipt]) -> Result<Vec<Option<RemoteRecord>>> {
         let mut wanted = BTreeSet::new();
         if self.sink.capability().lookup {
-            let there = receipts.iter().filter(|receipt| receipt.outcome != "removed");
+            let there = receipts.iter().filter(|receipt| receipt.outcome != REMOVED || took_off(receipt));
             wanted.extend(there.map(|receipt| receipt.remote_id.clone().unwrap_or_default()));
         }
         let wanted: Vec<String> = wanted.into_iter().collect();
@@ -206,13 +240,16 @@ impl Undo<'_> {
     }
 
     async fn judge(&mut self, receipt: &Receipt, record: Option<RemoteRecord>) -> Result<Back> {
-        if receipt.outcome == "removed" {
+        if receipt.outcome == REMOVED && !took_off(receipt) {
             self.leave(receipt, None, "the record was removed; a sync makes it again when its data change");
             return Ok(Back::Nothing);
         }
         if !self.sink.capability().lookup {
             self.leave(receipt, None, "the sink cannot be read, so nobody knows whether it was changed since");
             return Ok(Back::Nothing);
+        }
+        if took_off(receipt) {
+            return Ok(self.judge_taken_off(receipt, record.is_some()));
         }
         let Some(record) = record else {
             if made(receipt) {
@@ -237,6 +274,18 @@ impl Undo<'_> {
             return Ok(Back::Nothing);
         }
         Ok(back)
+    }
+
+    fn judge_taken_off(&mut self, receipt: &Receipt, is_back: bool) -> Back {
+        if is_back {
+            self.report.unchanged += 1;
+            return Back::Nothing;
+        }
+        if !self.reachable.contains(&receipt.prospect_id) {
+            self.leave(receipt, None, "who may not be contacted is not put into a list");
+            return Back::Nothing;
+        }
+        Back::GiveBack
     }
 
     async fn holds_our_id(&self, receipt: &Receipt) -> Result<bool> {
@@ -323,6 +372,34 @@ impl Undo<'_> {
         Ok(())
     }
 
+    /// Puts people into the list again whom the run took off.
+    async fn give_back(&mut self, receipts: &[&Receipt], done: &mut Vec<(Receipt, Back)>) -> Result<()> {
+        for chunk in receipts.chunks(self.sink.capability().max_rows.max(1)) {
+            let place = |receipt: &&Receipt| {
+                let fields = Receipt::values(receipt.before.as_ref());
+                let key =
+                    |(field, value): (&String, &Option<String>)| Some(MatchKey { field: field.clone(), value: value.clone()? });
+                let match_keys = fields.iter().filter_map(key).collect();
+                DeliveryRow { operation: Operation::Create, match_keys, doubtful: true, ..row(self.entry, receipt, &fields) }
+            };
+            let rows: Vec<DeliveryRow> = chunk.iter().map(place).collect();
+            let outcomes = self.sink.write(&rows).await.map_err(|error| self.failed(error))?.into_outcomes();
+            for ((receipt, row), outcome) in chunk.iter().zip(&rows).zip(outcomes) {
+                match outcome {
+                    RowOutcome::Created { remote_id }
+                    | RowOutcome::Updated { remote_id }
+                    | RowOutcome::Unchanged { remote_id } => {
+                        self.report.restored += 1;
+                        let back = self.receipt(receipt, "created", &row.fields, &Values::new())?;
+                        done.push((Receipt { remote_id: Some(remote_id), ..back }, Back::GiveBack));
+                    }
+                    RowOutcome::Rejected { reason } | RowOutcome::Retry { reason, .. } => self.leave(receipt, None, reason),
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn restore(&mut self, restores: Vec<(&Receipt, Values, bool)>, done: &mut Vec<(Receipt, Back)>) -> Result<()> {
         for chunk in restores.chunks(self.sink.capability().max_rows.max(1)) {
             let rows: Vec<DeliveryRow> = chunk.iter().map(|(receipt, fields, _)| row(self.entry, receipt, fields)).collect();
@@ -372,9 +449,19 @@ impl Undo<'_> {
         for (receipt, back) in done {
             let prospect_id = receipt.prospect_id.clone();
             commit.ledger(LedgerOp::Undone { sink: sink.clone(), delivery_key: receipt.delivery_key.clone() });
+            if let (Back::GiveBack, Some(remote_id)) = (back, &receipt.remote_id) {
+                commit.ledger(LedgerOp::Link(LinkUpdate {
+                    sink: sink.clone(),
+                    prospect_id,
+                    remote_id: remote_id.clone(),
+                    pushed_hash: given_back(&receipt.delivery_key),
+                    pushed_fields: receipt.fields.clone().unwrap_or_default(),
+                }));
+                continue;
+            }
             let Some(link) = self.links.get(&prospect_id) else { continue };
             match back {
-                Back::Nothing => {}
+                Back::Nothing | Back::GiveBack => {}
                 Back::Remove => {
                     commit.ledger(LedgerOp::Unlink { sink: sink.clone(), prospect_id });
                 }

@@ -704,6 +704,14 @@ pub struct ListSection {
     /// Who belongs to it: an SQL condition over the table `prospect`. Who may not be contacted or is not in the remote does not.
     #[serde(default = "customers_we_may_contact")]
     pub when: String,
+    /// Whether whom we put into it is taken off it again when they do not belong there any more. Nobody else is taken off, and no
+    /// record is removed.
+    #[serde(default = "yes")]
+    pub leave: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn customers_we_may_contact() -> String {

@@ -139,7 +139,7 @@ impl SinkEntry {
             let section = SinkSection { map: map.clone(), policy, ..self.bare(when) };
             parts.push(self.part(&format!("tasks.{name}"), Companion::Tasks, section));
         }
-        for (name, ListSection { list, when }) in lists {
+        for (name, ListSection { list, when, leave: _ }) in lists {
             let section = self.bare(&format!("({when}\n) AND may_contact"));
             parts.push(self.part(&format!("lists.{name}"), Companion::List { id: list.clone() }, section));
         }

@@ -312,6 +312,129 @@ async fn tasks_are_made_once_and_lists_take_only_who_may_be_contacted() {
     assert_eq!((rig.remote.tasks.records().len(), rig.remote.inner.records().len()), (1, 2));
 }
 
+fn german_list(leave: bool) -> String {
+    format!(
+        "sources: {{ list: {{ connector: script, basis: {{ lawful_basis: contract }} }} }}\n\
+         sinks: {{ crm: {{ connector: remote, audience: 'true', map: {{ email: email, name: given_name }}, \
+         lists: {{ news: {{ list: '7', when: \"country = 'DE'\", leave: {leave} }} }} }} }}\n"
+    )
+}
+
+const MOVED: (&str, &[&str]) = ("1", &["ann@alder.example", "Ann", "Alder GmbH", "alder.example", "FR", "69001", "solar roof"]);
+
+/// Who is in the list, by name.
+fn members(rig: &Rig) -> Vec<String> {
+    let people = rig.remote.inner.records();
+    let mut names: Vec<String> =
+        rig.remote.list.records().values().map(|place| field(&people[&field(place, "contact")], "name")).collect();
+    names.sort();
+    names
+}
+
+fn removed(report: &SyncReport) -> u64 {
+    report.sinks["crm.lists.news"].removed
+}
+
+/// A project in which Ann and Bob are in the list, and Ann moved away.
+async fn moved(leave: bool) -> Rig {
+    let rig = Rig::new(&german_list(leave)).await;
+    rig.scripts.say("list", COLUMNS, &[ANN, BOB]);
+    rig.sync().await;
+    assert_eq!(members(&rig), ["Ann", "Bob"]);
+    rig.scripts.say("list", COLUMNS, &[MOVED, BOB]);
+    rig
+}
+
+#[tokio::test]
+async fn who_no_longer_fits_leaves_the_list_and_stays_a_contact() {
+    let rig = moved(true).await;
+    let plan = planned(&rig).await.pop().unwrap();
+    assert_eq!((plan.count(Action::Leave), plan.count(Action::Unchanged), plan.people()), (1, 1, 2));
+    let report = rig.sync().await;
+    assert_eq!((removed(&report), told(&report, "crm.lists.news")), (1, [0, 0, 1, 0, 0, 0]));
+    assert_eq!((members(&rig), rig.remote.inner.records().len()), (vec!["Bob".to_owned()], 2));
+    assert_eq!(rig.table("SELECT outcome FROM delivery WHERE op = 'remove'").await, ["removed"]);
+    let report = rig.sync().await;
+    assert_eq!((removed(&report), told(&report, "crm.lists.news")), (0, [0, 0, 1, 0, 0, 0]));
+    for _ in 0..2 {
+        rig.scripts.say("list", COLUMNS, &[ANN, BOB]);
+        assert_eq!(told(&rig.sync().await, "crm.lists.news")[0], 1, "who fits again is put in again");
+        rig.scripts.say("list", COLUMNS, &[MOVED, BOB]);
+        assert_eq!(removed(&rig.sync().await), 1);
+    }
+    assert_eq!(members(&rig), ["Bob"]);
+}
+
+#[tokio::test]
+async fn nobody_leaves_a_list_whose_settings_say_so() {
+    let rig = moved(false).await;
+    let report = rig.sync().await;
+    assert_eq!((removed(&report), members(&rig).len()), (0, 2));
+}
+
+#[tokio::test]
+async fn who_objects_leaves_the_list_before_people_are_resolved_again() {
+    let rig = moved(true).await;
+    rig.sync().await;
+    headwater_runtime::privacy::suppress(&rig.engine, &["bob@alder.example".to_owned()], "objected", "test").await.unwrap();
+    let options = SyncOptions { stages: vec![StageName::Deliver], ..SyncOptions::default() };
+    let report = rig.try_sync(&options).await.unwrap();
+    assert_eq!((removed(&report), told(&report, "crm.lists.news")), (1, [0; 6]));
+    assert!(members(&rig).is_empty());
+}
+
+#[tokio::test]
+async fn who_was_in_the_list_before_us_stays_in_it() {
+    let rig = Rig::new(&german_list(true)).await;
+    rig.remote.inner.put("ann", fields(&[("email", "ann@alder.example"), ("name", "Ann")]));
+    rig.remote.list.put("hand", fields(&[("contact", "ann")]));
+    rig.scripts.say("list", COLUMNS, &[ANN, BOB]);
+    rig.sync().await;
+    rig.scripts.say("list", COLUMNS, &[MOVED, BOB]);
+    let report = rig.sync().await;
+    assert_eq!((removed(&report), members(&rig)), (0, vec!["Ann".to_owned(), "Bob".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_removal_whose_answer_was_lost_is_done_once() {
+    let rig = moved(true).await;
+    rig.remote.loses_removals.store(true, std::sync::atomic::Ordering::Relaxed);
+    let report = rig.sync_failing().await;
+    assert_eq!((removed(&report), told(&report, "crm.lists.news")), (0, [0, 0, 1, 0, 0, 1]));
+    assert_eq!(members(&rig), ["Bob"]);
+    rig.remote.loses_removals.store(false, std::sync::atomic::Ordering::Relaxed);
+    rig.wait(crate::rig::HOUR);
+    let report = rig.sync().await;
+    assert_eq!((removed(&report), told(&report, "crm.lists.news")[5]), (1, 0));
+    assert_eq!(removed(&rig.sync().await), 0);
+    assert_eq!(members(&rig), ["Bob"]);
+}
+
+#[tokio::test]
+async fn an_undo_puts_back_whom_the_run_took_off() {
+    let rig = moved(true).await;
+    let run = rig.sync().await.run_id;
+    let report = undo(&rig.engine, &run).await.unwrap();
+    assert_eq!((report.restored, report.left.len()), (1, 0), "{report:?}");
+    assert_eq!(members(&rig), ["Ann", "Bob"]);
+    let held = rig.sync().await;
+    assert_eq!((removed(&held), told(&held, "crm.lists.news")), (0, [0, 0, 1, 0, 1, 0]));
+    let again = SyncOptions { push_again: vec![run], ..SyncOptions::default() };
+    assert_eq!(removed(&rig.try_sync(&again).await.unwrap()), 1);
+    assert_eq!(members(&rig), ["Bob"]);
+}
+
+#[tokio::test]
+async fn an_undo_puts_nobody_back_who_may_not_be_contacted() {
+    let rig = moved(true).await;
+    let run = rig.sync().await.run_id;
+    headwater_runtime::privacy::suppress(&rig.engine, &["ann@alder.example".to_owned()], "objected", "test").await.unwrap();
+    let report = undo(&rig.engine, &run).await.unwrap();
+    assert_eq!(report.restored, 0);
+    assert_eq!(report.left.iter().filter(|left| left.sink == "crm.lists.news").count(), 1);
+    assert_eq!(members(&rig), ["Bob"]);
+}
+
 #[tokio::test]
 async fn what_was_undone_is_pushed_again_when_somebody_says_so() {
     let rig = Rig::new(&project(COMPANIES)).await;

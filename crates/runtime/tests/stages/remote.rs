@@ -23,6 +23,8 @@ pub(crate) struct Remote {
     pub(crate) blind: AtomicBool,
     /// Whether it refuses to delete.
     pub(crate) keeps: AtomicBool,
+    /// Whether it removes records and its answer is lost.
+    pub(crate) loses_removals: AtomicBool,
     /// The most rows of a call, if not two.
     pub(crate) most: AtomicUsize,
     looks: AtomicUsize,
@@ -162,7 +164,9 @@ impl Sink for RemoteSink {
     }
 
     async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
-        Sink::remove(self.inner(), remote_ids).await
+        let lost = || Error::new(ErrorKind::Unavailable, "the answer was lost");
+        let removals = Sink::remove(self.inner(), remote_ids).await;
+        if self.remote.loses_removals.load(Ordering::Relaxed) { Err(lost()) } else { removals }
     }
 
     async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {

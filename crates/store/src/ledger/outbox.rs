@@ -26,6 +26,8 @@ words! {
         Create = "create",
         /// Change one.
         Update = "update",
+        /// Take one out again that we made.
+        Remove = "remove",
     }
 }
 
