@@ -97,7 +97,7 @@ pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut 
         let counts = counts.entry(part.entry.name.clone()).or_default();
         let references = references(engine, part, &before).await?;
         let mut queue = Queue::new(engine, &part.entry, run_id).await?;
-        let plan = planner::plan_with(engine, part, references.as_ref(), Keep::First(0), Some(&mut queue));
+        let plan = Box::pin(planner::plan_with(engine, part, references.as_ref(), Keep::First(0), Some(&mut queue)));
         let plan = engine.unless_told(plan).await.flatten();
         let mut plan = match plan {
             Ok(plan) => plan,
@@ -193,7 +193,7 @@ async fn planned(engine: &Engine, parts: &[Part], keep: Keep) -> Result<Vec<Plan
     let mut before: Vec<(&Part, Plan)> = Vec::new();
     for part in parts {
         let references = references(engine, part, &before).await?;
-        let plan = planner::plan_with(engine, part, references.as_ref(), keep, None);
+        let plan = Box::pin(planner::plan_with(engine, part, references.as_ref(), keep, None));
         let plan = engine.unless_told(plan).await??;
         before.push((part, plan));
     }

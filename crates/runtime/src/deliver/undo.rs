@@ -184,7 +184,7 @@ enum Back {
     /// The record goes.
     Remove,
     /// The person is put into the list again.
-    GiveBack,
+    Rejoin,
     /// These fields are set; and our id goes, where it had not been there.
     Restore(Values, bool),
 }
@@ -198,7 +198,7 @@ impl Undo<'_> {
             match self.judge(receipt, record).await? {
                 Back::Nothing => {}
                 Back::Remove => removals.push(receipt),
-                Back::GiveBack => places.push(receipt),
+                Back::Rejoin => places.push(receipt),
                 Back::Restore(fields, release) => restores.push((receipt, fields, release)),
             }
         }
@@ -285,7 +285,7 @@ impl Undo<'_> {
             self.leave(receipt, None, "who may not be contacted is not put into a list");
             return Back::Nothing;
         }
-        Back::GiveBack
+        Back::Rejoin
     }
 
     async fn holds_our_id(&self, receipt: &Receipt) -> Result<bool> {
@@ -391,7 +391,7 @@ impl Undo<'_> {
                     | RowOutcome::Unchanged { remote_id } => {
                         self.report.restored += 1;
                         let back = self.receipt(receipt, "created", &row.fields, &Values::new())?;
-                        done.push((Receipt { remote_id: Some(remote_id), ..back }, Back::GiveBack));
+                        done.push((Receipt { remote_id: Some(remote_id), ..back }, Back::Rejoin));
                     }
                     RowOutcome::Rejected { reason } | RowOutcome::Retry { reason, .. } => self.leave(receipt, None, reason),
                 }
@@ -449,7 +449,7 @@ impl Undo<'_> {
         for (receipt, back) in done {
             let prospect_id = receipt.prospect_id.clone();
             commit.ledger(LedgerOp::Undone { sink: sink.clone(), delivery_key: receipt.delivery_key.clone() });
-            if let (Back::GiveBack, Some(remote_id)) = (back, &receipt.remote_id) {
+            if let (Back::Rejoin, Some(remote_id)) = (back, &receipt.remote_id) {
                 commit.ledger(LedgerOp::Link(LinkUpdate {
                     sink: sink.clone(),
                     prospect_id,
@@ -461,7 +461,7 @@ impl Undo<'_> {
             }
             let Some(link) = self.links.get(&prospect_id) else { continue };
             match back {
-                Back::Nothing | Back::GiveBack => {}
+                Back::Nothing | Back::Rejoin => {}
                 Back::Remove => {
                     commit.ledger(LedgerOp::Unlink { sink: sink.clone(), prospect_id });
                 }
