@@ -57,11 +57,11 @@ impl Rule {
         match self {
             Self::Email | Self::Phone => 20_000,
             Self::Names => 3_000,
-            Self::Letters => 1_600,
+            Self::Letters => 2_200,
             Self::OrgName => 2_000,
-            Self::Org => 100,
-            Self::CityName => 300,
-            Self::Slip => 500,
+            Self::Org => 130,
+            Self::CityName => 600,
+            Self::Slip => 1_000,
             Self::Attribute => 2_000,
         }
     }
