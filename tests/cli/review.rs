@@ -127,3 +127,35 @@ fn a_bound_that_is_no_chance_is_named() -> Fact {
     expect_error(&project.run(&["sync"])?, code::CONFIG, &["auto_merge_above", "from 0 to 1"]);
     Ok(())
 }
+
+#[test]
+fn a_field_is_edited_holds_and_is_taken_back() -> Fact {
+    let project = project("")?;
+    sync(&project)?;
+    let names = "SELECT given_name, job_title FROM prospect WHERE email = 'bruno@kestrel.example'";
+    let kept = project.run(&["review", "edit", "bruno@kestrel.example", "job_title=Buyer", "given_name="])?.done()?;
+    assert!(kept.stdout.contains("job_title, given_name") && kept.stderr.contains("headwater sync"), "{kept}");
+    sync(&project)?;
+    assert_eq!(project.rows(names, &[], |_| {})?, [r#"{"given_name":null,"job_title":"Buyer"}"#]);
+    project.run(&["review", "edit", "bruno@kestrel.example", "--forget", "job_title", "--forget", "given_name"])?.done()?;
+    sync(&project)?;
+    assert_eq!(project.rows(names, &[], |_| {})?, [r#"{"given_name":"Bruno","job_title":null}"#]);
+    expect_error(&project.run(&["review", "edit", "bruno@kestrel.example"])?, code::USAGE, &["FIELD=VALUE"]);
+    expect_error(&project.run(&["review", "edit", "bruno@kestrel.example", "job=Buyer"])?, code::USAGE, &["job_title"]);
+    expect_error(&project.run(&["review", "edit", "nobody@example.com", "city=X"])?, code::USAGE, &["nobody"]);
+    Ok(())
+}
+
+#[test]
+fn joined_pairs_are_drawn_shown_and_answered() -> Fact {
+    let project = project("")?;
+    sync(&project)?;
+    expect_error(&project.run(&["review", "sample"])?, code::USAGE, &["--size"]);
+    let drawn = project.run(&["review", "sample", "--size", "5", "--format", "json"])?.done()?.json()?;
+    let pair = drawn["pairs"][0]["review_id"].as_str().unwrap_or_default().to_owned();
+    assert!(pair.starts_with("rev_"), "{drawn}");
+    project.run(&["review", "accept", &pair])?.done()?;
+    let checked = project.run(&["review", "sample"])?.done()?;
+    assert!(checked.stdout.contains("1 of 1"), "{checked}");
+    Ok(())
+}

@@ -362,7 +362,7 @@ pub(crate) enum ReviewCommand {
         who: String,
         /// A field and its value, as in `phone=+442079460101`; without a value, that there is none
         #[arg(required_unless_present = "forget", value_name = "FIELD=VALUE")]
-        set: Vec<String>,
+        fields: Vec<String>,
         /// Take back what was said of a field
         #[arg(long, value_name = "FIELD")]
         forget: Vec<String>,
@@ -608,4 +608,30 @@ pub(crate) struct FakeArgs {
     /// Refuse the whole batch for one refused row, where the vendor is known to do that
     #[arg(long)]
     pub(crate) whole_batch_fails: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// An argument of a command that has the name of a global one is read as that, and ends the program.
+    #[test]
+    fn no_argument_of_a_command_has_the_name_of_a_global_one() {
+        fn walk(command: &clap::Command, globals: &[clap::Id]) {
+            for argument in command.get_arguments().filter(|argument| !argument.is_global_set()) {
+                assert!(!globals.contains(argument.get_id()), "{} of {}", argument.get_id(), command.get_name());
+            }
+            command.get_subcommands().for_each(|inner| walk(inner, globals));
+        }
+        let command = Cli::command();
+        let globals: Vec<_> = command
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .map(|argument| argument.get_id().clone())
+            .collect();
+        assert!(globals.len() > 4);
+        walk(&command, &globals);
+    }
 }

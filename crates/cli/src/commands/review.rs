@@ -32,8 +32,8 @@ pub(crate) async fn run(global: &Global, command: &ReviewCommand, console: &Cons
                 Format::Human | Format::Json => drawn(&report),
             });
         }
-        ReviewCommand::Edit { who, set, forget } => {
-            let edited = review::edit(&engine, who, set, forget).await?;
+        ReviewCommand::Edit { who, fields, forget } => {
+            let edited = review::edit(&engine, who, fields, forget).await?;
             let code = console.answer(&edited, || format!("kept of {}: {}", edited.prospect_id, edited.fields.join(", ")))?;
             console.note(APPLIED);
             return Ok(code);
