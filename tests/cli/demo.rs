@@ -490,3 +490,29 @@ fn stand_in_that_there_is_not_is_told_with_those_there_are() -> Fact {
     assert!(!project.path("leads").exists());
     Ok(())
 }
+
+#[test]
+fn sources_are_reported_by_cohort_and_channels_by_their_rules() -> Fact {
+    let project = Project::demo()?;
+    project.run(&["sync"])?;
+    let report = project.run(&["report", "sources", "--cohorts", "--format", "json"])?.done()?.json()?;
+    let cohorts = report["cohorts"].as_array().ok_or("no cohorts")?;
+    let of = |source: &str| cohorts.iter().filter(|card| card["source"] == source).collect::<Vec<_>>();
+    // The list came at once; its refused row stands where it was refused.
+    assert!(of("newsletter").len() > 6 && of("zoominfo_q3").len() == 2);
+    let people: f64 = of("newsletter").iter().filter_map(|card| card["metrics"]["distinct_persons"]["value"].as_f64()).sum();
+    let whole = project.run(&["report", "sources", "--format", "json"])?.done()?.json()?;
+    let newsletter = whole["sources"].as_array().and_then(|all| all.iter().find(|card| card["source"] == "newsletter"));
+    assert_eq!(newsletter.map(|card| card["metrics"]["distinct_persons"]["value"].as_f64()), Some(Some(people)));
+    assert!(project.run(&["report", "sources", "--cohorts"])?.done()?.stdout.contains("first named"));
+    let csv = project.run(&["report", "sources", "--cohorts", "--format", "csv"])?.done()?.stdout;
+    assert!(csv.starts_with("source,channel,cohort,metric,"), "{csv}");
+    let rules = project.run(&["report", "channels", "--rules", "--format", "json"])?.done()?.json()?;
+    let rules = rules["rules"].as_array().ok_or("no rules")?;
+    assert_eq!((&rules[0]["rule"], &rules[rules.len() - 1]["rule"]), (&"list.origin".into(), &"unassigned".into()));
+    for misplaced in ["--cohorts", "--rules"] {
+        let other = if misplaced == "--rules" { "sources" } else { "channels" };
+        assert!(project.run(&["report", other, misplaced])?.stderr.contains("belong"), "{misplaced}");
+    }
+    Ok(())
+}
