@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::cluster::Clusters;
 use super::keys::{match_key, phone_key};
@@ -70,16 +70,20 @@ impl Directory {
     }
 }
 
+/// Keys of one kind are hashed by one seed, so that an address is no number.
+const EMAIL: u64 = 1;
+const PHONE: u64 = 2;
+
 fn email_hash(email: &str) -> Option<u128> {
-    match_key(email).map(|key| xxh3_128(format!("email {key}").as_bytes()))
+    match_key(email).map(|key| xxh3_128_with_seed(key.as_bytes(), EMAIL))
 }
 
 fn phone_hash(phone: &str) -> Option<u128> {
-    phone_key(phone).map(|key| xxh3_128(format!("phone {key}").as_bytes()))
+    phone_key(phone).map(|key| xxh3_128_with_seed(key.as_bytes(), PHONE))
 }
 
 fn id_hash(vendors: &BTreeMap<String, String>, source: &str, id: &str) -> Option<u128> {
     let id = id.trim();
     let vendor = vendors.get(source).map_or(source, String::as_str);
-    (!id.is_empty()).then(|| xxh3_128(format!("id {} {vendor} {id}", vendor.len()).as_bytes()))
+    (!id.is_empty()).then(|| xxh3_128_with_seed(id.as_bytes(), xxh3_64(vendor.as_bytes())))
 }

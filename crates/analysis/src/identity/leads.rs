@@ -1,12 +1,17 @@
-//! A columnar view over the current leads, in one canonical order.
+//! The current leads by columns, in one canonical order.
 //!
-//! The view copies no text: it keeps the batches as they came and sorts positions by lead id. Everything after it speaks of a
-//! lead as its position in that order, so no result can depend on the order or the cut of the batches.
+//! They are laid down anew in the order of their ids. Everything after it speaks of a lead as its position in that order, so no
+//! result can depend on the order or the cut of the batches; and goes through the leads in that order, so that what is read next lies
+//! next. At a million leads each pass over rows left where they came costs seconds in waiting for memory.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::cast;
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::compute::{cast, interleave};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::Error;
 
@@ -72,13 +77,21 @@ fields! {
 /// Columns that every batch must have, without empty cells. `observed_at` is the fourth.
 const REQUIRED: [Field; 3] = [Field::LeadId, Field::RecordId, Field::Source];
 
+/// So many rows lie in one part, a power of two: few enough for the texts of a column, which may take 2 GiB.
+const ROWS: usize = 8192;
+/// Ids are sorted by so many of their bytes, and by the rest only where those are equal.
+const HEAD: usize = 24;
+
 /// The current leads: one row per lead id, addressed by position in the order of their ids.
 #[derive(Debug)]
 pub struct Leads {
+    /// Of [`ROWS`] rows each, but for the last.
     parts: Vec<Part>,
-    order: Vec<Place>,
+    rows: usize,
     sources: Vec<String>,
     source_of: Vec<u32>,
+    /// Made when the first lead is looked for.
+    by_id: OnceLock<HashTable<u32>>,
 }
 
 #[derive(Debug)]
@@ -88,12 +101,6 @@ struct Part {
     created_at: Option<TimestampMicrosecondArray>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    part: u32,
-    row: u32,
-}
-
 impl Leads {
     /// The columns worth reading from the lake. Of these only `lead_id`, `record_id`, `source` and `observed_at` must be there;
     /// a column that a batch lacks counts as empty.
@@ -101,54 +108,43 @@ impl Leads {
         Field::ALL.iter().map(|field| field.name()).chain(["observed_at", "created_at"])
     }
 
-    /// A view over these batches. Leave deleted and test leads out: identity knows neither.
+    /// The leads of these batches. Leave deleted and test leads out: identity knows neither.
     ///
     /// # Errors
-    /// A required column is missing, mistyped or has empty cells, or two rows have one lead id.
+    /// A required column is missing, mistyped or has empty cells, two rows have one lead id, or the texts of a column of some
+    /// thousand leads pass 2 GiB.
     pub fn new(batches: &[RecordBatch]) -> Result<Self, Error> {
-        let mut parts = Vec::with_capacity(batches.len());
-        let mut order = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-        for (part, batch) in batches.iter().enumerate() {
-            let part = u32::try_from(part).map_err(|_| Error::TooManyLeads)?;
-            let rows = u32::try_from(batch.num_rows()).map_err(|_| Error::TooManyLeads)?;
-            order.extend((0..rows).map(|row| Place { part, row }));
-            parts.push(Part::new(batch)?);
-        }
-        i32::try_from(order.len()).map_err(|_| Error::TooManyLeads)?;
-        order.sort_unstable_by_key(|place| text_at(&parts, *place, Field::LeadId));
-        let repeated = order.windows(2).any(|pair| match pair {
-            [one, two] => text_at(&parts, *one, Field::LeadId) == text_at(&parts, *two, Field::LeadId),
-            _ => false,
-        });
-        if repeated {
-            return Err(Error::DuplicateLead);
-        }
-        let (sources, source_of) = intern_sources(&parts, &order);
-        Ok(Self { parts, order, sources, source_of })
+        let came = batches.iter().map(Part::new).collect::<Result<Vec<_>, _>>()?;
+        let order = in_order(&came)?;
+        let parts = order.chunks(ROWS).map(|places| Part::gather(&came, places)).collect::<Result<Vec<_>, _>>()?;
+        drop(came);
+        let (sources, source_of) = intern_sources(&parts);
+        Ok(Self { parts, rows: order.len(), sources, source_of, by_id: OnceLock::new() })
     }
 
     /// How many leads there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.rows
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.rows == 0
     }
 
     /// The positions of all leads, in the order of their ids.
     #[expect(clippy::cast_possible_truncation, reason = "the constructor refuses more rows than an i32 counts")]
     pub fn rows(&self) -> impl Iterator<Item = u32> + use<> {
-        0..self.order.len() as u32
+        0..self.rows as u32
     }
 
     /// The text of a field, or nothing where the cell is empty.
     #[must_use]
     pub fn text(&self, field: Field, row: u32) -> Option<&str> {
-        text_at(&self.parts, *self.order.get(row as usize)?, field)
+        let (part, row) = self.at(row)?;
+        part.text(field, row)
     }
 
     /// The id of a lead.
@@ -160,8 +156,14 @@ impl Leads {
     /// The position of a lead.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<u32> {
-        let found = self.order.binary_search_by(|place| text_at(&self.parts, *place, Field::LeadId).unwrap_or_default().cmp(id));
-        u32::try_from(found.ok()?).ok()
+        let found = self.by_id.get_or_init(|| {
+            let mut table = HashTable::with_capacity(self.rows);
+            for row in self.rows() {
+                table.insert_unique(hash_of(self.id(row)), row, |row| hash_of(self.id(*row)));
+            }
+            table
+        });
+        found.find(hash_of(id), |row| self.id(*row) == id).copied()
     }
 
     /// When the source was seen to say this, in microseconds.
@@ -194,8 +196,8 @@ impl Leads {
     }
 
     fn at(&self, row: u32) -> Option<(&Part, usize)> {
-        let place = self.order.get(row as usize)?;
-        Some((self.parts.get(place.part as usize)?, place.row as usize))
+        let row = row as usize;
+        (row < self.rows).then_some((self.parts.get(row / ROWS)?, row % ROWS))
     }
 }
 
@@ -217,6 +219,74 @@ impl Part {
         }
         Ok(Self { texts, observed_at, created_at: instant_column(batch, "created_at")? })
     }
+
+    fn text(&self, field: Field, row: usize) -> Option<&str> {
+        let column = self.texts.get(field as usize)?.as_ref()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+
+    /// The rows in these places of these parts, in this order.
+    fn gather(came: &[Self], places: &[(usize, usize)]) -> Result<Self, Error> {
+        let texts = Field::ALL.iter().map(|field| {
+            let of = |part: &Self| Some(part.texts.get(*field as usize)?.as_ref()?.clone());
+            Ok(gathered(came, of, places)?.map(|column| column.as_string().clone()))
+        });
+        let texts = texts.collect::<Result<Vec<_>, Error>>()?;
+        let instants = |of: &dyn Fn(&Self) -> Option<TimestampMicrosecondArray>| -> Result<_, Error> {
+            // Files of several writers may name the zone in several ways; the instants are the same.
+            let of = |part: &Self| Some(of(part)?.with_timezone_opt(None::<&str>));
+            Ok(gathered(came, of, places)?.map(|column| column.as_primitive::<TimestampMicrosecondType>().clone()))
+        };
+        let observed_at =
+            instants(&|part| Some(part.observed_at.clone()))?.ok_or(Error::MissingColumn { column: "observed_at" })?;
+        Ok(Self { texts, observed_at, created_at: instants(&|part| part.created_at.clone())? })
+    }
+}
+
+/// A column of rows in these places; nothing where no part has a value of it.
+fn gathered<A: Array + 'static>(
+    came: &[Part],
+    of: impl Fn(&Part) -> Option<A>,
+    places: &[(usize, usize)],
+) -> Result<Option<ArrayRef>, Error> {
+    let columns: Vec<Option<A>> = came.iter().map(of).collect();
+    let says = |column: &Option<A>| column.as_ref().is_some_and(|column| column.null_count() < column.len());
+    let Some(some) = columns.iter().find(|column| says(column)).and_then(Option::as_ref) else { return Ok(None) };
+    let empty = |part: &Part| new_null_array(some.data_type(), part.observed_at.len());
+    let empties: Vec<ArrayRef> =
+        columns.iter().zip(came).filter(|(column, _)| column.is_none()).map(|(_, part)| empty(part)).collect();
+    let mut empties = empties.iter();
+    let columns: Vec<&dyn Array> = columns
+        .iter()
+        .filter_map(|column| match column {
+            Some(column) => Some(column as &dyn Array),
+            None => empties.next().map(|empty| empty as &dyn Array),
+        })
+        .collect();
+    Ok(Some(interleave(&columns, places)?))
+}
+
+/// The places of all rows, as part and row, in the order of their ids.
+fn in_order(parts: &[Part]) -> Result<Vec<(usize, usize)>, Error> {
+    let rows = parts.iter().map(|part| part.observed_at.len()).sum();
+    i32::try_from(rows).map_err(|_| Error::TooManyLeads)?;
+    let mut order: Vec<([u8; HEAD], (usize, usize))> = Vec::with_capacity(rows);
+    let id = |(part, row): (usize, usize)| parts.get(part).and_then(|part| part.text(Field::LeadId, row)).unwrap_or_default();
+    for (at, part) in parts.iter().enumerate() {
+        for row in 0..part.observed_at.len() {
+            let mut head = [0; HEAD];
+            head.iter_mut().zip(id((at, row)).bytes()).for_each(|(slot, byte)| *slot = byte);
+            order.push((head, (at, row)));
+        }
+    }
+    let by_id = |(head, place): &([u8; HEAD], (usize, usize)), (other, second): &([u8; HEAD], (usize, usize))| {
+        head.cmp(other).then_with(|| id(*place).cmp(id(*second)))
+    };
+    order.sort_unstable_by(by_id);
+    if order.windows(2).any(|pair| matches!(pair, [one, two] if by_id(one, two).is_eq())) {
+        return Err(Error::DuplicateLead);
+    }
+    Ok(order.into_iter().map(|(_, place)| place).collect())
 }
 
 /// A text column by name, whatever Arrow layout the reader chose for it.
@@ -239,27 +309,15 @@ pub(super) fn instant_column(batch: &RecordBatch, column: &'static str) -> Resul
     }
 }
 
-fn text_at(parts: &[Part], place: Place, field: Field) -> Option<&str> {
-    let column = parts.get(place.part as usize)?.texts.get(field as usize)?.as_ref()?;
-    let row = place.row as usize;
-    column.is_valid(row).then(|| column.value(row))
+fn hash_of(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
 }
 
 /// Numbers the sources in the order of their names.
-fn intern_sources(parts: &[Part], order: &[Place]) -> (Vec<String>, Vec<u32>) {
-    let mut numbers: HashMap<&str, u32> = HashMap::new();
-    for place in order {
-        numbers.entry(text_at(parts, *place, Field::Source).unwrap_or_default()).or_insert(0);
-    }
-    let mut names: Vec<&str> = numbers.keys().copied().collect();
-    names.sort_unstable();
-    for (number, name) in (0..).zip(&names) {
-        numbers.insert(name, number);
-    }
-    let number_of = |place: &Place| {
-        let name = text_at(parts, *place, Field::Source).unwrap_or_default();
-        numbers.get(name).copied().unwrap_or_default()
-    };
-    let source_of = order.iter().map(number_of).collect();
-    (names.into_iter().map(str::to_owned).collect(), source_of)
+fn intern_sources(parts: &[Part]) -> (Vec<String>, Vec<u32>) {
+    let names = || parts.iter().filter_map(|part| part.texts.get(Field::Source as usize)?.as_ref()).flatten();
+    let sources: BTreeSet<&str> = names().flatten().collect();
+    let numbers: HashMap<&str, u32> = sources.iter().copied().zip(0..).collect();
+    let source_of = names().flatten().filter_map(|name| numbers.get(name).copied()).collect();
+    (sources.into_iter().map(str::to_owned).collect(), source_of)
 }

@@ -77,8 +77,7 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     }
     engine.stop_if_told()?;
     engine.progress.tell("resolve", 0, None);
-    let current = current_leads(&snapshot)?;
-    let leads = Leads::new(&current).map_err(internal)?;
+    let leads = Leads::new(&current_leads(&snapshot)?).map_err(internal)?;
     let links = load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
     let mut prior = Prior::read(&links, &load(&snapshot, &tables::IDENTITY_EVENT, &[])?).map_err(internal)?;
     let former = engine.store.former_prospects().await?;

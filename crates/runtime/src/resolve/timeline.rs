@@ -191,17 +191,7 @@ struct Owner<'a> {
 
 impl Owner<'_> {
     fn of_lead(&self, lead_id: &str) -> Option<u32> {
-        // Leads are addressed in the order of their ids.
-        let (mut low, mut high) = (0_u32, u32::try_from(self.leads.len()).ok()?);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.leads.id(middle).cmp(lead_id) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return self.cluster_of.get(middle as usize).copied(),
-            }
-        }
-        None
+        self.cluster_of.get(self.leads.find(lead_id)? as usize).copied()
     }
 
     /// The person of an order or click: the one whom we wrote to the remote's record that it names; else by address, then by the id

@@ -86,8 +86,9 @@ pub(super) const PLAIN: [Attribute; 6] = [
     Attribute::Region,
 ];
 
-/// The forms of one record. 0 means that it says nothing.
+/// The forms of one record. 0 means that it says nothing. Records are looked up in any order, so each lies in one line of the cache.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
 pub(super) struct Record {
     pub(super) first: u32,
     pub(super) last: u32,

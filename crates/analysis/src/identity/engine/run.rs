@@ -571,8 +571,13 @@ pub(super) fn concluded(
 ) -> Resolution {
     let doubtful = doubts.len();
     let doubt = |pair: &Doubt| (pair.chance - 0.5).abs();
-    doubts.sort_unstable_by(|x, y| doubt(x).total_cmp(&doubt(y)).then_with(|| orders(order, x).cmp(&orders(order, y))));
-    doubts.truncate(MOST_DOUBTS);
+    let most_doubtful =
+        |x: &Doubt, y: &Doubt| doubt(x).total_cmp(&doubt(y)).then_with(|| orders(order, x).cmp(&orders(order, y)));
+    if doubtful > MOST_DOUBTS {
+        doubts.select_nth_unstable_by(MOST_DOUBTS, most_doubtful);
+        doubts.truncate(MOST_DOUBTS);
+    }
+    doubts.sort_unstable_by(most_doubtful);
     let (compared, largest_blocks, pairs, overruled) = (0, Vec::new(), Vec::new(), Vec::new());
     Resolution { person, joins, doubts, doubtful, compared, largest_blocks, pairs, overruled }
 }
