@@ -1,8 +1,9 @@
 //! The companies that people work for, as far as the people say.
 //!
-//! Two people are of one company when they share its registration number in one country, or its domain. Whoever names neither is of
-//! the company of that name, if there is one alone. A name never joins two numbers. What the company is called and where it sits is
-//! what most of its people say.
+//! Two people are of one company when they share its registration number in one country, or its domain. A number of one of the courts
+//! of a country counts in the city that stands with it, and says nothing without one. Whoever names neither is of the company of that
+//! name, if there is one alone. A name never joins two numbers. What the company is called and where it sits is what most of its people
+//! say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +45,7 @@ pub struct Company {
 /// What a company is known by, the strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    /// A registration number, and the country of its register as far as somebody says it.
+    /// A registration number, and the country of its register as far as somebody says it; of a court's number the city too.
     Number(String, Option<String>),
     Domain(String),
     Name(String),
@@ -136,7 +137,7 @@ struct Registers(BTreeMap<String, Register>);
 
 #[derive(Debug, Default)]
 struct Register {
-    countries: BTreeSet<String>,
+    places: BTreeSet<String>,
     domains: BTreeSet<String>,
 }
 
@@ -145,8 +146,8 @@ impl Registers {
         let mut registers: BTreeMap<String, Register> = BTreeMap::new();
         for person in people {
             if let Some(number) = number(person) {
-                let register = registers.entry(number).or_default();
-                register.countries.extend(country(person));
+                let register = registers.entry(number.clone()).or_default();
+                register.places.extend(place(&number, person));
                 register.domains.extend(domain(person));
             }
         }
@@ -157,13 +158,17 @@ impl Registers {
     fn number(&self, person: &Employee) -> Option<Key> {
         let number = number(person)?;
         self.0.get(&number).filter(|register| register.domains.len() <= DOMAINS_PER_NUMBER)?;
-        let country = self.only_country(&number).cloned().or_else(|| country(person));
-        Some(Key::Number(number, country))
+        if company_number::is_of_a_court(&number) {
+            let place = place(&number, person)?;
+            return Some(Key::Number(number, Some(place)));
+        }
+        let place = self.only_place(&number).cloned().or_else(|| place(&number, person));
+        Some(Key::Number(number, place))
     }
 
-    fn only_country(&self, number: &str) -> Option<&String> {
-        let countries = &self.0.get(number)?.countries;
-        countries.first().filter(|_| countries.len() == 1)
+    fn only_place(&self, number: &str) -> Option<&String> {
+        let places = &self.0.get(number)?.places;
+        places.first().filter(|_| places.len() == 1)
     }
 }
 
@@ -266,9 +271,12 @@ impl<'a> Known<'a> {
             if proof != company {
                 ids.push(proof.id());
             }
-            if let Key::Number(number, Some(_)) = proof
-                && registers.only_country(number).is_some()
+            if let Key::Number(number, Some(place)) = proof
+                && registers.only_place(number).is_some()
             {
+                // Also as it was while a court's number counted in the whole country.
+                let country = place.split_once('\n').map(|(country, _)| country.to_owned());
+                ids.extend(country.map(|country| Key::Number(number.clone(), Some(country)).id()));
                 ids.push(Key::Number(number.clone(), None).id());
             }
         }
@@ -288,6 +296,15 @@ fn number(person: &Employee) -> Option<String> {
 fn country(person: &Employee) -> Option<String> {
     let country = person.fields.get("country")?.trim().to_uppercase();
     (!country.is_empty()).then_some(country)
+}
+
+/// Where a number is given: in a country, or by the court of a city in it.
+fn place(number: &str, person: &Employee) -> Option<String> {
+    if !company_number::is_of_a_court(number) {
+        return country(person);
+    }
+    let city = person.fields.get("city").map(|city| city.trim().to_lowercase()).filter(|city| !city.is_empty())?;
+    Some(format!("{}\n{city}", country(person).unwrap_or_default()))
 }
 
 fn domain(person: &Employee) -> Option<String> {
@@ -457,9 +474,9 @@ mod tests {
     #[test]
     fn a_number_of_one_country_is_one_company_whatever_its_names_and_domains() {
         let found = companies_of(&[
-            registered("a", "HRB 12345", "DE", "Alder GmbH", "alder.example"),
-            registered("b", "hrb12345", "de", "Alder Holding", "alder.test"),
-            registered("c", "HRB-12345", "", "Elder", ""),
+            registered("a", "FN 12345a", "AT", "Alder GmbH", "alder.example"),
+            registered("b", "fn12345a", "at", "Alder Holding", "alder.test"),
+            registered("c", "FN-12345a", "", "Elder", ""),
             person("d", "", "alder.test", ""),
         ]);
         assert_eq!(found, [["a", "b", "c", "d"]]);
@@ -473,6 +490,27 @@ mod tests {
             registered("c", "12345678", "", "Oak", ""),
         ]);
         assert_eq!(found, [["a"], ["b"], ["c"]]);
+    }
+
+    #[test]
+    fn a_courts_number_is_one_company_in_one_city_alone() {
+        let in_city = |id: &str, city: &str, name: &str| {
+            let mut employee = registered(id, "HRB 12345", "DE", name, "");
+            employee.fields.extend((!city.is_empty()).then(|| ("city", city.to_owned())));
+            employee
+        };
+        let people = [
+            in_city("a", "München", "Alder GmbH"),
+            in_city("b", "münchen ", "Alder Holding"),
+            in_city("c", "Köln", "Oak GmbH"),
+            in_city("d", "", "Elm"),
+            in_city("e", "", "Fir"),
+        ];
+        assert_eq!(companies_of(&people), [vec!["a", "b"], vec!["c"], vec!["d"], vec!["e"]]);
+        // The record that was made while the number counted in the whole country is found again where it can be no other.
+        let before = Key::Number("HRB12345".to_owned(), Some("DE".to_owned())).id();
+        assert!(roll_up(&people[..2])[0].aliases.contains(&before));
+        assert!(roll_up(&people).iter().all(|company| !company.aliases.contains(&before)));
     }
 
     #[test]

@@ -15,6 +15,20 @@ pub fn normalise(text: &str) -> Option<String> {
     (!is_filler && number.chars().count() >= LEAST).then_some(number)
 }
 
+/// Registers of German courts: of merchants, of companies, of cooperatives.
+const OF_COURTS: [&str; 3] = ["HRA", "HRB", "GNR"];
+
+/// Whether a normalised number was given by one of many courts, each of which counts for itself (Handelsregisterverordnung §§ 3 and 13):
+/// it names a company together with the court's place only. With the court written into it, it names one.
+#[must_use]
+pub fn is_of_a_court(number: &str) -> bool {
+    let digits = OF_COURTS.iter().find_map(|register| number.strip_prefix(register));
+    // Berlin and some others put a letter behind theirs.
+    digits.is_some_and(|digits| {
+        digits.trim_end_matches(|letter: char| letter.is_ascii_uppercase()).bytes().all(|byte| byte.is_ascii_digit())
+    }) && number.len() <= "HRB1234567B".len()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -42,6 +56,16 @@ mod tests {
             ["", "  ", "-", "n/a", "N.A.", "none", "unknown", "[ND]", "0", "000 000 000", "999999999", "DE000000000", "12"]
         {
             assert_eq!(normalise(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_courts_number_is_told_from_a_countrys() {
+        for number in ["HRB12345", "HRA1", "HRB123456B", "GNR77"] {
+            assert!(is_of_a_court(number), "{number}");
+        }
+        for number in ["HRB12345MÜNCHEN", "AMTSGERICHTMÜNCHENHRB12345", "732829320", "DE123456789", "SC000007", "FN12345A"] {
+            assert!(!is_of_a_court(number), "{number}");
         }
     }
 

@@ -91,15 +91,15 @@ async fn a_company_that_is_there_is_taken_over_and_not_made_again() {
 async fn a_company_is_found_and_its_people_are_joined_by_its_registration_number() {
     let companies = ", companies: { match_on: [external_id, register], map: { name: company_name, register: company_number } }";
     let rig = Rig::new(&project(companies)).await;
-    rig.remote.companies.put("hand", fields(&[("register", "HRB12345"), ("name", "Alder AG")]));
+    rig.remote.companies.put("hand", fields(&[("register", "FN12345A"), ("name", "Alder AG")]));
     let columns = ["email", "given_name", "company_name", "company_number", "country"];
     rig.scripts.say(
         "list",
         &columns,
         &[
-            ("1", &["ann@alder.example", "Ann", "Alder GmbH", "HRB 12345", "DE"]),
-            ("2", &["bob@elder.example", "Bob", "Elder", "hrb-12345", ""]),
-            ("3", &["cat@gmail.com", "Cat", "Alder GmbH", "HRB 777", "DE"]),
+            ("1", &["ann@alder.example", "Ann", "Alder GmbH", "FN 12345a", "AT"]),
+            ("2", &["bob@elder.example", "Bob", "Elder", "fn-12345a", ""]),
+            ("3", &["cat@gmail.com", "Cat", "Alder GmbH", "FN 777b", "AT"]),
         ],
     );
     rig.sync().await;

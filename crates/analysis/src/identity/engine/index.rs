@@ -30,7 +30,7 @@ const KEYS_PER_TOP: usize = 8;
 /// So many records are matched at once.
 const MET_AT_ONCE: usize = 16_384;
 /// The mark and the number of the stored form.
-const MARK: u64 = u64::from_le_bytes(*b"hwindex\x02");
+const MARK: u64 = u64::from_le_bytes(*b"hwindex\x03");
 
 /// A pair that holds a person together, and the fields that spoke for it.
 #[derive(Debug, Clone, Copy, PartialEq)]

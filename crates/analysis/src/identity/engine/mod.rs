@@ -4,7 +4,6 @@
 //! (`compare`), learn what that means (`train`), and group (`group`). Pure, and the same for any order of the records and any
 //! number of threads: every choice is made by values and hashed ids, every sum in an order that they decide.
 
-mod accounts;
 mod block;
 mod bytes;
 mod compare;
@@ -26,7 +25,6 @@ mod tests;
 mod train;
 mod weights;
 
-pub use accounts::accounts;
 pub use block::{Block, Rule as BlockRule};
 pub use explain::{Explainer, Explanation, Spoke, Weight};
 pub use index::{Index, Tie};

@@ -72,8 +72,6 @@ attributes! {
     Postcode "postcode"
     /// State, county, region.
     Region "region"
-    /// The company's number in a public register, or its tax number. Speaks of accounts, not of persons.
-    Registration "registration_number"
 }
 
 /// The plain attributes: compared as texts, each on its own.
@@ -174,8 +172,6 @@ pub struct Roster {
     pub(super) titles: Pool,
     pub(super) countries: Pool,
     pub(super) plains: [Pool; PLAIN.len()],
-    pub(super) registrations: Vec<u32>,
-    pub(super) registration_pool: Pool,
     /// The letters of each domain's label and each company's name, for comparing one with the other.
     pub(super) domain_stems: Texts,
     pub(super) company_stems: Texts,
@@ -272,34 +268,28 @@ impl Roster {
         if !is_new {
             return Err(Problem::RepeatedId { record: self.len() + 1 });
         }
-        let (record, plain, registration) = self.forms(xxh3_64(id.as_bytes()), cells);
+        let (record, plain) = self.forms(xxh3_64(id.as_bytes()), cells);
         self.records.push(record);
         if PLAIN.iter().any(|attribute| self.columns.contains(attribute)) {
             self.plain.push(plain);
-        }
-        if self.columns.contains(&Attribute::Registration) {
-            self.registrations.push(registration);
         }
         Ok(())
     }
 
     /// Lets a record say something else.
     pub(super) fn put<'a>(&mut self, row: u32, cells: impl IntoIterator<Item = &'a str>) {
-        let (record, plain, registration) = self.forms(self.records[row as usize].order, cells);
+        let (record, plain) = self.forms(self.records[row as usize].order, cells);
         self.records[row as usize] = record;
         if let Some(slot) = self.plain.get_mut(row as usize) {
             *slot = plain;
         }
-        if let Some(slot) = self.registrations.get_mut(row as usize) {
-            *slot = registration;
-        }
     }
 
-    /// What cells say: the record, its plain attributes, its registration number.
-    fn forms<'a>(&mut self, order: u64, cells: impl IntoIterator<Item = &'a str>) -> (Record, [u32; PLAIN.len()], u32) {
+    /// What cells say: the record and its plain attributes.
+    fn forms<'a>(&mut self, order: u64, cells: impl IntoIterator<Item = &'a str>) -> (Record, [u32; PLAIN.len()]) {
         let mut record = Record { order, ..Record::default() };
         let mut plain = [0; PLAIN.len()];
-        let (mut full, mut registration) = ([0; 3], 0);
+        let mut full = [0; 3];
         for (column, cell) in cells.into_iter().enumerate().take(self.columns.len()) {
             let cell = form::cut(cell.trim());
             let attribute = self.columns[column];
@@ -334,9 +324,8 @@ impl Roster {
                     if other == Attribute::LastName {
                         record.double = self.known.doubles[column][raw as usize];
                     }
-                    match slot(&mut record, &mut plain, other) {
-                        Some(slot) => *slot = form,
-                        None => registration = form,
+                    if let Some(slot) = slot(&mut record, &mut plain, other) {
+                        *slot = form;
                     }
                 }
             }
@@ -354,7 +343,7 @@ impl Roster {
         if record.web == record.domain {
             record.web = 0;
         }
-        (record, plain, registration)
+        (record, plain)
     }
 
     /// Addresses and numbers are seldom said twice, so that what they were is not remembered.
@@ -432,7 +421,6 @@ impl Roster {
                 let at = PLAIN.iter().position(|plain| *plain == attribute).unwrap_or_default();
                 self.plains[at].intern(&form::code(text)).0
             }
-            Attribute::Registration => self.registration_pool.intern(&form::code(text)).0,
             Attribute::FullName | Attribute::Email | Attribute::Phone | Attribute::Mobile => 0,
         }
     }
@@ -492,7 +480,7 @@ impl Roster {
 
 fn slot<'a>(record: &'a mut Record, plain: &'a mut [u32; PLAIN.len()], attribute: Attribute) -> Option<&'a mut u32> {
     Some(match attribute {
-        Attribute::Registration | Attribute::FullName | Attribute::Email => return None,
+        Attribute::FullName | Attribute::Email => return None,
         Attribute::FirstName => &mut record.first,
         Attribute::LastName => &mut record.last,
         Attribute::Phone => &mut record.phone,
@@ -546,9 +534,8 @@ impl Roster {
         out.rows(name_facts.iter().map(fact));
         out.rows(local_facts.iter().map(|local| [local.letters, u32::from(local.has_digits)]));
         out.rows(self.double_parts.iter().copied());
-        out.u32s(self.registrations.iter().copied());
         let pools = [names, emails, locals, &self.doubles, &self.domains, &self.companies, &self.phones, &self.cities];
-        for pool in pools.into_iter().chain([&self.titles, &self.countries, &self.registration_pool]).chain(&self.plains) {
+        for pool in pools.into_iter().chain([&self.titles, &self.countries]).chain(&self.plains) {
             pool.write(out);
         }
         self.domain_stems.write(out);
@@ -584,12 +571,10 @@ impl Roster {
         })?;
         roster.local_facts = bytes.rows(|[letters, digits]| Local { letters, has_digits: digits == 1 })?;
         roster.double_parts = bytes.rows(|parts| parts)?;
-        roster.registrations = bytes.u32s()?;
         let Self { names, emails, locals, doubles, domains, companies, phones, cities, titles, countries, .. } = &mut roster;
         for pool in [names, emails, locals, doubles, domains, companies, phones, cities, titles, countries] {
             *pool = Pool::read(bytes)?;
         }
-        roster.registration_pool = Pool::read(bytes)?;
         for pool in &mut roster.plains {
             *pool = Pool::read(bytes)?;
         }

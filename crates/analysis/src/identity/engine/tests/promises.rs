@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::{
-    Attribute, Decisions, Doubt, Explainer, Gates, Index, Model, NotAModel, Options, Roster, accounts, quality, resolve_by,
-    resolve_roster,
+    Decisions, Doubt, Explainer, Gates, Index, Model, NotAModel, Options, Roster, quality, resolve_by, resolve_roster,
 };
 use super::{COLUMNS, PEOPLE, groups, people};
 
@@ -78,78 +77,6 @@ fn weights_of_a_pair_add_up_to_its_odds() {
     assert!((chance - f64::from(found.chance)).abs() < 1e-3, "{chance} {}", found.chance);
     assert!(found.weights.iter().any(|weight| weight.field == "mailbox" && weight.bits > 5.0));
     assert_eq!(explainer.explain(0, 99), None);
-}
-
-#[test]
-fn one_organisation_is_one_account() {
-    let roster = people();
-    let found = accounts(&roster);
-    let of = |id: &str| found[roster.find(id).unwrap() as usize];
-    assert_eq!(of("a1"), of("e1"));
-    assert_eq!(of("a2"), of("a3"));
-    assert_eq!(of("f1"), of("g1"));
-    assert_ne!(of("a1"), of("f1"));
-    assert_eq!(of("c1"), None);
-}
-
-/// The accounts of records that say a company, its site, a country and a number, by id; the same in every order.
-fn accounts_of(rows: &[(&str, [&str; 4])]) -> Vec<Vec<String>> {
-    let found = |rows: &[(&str, [&str; 4])]| {
-        let columns = [Attribute::Company, Attribute::Website, Attribute::Country, Attribute::Registration];
-        let mut roster = Roster::new(&columns);
-        rows.iter().for_each(|(id, cells)| roster.push(id, cells.iter().copied()).unwrap());
-        let of: Vec<u32> = accounts(&roster).into_iter().map(Option::unwrap).collect();
-        groups(&roster, &of)
-    };
-    let (mut turned, once) = (rows.to_vec(), found(rows));
-    for _ in rows {
-        turned.rotate_left(1);
-        assert_eq!(found(&turned), once);
-        assert_eq!(found(&turned.iter().rev().copied().collect::<Vec<_>>()), once);
-    }
-    once
-}
-
-#[test]
-fn a_number_of_one_country_is_one_account() {
-    let found = accounts_of(&[
-        ("a", ["Alder", "alder.example.com", "DE", "HRB 12345"]),
-        ("b", ["Elder", "elder.example.net", "DE", "hrb-12345"]),
-        ("c", ["Oak", "", "", "HRB12345"]),
-        ("d", ["Elm", "", "NL", "777888"]),
-        ("e", ["Fir", "", "DK", "777888"]),
-    ]);
-    assert_eq!(found, [vec!["a", "b", "c"], vec!["d"], vec!["e"]]);
-}
-
-#[test]
-fn a_name_never_joins_two_numbers_of_one_country() {
-    let found = accounts_of(&[
-        ("a", ["Alder", "", "DE", "111222"]),
-        ("b", ["Alder", "", "DE", "333444"]),
-        ("c", ["Alder", "", "DE", ""]),
-    ]);
-    assert_eq!(found, [["a"], ["b"], ["c"]]);
-    // Nor does it lead one to the domain of the other, nor two names to one domain.
-    let found = accounts_of(&[
-        ("a", ["Alder", "alder.example.com", "DE", "111222"]),
-        ("b", ["Alder", "", "DE", "333444"]),
-        ("c", ["Alder", "", "DE", ""]),
-    ]);
-    assert_eq!(found, [vec!["a", "c"], vec!["b"]]);
-    let found = accounts_of(&[
-        ("a", ["Alder", "", "DE", "111222"]),
-        ("b", ["Elm", "", "DE", "333444"]),
-        ("c", ["Alder", "alder.example.com", "DE", ""]),
-        ("d", ["Elm", "alder.example.com", "DE", ""]),
-    ]);
-    assert_eq!(found, [vec!["a"], vec!["b"], vec!["c", "d"]]);
-}
-
-#[test]
-fn a_number_follows_a_name_that_no_other_number_bears() {
-    let found = accounts_of(&[("a", ["Alder", "alder.example.com", "DE", ""]), ("b", ["Alder", "", "DE", "333444"])]);
-    assert_eq!(found, [["a", "b"]]);
 }
 
 #[test]
