@@ -3,7 +3,8 @@
 //! After learn.microsoft.com/power-apps/developer/data-platform: `PATCH` by an alternate key makes or changes a record (201 or 200
 //! with `Prefer: return=representation`, else 204); `If-Match` guards a change by its ETag, and a wrong one gets 412 with
 //! `0x80060882`; a value of an alternate key that another record has gets 412 with `0x80040237`, and what duplicate detection finds,
-//! where the caller asks for it, 412 with `0x80040333`; `eq` does not heed case; calls too many get 429 with `Retry-After` in seconds.
+//! where the caller asks for it, 412 with `0x80040333`; `$batch` takes up to a thousand requests as `multipart/mixed`, each with an answer
+//! of its own, and stops at the first that fails unless `Prefer: odata.continue-on-error` is said; `eq` does not heed case; calls too many get 429 with `Retry-After` in seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +25,8 @@ const TOKEN_MS: u64 = 3_599_000;
 const TASK: [&str; 4] = ["subject", "description", "scheduledend", "prioritycode"];
 /// The navigation property by which a task names a contact.
 const ABOUT: &str = "regardingobjectid_contact_task@odata.bind";
+/// Requests of one batch.
+const MAX_BATCH: usize = 1_000;
 /// Columns that are true or false.
 const FLAGS: [&str; 2] = ["donotemail", "donotbulkemail"];
 
@@ -235,6 +238,43 @@ impl Dataverse {
         }
     }
 
+    /// `$batch`: requests without change sets, each for itself.
+    fn batch(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let goes_on = call.header("prefer").is_some_and(|prefer| prefer.contains("odata.continue-on-error"));
+        let boundary = call.header("content-type").and_then(|kind| kind.split_once("boundary=")).map(|(_, boundary)| boundary);
+        let body = String::from_utf8_lossy(&call.body);
+        let parts = boundary.and_then(|boundary| parts(&body, boundary));
+        let Some(parts) = parts.filter(|parts| !parts.is_empty() && parts.len() <= MAX_BATCH) else {
+            return error(400, "0x80048d19", "The payload failed to be parsed as a batch of 1 to 1000 requests.");
+        };
+        if conditions.whole_batch_fails
+            && let Some(refused) = parts.iter().map(|part| self.values(&part.json(), conditions)).find_map(Result::err)
+        {
+            return refused;
+        }
+        let (mut out, mut wrote) = (String::new(), false);
+        for part in parts {
+            let (_, path) = part.route();
+            let answer = match (part.method.as_str(), path.as_slice()) {
+                ("PATCH", ["api", "data", "v9.2", segment]) => match key(segment) {
+                    Some(key) => self.patch(&key, &part, conditions, now_us),
+                    None => error(400, "0x80060888", "Bad key in the address."),
+                },
+                _ => error(405, "0x80060888", "This stand-in takes only PATCH in a batch."),
+            };
+            wrote |= answer.wrote;
+            out.push_str("--batchresponse_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n");
+            out.push_str(&format!("HTTP/1.1 {} X\r\nContent-Type: application/json\r\n\r\n{}\r\n", answer.status, answer.body));
+            if answer.status >= 400 && !goes_on {
+                break;
+            }
+        }
+        out.push_str("--batchresponse_1--\r\n");
+        let answer = Answer { status: 200, headers: Vec::new(), body: out, wrote: false };
+        let answer = answer.with("content-type", "multipart/mixed; boundary=batchresponse_1");
+        if wrote { answer.wrote() } else { answer }
+    }
+
     fn query(&self, call: &Call) -> Answer {
         let Some(conditions) = call.parameter("$filter").and_then(filter) else {
             return error(400, "0x80060888", "Syntax error in the query.");
@@ -254,6 +294,33 @@ impl Dataverse {
             &json!({ "value": self.contacts.iter().filter(fits).map(|record| self.shown(record)).collect::<Vec<_>>() }),
         )
     }
+}
+
+/// The requests of a batch.
+fn parts(body: &str, boundary: &str) -> Option<Vec<Call>> {
+    let mark = format!("--{boundary}");
+    let mut out = Vec::new();
+    for part in body.split(mark.as_str()).skip(1) {
+        if part.starts_with("--") {
+            return Some(out);
+        }
+        let (_, request) = part.split_once("\r\n\r\n")?;
+        let (head, body) = request.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let mut first = lines.next()?.split(' ');
+        let (method, target) = (first.next()?.to_owned(), first.next()?);
+        let decode = |segment: &str| {
+            url::form_urlencoded::parse(segment.replace('+', "%2B").replace('=', "%3D").as_bytes())
+                .map(|(name, _)| name.into_owned())
+                .next()
+                .unwrap_or_default()
+        };
+        let path = target.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
+        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        let headers = lines.filter_map(header).collect();
+        out.push(Call { method, path, headers, body: body.trim_end().as_bytes().to_vec(), ..Call::default() });
+    }
+    None
 }
 
 enum Key {
@@ -381,6 +448,7 @@ impl Vendor for Dataverse {
                 self.on_tasks(method, &segment, call, conditions, now_us)
             }
             ("GET", ["contacts"]) => self.query(call),
+            ("POST", ["$batch"]) => self.batch(call, conditions, now_us),
             ("POST", ["contacts"]) => self.patch(&Key::New, call, conditions, now_us),
             ("PATCH", [segment]) => match key(segment) {
                 Some(key) => self.patch(&key, call, conditions, now_us),
