@@ -67,7 +67,7 @@ impl Client {
     fn list_path(&self) -> &'static str {
         match self.object {
             Object::Contacts => "/api/contacts/",
-            Object::Leads => "/api/leads/",
+            Object::Leads | Object::Intake => "/api/leads/",
             Object::Accounts => "/api/accounts/",
         }
     }
@@ -75,9 +75,22 @@ impl Client {
     fn record_path(&self) -> &'static str {
         match self.object {
             Object::Contacts => "/api/contacts/{id}/",
-            Object::Leads => "/api/leads/{id}/",
+            Object::Leads | Object::Intake => "/api/leads/{id}/",
             Object::Accounts => "/api/accounts/{id}/",
         }
+    }
+
+    /// Posts a lead to a lead webhook; what came of it, and the lead's id. May be repeated: the CRM knows the id in it.
+    pub(super) async fn take_in(&self, intake: &str, body: Record) -> Result<(String, String)> {
+        let request = RequestSpec::post("/api/public/leads/{id}/", Value::Object(body)).param("id", intake).idempotent(true);
+        let answer = self.http.json(&request).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Config, "the CRM has no lead webhook of this id, or it is switched off")
+                .context("path", "intake_id")
+                .hint("write the id that stands in the webhook's address: Settings, Lead webhooks"),
+            _ => error,
+        })?;
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
+        text("result").zip(text("lead")).ok_or_else(|| self.unexpected("POST"))
     }
 
     /// One small request that shows that the address, the token and the list are right.
@@ -143,7 +156,7 @@ impl Client {
         let mut answer = self.http.json(&request).await.map_err(no_crm)?;
         let halves = match self.object {
             Object::Contacts => half(&mut answer, "results", "count").map(|half| vec![half]),
-            Object::Leads => {
+            Object::Leads | Object::Intake => {
                 ["open_leads", "close_leads"].into_iter().map(|name| half(answer.get_mut(name)?, name, "leads_count")).collect()
             }
             Object::Accounts => [
@@ -161,7 +174,7 @@ impl Client {
     pub(super) async fn get(&self, id: &str) -> Result<Option<Record>> {
         let wrapper = match self.object {
             Object::Contacts => "contact_obj",
-            Object::Leads => "lead_obj",
+            Object::Leads | Object::Intake => "lead_obj",
             Object::Accounts => "account_obj",
         };
         match self.http.json(&RequestSpec::get(self.record_path()).param("id", id)).await {
@@ -210,7 +223,7 @@ impl Client {
     fn model(&self) -> &'static str {
         match self.object {
             Object::Contacts => "Contact",
-            Object::Leads => "Lead",
+            Object::Leads | Object::Intake => "Lead",
             Object::Accounts => "Account",
         }
     }
@@ -269,7 +282,7 @@ fn no_crm(error: Error) -> Error {
 }
 
 /// The reason behind an error that is about the row; any other error as it is.
-fn refusal(error: Error) -> Result<String> {
+pub(super) fn refusal(error: Error) -> Result<String> {
     match (error.kind(), HttpError::of(&error)) {
         (ErrorKind::Rejected | ErrorKind::Conflict, Some(answer)) => {
             let body = serde_json::from_str(answer.excerpt()).unwrap_or_default();

@@ -10,11 +10,14 @@ use serde::Deserialize;
 pub(crate) struct SinkConfig {
     /// Where the CRM is, for example `https://crm.example.com`.
     pub(crate) url: String,
-    /// A personal access token (`bcrm_pat_…`) of a user who may see every record of the organisation.
+    /// A personal access token (`bcrm_pat_…`) of a user who may see every record of the organisation; for `intake`, the webhook's key.
     pub(crate) token: SecretRef,
     /// What a prospect becomes.
     #[serde(default)]
     pub(crate) object: Object,
+    /// For `intake`: the id of the lead webhook, which stands in its address.
+    #[serde(default)]
+    pub(crate) intake_id: Option<String>,
     /// The field that keeps our id: `source_ref`, or `cf_KEY` for a custom text field, which the CRM can search.
     #[serde(default = "source_ref")]
     pub(crate) id_field: String,
@@ -36,6 +39,8 @@ pub(crate) enum Object {
     Contacts,
     /// Leads: enquiries, which the CRM's users work on and convert.
     Leads,
+    /// Leads that the CRM takes in through a lead webhook of its own, and of which it tells one that comes twice by our id.
+    Intake,
     /// Accounts: companies; what `companies` of a sink makes.
     #[serde(skip)]
     Accounts,

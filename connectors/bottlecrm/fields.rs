@@ -100,7 +100,7 @@ pub(super) const ACCOUNT_OF_CONTACT: &str = "account";
 pub(super) fn built_in(object: Object, id: &IdField) -> BTreeMap<String, Field> {
     let (person, own): (&[_], &[_]) = match object {
         Object::Contacts => (&PERSON, &CONTACT),
-        Object::Leads => (&PERSON, &LEAD),
+        Object::Leads | Object::Intake => (&PERSON, &LEAD),
         Object::Accounts => (&[], &ACCOUNT),
     };
     person

@@ -7,6 +7,7 @@
 mod client;
 mod config;
 mod fields;
+mod intake;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,11 @@ impl Connector for BottleCrm {
     }
 
     fn sink(&self, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(sink::BottleCrmSink::new(&config.parse()?, cx)?))
+        let config: config::SinkConfig = config.parse()?;
+        match config.object {
+            config::Object::Intake => Ok(Box::new(intake::IntakeSink::new(&config, cx)?)),
+            _ => Ok(Box::new(sink::BottleCrmSink::new(&config, cx)?)),
+        }
     }
 
     fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {

@@ -1,6 +1,6 @@
 //! The API: its addresses, its batches, and the reasons it gives.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use headwater_sdk::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -245,28 +245,35 @@ impl Client {
         Ok(page.results.into_iter().map(|membership| text(membership.list)).collect())
     }
 
-    /// The list's name.
-    pub(super) async fn list_name(&self, list: &str) -> Result<String> {
-        let answer = self.http.json(&RequestSpec::get("/crm/v3/lists/{id}").param("id", list)).await?;
-        let list = answer.get("list").unwrap_or(&answer);
-        Ok(list.get("name").and_then(Value::as_str).unwrap_or_default().to_owned())
+    /// What the list holds and who decides on its members.
+    pub(super) async fn list(&self, list: &str) -> Result<List> {
+        #[derive(Deserialize)]
+        struct Answer {
+            list: List,
+        }
+        let answer: Answer = self.http.send(&RequestSpec::get("/crm/v3/lists/{id}").param("id", list)).await?.json()?;
+        Ok(answer.list)
     }
 
-    /// Puts contacts into a list or takes them out; both may be done again. Those of which HubSpot knows no contact.
-    pub(super) async fn move_members(&self, list: &str, contacts: &[String], out: bool) -> Result<Vec<String>> {
+    /// Puts contacts into a list or takes them out; both may be done again.
+    pub(super) async fn move_members(&self, list: &str, contacts: &[String], out: bool) -> Result<Moved> {
         #[derive(Deserialize)]
-        struct Moved {
+        struct Answer {
             #[serde(default, rename = "recordIdsMissing")]
             missing: Vec<Value>,
+            #[serde(default, rename = "recordIdsRemoved")]
+            removed: Vec<Value>,
         }
+        let text = |id: &Value| id.as_str().map_or_else(|| id.to_string(), str::to_owned);
         let path = if out { "/crm/v3/lists/{id}/memberships/remove" } else { "/crm/v3/lists/{id}/memberships/add" };
-        let mut missing = Vec::new();
+        let mut moved = Moved::default();
         for contacts in contacts.chunks(MAX_BATCH) {
             let request = RequestSpec::put(path, json!(contacts)).param("id", list).idempotent(true);
-            let moved: Moved = self.http.send(&request).await?.json()?;
-            missing.extend(moved.missing.iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)));
+            let answer: Answer = self.http.send(&request).await?.json()?;
+            moved.missing.extend(answer.missing.iter().map(text));
+            moved.removed.extend(answer.removed.iter().map(text));
         }
-        Ok(missing)
+        Ok(moved)
     }
 
     /// The properties of the object.
@@ -280,10 +287,12 @@ impl Client {
         Ok(page.results)
     }
 
-    /// Makes the property that keeps our id.
-    pub(super) async fn make_id_property(&self) -> Result<()> {
-        let body = json!({ "name": self.id_property, "label": "Headwater id", "type": "string", "fieldType": "text",
-                           "groupName": self.property_group, "hasUniqueValue": true });
+    /// Makes a property of text; the one that keeps our id has unique values.
+    pub(super) async fn make_property(&self, name: &str) -> Result<()> {
+        let is_id = name == self.id_property;
+        let label = if is_id { "Headwater id" } else { name };
+        let body = json!({ "name": name, "label": label, "type": "string", "fieldType": "text",
+                           "groupName": self.property_group, "hasUniqueValue": is_id });
         let request = RequestSpec::post("/crm/v3/properties/{object}", body).param("object", self.object);
         match self.http.send(&request).await {
             Ok(_) => Ok(()),
@@ -438,6 +447,26 @@ impl Client {
         }
         written
     }
+}
+
+/// A list.
+#[derive(Debug, Deserialize)]
+pub(super) struct List {
+    /// `MANUAL` or `SNAPSHOT` where people decide who is in it, `DYNAMIC` where HubSpot does.
+    #[serde(default, rename = "processingType")]
+    pub(super) processing: String,
+    /// What it holds; `0-1` are contacts.
+    #[serde(default, rename = "objectTypeId")]
+    pub(super) of: String,
+}
+
+/// What became of contacts that were put into a list or taken out.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// Those of which HubSpot knows no contact.
+    pub(super) missing: BTreeSet<String>,
+    /// Those who were in the list before.
+    pub(super) removed: BTreeSet<String>,
 }
 
 /// What the API says, if it refused the request for what stands in it.

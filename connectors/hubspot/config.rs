@@ -21,6 +21,9 @@ pub(crate) struct SinkConfig {
     /// Whether to make `id_property` where the account lacks it.
     #[serde(default)]
     pub(crate) create_id_property: bool,
+    /// Further text properties to make where the account lacks them, by the names that `map` has.
+    #[serde(default)]
+    pub(crate) create_properties: Vec<String>,
     /// Requests in ten seconds: 100 suits every plan, a private app of Professional or Enterprise may take 190.
     #[serde(default = "requests_per_10s")]
     pub(crate) requests_per_10s: NonZeroU32,

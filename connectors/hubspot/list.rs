@@ -1,18 +1,18 @@
 //! Contacts into a static list, and out of it again.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
     RowOutcome, Sink, SinkCapability, WriteReport,
 };
 
-use super::client::{Client, MAX_BATCH, WINDOW};
+use super::client::{Client, MAX_BATCH, Moved, WINDOW};
 use super::config::SinkConfig;
 
 /// The field that names the contact.
 const CONTACT: &str = "contact";
+/// HubSpot's name for contacts in its lists.
+const CONTACTS: &str = "0-1";
 
 /// One list; a record of it is a contact's place in it, and has the contact's id.
 #[derive(Debug)]
@@ -34,6 +34,17 @@ impl ListSink {
         Ok(self.client.lists_of(contact).await?.contains(&self.list))
     }
 
+    /// Moves contacts. Where the list is gone meanwhile, that is said, and nobody's row is at fault.
+    async fn moved(&self, contacts: &[String], out: bool) -> Result<Moved> {
+        match self.client.move_members(&self.list, contacts, out).await {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Rejected) => {
+                self.check().await?;
+                Err(error)
+            }
+            moved => moved,
+        }
+    }
+
     fn place(contact: &str) -> RemoteRecord {
         let fields = Fields::from([(CONTACT.to_owned(), Some(contact.to_owned()))]);
         RemoteRecord { remote_id: contact.to_owned(), fields, matched_on: CONTACT.to_owned() }
@@ -47,11 +58,22 @@ impl Sink for ListSink {
     }
 
     async fn check(&self) -> Result<()> {
-        self.client.list_name(&self.list).await.map(drop).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::new(ErrorKind::Config, format!("the account has no list `{}`", self.list))
-                .hint("write the id of a static list of contacts: it stands in the list's address in HubSpot"),
+        let wrong = |message: String| {
+            Error::new(ErrorKind::Config, message)
+                .context("path", "list")
+                .hint("write the id of a static list of contacts: it stands in the list's address in HubSpot")
+        };
+        let list = self.client.list(&self.list).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => wrong(format!("the account has no list `{}`", self.list)),
             _ => error,
-        })
+        })?;
+        if list.processing == "DYNAMIC" {
+            return Err(wrong(format!("the list `{}` is active: HubSpot alone decides who is in it", self.list)));
+        }
+        if !matches!(list.of.as_str(), "" | CONTACTS) {
+            return Err(wrong(format!("the list `{}` holds no contacts", self.list)));
+        }
+        Ok(())
     }
 
     fn person_field(&self) -> Option<&str> {
@@ -82,7 +104,7 @@ impl Sink for ListSink {
             let none = RowOutcome::Rejected { reason: "the row names no contact".to_owned() };
             return WriteReport::new(rows.len(), vec![none; rows.len()]);
         }
-        let missing: BTreeSet<String> = self.client.move_members(&self.list, &wanted, false).await?.into_iter().collect();
+        let missing = self.moved(&wanted, false).await?.missing;
         let outcome = |row: &DeliveryRow| match contact(row) {
             None => RowOutcome::Rejected { reason: "the row names no contact".to_owned() },
             Some(contact) if missing.contains(&contact) => RowOutcome::Rejected { reason: "the contact is gone".to_owned() },
@@ -101,7 +123,8 @@ impl Sink for ListSink {
     }
 
     async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
-        self.client.move_members(&self.list, remote_ids, true).await?;
-        Ok(vec![Removal::Removed; remote_ids.len()])
+        let removed = self.moved(remote_ids, true).await?.removed;
+        let removal = |id: &String| if removed.contains(id) { Removal::Removed } else { Removal::Gone };
+        Ok(remote_ids.iter().map(removal).collect())
     }
 }

@@ -35,6 +35,8 @@ impl Connector for HubSpot {
 
     fn companion(&self, companion: &Companion, config: &ConfigDoc, cx: &BuildContext) -> Result<Box<dyn Sink>> {
         let people: config::SinkConfig = config.parse()?;
+        // Those are of people.
+        let people = config::SinkConfig { create_properties: Vec::new(), ..people };
         if !people.object.is_people() {
             let message = format!("only contacts have {}", companion.noun());
             return Err(Error::new(ErrorKind::Config, message).context("path", "object").hint("write `object: contacts`"));

@@ -19,6 +19,7 @@ pub(crate) struct HubSpotSink {
     client: Client,
     id_property: String,
     create_id_property: bool,
+    create_properties: Vec<String>,
     tie: Option<Tie>,
     pace: Pace,
     /// The account's properties, read once: a sink lives for one run.
@@ -35,6 +36,7 @@ impl HubSpotSink {
             client,
             id_property: config.id_property.clone(),
             create_id_property: config.create_id_property,
+            create_properties: config.create_properties.clone(),
             tie: config.object.tie(),
             pace,
             properties: OnceCell::new(),
@@ -49,15 +51,21 @@ impl HubSpotSink {
     async fn read_properties(&self) -> Result<Vec<Property>> {
         let properties = self.client.properties().await?;
         let own = properties.iter().find(|property| property.name == self.id_property);
-        match own {
-            Some(own) if own.unique => Ok(properties),
-            Some(_) => Err(self.no_place("has no unique values, so that it cannot keep our id")),
-            None if self.create_id_property => {
-                self.client.make_id_property().await?;
-                self.client.properties().await
-            }
-            None => Err(self.no_place("does not exist")),
+        let mut lacking: Vec<&str> = match own {
+            Some(own) if own.unique => Vec::new(),
+            Some(_) => return Err(self.no_place("has no unique values, so that it cannot keep our id")),
+            None if self.create_id_property => vec![&self.id_property],
+            None => return Err(self.no_place("does not exist")),
+        };
+        let further = self.create_properties.iter().map(String::as_str);
+        lacking.extend(further.filter(|name| !properties.iter().any(|property| property.name == *name)));
+        if lacking.is_empty() {
+            return Ok(properties);
         }
+        for name in lacking {
+            self.client.make_property(name).await?;
+        }
+        self.client.properties().await
     }
 
     fn no_place(&self, why: &str) -> Error {

@@ -4,8 +4,10 @@
 
 mod crm;
 mod killed;
+mod lists;
 mod live;
 mod planned;
+mod vendors;
 
 use std::collections::BTreeMap;
 use std::error::Error;

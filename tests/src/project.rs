@@ -1,6 +1,7 @@
 //! A project folder of its own, and the real program run in it.
 
 use std::fmt::{self, Display};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::{env, fs, io};
@@ -250,6 +251,23 @@ impl Running<'_> {
         let id = self.child.as_ref().map(Child::id).unwrap_or_default();
         let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).status()?;
         if sent.success() { Ok(()) } else { Err(io::Error::other("the program is gone already")) }
+    }
+
+    /// The next line that it writes to stdout.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub fn line(&mut self) -> io::Result<String> {
+        let out = self.child.as_mut().and_then(|child| child.stdout.as_mut());
+        let out = out.ok_or_else(|| io::Error::other("the program is gone already"))?;
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        loop {
+            out.read_exact(&mut byte)?;
+            match byte {
+                [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
+                [byte] => line.push(byte),
+            }
+        }
     }
 
     /// Waits for its end.

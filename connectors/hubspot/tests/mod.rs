@@ -367,6 +367,41 @@ async fn a_company_that_does_not_exist_keeps_no_other_contact_from_its_own() {
 }
 
 #[tokio::test]
+async fn properties_that_the_account_lacks_are_made_on_request_and_once() {
+    let fake = serve(HubSpot::default(), Conditions::default(), 0, || Clock::system().now_us()).await.unwrap();
+    let config = json!({ "requests_per_10s": 10_000, "create_id_property": true, "create_properties": ["first_touch", "city"] });
+    let sink = || sink_with(&fake, TOKEN, config.clone()).unwrap();
+    for _ in 0..2 {
+        sink().check().await.unwrap();
+    }
+    let names: Vec<String> = sink().fields().await.unwrap().into_iter().map(|(name, _)| name).collect();
+    assert!(["headwater_id", "first_touch", "city"].iter().all(|name| names.iter().filter(|known| known == name).count() == 1));
+    let row = named("p1", &[("email", "ada@example.com"), ("first_touch", "page")]);
+    assert!(matches!(&write(&*sink(), &[row]).await[..], [RowOutcome::Created { .. }]));
+    let written =
+        fake.with(|hubspot| hubspot.records("contacts").unwrap().holder("email", "ada@example.com").unwrap().fields.clone());
+    assert_eq!((written["first_touch"].as_str(), written["headwater_id"].as_str()), ("page", "p1"));
+}
+
+#[tokio::test]
+async fn a_list_that_leaves_nobody_says_so_and_an_active_one_is_refused() {
+    let fake = account(Conditions::default()).await;
+    fake.with(|hubspot| hubspot.add_list("7"));
+    fake.with(|hubspot| hubspot.add_active_list("8"));
+    let list = |id: &str| companion(&fake, &Companion::List { id: id.to_owned() });
+    let outcomes = write(&*sink(&fake), &[person(1, "Lovelace")]).await;
+    let [RowOutcome::Created { remote_id }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(list("7").remove(std::slice::from_ref(remote_id)).await.unwrap(), [headwater_sdk::Removal::Gone]);
+    for (id, said) in [("8", "HubSpot alone decides"), ("9", "the account has no list `9`")] {
+        let told = list(id).check().await.unwrap_err();
+        assert_eq!((told.kind(), told.config_path()), (ErrorKind::Config, Some("list")), "{told}");
+        let place = [named("p1", &[("contact", remote_id)])];
+        let gone = list(id).write(&place).await.unwrap_err();
+        assert!(told.to_string().contains(said) && gone.to_string().contains(said), "{told} {gone}");
+    }
+}
+
+#[tokio::test]
 async fn a_task_is_made_once_about_its_contact_and_a_list_is_entered_and_left() {
     let fake = account(Conditions::default()).await;
     fake.with(|hubspot| hubspot.add_list("7"));

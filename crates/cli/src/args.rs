@@ -72,7 +72,7 @@ pub(crate) enum Command {
         #[arg(default_value = "headwater-demo")]
         dir: PathBuf,
         /// Push into a stand-in of a CRM that runs along on loopback, and show plan and push: `fake`, or `fake:VENDOR` with hubspot
-        /// (default), salesforce, pipedrive, zoho, odoo or bottlecrm
+        /// (default), salesforce, pipedrive, zoho, odoo, bottlecrm, attio, close, dataverse, freshsales, brevo or mailchimp
         #[arg(long, value_name = "fake[:VENDOR]", value_parser = crate::commands::fake::choice)]
         crm: Option<headwater_fakes::Kind>,
     },
@@ -579,7 +579,7 @@ pub(crate) struct ResolveArgs {
 /// Which CRM to stand in for, and what goes wrong there.
 #[derive(Debug, Args)]
 pub(crate) struct FakeArgs {
-    /// hubspot, salesforce, pipedrive, zoho, odoo or bottlecrm
+    /// hubspot, salesforce, pipedrive, zoho, odoo, bottlecrm, attio, close, dataverse, freshsales, brevo or mailchimp
     pub(crate) vendor: headwater_fakes::Kind,
     /// The port on loopback [default: a free one]
     #[arg(long, default_value_t = 0, hide_default_value = true)]

@@ -2,17 +2,21 @@
 //!
 //! After docs.attio.com: values are lists under the slug of their attribute; a record is asserted by an attribute whose values are
 //! unique; `PUT` of a record replaces lists and `PATCH` adds in front of them; a value that another record has is refused with 400;
+//! a task is about linked records, has no attributes of its own, and all members that it is made of are required;
 //! too many calls get 429 with `Retry-After` as a date, and were not worked on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{guid, http_date, list, number_of, text};
+use crate::call::{guid, http_date, list, number_of, of_kind, text};
+use crate::tasks::{self, Tasks};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The access token that every fake takes.
 pub const TOKEN: &str = "attio-fake-0000";
+/// What may be said of a task, beside whom it is about and who is to do it.
+const TASK: [&str; 3] = ["content", "deadline_at", "is_completed"];
 /// Records of one answer to a query.
 const MAX_RECORDS: u64 = 500;
 
@@ -22,12 +26,18 @@ pub struct Attio {
     people: Records,
     attributes: BTreeSet<String>,
     unique: BTreeSet<String>,
+    tasks: Tasks,
 }
 
 impl Default for Attio {
     fn default() -> Self {
         let attributes = ["name", "email_addresses", "phone_numbers", "job_title", "description"].map(str::to_owned).into();
-        Self { people: Records::starting_at(501, &[]), attributes, unique: ["email_addresses".to_owned()].into() }
+        Self {
+            people: Records::starting_at(501, &[]),
+            attributes,
+            unique: ["email_addresses".to_owned()].into(),
+            tasks: Tasks::new(8_001, &TASK),
+        }
     }
 }
 
@@ -170,12 +180,94 @@ impl Attio {
     }
 }
 
+impl Attio {
+    /// Its tasks.
+    pub fn tasks(&mut self) -> &mut Records {
+        &mut self.tasks.records
+    }
+
+    fn task(&self, record: &Record) -> Value {
+        let field = |name: &str| json!(record.fields.get(name));
+        let assignee = record
+            .fields
+            .get("assignee")
+            .map(|member| json!({ "referenced_actor_type": "workspace-member", "referenced_actor_id": member }));
+        json!({ "id": { "workspace_id": guid("1"), "task_id": guid(&record.id) }, "content_plaintext": field("content"),
+                "deadline_at": field("deadline_at"), "is_completed": record.fields.get("is_completed").is_some_and(|held| held == "true"),
+                "linked_records": [{ "target_object_id": "people", "target_record_id": guid(tasks::person(record)) }],
+                "assignees": assignee.into_iter().collect::<Vec<_>>() })
+    }
+
+    fn on_tasks(&mut self, method: &str, rest: &[&str], call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let told = |task: Value| Answer::json(200, &json!({ "data": task }));
+        match (method, rest) {
+            ("GET", []) => {
+                let Some(about) = call.parameter("linked_record_id").map(number_of) else {
+                    return told(self.tasks.records.iter().map(|record| self.task(record)).collect());
+                };
+                if call.parameter("linked_object") != Some("people") {
+                    return refusal("linked_object is required with linked_record_id");
+                }
+                told(self.tasks.about(&about).map(|record| self.task(record)).collect())
+            }
+            ("GET", [id]) => self.tasks.records.get(&number_of(id)).map_or_else(missing, |record| told(self.task(record))),
+            ("POST", []) => {
+                let body = call.json();
+                let mut data = body.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+                let needed = ["content", "format", "deadline_at", "is_completed", "linked_records", "assignees"];
+                if let Some(absent) = needed.iter().find(|name| !data.contains_key(**name)) {
+                    return refusal(&format!("Body payload validation error: data.{absent} is required"));
+                }
+                if data.remove("format") != Some(json!("plaintext")) {
+                    return refusal("format must be plaintext");
+                }
+                let linked = data.remove("linked_records").and_then(|all| all.get(0).cloned()).unwrap_or_default();
+                let person = number_of(text(&linked, "target_record_id"));
+                if text(&linked, "target_object") != "people" || self.people.get(&person).is_none() {
+                    return refusal("Could not find the linked record.");
+                }
+                let assignees = data.remove("assignees").unwrap_or_default();
+                let assignee = assignees.get(0).map(|one| text(one, "referenced_actor_id").to_owned());
+                match self.tasks.read(&data, conditions) {
+                    Ok(mut fields) => {
+                        fields.extend(assignee.map(|assignee| ("assignee".to_owned(), assignee)));
+                        let made = self.tasks.make(fields, &person, now_us);
+                        told(self.task(&made)).wrote()
+                    }
+                    Err(field) => refusal(&format!("An invalid value was passed to {field}.")),
+                }
+            }
+            ("PATCH", [id]) => {
+                let body = call.json();
+                let data = body.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+                // The text of a task is never changed.
+                if data.contains_key("content") {
+                    return refusal("content cannot be changed");
+                }
+                let id = number_of(id);
+                match self.tasks.read(&data, conditions) {
+                    Ok(fields) if self.tasks.records.change(&id, fields.clone(), now_us) => {
+                        self.tasks.records.get(&id).map_or_else(missing, |record| told(self.task(record)).wrote())
+                    }
+                    Ok(_) => missing(),
+                    Err(field) => refusal(&format!("An invalid value was passed to {field}.")),
+                }
+            }
+            ("DELETE", [id]) if self.tasks.records.remove(&number_of(id)) => Answer::json(200, &json!({})).wrote(),
+            _ => missing(),
+        }
+    }
+}
+
 impl Vendor for Attio {
     fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
         if call.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
             return error(401, "auth_error", "unauthorized", "The access token is not valid.");
         }
         let (method, path) = call.route();
+        if let ["v2", "tasks", rest @ ..] = path.as_slice() {
+            return self.on_tasks(method, rest, call, conditions, now_us);
+        }
         let ["v2", "objects", "people", rest @ ..] = path.as_slice() else { return missing() };
         match (method, rest) {
             ("GET", ["attributes"]) => {
@@ -224,7 +316,8 @@ impl Vendor for Attio {
     }
 
     fn state(&self) -> Value {
-        self.people.iter().map(|record| json!(record.fields)).collect()
+        let tasks = self.tasks.records.iter().map(|record| of_kind("task", true, record));
+        self.people.iter().map(|record| json!(record.fields)).chain(tasks).collect()
     }
 }
 

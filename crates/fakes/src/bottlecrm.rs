@@ -2,7 +2,8 @@
 //!
 //! After its OpenAPI file, and as measured with version 1.35: a list by page and by offset, which passes over filters that it does
 //! not know, and takes a part of an account's name for the whole; a second contact of an address or account of a name is refused,
-//! a contact without an address is made as often as one asks; a custom field can keep our id; making answers 200 and not 201.
+//! a contact without an address is made as often as one asks; a lead webhook takes a lead once under an id, and to a known address
+//! adds what is empty; a custom field can keep our id; making answers 200 and not 201.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,10 @@ use crate::{Answer, Call, Conditions, Vendor};
 
 /// The personal access token that every fake takes.
 pub const TOKEN: &str = "bcrm_pat_fake0000";
+/// The id of its lead webhook, and the key of that.
+pub const INTAKE: &str = "5e2d7a10-0000-4000-8000-00000000000a";
+/// What stands in `Authorization` there.
+pub const INTAKE_KEY: &str = "intake-fake-0000";
 /// The custom field that keeps our id.
 const OUR_ID: &str = "headwater_id";
 /// Records of a page that names no limit.
@@ -27,6 +32,9 @@ type Records = BTreeMap<String, Record>;
 pub struct BottleCrm {
     contacts: Records,
     accounts: Records,
+    leads: Records,
+    /// The leads by the ids under which they came.
+    taken: BTreeMap<String, String>,
     made: u64,
 }
 
@@ -101,6 +109,55 @@ impl BottleCrm {
         full(&self.accounts)
     }
 
+    /// Every lead by id, without what is empty.
+    #[must_use]
+    pub fn leads(&self) -> BTreeMap<String, Value> {
+        full(&self.leads)
+    }
+
+    /// A post to the lead webhook.
+    fn take_in(&mut self, id: &str, call: &Call, conditions: &Conditions) -> Answer {
+        if id != INTAKE {
+            return missing();
+        }
+        if call.header("authorization").and_then(|header| header.strip_prefix("Bearer ")) != Some(INTAKE_KEY) {
+            return Answer::json(401, &json!({ "detail": "The key does not match." }));
+        }
+        let mut body = call.json().as_object().cloned().unwrap_or_default();
+        let came = body.remove("external_id").and_then(|id| id.as_str().map(str::to_owned)).unwrap_or_default();
+        if body.values().all(is_empty) {
+            return Answer::json(400, &json!({ "detail": "Nothing in the post could be saved." }));
+        }
+        if let Some(field) = refusal(&body, conditions) {
+            let detail = "Some values in the post could not be saved.";
+            let errors = Map::from_iter([(field, json!(["is not valid."]))]);
+            return Answer::json(400, &json!({ "result": "rejected", "detail": detail, "errors": errors }));
+        }
+        let answer =
+            |status: u16, result: &str, lead: &str| Answer::json(status, &json!({ "result": result, "lead": lead })).wrote();
+        if let Some(lead) = self.taken.get(&came).filter(|_| !came.is_empty()) {
+            return Answer { wrote: false, ..answer(200, "duplicate", lead) };
+        }
+        let email = body.get("email").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let same = |record: &Record| {
+            record.get("email").and_then(Value::as_str).is_some_and(|held| !email.is_empty() && held.eq_ignore_ascii_case(&email))
+        };
+        if let Some((lead, record)) = self.leads.iter_mut().find(|(_, record)| same(record)) {
+            for (field, value) in body {
+                if record.get(&field).is_none_or(is_empty) {
+                    record.insert(field, value);
+                }
+            }
+            self.taken.insert(came, lead.clone());
+            return answer(200, "merged", lead);
+        }
+        self.made += 1;
+        let lead = format!("00000000-0000-0000-0001-{:012}", self.made);
+        self.leads.insert(lead.clone(), body);
+        self.taken.insert(came, lead.clone());
+        answer(201, "created", &lead)
+    }
+
     const fn records(&mut self, kind: Kind) -> &mut Records {
         match kind {
             Kind::Contacts => &mut self.contacts,
@@ -165,6 +222,9 @@ impl BottleCrm {
 
 impl Vendor for BottleCrm {
     fn answer(&mut self, call: &Call, conditions: &Conditions, _: i64) -> Answer {
+        if let ("POST", ["api", "public", "leads", id]) = (call.method.as_str(), call.route().1.as_slice()) {
+            return self.take_in(id, call, conditions);
+        }
         if call.header("authorization").and_then(|header| header.strip_prefix("Bearer ")) != Some(TOKEN) {
             return Answer::json(403, &json!({ "detail": "Organization context is required." }));
         }

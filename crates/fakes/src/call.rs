@@ -109,6 +109,17 @@ pub(crate) fn object<'a>(value: &'a Value, name: &str) -> Option<&'a Map<String,
     value.get(name).and_then(Value::as_object)
 }
 
+/// A value that is no list and no object, as text; empty for null.
+pub(crate) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.clone()),
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 /// A record as a state shows it; `other` are those that are no people, and say what they are.
 pub(crate) fn of_kind(name: &str, other: bool, record: &Record) -> Value {
     let mut shown: Map<String, Value> =

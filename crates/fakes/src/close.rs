@@ -4,7 +4,7 @@
 //! nothing is unique and there is no upsert; searching takes a tree of conditions and lags; refusals name fields under
 //! `field-errors`; calls too many get 429 with `RateLimit: limit=, remaining=, reset=`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 /// The API key that every fake takes.
 pub const KEY: &str = "api_fake.0000";
 /// `Authorization` for it: Basic, with an empty password.
-const BASIC: &str = "Basic YXBpX2Zha2UuMDAwMDo=";
+pub(crate) const BASIC: &str = "Basic YXBpX2Zha2UuMDAwMDo=";
 /// What stands before the id of a custom field.
 const CUSTOM: &str = "custom.";
 
@@ -22,20 +22,21 @@ const CUSTOM: &str = "custom.";
 #[derive(Debug)]
 pub struct Close {
     contacts: Records,
-    custom: BTreeSet<String>,
+    /// Fields of the organization's own: ids and names.
+    custom: BTreeMap<String, String>,
     leads: u64,
 }
 
 impl Default for Close {
     fn default() -> Self {
-        Self { contacts: Records::starting_at(701, &[]), custom: BTreeSet::new(), leads: 0 }
+        Self { contacts: Records::starting_at(701, &[]), custom: BTreeMap::new(), leads: 0 }
     }
 }
 
 impl Close {
     /// Makes a custom field of contacts (`cf_…`), as an administrator would.
     pub fn add_field(&mut self, id: &str) {
-        self.custom.insert(id.to_owned());
+        self.custom.insert(id.to_owned(), format!("Field {id}"));
     }
 
     /// Its contacts: `name`, `title`, `lead_id`, `emails` and `phones` with `;` between, and `custom.cf_…`.
@@ -66,7 +67,7 @@ impl Close {
     fn fields(&self, body: &Value, conditions: &Conditions) -> Result<BTreeMap<String, String>, Answer> {
         let mut fields = BTreeMap::new();
         for (name, value) in body.as_object().into_iter().flatten() {
-            let own = name.strip_prefix(CUSTOM).is_some_and(|id| self.custom.contains(id));
+            let own = name.strip_prefix(CUSTOM).is_some_and(|id| self.custom.contains_key(id));
             let given = match (name.as_str(), value) {
                 ("emails" | "phones", Value::Array(values)) => {
                     let key = name.trim_end_matches('s');
@@ -144,6 +145,20 @@ impl Vendor for Close {
         let number = |id: &str| id.strip_prefix("cont_").unwrap_or_default().to_owned();
         match (method, rest) {
             ("GET", ["me"]) => Answer::json(200, &json!({ "id": "user_1", "email": "ada@example.com" })),
+            ("GET", ["custom_field", "contact"]) => {
+                let field = |(id, name): (&String, &String)| json!({ "id": id, "name": name, "type": "text" });
+                Answer::json(200, &json!({ "data": self.custom.iter().map(field).collect::<Vec<_>>(), "has_more": false }))
+            }
+            ("POST", ["custom_field", "contact"]) => {
+                let name = text(&call.json(), "name").to_owned();
+                if name.is_empty() || text(&call.json(), "type") != "text" {
+                    return refusal("name", "This field is required.");
+                }
+                // The id is Close's to choose.
+                let id = format!("cf_{:012}", self.custom.len() + 1);
+                self.custom.insert(id.clone(), name.clone());
+                Answer::json(200, &json!({ "id": id, "name": name, "type": "text" })).wrote()
+            }
             ("POST", ["data", "search"]) => self.search(call, conditions, now_us),
             ("POST", ["contact"]) => match self.fields(&call.json(), conditions) {
                 Ok(mut fields) => {

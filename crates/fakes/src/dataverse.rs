@@ -3,13 +3,15 @@
 //! After learn.microsoft.com/power-apps/developer/data-platform: `PATCH` by an alternate key makes or changes a record (201 or 200
 //! with `Prefer: return=representation`, else 204); `If-Match` guards a change by its ETag, and a wrong one gets 412 with
 //! `0x80060882`; a value of an alternate key that another record has gets 412 with `0x80040237`, and what duplicate detection finds,
-//! where the caller asks for it, 412 with `0x80040333`; `eq` does not heed case; calls too many get 429 with `Retry-After` in seconds.
+//! where the caller asks for it, 412 with `0x80040333`; `$batch` takes up to a thousand requests as `multipart/mixed`, each with an answer
+//! of its own, and stops at the first that fails unless `Prefer: odata.continue-on-error` is said; `eq` does not heed case; calls too many get 429 with `Retry-After` in seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{guid, instant, number_of};
+use crate::call::{guid, instant, number_of, of_kind};
+use crate::tasks::{self, Tasks};
 use crate::tokens::Tokens;
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
@@ -19,6 +21,12 @@ pub const SECRET: &str = "dataverse-fake-0000";
 pub const TENANT: &str = "example.onmicrosoft.com";
 /// How long an access token lasts where nothing else is said.
 const TOKEN_MS: u64 = 3_599_000;
+/// The columns of a task, beside whom it is about.
+const TASK: [&str; 4] = ["subject", "description", "scheduledend", "prioritycode"];
+/// The navigation property by which a task names a contact.
+const ABOUT: &str = "regardingobjectid_contact_task@odata.bind";
+/// Requests of one batch.
+const MAX_BATCH: usize = 1_000;
 /// Columns that are true or false.
 const FLAGS: [&str; 2] = ["donotemail", "donotbulkemail"];
 
@@ -28,8 +36,11 @@ pub struct Dataverse {
     contacts: Records,
     columns: BTreeSet<String>,
     keys: BTreeSet<String>,
+    /// Keys whose index is built still, by the column: for so many questions more.
+    pending: BTreeMap<String, u32>,
     tokens: Tokens,
     touched: bool,
+    tasks: Tasks,
 }
 
 impl Default for Dataverse {
@@ -39,8 +50,10 @@ impl Default for Dataverse {
             contacts: Records::starting_at(901, &[]),
             columns: columns.iter().chain(&FLAGS).map(|name| (*name).to_owned()).collect(),
             keys: BTreeSet::new(),
+            pending: BTreeMap::new(),
             tokens: Tokens::new("eyJ.fake.", TOKEN_MS),
             touched: false,
+            tasks: Tasks::new(801, &TASK),
         }
     }
 }
@@ -51,6 +64,73 @@ impl Dataverse {
         self.columns.insert(column.to_owned());
         self.keys.insert(column.to_owned());
         self.contacts.make_unique(column);
+    }
+
+    /// Makes a text column of tasks, as an administrator would.
+    pub fn add_task_column(&mut self, column: &str) {
+        self.tasks.fields.push(column.to_owned());
+    }
+
+    /// Its tasks.
+    pub fn tasks(&mut self) -> &mut Records {
+        &mut self.tasks.records
+    }
+
+    fn task(&self, record: &Record) -> Value {
+        let mut shown = self.tasks.shown(record, "modifiedon");
+        shown.insert("@odata.etag".to_owned(), json!(etag(record)));
+        shown.insert("activityid".to_owned(), json!(guid(&record.id)));
+        shown.insert("_regardingobjectid_value".to_owned(), json!(guid(tasks::person(record))));
+        shown.into()
+    }
+
+    fn on_tasks(&mut self, method: &str, segment: &str, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let mut body = call.json().as_object().cloned().unwrap_or_default();
+        let id = segment.strip_prefix("tasks(").and_then(|id| id.strip_suffix(')')).map(number_of);
+        let refused =
+            |column: &str| error(400, "0x80048d19", &format!("Invalid property '{column}' was found in entity 'task'."));
+        match (method, id) {
+            ("GET", None) => {
+                let Some(conditions) = call.parameter("$filter").and_then(filter) else {
+                    return error(400, "0x80060888", "Syntax error in the query.");
+                };
+                let fits = |record: &&Record| {
+                    conditions.iter().any(|(name, value)| match name.as_str() {
+                        "activityid" => guid(&record.id) == *value,
+                        name => record.fields.get(name).is_some_and(|held| held.eq_ignore_ascii_case(value)),
+                    })
+                };
+                let found = self.tasks.records.iter().filter(fits).map(|record| self.task(record));
+                Answer::json(200, &json!({ "value": found.collect::<Vec<_>>() }))
+            }
+            ("POST", None) => {
+                let person = body.remove(ABOUT).and_then(|bind| match key(bind.as_str()?.trim_start_matches('/'))? {
+                    Key::Id(id) => Some(id),
+                    Key::New | Key::Alternate(..) => None,
+                });
+                let person = person.unwrap_or_default();
+                if self.contacts.get(&person).is_none() {
+                    return missing();
+                }
+                match self.tasks.read(&body, conditions) {
+                    Ok(fields) => {
+                        let made = self.tasks.make(fields, &person, now_us);
+                        Answer::json(201, &self.task(&made)).wrote()
+                    }
+                    Err(column) => refused(&column),
+                }
+            }
+            ("PATCH", Some(id)) => match self.tasks.read(&body, conditions) {
+                Ok(fields) if self.tasks.records.change(&id, fields.clone(), now_us) => {
+                    let record = self.tasks.records.get(&id).map(|record| self.task(record));
+                    Answer::json(200, &record.unwrap_or_default()).wrote()
+                }
+                Ok(_) => missing(),
+                Err(column) => refused(&column),
+            },
+            ("DELETE", Some(id)) if self.tasks.records.remove(&id) => Answer::empty(204).wrote(),
+            _ => missing(),
+        }
     }
 
     /// Its contacts.
@@ -96,13 +176,14 @@ impl Dataverse {
         Ok(fields)
     }
 
-    /// `PATCH contacts(…)`: `by` is an alternate key and its value, or none for the record's id.
+    /// `PATCH contacts(…)`: `by` is an alternate key and its value, or the record's id. `POST contacts` makes a record.
     fn patch(&mut self, by: &Key, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
         let mut fields = match self.values(&call.json(), conditions) {
             Ok(fields) => fields,
             Err(refusal) => return refusal,
         };
         let found = match by {
+            Key::New => None,
             Key::Id(id) => self.contacts.get(id).map(|record| record.id.clone()),
             Key::Alternate(column, value) if self.keys.contains(column) => {
                 self.contacts.holder(column, value).map(|record| record.id.clone())
@@ -157,6 +238,43 @@ impl Dataverse {
         }
     }
 
+    /// `$batch`: requests without change sets, each for itself.
+    fn batch(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let goes_on = call.header("prefer").is_some_and(|prefer| prefer.contains("odata.continue-on-error"));
+        let boundary = call.header("content-type").and_then(|kind| kind.split_once("boundary=")).map(|(_, boundary)| boundary);
+        let body = String::from_utf8_lossy(&call.body);
+        let parts = boundary.and_then(|boundary| parts(&body, boundary));
+        let Some(parts) = parts.filter(|parts| !parts.is_empty() && parts.len() <= MAX_BATCH) else {
+            return error(400, "0x80048d19", "The payload failed to be parsed as a batch of 1 to 1000 requests.");
+        };
+        if conditions.whole_batch_fails
+            && let Some(refused) = parts.iter().map(|part| self.values(&part.json(), conditions)).find_map(Result::err)
+        {
+            return refused;
+        }
+        let (mut out, mut wrote) = (String::new(), false);
+        for part in parts {
+            let (_, path) = part.route();
+            let answer = match (part.method.as_str(), path.as_slice()) {
+                ("PATCH", ["api", "data", "v9.2", segment]) => match key(segment) {
+                    Some(key) => self.patch(&key, &part, conditions, now_us),
+                    None => error(400, "0x80060888", "Bad key in the address."),
+                },
+                _ => error(405, "0x80060888", "This stand-in takes only PATCH in a batch."),
+            };
+            wrote |= answer.wrote;
+            out.push_str("--batchresponse_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n");
+            out.push_str(&format!("HTTP/1.1 {} X\r\nContent-Type: application/json\r\n\r\n{}\r\n", answer.status, answer.body));
+            if answer.status >= 400 && !goes_on {
+                break;
+            }
+        }
+        out.push_str("--batchresponse_1--\r\n");
+        let answer = Answer { status: 200, headers: Vec::new(), body: out, wrote: false };
+        let answer = answer.with("content-type", "multipart/mixed; boundary=batchresponse_1");
+        if wrote { answer.wrote() } else { answer }
+    }
+
     fn query(&self, call: &Call) -> Answer {
         let Some(conditions) = call.parameter("$filter").and_then(filter) else {
             return error(400, "0x80060888", "Syntax error in the query.");
@@ -178,7 +296,35 @@ impl Dataverse {
     }
 }
 
+/// The requests of a batch.
+fn parts(body: &str, boundary: &str) -> Option<Vec<Call>> {
+    let mark = format!("--{boundary}");
+    let mut out = Vec::new();
+    for part in body.split(mark.as_str()).skip(1) {
+        if part.starts_with("--") {
+            return Some(out);
+        }
+        let (_, request) = part.split_once("\r\n\r\n")?;
+        let (head, body) = request.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let mut first = lines.next()?.split(' ');
+        let (method, target) = (first.next()?.to_owned(), first.next()?);
+        let decode = |segment: &str| {
+            url::form_urlencoded::parse(segment.replace('+', "%2B").replace('=', "%3D").as_bytes())
+                .map(|(name, _)| name.into_owned())
+                .next()
+                .unwrap_or_default()
+        };
+        let path = target.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
+        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        let headers = lines.filter_map(header).collect();
+        out.push(Call { method, path, headers, body: body.trim_end().as_bytes().to_vec(), ..Call::default() });
+    }
+    None
+}
+
 enum Key {
+    New,
     Id(String),
     Alternate(String, String),
 }
@@ -257,11 +403,53 @@ impl Vendor for Dataverse {
         let ["api", "data", "v9.2", rest @ ..] = path.as_slice() else { return missing() };
         match (method, rest) {
             ("GET", ["WhoAmI"]) => Answer::json(200, &json!({ "UserId": guid("1"), "OrganizationId": guid("2") })),
+            ("POST", ["EntityDefinitions(LogicalName='contact')", "Attributes"]) => {
+                let column = crate::call::text(&call.json(), "SchemaName").to_lowercase();
+                match !column.is_empty() && self.columns.insert(column) {
+                    true => Answer::empty(204).wrote(),
+                    false => error(400, "0x80044363", "An attribute with this name already exists."),
+                }
+            }
+            ("POST", ["EntityDefinitions(LogicalName='task')", "Attributes"]) => {
+                self.tasks.fields.push(crate::call::text(&call.json(), "SchemaName").to_lowercase());
+                Answer::empty(204).wrote()
+            }
+            ("POST", ["EntityDefinitions(LogicalName='contact')", "Keys"]) => {
+                let column = call.json().pointer("/KeyAttributes/0").and_then(Value::as_str).unwrap_or_default().to_owned();
+                if !self.columns.contains(&column) {
+                    return error(400, "0x80041103", "The attribute does not exist.");
+                }
+                self.pending.insert(column, 1);
+                Answer::empty(204).wrote()
+            }
+            ("GET", ["EntityDefinitions(LogicalName='contact')", "Keys"]) => {
+                let built: Vec<String> =
+                    self.pending.iter().filter(|(_, left)| **left == 0).map(|(column, _)| column.clone()).collect();
+                for column in built {
+                    self.pending.remove(&column);
+                    self.add_key(&column);
+                }
+                let status = |column: &String, status: &str| json!({ "SchemaName": format!("{column}_key"), "EntityKeyIndexStatus": status });
+                let keys = self.keys.iter().map(|column| status(column, "Active"));
+                let keys: Vec<Value> = keys.chain(self.pending.keys().map(|column| status(column, "Pending"))).collect();
+                self.pending.values_mut().for_each(|left| *left = left.saturating_sub(1));
+                Answer::json(200, &json!({ "value": keys }))
+            }
             ("GET", ["EntityDefinitions(LogicalName='contact')", "Attributes"]) => {
                 let column = |name: &String| json!({ "LogicalName": name, "AttributeType": "String", "IsValidForUpdate": true });
                 Answer::json(200, &json!({ "value": self.columns.iter().map(column).collect::<Vec<_>>() }))
             }
+            ("GET", ["EntityDefinitions(LogicalName='task')", "Attributes"]) => {
+                let column = |name: &String| json!({ "LogicalName": name, "AttributeType": "String", "IsValidForUpdate": true });
+                Answer::json(200, &json!({ "value": self.tasks.fields.iter().map(column).collect::<Vec<_>>() }))
+            }
+            (method, [segment]) if segment.starts_with("tasks") => {
+                let segment = (*segment).to_owned();
+                self.on_tasks(method, &segment, call, conditions, now_us)
+            }
             ("GET", ["contacts"]) => self.query(call),
+            ("POST", ["$batch"]) => self.batch(call, conditions, now_us),
+            ("POST", ["contacts"]) => self.patch(&Key::New, call, conditions, now_us),
             ("PATCH", [segment]) => match key(segment) {
                 Some(key) => self.patch(&key, call, conditions, now_us),
                 None => error(400, "0x80060888", "Bad key in the address."),
@@ -280,7 +468,8 @@ impl Vendor for Dataverse {
     }
 
     fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
+        let tasks = self.tasks.records.iter().map(|record| of_kind("task", true, record));
+        self.contacts.iter().map(|record| json!(record.fields)).chain(tasks).collect()
     }
 }
 

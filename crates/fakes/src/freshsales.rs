@@ -1,20 +1,24 @@
 //! Freshsales' API of contacts.
 //!
 //! After developers.freshworks.com/crm: the key goes into `Authorization: Token token=…`; a body holds a `contact`; an address belongs
-//! to one contact alone; own fields stand under `custom_field` and begin with `cf_`; a lookup is by one field and lags; calls too
+//! to one contact alone; a task is about a `targetable` and shows with its contact where that is asked for (`include=tasks`);
+//! own fields stand under `custom_field` and begin with `cf_`; a lookup is by one field and lags; calls too
 //! many get 429 with `Retry-After` in seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::call::instant;
+use crate::call::{instant, of_kind};
+use crate::tasks::{self, Tasks};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API key that every fake takes.
 pub const KEY: &str = "freshsales-fake-0000";
 /// What stands before the name of an own field.
 const CUSTOM: &str = "custom_field.";
+/// What may be said of a task, beside whom it is about.
+const TASK: [&str; 5] = ["title", "description", "due_date", "owner_id", "task_type_id"];
 const FIELDS: [&str; 6] = ["first_name", "last_name", "email", "mobile_number", "job_title", "city"];
 
 /// A Freshsales account with contacts.
@@ -22,11 +26,12 @@ const FIELDS: [&str; 6] = ["first_name", "last_name", "email", "mobile_number", 
 pub struct Freshsales {
     contacts: Records,
     custom: BTreeSet<String>,
+    tasks: Tasks,
 }
 
 impl Default for Freshsales {
     fn default() -> Self {
-        Self { contacts: Records::starting_at(70_001, &["email"]), custom: BTreeSet::new() }
+        Self { contacts: Records::starting_at(70_001, &["email"]), custom: BTreeSet::new(), tasks: Tasks::new(8_001, &TASK) }
     }
 }
 
@@ -112,6 +117,61 @@ impl Freshsales {
     }
 }
 
+impl Freshsales {
+    /// Its tasks.
+    pub fn tasks(&mut self) -> &mut Records {
+        &mut self.tasks.records
+    }
+
+    fn task(&self, record: &Record) -> Value {
+        let mut shown = self.tasks.shown(record, "updated_at");
+        let number = |text: &str| json!(text.parse::<u64>().ok());
+        shown.insert("id".to_owned(), number(&record.id));
+        shown.insert("targetable_id".to_owned(), number(tasks::person(record)));
+        shown.insert("targetable_type".to_owned(), json!("Contact"));
+        shown.into()
+    }
+
+    fn on_tasks(&mut self, method: &str, rest: &[&str], call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let body = call.json();
+        let mut task = body.get("task").and_then(Value::as_object).cloned().unwrap_or_default();
+        match (method, rest) {
+            ("GET", [id]) => match self.tasks.records.get(id) {
+                Some(record) => Answer::json(200, &json!({ "task": self.task(record) })),
+                None => missing(),
+            },
+            ("POST", []) => {
+                let person = task.remove("targetable_id").and_then(|id| crate::call::scalar(&id)).unwrap_or_default();
+                let is_contact = task.remove("targetable_type") == Some(json!("Contact"));
+                if !is_contact || self.contacts.get(&person).is_none() {
+                    return refusal(400, "targetable_id is invalid");
+                }
+                let filled = |name: &str| task.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+                if !filled("title") || !filled("due_date") {
+                    return refusal(400, "title and due_date are required");
+                }
+                match self.tasks.read(&task, conditions) {
+                    Ok(fields) => {
+                        let made = self.tasks.make(fields, &person, now_us);
+                        Answer::json(201, &json!({ "task": self.task(&made) })).wrote()
+                    }
+                    Err(field) => refusal(400, &format!("{field} is invalid")),
+                }
+            }
+            ("PUT", [id]) => match self.tasks.read(&task, conditions) {
+                Ok(fields) if self.tasks.records.change(id, fields.clone(), now_us) => {
+                    let record = self.tasks.records.get(id).map(|record| self.task(record));
+                    Answer::json(200, &json!({ "task": record })).wrote()
+                }
+                Ok(_) => missing(),
+                Err(field) => refusal(400, &format!("{field} is invalid")),
+            },
+            ("DELETE", [id]) if self.tasks.records.remove(id) => Answer::json(200, &json!(true)).wrote(),
+            _ => missing(),
+        }
+    }
+}
+
 impl Vendor for Freshsales {
     fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
         if call.header("authorization") != Some(&format!("Token token={KEY}")) {
@@ -125,6 +185,14 @@ impl Vendor for Freshsales {
                 let field = |name: &str| json!({ "name": name, "label": name, "read_only": false });
                 Answer::json(200, &json!({ "fields": FIELDS.into_iter().chain(own).map(field).collect::<Vec<_>>() }))
             }
+            (method, ["tasks", rest @ ..]) => self.on_tasks(method, rest, call, conditions, now_us),
+            ("GET", ["contacts", id]) if call.parameter("include") == Some("tasks") => match self.contacts.get(id) {
+                Some(record) => {
+                    let tasks: Vec<Value> = self.tasks.about(id).map(|task| self.task(task)).collect();
+                    Answer::json(200, &json!({ "contact": self.shown(record), "tasks": tasks }))
+                }
+                None => missing(),
+            },
             ("GET", ["lookup"]) => self.lookup(call, conditions, now_us),
             ("GET", ["contacts", id]) => {
                 self.contacts.get(id).map_or_else(missing, |record| Answer::json(200, &json!({ "contact": self.shown(record) })))
@@ -144,7 +212,8 @@ impl Vendor for Freshsales {
     }
 
     fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
+        let tasks = self.tasks.records.iter().map(|record| of_kind("task", true, record));
+        self.contacts.iter().map(|record| json!(record.fields)).chain(tasks).collect()
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! After developers.hubspot.com: batches of at most 100; property values are text; unknown properties refuse the whole batch;
 //! 207 names refused rows by `objectWriteTraceId` only; a row whose unique value belongs to another record refuses the whole batch
-//! with 409; search lags, reading by a unique property does not.
+//! with 409; search lags, reading by a unique property does not. A list (Lists, version 3) is static (`MANUAL`), and takes and gives
+//! up who is named, or active (`DYNAMIC`), and HubSpot alone decides who is in it; who does not exist is named as missing, and who is
+//! in it already is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +28,17 @@ pub struct HubSpot {
     objects: BTreeMap<String, Object>,
     /// Pairs of (kind, id) that are associated, from and to.
     associations: BTreeSet<[(String, String); 2]>,
-    /// The contacts of each static list.
-    lists: BTreeMap<String, BTreeSet<String>>,
+    lists: BTreeMap<String, List>,
+    next_list: u64,
+}
+
+/// A list of contacts.
+#[derive(Debug, Default)]
+struct List {
+    name: String,
+    /// Whether HubSpot alone decides who is in it.
+    active: bool,
+    members: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -67,7 +78,7 @@ impl Default for HubSpot {
             ("deals".to_owned(), kind(&deal, &[], 9_001)),
             ("tasks".to_owned(), kind(&task, &[], 7_001)),
         ];
-        Self { objects: objects.into(), associations: BTreeSet::new(), lists: BTreeMap::new() }
+        Self { objects: objects.into(), associations: BTreeSet::new(), lists: BTreeMap::new(), next_list: 101 }
     }
 }
 
@@ -84,13 +95,18 @@ impl HubSpot {
 
     /// Makes a static list of contacts, as a user would.
     pub fn add_list(&mut self, id: &str) {
-        self.lists.entry(id.to_owned()).or_default();
+        self.lists.insert(id.to_owned(), List { name: format!("List {id}"), ..List::default() });
+    }
+
+    /// Makes an active list of contacts, as a user would.
+    pub fn add_active_list(&mut self, id: &str) {
+        self.lists.insert(id.to_owned(), List { name: format!("List {id}"), active: true, ..List::default() });
     }
 
     /// The contacts of a list.
     #[must_use]
     pub fn members(&self, id: &str) -> Vec<String> {
-        self.lists.get(id).into_iter().flatten().cloned().collect()
+        self.lists.get(id).into_iter().flat_map(|list| &list.members).cloned().collect()
     }
 
     /// What a record is associated with, of one kind.
@@ -121,16 +137,7 @@ impl Vendor for HubSpot {
             }
             ("POST", ["crm", "v4", "associations", from, to, "batch", "archive"]) => self.dissociate(from, to, &call.json()),
             ("POST", ["crm", "v4", "associations", from, to, "batch", "read"]) => self.read_associations(from, to, &call.json()),
-            ("GET", ["crm", "v3", "lists", "records", "0-1", id, "memberships"]) => {
-                let of = self.lists.iter().filter(|(_, members)| members.contains(*id));
-                Answer::json(200, &json!({ "results": of.map(|(list, _)| json!({ "listId": list })).collect::<Vec<_>>() }))
-            }
-            ("GET", ["crm", "v3", "lists", id]) if self.lists.contains_key(*id) => {
-                Answer::json(200, &json!({ "list": { "listId": id, "name": format!("List {id}") } }))
-            }
-            ("PUT", ["crm", "v3", "lists", id, "memberships", verb @ ("add" | "remove")]) => {
-                self.move_members(id, verb, &call.json())
-            }
+            (method, ["crm", "v3", "lists", rest @ ..]) => self.on_lists(method, rest, &call.json()),
             (method, ["crm", "v3", "objects", kind, rest @ ..]) => match self.objects.get_mut(*kind) {
                 Some(object) => {
                     let answer = object.answer(method, rest, call, &Moment { conditions, now_us });
@@ -155,7 +162,8 @@ impl Vendor for HubSpot {
     fn state(&self) -> Value {
         let fields = |object: &Object| -> Value { object.records.iter().map(|record| json!(record.fields)).collect() };
         let mut state: Map<String, Value> = self.objects.iter().map(|(kind, object)| (kind.clone(), fields(object))).collect();
-        state.insert("lists".to_owned(), json!(self.lists));
+        let members = self.lists.iter().map(|(id, list)| (id, &list.members));
+        state.insert("lists".to_owned(), json!(members.collect::<BTreeMap<_, _>>()));
         state.insert("associations".to_owned(), json!(self.associations));
         state.into()
     }
@@ -244,21 +252,66 @@ impl HubSpot {
         Answer::json(200, &json!({ "status": "COMPLETE", "results": found.collect::<Vec<_>>() }))
     }
 
+    fn on_lists(&mut self, method: &str, rest: &[&str], body: &Value) -> Answer {
+        match (method, rest) {
+            ("POST", []) => self.make_list(body),
+            ("GET", ["records", "0-1", contact, "memberships"]) => {
+                let of = self.lists.iter().filter(|(_, list)| list.members.contains(*contact));
+                Answer::json(200, &json!({ "results": of.map(|(list, _)| json!({ "listId": list })).collect::<Vec<_>>() }))
+            }
+            ("GET", ["object-type-id", "0-1", "name", name]) => {
+                let found = self.lists.iter().find(|(_, list)| list.name.eq_ignore_ascii_case(name));
+                found.map_or_else(no_list, |(id, list)| shown_list(200, id, list))
+            }
+            ("GET", [id]) => self.lists.get(*id).map_or_else(no_list, |list| shown_list(200, id, list)),
+            ("DELETE", [id]) => self.lists.remove(*id).map_or_else(no_list, |_| Answer::empty(204).wrote()),
+            ("GET", [id, "memberships"]) => self.lists.get(*id).map_or_else(no_list, |list| {
+                let members = list.members.iter().map(|contact| json!({ "recordId": contact }));
+                Answer::json(200, &json!({ "results": members.collect::<Vec<_>>() }))
+            }),
+            ("PUT", [id, "memberships", verb @ ("add" | "remove")]) => self.move_members(id, verb, body),
+            _ => Answer::empty(404),
+        }
+    }
+
+    fn make_list(&mut self, body: &Value) -> Answer {
+        let active = match text(body, "processingType") {
+            "MANUAL" | "SNAPSHOT" => false,
+            "DYNAMIC" => true,
+            _ => return failure(400, "VALIDATION_ERROR", "processingType must be MANUAL, SNAPSHOT or DYNAMIC"),
+        };
+        let name = text(body, "name").to_owned();
+        if name.is_empty() || text(body, "objectTypeId") != "0-1" {
+            return failure(400, "VALIDATION_ERROR", "name and the objectTypeId of contacts are required");
+        }
+        if self.lists.values().any(|list| list.name.eq_ignore_ascii_case(&name)) {
+            return failure(400, "VALIDATION_ERROR", "A list with this name exists already");
+        }
+        let id = self.next_list.to_string();
+        self.next_list += 1;
+        let list = List { name, active, ..List::default() };
+        let answer = shown_list(200, &id, &list).wrote();
+        self.lists.insert(id, list);
+        answer
+    }
+
     fn move_members(&mut self, list: &str, verb: &str, body: &Value) -> Answer {
         let Some(contacts) = self.objects.get("contacts") else { return Answer::empty(404) };
-        let Some(members) = self.lists.get_mut(list) else {
-            return failure(404, "OBJECT_NOT_FOUND", "List does not exist");
-        };
+        let Some(List { active, members, .. }) = self.lists.get_mut(list) else { return no_list() };
+        if *active {
+            return failure(400, "VALIDATION_ERROR", "Memberships of a DYNAMIC list cannot be changed by hand");
+        }
         let (mut moved, mut missing) = (Vec::new(), Vec::new());
         for id in body.as_array().into_iter().flatten().filter_map(Value::as_str) {
             match verb {
-                "add" if contacts.records.get(id).is_none() => missing.push(id),
+                _ if contacts.records.get(id).is_none() => missing.push(id),
                 "add" => moved.extend(members.insert(id.to_owned()).then_some(id)),
                 _ => moved.extend(members.remove(id).then_some(id)),
             }
         }
-        let word = if verb == "add" { "recordsIdsAdded" } else { "recordIdsRemoved" };
-        Answer::json(200, &json!({ word: moved, "recordIdsMissing": missing })).wrote()
+        let none: [&str; 0] = [];
+        let (added, removed) = if verb == "add" { (&moved[..], &none[..]) } else { (&none[..], &moved[..]) };
+        Answer::json(200, &json!({ "recordsIdsAdded": added, "recordIdsRemoved": removed, "recordIdsMissing": missing })).wrote()
     }
 
     /// What belonged to a record that is gone is gone with it.
@@ -273,7 +326,7 @@ impl HubSpot {
             self.show_company(&one.0, &one.1);
         }
         if let (Some(contacts), true) = (self.objects.get("contacts"), kind == "contacts") {
-            self.lists.values_mut().for_each(|members| members.retain(|id| contacts.records.get(id).is_some()));
+            self.lists.values_mut().for_each(|list| list.members.retain(|id| contacts.records.get(id).is_some()));
         }
     }
 }
@@ -545,4 +598,15 @@ fn failure(status: u16, category: &str, message: &str) -> Answer {
         status,
         &json!({ "status": "error", "message": message, "category": category, "correlationId": "00000000-0000-0000-0000-000000000000" }),
     )
+}
+
+fn shown_list(status: u16, id: &str, list: &List) -> Answer {
+    let kind = if list.active { "DYNAMIC" } else { "MANUAL" };
+    let shown = json!({ "listId": id, "name": list.name, "objectTypeId": "0-1", "processingType": kind,
+                        "processingStatus": "COMPLETE", "additionalProperties": { "hs_list_size": list.members.len().to_string() } });
+    Answer::json(status, &json!({ "list": shown }))
+}
+
+fn no_list() -> Answer {
+    failure(404, "OBJECT_NOT_FOUND", "List does not exist")
 }

@@ -5,8 +5,14 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
+use crate::attio::{self, Attio};
 use crate::bottlecrm::{self, BottleCrm};
+use crate::brevo::{self, Brevo};
+use crate::close::{self, Close};
+use crate::dataverse::{self, Dataverse};
+use crate::freshsales::{self, Freshsales};
 use crate::hubspot::{self, HubSpot};
+use crate::mailchimp::{self, Mailchimp};
 use crate::odoo::{self, Odoo};
 use crate::pipedrive::{self, Pipedrive};
 use crate::salesforce::{self, Salesforce};
@@ -29,6 +35,18 @@ pub enum Kind {
     Odoo,
     /// BottleCRM.
     BottleCrm,
+    /// Attio.
+    Attio,
+    /// Close.
+    Close,
+    /// Microsoft Dataverse.
+    Dataverse,
+    /// Freshsales.
+    Freshsales,
+    /// Brevo.
+    Brevo,
+    /// Mailchimp.
+    Mailchimp,
 }
 
 /// Somebody whom others put into the CRM by hand.
@@ -46,7 +64,20 @@ pub struct ByHand<'a> {
 
 impl Kind {
     /// Every vendor.
-    pub const ALL: [Self; 6] = [Self::HubSpot, Self::Salesforce, Self::Pipedrive, Self::Zoho, Self::Odoo, Self::BottleCrm];
+    pub const ALL: [Self; 12] = [
+        Self::HubSpot,
+        Self::Salesforce,
+        Self::Pipedrive,
+        Self::Zoho,
+        Self::Odoo,
+        Self::BottleCrm,
+        Self::Attio,
+        Self::Close,
+        Self::Dataverse,
+        Self::Freshsales,
+        Self::Brevo,
+        Self::Mailchimp,
+    ];
 
     /// Its name, which is also that of the connector.
     #[must_use]
@@ -58,6 +89,12 @@ impl Kind {
             Self::Zoho => "zoho",
             Self::Odoo => "odoo",
             Self::BottleCrm => "bottlecrm",
+            Self::Attio => "attio",
+            Self::Close => "close",
+            Self::Dataverse => "dataverse",
+            Self::Freshsales => "freshsales",
+            Self::Brevo => "brevo",
+            Self::Mailchimp => "mailchimp",
         }
     }
 
@@ -71,6 +108,12 @@ impl Kind {
             Self::Zoho => zoho::REFRESH_TOKEN,
             Self::Odoo => odoo::KEY,
             Self::BottleCrm => bottlecrm::TOKEN,
+            Self::Attio => attio::TOKEN,
+            Self::Close => close::KEY,
+            Self::Dataverse => dataverse::SECRET,
+            Self::Freshsales => freshsales::KEY,
+            Self::Brevo => brevo::KEY,
+            Self::Mailchimp => mailchimp::KEY,
         }
     }
 
@@ -80,7 +123,11 @@ impl Kind {
         match self {
             Self::HubSpot => {
                 let mut vendor = HubSpot::default();
-                vendor.add_property("contacts", "headwater_id", true);
+                for object in ["contacts", "companies", "tasks"] {
+                    vendor.add_property(object, "headwater_id", true);
+                }
+                vendor.add_list("42");
+                vendor.add_active_list("43");
                 Box::new(vendor)
             }
             Self::Salesforce => {
@@ -101,9 +148,37 @@ impl Kind {
             Self::Odoo => {
                 let mut vendor = Odoo::default();
                 vendor.add_field("x_headwater_id");
+                vendor.add_activity_field("x_headwater_id");
                 Box::new(vendor)
             }
             Self::BottleCrm => Box::new(BottleCrm::default()),
+            Self::Attio => {
+                let mut vendor = Attio::default();
+                vendor.add_attribute("headwater_id");
+                Box::new(vendor)
+            }
+            Self::Close => {
+                let mut vendor = Close::default();
+                vendor.add_field("cf_headwater_id");
+                Box::new(vendor)
+            }
+            Self::Dataverse => {
+                let mut vendor = Dataverse::default();
+                vendor.add_key("new_headwaterid");
+                vendor.add_task_column("new_headwaterid");
+                Box::new(vendor)
+            }
+            Self::Freshsales => {
+                let mut vendor = Freshsales::default();
+                vendor.add_field("cf_headwater_id");
+                Box::new(vendor)
+            }
+            Self::Brevo => Box::new(Brevo::default()),
+            Self::Mailchimp => {
+                let mut vendor = Mailchimp::default();
+                vendor.add_merge_field("HWID");
+                Box::new(vendor)
+            }
         }
     }
 
@@ -149,6 +224,42 @@ impl Kind {
                 let body = json!({ "first_name": given, "last_name": family, "email": email, "phone": phone });
                 vec![bearer(secret, "POST", "api/contacts/", &body)]
             }
+            Self::Attio => {
+                let name = json!([{ "first_name": given, "last_name": family, "full_name": whole }]);
+                let number = json!([{ "original_phone_number": phone }]);
+                let values = json!({ "name": name, "email_addresses": [email], "phone_numbers": number });
+                let call = bearer(secret, "PUT", "v2/objects/people/records", &json!({ "data": { "values": values } }));
+                let query = vec![("matching_attribute".to_owned(), "email_addresses".to_owned())];
+                vec![Call { query, ..call }]
+            }
+            Self::Close => {
+                let one = |key: &str, value: &str| json!([{ key: value, "type": "office" }]);
+                let body = json!({ "name": whole, "emails": one("email", email), "phones": one("phone", phone) });
+                vec![header("authorization", close::BASIC, bearer("", "POST", "api/v1/contact", &body))]
+            }
+            Self::Dataverse => {
+                let form = format!("grant_type=client_credentials&client_secret={secret}&scope=x%2F.default").into_bytes();
+                let path = format!("{}/oauth2/v2.0/token", dataverse::TENANT);
+                let token = Call { body: form, ..bearer("", "POST", &path, &Value::Null) };
+                let fields = json!({ "firstname": given, "lastname": family, "emailaddress1": email, "telephone1": phone });
+                vec![token, bearer("eyJ.fake.1", "POST", "api/data/v9.2/contacts", &fields)]
+            }
+            Self::Freshsales => {
+                let fields = json!({ "first_name": given, "last_name": family, "email": email, "mobile_number": phone });
+                let made = bearer("", "POST", "crm/sales/api/contacts", &json!({ "contact": fields }));
+                vec![header("authorization", &format!("Token token={secret}"), made)]
+            }
+            Self::Brevo => {
+                let attributes = json!({ "FIRSTNAME": given, "LASTNAME": family, "SMS": phone });
+                let body = json!({ "email": email, "attributes": attributes });
+                vec![header("api-key", secret, bearer("", "POST", "v3/contacts", &body))]
+            }
+            Self::Mailchimp => {
+                let fields = json!({ "FNAME": given, "LNAME": family, "PHONE": phone });
+                let body = json!({ "email_address": email, "status_if_new": "subscribed", "merge_fields": fields });
+                let path = format!("3.0/lists/{}/members/{}", mailchimp::LIST, mailchimp::hash_of(email));
+                vec![header("authorization", mailchimp::BASIC, bearer("", "PUT", &path, &body))]
+            }
         }
     }
 
@@ -157,7 +268,17 @@ impl Kind {
     pub fn people(self, state: &Value) -> Vec<Value> {
         let list = match self {
             Self::HubSpot => state.get("contacts"),
-            Self::Salesforce | Self::Pipedrive | Self::Zoho | Self::Odoo | Self::BottleCrm => Some(state),
+            Self::Salesforce
+            | Self::Pipedrive
+            | Self::Zoho
+            | Self::Odoo
+            | Self::BottleCrm
+            | Self::Attio
+            | Self::Close
+            | Self::Dataverse
+            | Self::Freshsales
+            | Self::Brevo
+            | Self::Mailchimp => Some(state),
         };
         let people = list.and_then(Value::as_array).into_iter().flatten();
         people.filter(|record| record.get(crate::call::KIND).is_none()).cloned().collect()

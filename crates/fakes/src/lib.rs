@@ -24,6 +24,7 @@ pub mod pipedrive;
 mod records;
 pub mod salesforce;
 mod serve;
+mod tasks;
 mod tokens;
 pub mod zoho;
 

@@ -18,7 +18,7 @@ pub const KEY: &str = "fake0000-us1";
 /// The audience that every fake has.
 pub const LIST: &str = "a1b2c3d4e5";
 /// `Authorization` for the key: Basic, with the user `headwater`.
-const BASIC: &str = "Basic aGVhZHdhdGVyOmZha2UwMDAwLXVzMQ==";
+pub(crate) const BASIC: &str = "Basic aGVhZHdhdGVyOmZha2UwMDAwLXVzMQ==";
 const EMAIL: &str = "email_address";
 const STATUS: &str = "status";
 /// What stands before the tag of a merge field.
@@ -189,7 +189,8 @@ impl Vendor for Mailchimp {
     }
 }
 
-fn hash_of(email: &str) -> String {
+/// How the path names a member.
+pub(crate) fn hash_of(email: &str) -> String {
     let digest = md5::Md5::digest(email.trim().to_lowercase().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

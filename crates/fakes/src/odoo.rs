@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::call::{instant, list, of_kind, text};
+use crate::tasks::{self, Tasks};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API key that every fake takes.
@@ -17,18 +18,25 @@ pub const USER: u64 = 2;
 /// The database that every fake has.
 pub const DATABASE: &str = "example";
 
+/// The models that are there.
+const MODELS: [&str; 4] = ["res.partner", "mail.activity", "ir.model", "ir.model.fields"];
+/// What may be said of an activity, beside whom it is about.
+const ACTIVITY: [&str; 5] = ["summary", "note", "date_deadline", "user_id", "activity_type_id"];
+
 /// An Odoo database with contacts.
 #[derive(Debug)]
 pub struct Odoo {
     contacts: Records,
     fields: BTreeSet<String>,
+    /// Activities, each about a contact.
+    activities: Tasks,
 }
 
 impl Default for Odoo {
     fn default() -> Self {
         let fields = ["name", "email", "phone", "city", "is_company", "website", "vat", "company_registry", "parent_id"];
         let fields = fields.map(str::to_owned).into();
-        Self { contacts: Records::starting_at(41, &[]), fields }
+        Self { contacts: Records::starting_at(41, &[]), fields, activities: Tasks::new(8_001, &ACTIVITY) }
     }
 }
 
@@ -36,6 +44,16 @@ impl Odoo {
     /// Makes a field of contacts, as an administrator would.
     pub fn add_field(&mut self, name: &str) {
         self.fields.insert(name.to_owned());
+    }
+
+    /// Makes a field of activities, as an administrator would.
+    pub fn add_activity_field(&mut self, name: &str) {
+        self.activities.fields.push(name.to_owned());
+    }
+
+    /// Its activities.
+    pub fn activities(&mut self) -> &mut Records {
+        &mut self.activities.records
     }
 
     /// Its contacts.
@@ -141,8 +159,13 @@ impl Vendor for Odoo {
         }
         let body = call.json();
         let (method, path) = call.route();
-        let ("POST", ["json", "2", "res.partner", verb]) = (method, path.as_slice()) else { return error(404, "not found") };
-        self.run(verb, &body, conditions, now_us)
+        match (method, path.as_slice()) {
+            ("POST", ["json", "2", model, verb]) if MODELS.contains(model) => {
+                let (model, verb) = ((*model).to_owned(), (*verb).to_owned());
+                self.on_model(&model, &verb, &body, conditions, now_us)
+            }
+            _ => error(404, "not found"),
+        }
     }
 
     fn limited(&self, wait_ms: u64, _: i64) -> Answer {
@@ -151,7 +174,8 @@ impl Vendor for Odoo {
 
     fn state(&self) -> Value {
         let company = |record: &Record| record.fields.get("is_company").is_some_and(|held| held == "true");
-        self.contacts.iter().map(|record| of_kind("company", company(record), record)).collect()
+        let activities = self.activities.records.iter().map(|record| of_kind("activity", true, record));
+        self.contacts.iter().map(|record| of_kind("company", company(record), record)).chain(activities).collect()
     }
 }
 
@@ -168,7 +192,9 @@ impl Odoo {
         let params = body.get("params").unwrap_or(&Value::Null);
         let args = list(params, "args");
         let at = |place: usize| args.get(place).cloned().unwrap_or_default();
-        if text(params, "method") != "execute_kw" || at(3) != json!("res.partner") {
+        let model = at(3);
+        let model = model.as_str().filter(|model| MODELS.contains(model)).unwrap_or_default();
+        if text(params, "method") != "execute_kw" || model.is_empty() {
             return failed("builtins.Exception", "Method not found");
         }
         if (at(0), at(1), at(2)) != (json!(DATABASE), json!(USER), json!(KEY)) {
@@ -180,6 +206,7 @@ impl Odoo {
             "search_count" | "search_read" => &["domain"],
             "fields_get" => &["allfields"],
             "create" => &["vals_list"],
+            "search" => &["domain"],
             "write" => &["ids", "vals"],
             "unlink" => &["ids"],
             _ => &[],
@@ -192,13 +219,124 @@ impl Odoo {
                 named.insert((*name).to_owned(), value.clone());
             }
         }
-        let answer = self.run(verb, &named, conditions, now_us);
+        let answer = self.on_model(model, verb, &named, conditions, now_us);
         let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         if answer.status != 200 {
             return failed(text(&said, "name"), text(&said, "message"));
         }
         let out = Answer::json(200, &json!({ "jsonrpc": "2.0", "id": body.get("id"), "result": said }));
         if answer.wrote { out.wrote() } else { out }
+    }
+
+    fn on_model(&mut self, model: &str, verb: &str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        match (model, verb) {
+            ("res.partner", _) => self.run(verb, body, conditions, now_us),
+            ("mail.activity", _) => self.on_activities(verb, body, conditions, now_us),
+            ("ir.model", "search_read") => {
+                let wanted = body.pointer("/domain/0/2").and_then(Value::as_str).unwrap_or_default();
+                let place = MODELS.iter().position(|model| *model == wanted);
+                Answer::json(200, &place.into_iter().map(|place| json!({ "id": 80 + place })).collect())
+            }
+            ("ir.model.fields", "create") => {
+                let vals = list(body, "vals_list").first().cloned().unwrap_or_default();
+                let name = text(&vals, "name");
+                if !name.starts_with("x_") || text(&vals, "ttype") != "char" {
+                    return error(422, "Custom fields must have a name that starts with 'x_' !");
+                }
+                match vals.get("model_id").and_then(Value::as_u64) {
+                    Some(80) if !self.fields.insert(name.to_owned()) => {
+                        return error(422, "Field names must be unique per model.");
+                    }
+                    Some(80) => {}
+                    Some(81) => self.add_activity_field(name),
+                    _ => return error(422, "model_id: Record does not exist or has been deleted."),
+                }
+                Answer::json(200, &json!([901])).wrote()
+            }
+            _ => error(404, "the method does not exist"),
+        }
+    }
+
+    /// Activities are about the record that `res_model` and `res_id` name; the model comes of the context.
+    fn on_activities(&mut self, verb: &str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        let ids: Vec<String> = list(body, "ids").iter().map(ToString::to_string).collect();
+        match verb {
+            "search_count" => Answer::json(200, &json!(self.activities.records.len())),
+            "fields_get" => {
+                let fields = self.activities.fields.iter().map(String::as_str).chain(["res_id"]);
+                let field = |name: &str| (name.to_owned(), json!({ "string": name, "readonly": false }));
+                Answer::json(200, &fields.map(field).collect::<Map<String, Value>>().into())
+            }
+            "search_read" => {
+                let shown = self.activities.records.iter().map(|record| self.activity(record));
+                let fits = |record: &Value, leaf: &Value| {
+                    let held = record.get(leaf.get(0).and_then(Value::as_str).unwrap_or_default());
+                    match (leaf.get(1).and_then(Value::as_str), leaf.get(2)) {
+                        (Some("="), wanted) => held == wanted,
+                        (Some("in"), Some(Value::Array(wanted))) => held.is_some_and(|held| wanted.contains(held)),
+                        _ => false,
+                    }
+                };
+                let found = shown.filter(|record| list(body, "domain").iter().all(|leaf| fits(record, leaf)));
+                Answer::json(200, &found.collect())
+            }
+            "create" => self.schedule(body, conditions, now_us),
+            "write" | "unlink" if !ids.iter().all(|id| self.activities.records.get(id).is_some()) => {
+                error(404, "Record does not exist or has been deleted.")
+            }
+            "write" => {
+                let vals = body.get("vals").and_then(Value::as_object).cloned().unwrap_or_default();
+                match self.activities.read(&vals, conditions) {
+                    Ok(fields) => {
+                        for id in &ids {
+                            self.activities.records.change(id, fields.clone(), now_us);
+                        }
+                        Answer::json(200, &json!(true)).wrote()
+                    }
+                    Err(field) => error(422, &format!("Invalid field '{field}' on model 'mail.activity'")),
+                }
+            }
+            "unlink" => {
+                for id in &ids {
+                    self.activities.records.remove(id);
+                }
+                Answer::json(200, &json!(true)).wrote()
+            }
+            _ => error(404, "the method does not exist"),
+        }
+    }
+
+    fn activity(&self, record: &Record) -> Value {
+        let mut shown = self.activities.shown(record, "write_date");
+        for value in shown.values_mut().filter(|value| value.is_null()) {
+            *value = json!(false);
+        }
+        let person = tasks::person(record).parse::<u64>().unwrap_or_default();
+        shown.insert("id".to_owned(), json!(record.id.parse::<u64>().unwrap_or_default()));
+        shown.insert("res_id".to_owned(), json!(person));
+        shown.insert("res_model".to_owned(), json!("res.partner"));
+        shown.into()
+    }
+
+    /// One call is one transaction.
+    fn schedule(&mut self, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        if body.pointer("/context/default_res_model") != Some(&json!("res.partner")) {
+            return error(422, "Activities have to be linked to records with a not null res_id.");
+        }
+        let mut rows = Vec::new();
+        for vals in list(body, "vals_list") {
+            let mut vals = vals.as_object().cloned().unwrap_or_default();
+            let person = vals.remove("res_id").filter(Value::is_number).map(|id| id.to_string()).unwrap_or_default();
+            if self.contacts.get(&person).is_none() {
+                return error(422, "res_id: Record does not exist or has been deleted.");
+            }
+            match self.activities.read(&vals, conditions) {
+                Ok(fields) => rows.push((fields, person)),
+                Err(field) => return error(422, &format!("Invalid field '{field}' on model 'mail.activity'")),
+            }
+        }
+        let made = rows.into_iter().map(|(fields, person)| self.activities.make(fields, &person, now_us).id);
+        Answer::json(200, &made.filter_map(|id| id.parse::<u64>().ok()).collect()).wrote()
     }
 
     fn run(&mut self, verb: &str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {

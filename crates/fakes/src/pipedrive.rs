@@ -1,19 +1,25 @@
 //! Pipedrive's API of persons and organizations, version 2.
 //!
 //! After developers.pipedrive.com: one person a request, no upsert, nothing is unique; search is by a term in named fields and lags
-//! behind writes; a deleted person is still shown, marked.
+//! behind writes; a deleted person is still shown, marked. An activity names its person as a participant, since `person_id` is only
+//! read; it has no custom fields, and is listed by its person.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use crate::call::{list, of_kind, text};
+use crate::tasks::{self, Tasks};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API token that every fake takes.
 pub const TOKEN: &str = "pipedrive-fake-0000";
 /// Ids of one listing.
 const MAX_IDS: usize = 100;
+/// Fields that every account has.
+const FIELDS: [&str; 6] = ["name", "email", "phone", "owner_id", "org_id", "visible_to"];
+/// What may be said of an activity.
+const ACTIVITY: [&str; 7] = ["subject", "type", "due_date", "due_time", "note", "done", "owner_id"];
 /// What stands before the key of a custom field.
 const CUSTOM: &str = "custom_fields.";
 
@@ -22,7 +28,9 @@ const CUSTOM: &str = "custom_fields.";
 pub struct Pipedrive {
     persons: Kind,
     organizations: Kind,
-    custom: BTreeSet<String>,
+    /// Fields of the account's own: keys and names.
+    custom: BTreeMap<String, String>,
+    activities: Tasks,
 }
 
 /// The records of one kind.
@@ -40,14 +48,19 @@ impl Kind {
 
 impl Default for Pipedrive {
     fn default() -> Self {
-        Self { persons: Kind::starting_at(101), organizations: Kind::starting_at(5_001), custom: BTreeSet::new() }
+        Self {
+            persons: Kind::starting_at(101),
+            organizations: Kind::starting_at(5_001),
+            custom: BTreeMap::new(),
+            activities: Tasks::new(8_001, &ACTIVITY),
+        }
     }
 }
 
 impl Pipedrive {
     /// Makes a field of persons and organizations, as an administrator would.
     pub fn add_field(&mut self, key: &str) {
-        self.custom.insert(key.to_owned());
+        self.custom.insert(key.to_owned(), format!("Field {key}"));
     }
 
     /// Its persons: `name`, `emails` and `phones` with `;` between, numbers, and `custom_fields.KEY`.
@@ -84,7 +97,7 @@ impl Pipedrive {
         };
         let number = |name: &str| field(name).and_then(|value| value.parse::<i64>().ok());
         let custom: Map<String, Value> =
-            self.custom.iter().map(|key| (key.clone(), json!(field(&format!("{CUSTOM}{key}"))))).collect();
+            self.custom.keys().map(|key| (key.clone(), json!(field(&format!("{CUSTOM}{key}"))))).collect();
         json!({ "id": record.id.parse::<u64>().unwrap_or_default(), "name": field("name"), "emails": several("emails"),
                 "phones": several("phones"), "owner_id": number("owner_id"), "org_id": number("org_id"),
                 "visible_to": number("visible_to"), "custom_fields": custom, "is_deleted": deleted,
@@ -107,7 +120,7 @@ impl Pipedrive {
                 ("owner_id" | "org_id" | "visible_to", Value::Null) => drop(fields.insert(name.clone(), String::new())),
                 ("custom_fields", Value::Object(custom)) => {
                     for (key, value) in custom {
-                        if !self.custom.contains(key) || !(value.is_string() || value.is_null()) {
+                        if !self.custom.contains_key(key) || !(value.is_string() || value.is_null()) {
                             return Err(invalid(&format!("custom_fields: {key} is not a field of this account")));
                         }
                         fields.insert(format!("{CUSTOM}{key}"), value.as_str().unwrap_or_default().to_owned());
@@ -206,6 +219,69 @@ impl Pipedrive {
     }
 }
 
+impl Pipedrive {
+    /// Its activities.
+    pub fn activities(&mut self) -> &mut Records {
+        &mut self.activities.records
+    }
+
+    fn activity(&self, record: &Record) -> Value {
+        let mut shown = self.activities.shown(record, "update_time");
+        let person = tasks::person(record).parse::<u64>().ok();
+        shown.insert("id".to_owned(), json!(record.id.parse::<u64>().unwrap_or_default()));
+        shown.insert("person_id".to_owned(), json!(person));
+        shown.insert("done".to_owned(), json!(record.fields.get("done").is_some_and(|done| done == "true")));
+        shown.insert("is_deleted".to_owned(), json!(false));
+        shown.into()
+    }
+
+    fn on_activities(&mut self, method: &str, rest: &[&str], call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let told = |status: u16, data: Value| Answer::json(status, &json!({ "success": true, "data": data }));
+        match (method, rest) {
+            ("GET", []) => {
+                let of = |record: &&Record| match (call.parameter("ids"), call.parameter("person_id")) {
+                    (Some(ids), _) => ids.split(',').any(|id| id == record.id),
+                    (None, Some(person)) => tasks::person(record) == person,
+                    (None, None) => true,
+                };
+                let found = self.activities.records.iter().filter(of).take(MAX_IDS);
+                told(200, found.map(|record| self.activity(record)).collect())
+            }
+            ("POST", []) => {
+                let mut body = call.json().as_object().cloned().unwrap_or_default();
+                if body.contains_key("person_id") {
+                    return invalid("'person_id' is a read-only field. Add a primary participant to set 'person_id' instead.");
+                }
+                let person = body.remove("participants").and_then(|all| all.get(0)?.get("person_id").cloned());
+                let person = person.filter(Value::is_number).map(|person| person.to_string()).unwrap_or_default();
+                if self.persons.records.get(&person).is_none() {
+                    return invalid("participants: the person was not found");
+                }
+                match self.activities.read(&body, conditions) {
+                    Ok(fields) => {
+                        let made = self.activities.make(fields, &person, now_us);
+                        told(201, self.activity(&made)).wrote()
+                    }
+                    Err(field) => invalid(&format!("{field}: the value was not accepted")),
+                }
+            }
+            ("PATCH", [id]) => {
+                let body = call.json().as_object().cloned().unwrap_or_default();
+                match self.activities.read(&body, conditions) {
+                    Ok(fields) if self.activities.records.change(id, fields.clone(), now_us) => {
+                        let record = self.activities.records.get(id).map(|record| self.activity(record));
+                        told(200, record.unwrap_or_default()).wrote()
+                    }
+                    Ok(_) => missing(),
+                    Err(field) => invalid(&format!("{field}: the value was not accepted")),
+                }
+            }
+            ("DELETE", [id]) if self.activities.records.remove(id) => told(200, json!({ "id": id })).wrote(),
+            _ => missing(),
+        }
+    }
+}
+
 impl Vendor for Pipedrive {
     fn answer(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
         if call.header("x-api-token") != Some(TOKEN) {
@@ -213,6 +289,25 @@ impl Vendor for Pipedrive {
         }
         let (method, path) = call.route();
         match (method, path.as_slice()) {
+            (method, ["api", "v2", "activities", rest @ ..]) => self.on_activities(method, rest, call, conditions, now_us),
+            ("GET", ["api", "v1", "personFields" | "organizationFields"]) => {
+                let own = self
+                    .custom
+                    .iter()
+                    .map(|(key, name)| json!({ "key": key, "name": name, "field_type": "varchar", "edit_flag": true }));
+                let field = |key: &&str| json!({ "key": key, "name": key, "field_type": "varchar", "edit_flag": false });
+                Answer::json(200, &json!({ "success": true, "data": FIELDS.iter().map(field).chain(own).collect::<Vec<_>>() }))
+            }
+            ("POST", ["api", "v1", "personFields" | "organizationFields"]) => {
+                let name = text(&call.json(), "name").to_owned();
+                if name.is_empty() || text(&call.json(), "field_type") != "varchar" {
+                    return invalid("name and field_type are required");
+                }
+                // The key is Pipedrive's to choose.
+                let key = format!("{:040x}", self.custom.len() + 0xd4de);
+                self.custom.insert(key.clone(), name.clone());
+                Answer::json(201, &json!({ "success": true, "data": { "key": key, "name": name } })).wrote()
+            }
             ("GET", ["api", "v2", kind]) => self.list(kind, call),
             ("GET", ["api", "v2", kind, "search"]) => self.search(kind, call, conditions, now_us),
             ("POST", ["api", "v2", kind]) => self.make(kind, &call.json(), conditions, now_us),
@@ -233,7 +328,14 @@ impl Vendor for Pipedrive {
 
     fn state(&self) -> Value {
         let organizations = self.organizations.records.iter().map(|record| of_kind("organization", true, record));
-        self.persons.records.iter().map(|record| of_kind("person", false, record)).chain(organizations).collect()
+        let activities = self.activities.records.iter().map(|record| of_kind("activity", true, record));
+        self.persons
+            .records
+            .iter()
+            .map(|record| of_kind("person", false, record))
+            .chain(organizations)
+            .chain(activities)
+            .collect()
     }
 }
 

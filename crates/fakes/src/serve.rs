@@ -207,7 +207,10 @@ impl<V: Vendor> Inner<V> {
 
 fn respond(answer: Answer, lost: bool) -> Response<Body> {
     let Answer { status, headers, body, wrote: _ } = answer;
-    let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+    let mut response = Response::builder().status(status);
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        response = response.header(header::CONTENT_TYPE, "application/json");
+    }
     for (name, value) in headers {
         response = response.header(name, value);
     }

@@ -13,6 +13,8 @@ use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The refresh token that every fake takes.
 pub const REFRESH_TOKEN: &str = "1000.fake.refresh";
+/// The field of a task that names its contact.
+const WHO: &str = "Who_Id";
 /// Rows of one batch.
 const MAX_BATCH: usize = 100;
 /// How long an access token lasts where nothing else is said.
@@ -48,6 +50,7 @@ impl Default for Zoho {
             ["First_Name", "Email", "Phone", "Mobile", "Title", "Mailing_City", "Mailing_Country", "Lead_Source", "Account_Name"];
         let modules = [
             ("Contacts", Module::new(7_000_001, "Last_Name", &["Email"], &people)),
+            ("Tasks", Module::new(8_000_001, "Subject", &[], &["Due_Date", "Status", "Priority", "Description", WHO])),
             ("Accounts", Module::new(5_000_001, "Account_Name", &["Account_Name"], &["Website", "Phone", "Account_Number"])),
         ];
         Self { modules: modules.into(), tokens: Tokens::new("1000.fake.access.", TOKEN_MS), touched: false }
@@ -68,6 +71,11 @@ impl Zoho {
     /// Its contacts.
     pub fn contacts(&mut self) -> &mut Records {
         self.records("Contacts")
+    }
+
+    /// Its tasks.
+    pub fn tasks(&mut self) -> &mut Records {
+        self.records("Tasks")
     }
 
     /// Its accounts.
@@ -92,6 +100,7 @@ impl Zoho {
         let value = |field: &String| match record.fields.get(field) {
             // A contact's account is a record of its own.
             held if name == "Contacts" && field == "Account_Name" => held.and_then(account).unwrap_or_default(),
+            held if name == "Tasks" && field == WHO => held.map(|id| json!({ "id": id, "name": "" })).unwrap_or_default(),
             held => json!(held),
         };
         let fields = self.modules.get(name).into_iter().flat_map(|module| &module.fields);
@@ -110,9 +119,12 @@ impl Zoho {
                 continue;
             }
             let value = match value {
-                Value::Object(account) if module == "Contacts" && name == "Account_Name" => {
-                    let id = account.get("id").and_then(Value::as_str).unwrap_or_default();
-                    if self.modules.get("Accounts").is_none_or(|accounts| accounts.records.get(id).is_none()) {
+                Value::Object(other)
+                    if (module, name.as_str()) == ("Contacts", "Account_Name") || (module, name.as_str()) == ("Tasks", WHO) =>
+                {
+                    let id = other.get("id").and_then(Value::as_str).unwrap_or_default();
+                    let others = if module == "Tasks" { "Contacts" } else { "Accounts" };
+                    if self.modules.get(others).is_none_or(|others| others.records.get(id).is_none()) {
                         return Err(row_error("INVALID_DATA", "the id given seems to be invalid", name));
                     }
                     id
@@ -138,6 +150,23 @@ impl Zoho {
             let found = checks.iter().find_map(|check| Some(records.holder(check, fields.get(check)?)?.id.clone()));
             zoho.apply(module, found, fields, now_us)
         })
+    }
+
+    fn insert(&mut self, module: &'static str, body: &Value, conditions: &Conditions, now_us: i64) -> Answer {
+        self.batch(body, |zoho, input| {
+            let fields = zoho.row(module, input, conditions)?;
+            zoho.apply(module, None, fields, now_us)
+        })
+    }
+
+    fn tasks_of(&self, contact: &str) -> Answer {
+        let tasks = self.modules.get("Tasks").into_iter().flat_map(|module| module.records.iter());
+        let of = tasks.filter(|task| task.fields.get(WHO).map(String::as_str) == Some(contact));
+        let data: Vec<Value> = of.map(|task| self.shown("Tasks", task)).collect();
+        match data.is_empty() {
+            true => Answer::empty(204),
+            false => Answer::json(200, &json!({ "data": data, "info": { "more_records": false } })),
+        }
     }
 
     fn apply(
@@ -280,6 +309,8 @@ impl Vendor for Zoho {
                 Some(record) => Answer::json(200, &json!({ "data": [self.shown(module, record)] })),
                 None => Answer::empty(204),
             },
+            ("GET", [contact, "Tasks"]) if module == "Contacts" => self.tasks_of(contact),
+            ("POST", []) => self.insert(module, &call.json(), conditions, now_us),
             ("POST", ["upsert"]) => self.upsert(module, &call.json(), conditions, now_us),
             ("PUT", [id]) => self.update(module, id, call, conditions, now_us),
             ("DELETE", []) => self.delete(module, call),

@@ -101,7 +101,7 @@ pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, ro
         assert!(fetched(&*fresh(), other).await.is_some(), "K6: nothing else is removed");
     }
     fresh().release(others.first().unwrap_or(id), "nobody").await.unwrap_or_else(|error| panic!("the release failed: {error}"));
-    let wanted: Vec<Vec<MatchKey>> = rows.iter().map(|row| vec![key(&*fresh(), row)]).collect();
+    let wanted: Vec<Vec<MatchKey>> = rows.iter().map(|row| keys(&*fresh(), row)).collect();
     let found = fresh().lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
     for (index, answer) in found.iter().enumerate() {
         assert_eq!(
@@ -157,7 +157,7 @@ pub async fn check_poison(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[Deli
         }
     }
     if sink.capability().lookup {
-        let wanted: Vec<Vec<MatchKey>> = rows.iter().map(|row| vec![key(&*sink, row)]).collect();
+        let wanted: Vec<Vec<MatchKey>> = rows.iter().map(|row| keys(&*sink, row)).collect();
         for (chunk, from) in wanted.chunks(50).zip((0..).step_by(50)) {
             let found = sink.lookup(chunk).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
             for (answer, place) in found.iter().zip(from..) {
@@ -292,21 +292,21 @@ async fn removed(sink: &dyn Sink, ids: &[String]) -> Vec<Removal> {
     removals
 }
 
-/// What a row's record is found by: our id, or what the remote tells records apart by.
-fn key(sink: &dyn Sink, row: &DeliveryRow) -> MatchKey {
-    match sink.identity_field() {
-        None => MatchKey { field: EXTERNAL_ID.to_owned(), value: row.prospect_id.clone() },
-        Some(field) => {
-            let value = row.fields.get(field).cloned().flatten();
-            MatchKey { field: field.to_owned(), value: value.unwrap_or_else(|| panic!("the kit's rows need the field {field}")) }
-        }
-    }
+/// What a row's record is found by: our id, or what the remote tells records apart by; a companion's record by our id among those
+/// of its person.
+fn keys(sink: &dyn Sink, row: &DeliveryRow) -> Vec<MatchKey> {
+    let ours = MatchKey { field: EXTERNAL_ID.to_owned(), value: row.prospect_id.clone() };
+    let Some(field) = sink.identity_field() else { return vec![ours] };
+    let value = row.fields.get(field).cloned().flatten();
+    let value = value.unwrap_or_else(|| panic!("the kit's rows need the field {field}"));
+    let identity = MatchKey { field: field.to_owned(), value };
+    if sink.person_field() == Some(field) { vec![ours, identity] } else { vec![identity] }
 }
 
 /// K4, and that a lookup answers in order and finds exactly one record per row.
 async fn check_lookup(sink: &dyn Sink, rows: &[DeliveryRow], ids: &[String]) {
-    let mut wanted: Vec<Vec<MatchKey>> = rows.iter().rev().map(|row| vec![key(sink, row)]).collect();
-    let matched_on = sink.identity_field().unwrap_or(EXTERNAL_ID);
+    let mut wanted: Vec<Vec<MatchKey>> = rows.iter().rev().map(|row| keys(sink, row)).collect();
+    let matched_on = sink.identity_field().filter(|field| sink.person_field() != Some(*field)).unwrap_or(EXTERNAL_ID);
     wanted.push(vec![MatchKey { field: matched_on.to_owned(), value: "nobody-has-this-id".to_owned() }]);
     wanted.push(Vec::new());
     let found = sink.lookup(&wanted).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));

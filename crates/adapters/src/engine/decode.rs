@@ -13,6 +13,8 @@ use super::value::{Map, Value};
 const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 /// How many files of an archive are read.
 const MAX_FILES: usize = 1_000;
+/// How many parts of a multipart answer are read: no batch has more.
+const MAX_PARTS: usize = 10_001;
 /// How deep XML may be nested: each level costs stack where the value is used.
 const MAX_XML_DEPTH: usize = 128;
 
@@ -36,6 +38,9 @@ pub(crate) fn decode(decoder: &Decoder, body: &[u8]) -> Result<Value> {
         }
         Decoder::Csv { delimiter, encoding, nulls } => csv(body, *delimiter, encoding, nulls),
         Decoder::Xml => xml(body),
+        // What refuses the whole of a batch is no multipart.
+        Decoder::Multipart if !body.trim_ascii_start().starts_with(b"--") => decode(&Decoder::Json, body),
+        Decoder::Multipart => multipart(body),
         Decoder::Gzip(inner) => {
             if !body.starts_with(&[0x1f, 0x8b]) {
                 // The transport has unpacked it already.
@@ -45,6 +50,56 @@ pub(crate) fn decode(decoder: &Decoder, body: &[u8]) -> Result<Value> {
         }
         Decoder::Zip(inner) => unzip(inner, body, MAX_UNPACKED),
     }
+}
+
+/// The answers of a batch (RFC 2046, section 5.1, around HTTP messages), in their order; those of a change set stand among the others.
+fn multipart(body: &[u8]) -> Result<Value> {
+    let text = std::str::from_utf8(body).map_err(|_| wrong("multipart answer"))?;
+    let text = text.trim_start();
+    let boundary =
+        text.lines().next().map(str::trim_end).filter(|line| line.len() > 2).ok_or_else(|| wrong("multipart answer"))?;
+    let mut answers = Vec::new();
+    let mut ended = false;
+    for part in text.split(boundary).skip(1).take(MAX_PARTS) {
+        if part.starts_with("--") {
+            ended = true;
+            break;
+        }
+        let (head, inner) = halves(part.trim_start_matches(['\r', '\n']));
+        if head.to_ascii_lowercase().contains("multipart/mixed") {
+            match multipart(inner.as_bytes())? {
+                Value::List(more) => answers.extend(more),
+                _ => return Err(wrong("multipart answer")),
+            }
+            continue;
+        }
+        answers.push(http_answer(inner)?);
+    }
+    // A part that is missing at the end must not let rows look unanswered.
+    if ended { Ok(Value::List(answers)) } else { Err(wrong("multipart answer")) }
+}
+
+/// What stands before the first empty line, and behind it.
+fn halves(text: &str) -> (&str, &str) {
+    let empty = ["\r\n\r\n", "\n\n"].iter().filter_map(|mark| Some((text.find(mark)?, mark.len()))).min();
+    let Some((at, length)) = empty else { return (text, "") };
+    (text.get(..at).unwrap_or_default(), text.get(at + length..).unwrap_or_default())
+}
+
+/// An HTTP message: its status, its headers with names in lower case, its body in JSON.
+fn http_answer(text: &str) -> Result<Value> {
+    let (head, body) = halves(text.trim_start());
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/")?.split_whitespace().nth(1)?.parse::<u16>().ok());
+    let status = status.ok_or_else(|| wrong("answer of a batch"))?;
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_ascii_lowercase(), Value::text(value.trim())))
+    };
+    let headers: Map = lines.filter_map(header).collect();
+    let body = decode(&Decoder::Json, body.trim().as_bytes())?;
+    let answer = [("status", Value::Int(status.into())), ("headers", Value::Map(headers)), ("body", body)];
+    Ok(Value::Map(answer.into_iter().collect()))
 }
 
 fn wrong(what: &'static str) -> Error {
@@ -268,7 +323,7 @@ mod tests {
         #[test]
         fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let csv = Decoder::Csv { delimiter: b',', encoding: "utf-8".to_owned(), nulls: Vec::new() };
-            for decoder in [Decoder::Json, Decoder::JsonLines, Decoder::Lines, csv, Decoder::Xml] {
+            for decoder in [Decoder::Json, Decoder::JsonLines, Decoder::Lines, csv, Decoder::Xml, Decoder::Multipart] {
                 drop(decode(&decoder, &bytes));
                 drop(decode(&Decoder::Gzip(Box::new(decoder.clone())), &bytes));
                 drop(decode(&Decoder::Zip(Box::new(decoder)), &bytes));
@@ -279,5 +334,24 @@ mod tests {
         fn no_text_of_xml_makes_the_decoder_panic(text in r#"[<>/a-b ="'&;!?#x0-9\[\]-]{0,60}"#) {
             drop(decode(&Decoder::Xml, text.as_bytes()));
         }
+    }
+
+    const BATCH: &str = "--batchresponse_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 201 Created\r\nETag: W/\"7\"\r\n\r\n{\"contactid\":\"1\"}\r\n--batchresponse_1\r\nContent-Type: multipart/mixed; boundary=changeset_2\r\n\r\n--changeset_2\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--changeset_2--\r\n--batchresponse_1\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 412 Precondition Failed\r\n\r\n{\"error\":{\"code\":\"0x80060882\"}}\r\n--batchresponse_1--\r\n";
+
+    #[test]
+    fn the_answers_of_a_batch_come_in_their_order() {
+        let answers = decode(&Decoder::Multipart, BATCH.as_bytes()).unwrap().to_json();
+        let expected = r#"[{"status":201,"headers":{"etag":"W/\"7\""},"body":{"contactid":"1"}},{"status":204,"headers":{},"body":{}},{"status":412,"headers":{},"body":{"error":{"code":"0x80060882"}}}]"#;
+        assert_eq!(answers, expected);
+        assert_eq!(decode(&Decoder::Multipart, b"{\"error\":1}").unwrap().to_json(), r#"{"error":1}"#);
+    }
+
+    #[test]
+    fn a_batch_that_breaks_off_is_no_answer() {
+        let whole = BATCH.trim_end();
+        for cut in [whole.len() - 2, whole.len() - 20, whole.len() / 2, 40] {
+            assert!(decode(&Decoder::Multipart, &whole.as_bytes()[..cut]).is_err(), "{cut}");
+        }
+        assert!(decode(&Decoder::Multipart, b"--b\r\n\r\nno status\r\n--b--").is_err());
     }
 }

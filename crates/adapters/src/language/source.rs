@@ -13,7 +13,7 @@ use headwater_sdk::{
 };
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::compile::{Compiled, Made, Setup, compile, compile_companies, compile_list, compile_sink};
+use super::compile::{Compiled, Made, Setup, compile, compile_companies, compile_list, compile_sink, compile_tasks};
 use super::load::{Document, LanguageError, MAX_FILE_BYTES};
 use super::rows;
 use super::sink::{DeclarativeSink, ListSink};
@@ -196,24 +196,32 @@ impl Connector for Declarative {
             let (requests, plan) = compile_list(&loaded.document, &loaded.spec, lists, setup)?;
             return Ok(Box::new(ListSink::new(Executor::new(requests, cx, cx.clock.pause())?, plan)));
         }
-        let with_companies = loaded.spec.sink.as_ref().and_then(|sink| Some((sink, sink.companies.as_ref()?)));
-        let (Companion::Companies, Some((sink, companies))) = (companion, with_companies) else {
+        let lacks = || {
             let message = format!("connector `{}` does not write {}", self.name, companion.noun());
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            Error::new(ErrorKind::Unsupported, message)
         };
+        let sink = loaded.spec.sink.as_ref().ok_or_else(lacks)?;
         let setup = settings(&loaded.spec, &config.values, cx)?;
-        let (requests, plan) = compile_companies(&loaded.document, &loaded.spec, sink, setup)?;
-        // What the user has to say only where there are companies.
-        let missing = companies.connection.keys().find(|key| match requests.config.get(key) {
+        let ((requests, plan), others) = match (companion, &sink.companies, &sink.tasks) {
+            (Companion::Companies, Some(companies), _) => {
+                (compile_companies(&loaded.document, &loaded.spec, sink, setup)?, &companies.connection)
+            }
+            (Companion::Tasks, _, Some(tasks)) => {
+                (compile_tasks(&loaded.document, &loaded.spec, sink, tasks, setup)?, &tasks.connection)
+            }
+            (Companion::Companies | Companion::Tasks | Companion::List { .. }, _, _) => return Err(lacks()),
+        };
+        // What the user has to say only where there are companies, or tasks.
+        let missing = others.keys().find(|key| match requests.config.get(key) {
             Some(value) => value.to_plain().is_empty(),
             None => true,
         });
         if missing.is_some() {
-            let wanted = companies.connection.values().filter_map(|text| text.strip_prefix("${connection.")?.strip_suffix('}'));
+            let wanted = others.values().filter_map(|text| text.strip_prefix("${connection.")?.strip_suffix('}'));
             let lacking = wanted.into_iter().find(|key| config.values.get(*key).is_none_or(Json::is_null)).unwrap_or_default();
             return Err(Error::new(ErrorKind::Config, format!("missing field `{lacking}`"))
                 .context("path", ".")
-                .hint(format!("companies need the setting `{lacking}` of the sink too")));
+                .hint(format!("{} need the setting `{lacking}` of the sink too", companion.noun())));
         }
         Ok(Box::new(DeclarativeSink::new(Executor::new(requests, cx, cx.clock.pause())?, plan)?))
     }

@@ -126,6 +126,13 @@ async fn who_unsubscribed_in_brevo_is_never_subscribed_again() {
 }
 
 #[tokio::test]
+async fn an_address_is_among_the_fields_though_the_remote_does_not_list_it() {
+    let fake = fake(Brevo::default(), Conditions::default()).await;
+    let names: Vec<String> = to_brevo(&fake).unwrap().fields().await.unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["attributes.FIRSTNAME", "attributes.LASTNAME", "attributes.SMS", "email", "in_list"]);
+}
+
+#[tokio::test]
 async fn an_attribute_that_brevo_would_pass_over_is_refused_before_anything_is_written() {
     let fake = fake(Brevo::default(), Conditions::default()).await;
     let rows = [row(1, &[("email", "ada@example.com".to_owned()), ("attributes.FRISTNAME", "Ada".to_owned())])];
@@ -182,7 +189,9 @@ async fn people_join_a_list_of_brevo_and_leave_it() {
     };
     keeps_a_list(&|| list("7"), [&ada, &grace, &unsubscribed, "9999"]).await;
     assert_eq!(held(&fake, &ada, "listIds").as_deref(), Some("3"), "the other list is left alone");
-    assert_eq!(list("8").unwrap().check().await.unwrap_err().kind(), ErrorKind::Config);
+    let told = list("8").unwrap().check().await.unwrap_err();
+    assert_eq!((told.kind(), told.config_path()), (ErrorKind::Config, Some("list")));
+    assert!(told.to_string().contains("the account has no list `8`"), "{told}");
     assert_eq!(list("customers").map(drop).unwrap_err().kind(), ErrorKind::Config);
 }
 

@@ -15,6 +15,7 @@ use headwater_fakes::{Conditions, Counts, Running, Vendor};
 use headwater_sdk::{BuildContext, Clock, Connector as _, DeliveryRow, Result, Sink};
 use serde_json::{Value, json};
 
+use crate::tasks::TaskFields;
 use crate::{connector, fake, row, settings, sink_from};
 
 /// A running fake, whosever it is.
@@ -43,9 +44,9 @@ pub(crate) struct Bench {
     pub(crate) name: &'static str,
     pub(crate) fake: Box<dyn Fake>,
     /// Its file, read once: a contract makes many sinks of it.
-    connector: Declarative,
-    secret: &'static str,
-    config: fn(&str) -> Value,
+    pub(crate) connector: Declarative,
+    pub(crate) secret: &'static str,
+    pub(crate) config: fn(&str) -> Value,
     /// The field with the address.
     pub(crate) email: &'static str,
     /// A field of text that every row has, and what the vendor calls it.
@@ -214,6 +215,29 @@ pub(crate) async fn benches(conditions: &Conditions) -> Vec<Bench> {
     ]
 }
 
+/// Those whose vendor keeps tasks, with what it calls their parts.
+pub(crate) async fn with_tasks(conditions: &Conditions) -> Vec<(Bench, TaskFields)> {
+    let fields = |name: &str| {
+        let (text, due) = match name {
+            "attio" => ("content", ("deadline_at", "2026-03-01T09:00:00Z")),
+            "dataverse" => ("subject", ("scheduledend", "2026-03-01T09:00:00Z")),
+            "freshsales" => ("title", ("due_date", "2026-03-01T09:00:00Z")),
+            "odoo" | "odoo_jsonrpc" => ("summary", ("date_deadline", "2026-03-01")),
+            "pipedrive" => ("subject", ("due_date", "2026-03-01")),
+            "salesforce" => ("Subject", ("ActivityDate", "2026-03-01")),
+            "zoho" => ("Subject", ("Due_Date", "2026-03-01")),
+            _ => return None,
+        };
+        Some(TaskFields { text, due })
+    };
+    benches(conditions)
+        .await
+        .into_iter()
+        .filter_map(|bench| Some((fields(bench.name)?, bench)))
+        .map(|(fields, bench)| (bench, fields))
+        .collect()
+}
+
 pub(crate) async fn attio(conditions: Conditions) -> Running<Attio> {
     let mut vendor = Attio::default();
     vendor.add_attribute("headwater_id");
@@ -229,6 +253,7 @@ pub(crate) async fn close(conditions: Conditions) -> Running<Close> {
 pub(crate) async fn dataverse(conditions: Conditions) -> Running<Dataverse> {
     let mut vendor = Dataverse::default();
     vendor.add_key("new_headwaterid");
+    vendor.add_task_column("new_headwaterid");
     fake(vendor, conditions).await
 }
 
@@ -247,6 +272,7 @@ pub(crate) async fn mailchimp(conditions: Conditions) -> Running<Mailchimp> {
 pub(crate) async fn odoo(conditions: Conditions) -> Running<Odoo> {
     let mut vendor = Odoo::default();
     vendor.add_field("x_headwater_id");
+    vendor.add_activity_field("x_headwater_id");
     fake(vendor, conditions).await
 }
 

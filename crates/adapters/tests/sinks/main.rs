@@ -13,9 +13,11 @@ mod audiences;
 mod benches;
 mod companies;
 mod conformance;
+mod fields;
 mod jobs;
 mod keys;
 mod oddities;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::path::Path;

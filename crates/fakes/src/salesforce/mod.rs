@@ -7,6 +7,7 @@
 //! worked on after it was closed; its results name every row with its columns, those of the successful with `sf__Id`.
 
 mod bulk;
+mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,7 @@ pub struct Salesforce {
     jobs: Vec<bulk::Job>,
     locked: BTreeSet<String>,
     requests_left: u64,
+    setup: setup::Setup,
 }
 
 /// The records of one object.
@@ -81,6 +83,7 @@ impl Default for Salesforce {
             jobs: Vec::new(),
             locked: BTreeSet::new(),
             requests_left: u64::MAX,
+            setup: setup::Setup::default(),
         }
     }
 }
@@ -189,6 +192,29 @@ impl Salesforce {
             Ok((id, created)) => json!({ "id": id, "success": true, "errors": [], "created": created }),
             Err((code, message, fields)) => {
                 json!({ "success": false, "errors": [{ "statusCode": code, "message": message, "fields": fields }] })
+            }
+        };
+        let answers: Vec<Value> = rows.iter().map(each).collect();
+        let any = answers.iter().any(|answer| answer.get("success") == Some(&json!(true)));
+        let answer = Answer::json(200, &answers.into());
+        if any { answer.wrote() } else { answer }
+    }
+
+    fn create(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let body = call.json();
+        let rows = list(&body, "records");
+        if rows.is_empty() || rows.len() > MAX_ROWS {
+            return failure(400, "EXCEEDED_MAX_SIZE", "records: 1 to 200");
+        }
+        let each = |row: &Value| {
+            let named = row.pointer("/attributes/type").and_then(Value::as_str).unwrap_or_default();
+            let object = self.named(named).map(|(object, _)| object).unwrap_or_default();
+            // No record has this field, so that a new one is made.
+            match self.apply(object, (row, Ok("")), (conditions, false), now_us) {
+                Ok((id, _)) => json!({ "id": id, "success": true, "errors": [] }),
+                Err((code, message, fields)) => {
+                    json!({ "success": false, "errors": [{ "statusCode": code, "message": message, "fields": fields }] })
+                }
             }
         };
         let answers: Vec<Value> = rows.iter().map(each).collect();
@@ -367,7 +393,10 @@ impl Vendor for Salesforce {
                 }
                 None => failure(404, "NOT_FOUND", "The requested resource does not exist"),
             },
+            (method, [] | ["tooling" | "sobjects", ..]) => self.set_up(method, rest, &call.json()),
+            ("GET", ["query"]) if self.asks_of_setup(call) => self.query_setup(call),
             ("GET", ["query"]) => self.query(call),
+            ("POST", ["composite", "sobjects"]) => self.create(call, conditions, now_us),
             ("PATCH", ["composite", "sobjects"]) => self.write(call, None, conditions, now_us),
             ("PATCH", ["composite", "sobjects", object, by]) => {
                 let (object, by) = ((*object).to_owned(), (*by).to_owned());

@@ -48,7 +48,10 @@ pub(super) fn expressions(map: &BTreeMap<String, SinkField>) -> Vec<(String, &st
 
 /// The remote's field ← ours, checked against both sides.
 pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, SinkField>> {
-    let theirs = sink.fields().await.map_err(|error| Error::connection(&entry.name, None, error))?;
+    let theirs = sink.fields().await.map_err(|error| match error.config_path() {
+        Some(_) => entry.config_error(&error).into(),
+        None => Error::connection(&entry.name, None, error),
+    })?;
     let section = &entry.section;
     owners::check(entry, sink, &theirs)?;
     if let Some(Companion::List { .. }) = entry.companion {

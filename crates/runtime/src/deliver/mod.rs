@@ -23,7 +23,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headwater_sdk::{Companion, Sink};
+use headwater_sdk::{Companion, ErrorKind, Sink};
 use serde::Serialize;
 
 pub use drift::{Drift, DriftedField, DriftedRecord, drift};
@@ -175,6 +175,9 @@ async fn parts(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(entries.len());
     for entry in entries {
         let sink = engine.sink(&entry)?;
+        if let Some(Companion::List { .. }) = entry.companion {
+            there_is_a_list(&entry, sink.as_ref()).await?;
+        }
         let map = map::field_map(&entry, sink.as_ref()).await?;
         ties(&entry, sink.as_ref())?;
         let audience = crate::query::check_audience(&entry.section.audience).await;
@@ -212,6 +215,14 @@ async fn references(engine: &Engine, part: &Part, before: &[(&Part, Plan)]) -> R
         }
         (None, None, _) | (Some(_), _, _) => Ok(None),
     }
+}
+
+/// Checks that the remote has the list, before anybody is planned into it.
+async fn there_is_a_list(entry: &SinkEntry, list: &dyn Sink) -> Result<()> {
+    list.check().await.map_err(|error| match error.kind() {
+        ErrorKind::Config => entry.config_error(&error).into(),
+        _ => Error::connection(&entry.name, None, error),
+    })
 }
 
 /// Checks that the records of a part can name those that they belong to.

@@ -342,6 +342,13 @@ impl Planner<'_> {
             let field = references.field.clone();
             keys = desired.get(&field).map(|value| MatchKey { field, value: value.clone() }).into_iter().collect();
         }
+        if let (Some(Companion::Tasks), Some(references)) = (&self.entry.companion, self.references)
+            && self.sink.identity_field() == Some(&references.field)
+        {
+            // The remote cannot be searched by our id: a task is looked for among those of its person.
+            let field = references.field.clone();
+            keys.extend(desired.get(&field).map(|value| MatchKey { field, value: value.clone() }));
+        }
         let link = self.link(&prospect_id);
         let mut ownership = Ownership { asked: self.is_owned, ..Ownership::default() };
         if let Some(owners) = self.entry.section.owners.as_ref().filter(|_| self.is_owned) {

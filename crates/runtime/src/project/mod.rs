@@ -175,11 +175,16 @@ impl SinkEntry {
         Self { name, section, config: self.config.clone(), companion: Some(companion), origin }
     }
 
-    /// The id by which the remote knows somebody of ours.
+    /// The id by which the remote knows somebody of ours, or a task about them: there may be several.
     pub(crate) fn external_id(&self, ours: &str) -> String {
+        let task = match self.companion {
+            Some(Companion::Tasks) => self.name.rsplit_once(".tasks.").map(|(_, task)| format!("{task}-")),
+            Some(Companion::Companies | Companion::List { .. }) | None => None,
+        };
+        let task = task.unwrap_or_default();
         match self.section.id_namespace.as_str() {
-            "" => ours.to_owned(),
-            namespace => format!("{namespace}-{ours}"),
+            "" => format!("{task}{ours}"),
+            namespace => format!("{namespace}-{task}{ours}"),
         }
     }
 

@@ -312,6 +312,25 @@ async fn tasks_are_made_once_and_lists_take_only_who_may_be_contacted() {
     assert_eq!((rig.remote.tasks.records().len(), rig.remote.inner.records().len()), (1, 2));
 }
 
+#[tokio::test]
+async fn each_kind_of_task_is_made_for_the_same_person() {
+    let tasks = "{ welcome: { when: 'true', map: { subject: 'Welcome {{ given_name }}' } }, \
+                 thank: { when: 'true', map: { subject: 'Thank {{ given_name }}' } } }";
+    let settings = format!(
+        "sources: {{ list: {{ connector: script }} }}\n\
+         sinks: {{ crm: {{ connector: remote, audience: 'true', map: {{ email: email, name: given_name }}, tasks: {tasks} }} }}\n"
+    );
+    let rig = Rig::new(&settings).await;
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    let report = rig.sync().await;
+    assert_eq!((told(&report, "crm.tasks.thank")[0], told(&report, "crm.tasks.welcome")[0]), (1, 1));
+    let mut subjects: Vec<String> = rig.remote.tasks.records().values().map(|task| field(task, "subject")).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["Thank Ann", "Welcome Ann"]);
+    undo(&rig.engine, &report.run_id).await.unwrap();
+    assert!(rig.remote.tasks.records().is_empty(), "both are taken back");
+}
+
 fn german_list(leave: bool) -> String {
     format!(
         "sources: {{ list: {{ connector: script, basis: {{ lawful_basis: contract }} }} }}\n\

@@ -183,6 +183,8 @@ pub enum Decoder {
     },
     /// XML, as nested objects.
     Xml,
+    /// The parts of a `multipart/mixed` of HTTP answers, each `{"status", "headers", "body"}`, the bodies in JSON.
+    Multipart,
     /// Gzip around another.
     Gzip(Box<Self>),
     /// The files of a zip archive, each read by another.

@@ -1,5 +1,6 @@
 //! From a [`Spec`] to the engine's plan. Everything that a file can get wrong is found here, with its line.
 
+mod companions;
 mod requests;
 mod sink;
 mod streams;
@@ -18,9 +19,9 @@ use super::spec::{Budget, SettingKind, Spec};
 use crate::engine::Value;
 use crate::engine::plan::{Auth, BudgetPlan, BudgetPolicy, BudgetRate, Checkpoints, HostRules, SourcePlan, StreamPlan};
 
+pub(super) use companions::{ListPlan, MovePlan, compile_companies, compile_list, compile_tasks};
 pub(super) use sink::{
-    AnswersPlan, FieldPlan, FindPlan, JobPlan, ListPlan, MovePlan, SinkPlan, WritePlan, compile_companies, compile_list,
-    compile_sink,
+    AnswersPlan, DescribePlan, FieldPlan, FindPlan, JobPlan, MakeFieldPlan, SinkPlan, WritePlan, compile_sink,
 };
 
 type Result<T> = std::result::Result<T, LanguageError>;
@@ -64,13 +65,15 @@ pub(super) struct Made {
 
 /// Compiles a file for one connection.
 pub(super) fn compile(document: &Document, spec: &Spec, setup: Setup) -> Result<Compiled> {
-    Compiler { document, spec, setup }.run()
+    Compiler { document, spec, setup, root: "sink" }.run()
 }
 
 struct Compiler<'a> {
     document: &'a Document,
     spec: &'a Spec,
     setup: Setup,
+    /// Where the sink stands that is compiled: the file's, or that of its tasks.
+    root: &'static str,
 }
 
 impl Compiler<'_> {

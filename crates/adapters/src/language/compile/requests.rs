@@ -150,6 +150,7 @@ impl Compiler<'_> {
             DecodeFormat::Json => Decoder::Json,
             DecodeFormat::JsonLines => Decoder::JsonLines,
             DecodeFormat::Xml => Decoder::Xml,
+            DecodeFormat::Multipart => Decoder::Multipart,
             DecodeFormat::Csv => Decoder::Csv {
                 delimiter: u8::try_from(delimiter.unwrap_or(','))
                     .map_err(|_| self.error(&format!("{path}.delimiter"), "a delimiter is one ASCII character"))?,

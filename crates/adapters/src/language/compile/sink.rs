@@ -12,8 +12,8 @@ use crate::engine::{Evaluate as _, Scope, Value};
 use crate::language::evaluate::{PageVariable, Placed, Tree};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::spec::{
-    Answers, Fetch, Find, Hold, JobResult, ListsSpec, Move, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec, TiedBy,
-    Write, WriteJob,
+    Answers, Fetch, Find, Hold, JobResult, MakeStep, Missing, Named, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec,
+    TiedBy, Write, WriteJob,
 };
 
 /// The most rows of one write that a file may ask for: they are kept in memory with their answers.
@@ -47,27 +47,18 @@ pub(in crate::language) struct SinkPlan {
     pub(in crate::language) remove: Option<WritePlan>,
     /// The field that names a person's company; nothing in a plan for companies.
     pub(in crate::language) company: Option<String>,
+    /// The field of a task that names its person.
+    pub(in crate::language) person: Option<String>,
+    pub(in crate::language) missing: Option<MissingPlan>,
+    pub(in crate::language) other_fields: bool,
 }
 
-/// A list.
+/// What is wrong where the remote knows nothing of what it is asked for.
 #[derive(Debug)]
-pub(in crate::language) struct ListPlan {
-    pub(in crate::language) field: String,
-    pub(in crate::language) check: Requester,
-    pub(in crate::language) member: Requester,
-    pub(in crate::language) holds: Placed,
-    pub(in crate::language) hold: Vec<HoldPlan>,
-    pub(in crate::language) add: MovePlan,
-    pub(in crate::language) remove: MovePlan,
-    pub(in crate::language) pace: Option<Pace>,
-}
-
-/// How people get on a list, or off it.
-#[derive(Debug)]
-pub(in crate::language) struct MovePlan {
-    pub(in crate::language) request: Requester,
-    pub(in crate::language) batch: usize,
-    pub(in crate::language) reason: Option<Placed>,
+pub(in crate::language) struct MissingPlan {
+    pub(in crate::language) setting: String,
+    pub(in crate::language) message: Placed,
+    pub(in crate::language) hint: String,
 }
 
 /// Records that are left as they are.
@@ -80,6 +71,7 @@ pub(in crate::language) struct HoldPlan {
 /// A field that is declared.
 #[derive(Debug, Default)]
 pub(in crate::language) struct FieldPlan {
+    pub(in crate::language) about: Option<String>,
     pub(in crate::language) kind: SinkType,
     pub(in crate::language) read: Option<Placed>,
     pub(in crate::language) all: Option<Placed>,
@@ -98,11 +90,22 @@ pub(in crate::language) struct DescribePlan {
     pub(in crate::language) filter: Option<Placed>,
 }
 
-/// How the field that keeps our id is made.
+/// How fields are made on request.
 #[derive(Debug)]
 pub(in crate::language) struct MakeFieldPlan {
     pub(in crate::language) when: Placed,
+    pub(in crate::language) also: Option<Placed>,
+    pub(in crate::language) steps: Vec<MakeStepPlan>,
+    pub(in crate::language) named: Option<(Placed, String)>,
+}
+
+/// One request of those that make a field.
+#[derive(Debug)]
+pub(in crate::language) struct MakeStepPlan {
+    pub(in crate::language) when: Option<Placed>,
     pub(in crate::language) request: Requester,
+    pub(in crate::language) until: Option<Placed>,
+    pub(in crate::language) give: Vec<(String, Placed)>,
     pub(in crate::language) reason: Option<Placed>,
 }
 
@@ -187,52 +190,17 @@ pub(in crate::language) fn compile_sink(
     sink: &SinkSpec,
     setup: Setup,
 ) -> Result<(SourcePlan, SinkPlan)> {
-    let compiler = Compiler { document, spec, setup };
+    let compiler = Compiler { document, spec, setup, root: "sink" };
     compiler.header()?;
     let mut plan = compiler.sink(sink)?;
-    compiler.companies(sink)?;
-    if let Some(lists) = &sink.lists {
-        compiler.list(lists)?;
-    }
+    compiler.companions(sink)?;
     plan.company = sink.companies.as_ref().map(|companies| companies.field.clone());
     Ok((compiler.requests()?, plan))
 }
 
-/// Compiles the sink of a list, whose id stands in its setting already.
-pub(in crate::language) fn compile_list(
-    document: &Document,
-    spec: &Spec,
-    lists: &ListsSpec,
-    setup: Setup,
-) -> Result<(SourcePlan, ListPlan)> {
-    let compiler = Compiler { document, spec, setup };
-    compiler.header()?;
-    let plan = compiler.list(lists)?;
-    Ok((compiler.requests()?, plan))
-}
-
-/// Compiles the sink of the companies for one connection.
-pub(in crate::language) fn compile_companies(
-    document: &Document,
-    spec: &Spec,
-    sink: &SinkSpec,
-    setup: Setup,
-) -> Result<(SourcePlan, SinkPlan)> {
-    let settings = Compiler { document, spec, setup: setup.clone() }.companies(sink)?;
-    let mut setup = setup;
-    if let Value::Map(config) = &mut setup.config {
-        for (key, value) in settings {
-            config.insert(key.as_str(), Value::text(value));
-        }
-    }
-    let (requests, mut plan) = compile_sink(document, spec, sink, setup)?;
-    plan.company = None;
-    Ok((requests, plan))
-}
-
 impl Compiler<'_> {
     /// What makes the requests of a sink.
-    fn requests(mut self) -> Result<SourcePlan> {
+    pub(super) fn requests(mut self) -> Result<SourcePlan> {
         let (hosts, budget) = (self.hosts()?, self.budget(&self.spec.api.budget)?);
         Ok(SourcePlan {
             name: self.spec.name.clone(),
@@ -246,7 +214,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn pace(&self) -> Result<Option<Pace>> {
+    pub(super) fn pace(&self) -> Result<Option<Pace>> {
         let budget = &self.spec.api.budget;
         Ok(match (budget.requests, &budget.per) {
             (Some(calls), Some(per)) => Some(Pace { calls, per: self.span("api.budget.per", per)? }),
@@ -254,116 +222,80 @@ impl Compiler<'_> {
         })
     }
 
-    fn list(&self, lists: &ListsSpec) -> Result<ListPlan> {
-        if !self.spec.connection.contains_key(&lists.setting) {
-            return Err(self.error("sink.lists.setting", format!("there is no setting `{}`", lists.setting)));
-        }
-        let auth = self.auth()?;
-        let record = self.names("a member").with(Variable::Record, Known::Anything);
-        let moves = |name: &str, moves: &Move| {
-            let path = format!("sink.lists.{name}");
-            Ok(MovePlan {
-                request: self.asking(&path, &moves.request, &self.key_names(), &auth, false)?,
-                batch: self.batch(&path, moves.batch)?,
-                reason: moves.reason.as_ref().map(|text| self.response(&format!("{path}.reason"), text)).transpose()?,
-            })
-        };
-        let hold = |(index, hold): (usize, &Hold)| {
-            let path = |key: &str| format!("sink.lists.hold[{index}].{key}");
-            Ok(HoldPlan {
-                when: self.condition(&path("when"), &hold.when, &record, PageVariable::None)?,
-                reason: self.template(&path("reason"), &hold.reason, &record, PageVariable::None)?,
-            })
-        };
-        Ok(ListPlan {
-            field: lists.field.clone(),
-            check: self.asking("sink.lists.check", &lists.check, &self.names("a request"), &auth, false)?,
-            member: self.asking("sink.lists.member", &lists.member, &self.key_names(), &auth, false)?,
-            holds: self.condition("sink.lists.holds", &lists.holds, &record, PageVariable::None)?,
-            hold: lists.hold.iter().enumerate().map(hold).collect::<Result<_>>()?,
-            add: moves("add", &lists.add)?,
-            remove: moves("remove", &lists.remove)?,
-            pace: self.pace()?,
-        })
-    }
-
-    /// The settings that are others for companies.
-    fn companies(&self, sink: &SinkSpec) -> Result<Vec<(String, String)>> {
-        let Some(companies) = &sink.companies else { return Ok(Vec::new()) };
-        let settings = companies.connection.iter().map(|(key, text)| {
-            let path = format!("sink.companies.connection.{key}");
-            if !self.spec.connection.contains_key(key) {
-                return Err(self.error(&path, format!("there is no setting `{key}`")));
-            }
-            Ok((key.clone(), self.constant_text(&path, text)?))
-        });
-        settings.collect()
-    }
-
-    fn sink(&self, sink: &SinkSpec) -> Result<SinkPlan> {
+    pub(super) fn sink(&self, sink: &SinkSpec) -> Result<SinkPlan> {
         let auth = self.auth()?;
         if sink.max_rows == 0 || sink.max_rows > MAX_ROWS {
-            return Err(self.error("sink.max_rows", format!("must lie between 1 and {MAX_ROWS}")));
+            return Err(self.error(&self.at("max_rows"), format!("must lie between 1 and {MAX_ROWS}")));
         }
         if sink.find.is_empty() {
-            return Err(self.error("sink.find", "nothing can be found").help("say how a record is found by `external_id`"));
+            return Err(self.error(&self.at("find"), "nothing can be found").help("say how a record is found by `external_id`"));
         }
         let create = match (&sink.upsert, &sink.create) {
-            (Some(upsert), None) => self.write("sink.upsert", upsert, &auth, false)?,
-            (None, Some(create)) => self.write("sink.create", create, &auth, true)?,
-            _ => return Err(self.error("sink", "a sink has `create` or `upsert`, and not both")),
+            (Some(upsert), None) => self.write(&self.at("upsert"), upsert, &auth, false)?,
+            (None, Some(create)) => self.write(&self.at("create"), create, &auth, true)?,
+            _ => return Err(self.error(self.root, "a sink has `create` or `upsert`, and not both")),
         };
         let record = self.names("a record").with(Variable::Record, Known::Anything);
         let held = self.names("a field").with(Variable::Field, Known::Keys(vec![("value".to_owned(), Type::Any)]));
-        let path = |name: &str| format!("sink.{name}");
+        let path = |name: &str| self.at(name);
         let expression = |name: &str, text: &str| self.expression(&path(name), text, &record, PageVariable::None);
         let budget = &self.spec.api.budget;
         let pace = self.pace()?;
         let fields = sink.fields.iter().map(|(name, field)| Ok((name.clone(), self.sink_field(name, field, &record)?)));
         let plan = SinkPlan {
-            external_id: self.constant_text("sink.external_id", &sink.external_id)?,
+            external_id: self.constant_text(&self.at("external_id"), &sink.external_id)?,
             identity: sink.identity.clone(),
             id: expression("id", &sink.id)?,
             version: sink.version.as_ref().map(|text| expression("version", text)).transpose()?,
             changed_at: sink.changed_at.clone(),
             nested: sink.nested_fields,
             values: sink.values.as_ref().map(|text| expression("values", text)).transpose()?,
-            value: sink.value.as_ref().map(|text| self.expression("sink.value", text, &held, PageVariable::None)).transpose()?,
+            value: sink
+                .value
+                .as_ref()
+                .map(|text| self.expression(&self.at("value"), text, &held, PageVariable::None))
+                .transpose()?,
             empty: sink.empty.as_ref().map(Value::from),
             fields: fields.collect::<Result<_>>()?,
             max_rows: sink.max_rows,
             concurrent: budget.concurrent,
             pace,
-            refused: sink.refused.as_ref().map(|text| self.answer_test("sink.refused", text)).transpose()?,
+            refused: sink.refused.as_ref().map(|text| self.answer_test(&self.at("refused"), text)).transpose()?,
             hold: sink.hold.iter().enumerate().map(|(index, hold)| self.hold(index, hold)).collect::<Result<_>>()?,
-            check: self.asking("sink.check", &sink.check, &self.names("a request"), &auth, false)?,
+            check: self.asking(&self.at("check"), &sink.check, &self.names("a request"), &auth, false)?,
             describe: self.describe(sink, &auth, &record)?,
             make_field: self.make_field(sink, &auth)?,
             find: sink.find.iter().enumerate().map(|(index, find)| self.find(index, find, &auth)).collect::<Result<_>>()?,
             fetch: self.fetching(&sink.fetch, &auth, &record)?,
             create,
-            update: self.write("sink.update", &sink.update, &auth, false)?,
-            remove: sink.remove.as_ref().map(|remove| self.write("sink.remove", remove, &auth, false)).transpose()?,
+            update: self.write(&self.at("update"), &sink.update, &auth, false)?,
+            remove: sink.remove.as_ref().map(|remove| self.write(&self.at("remove"), remove, &auth, false)).transpose()?,
             company: None,
+            person: None,
+            missing: sink.missing.as_ref().map(|missing| self.missing("missing", missing)).transpose()?,
+            other_fields: sink.other_fields,
         };
         let key = plan.identity.as_deref().unwrap_or("external_id");
         if !plan.find.iter().any(|find| find.fields.is_empty() || find.fields.iter().any(|field| field == key)) {
             return Err(self
-                .error("sink.find", format!("a record cannot be found by `{key}`, so that a doubtful one would be made twice"))
+                .error(
+                    &self.at("find"),
+                    format!("a record cannot be found by `{key}`, so that a doubtful one would be made twice"),
+                )
                 .help(format!("add one with `fields: [{key}]`, or one for all fields")));
         }
         Ok(plan)
     }
 
     /// Text of which only the connection decides.
-    fn constant_text(&self, path: &str, text: &str) -> Result<String> {
+    pub(super) fn constant_text(&self, path: &str, text: &str) -> Result<String> {
         let placed = self.template(path, text, &self.names("the sink"), PageVariable::None)?;
         let scope = Scope::new(&self.setup.config, jiff::Timestamp::UNIX_EPOCH);
         Ok(placed.text(&scope).unwrap_or_default())
     }
 
     /// A request of a sink. Answers that refuse are taken: they say of which rows and why.
-    fn asking(&self, path: &str, request: &Request, names: &Names, auth: &Auth, once: bool) -> Result<Requester> {
+    pub(super) fn asking(&self, path: &str, request: &Request, names: &Names, auth: &Auth, once: bool) -> Result<Requester> {
         let rules: [(String, &[ResponseRule]); 1] = [("api.on_response".to_owned(), &self.spec.api.on_response)];
         let path = if request_stands_alone(path) { path.to_owned() } else { format!("{path}.request") };
         let mut requester = self.requester(&path, request, (names, &PageVariable::None), auth, &rules)?;
@@ -381,7 +313,7 @@ impl Compiler<'_> {
     }
 
     fn sink_field(&self, name: &str, field: &SinkField, record: &Names) -> Result<FieldPlan> {
-        let path = |key: &str| format!("sink.fields.{name}.{key}");
+        let path = |key: &str| self.at(&format!("fields.{name}.{key}"));
         let value = self.names("a field").with(Variable::Field, Known::Keys(vec![("value".to_owned(), Type::Text)]));
         let reads = |key: &str, text: &Option<String>| {
             text.as_ref().map(|text| self.expression(&path(key), text, record, PageVariable::None)).transpose()
@@ -390,6 +322,7 @@ impl Compiler<'_> {
             json.as_ref().map(|json| self.tree(&path(key), json, &value, &PageVariable::None)).transpose()
         };
         Ok(FieldPlan {
+            about: field.about.clone(),
             kind: field.kind,
             read: reads("read", &field.read)?,
             all: reads("all", &field.all)?,
@@ -402,16 +335,16 @@ impl Compiler<'_> {
     fn describe(&self, sink: &SinkSpec, auth: &Auth, record: &Names) -> Result<Option<DescribePlan>> {
         let Some(describe) = &sink.describe else { return Ok(None) };
         let expression =
-            |key: &str, text: &str| self.expression(&format!("sink.describe.{key}"), text, record, PageVariable::None);
+            |key: &str, text: &str| self.expression(&self.at(&format!("describe.{key}")), text, record, PageVariable::None);
         Ok(Some(DescribePlan {
-            request: self.asking("sink.describe", &describe.request, &self.names("a request"), auth, false)?,
-            from: self.response("sink.describe.from", &describe.from)?,
+            request: self.asking(&self.at("describe"), &describe.request, &self.names("a request"), auth, false)?,
+            from: self.response(&self.at("describe.from"), &describe.from)?,
             name: expression("name", &describe.name)?,
             label: describe.label.as_ref().map(|text| expression("label", text)).transpose()?,
             filter: describe
                 .filter
                 .as_ref()
-                .map(|text| self.condition("sink.describe.where", text, record, PageVariable::None))
+                .map(|text| self.condition(&self.at("describe.where"), text, record, PageVariable::None))
                 .transpose()?,
         }))
     }
@@ -419,32 +352,75 @@ impl Compiler<'_> {
     fn make_field(&self, sink: &SinkSpec, auth: &Auth) -> Result<Option<MakeFieldPlan>> {
         let Some(make) = &sink.make_field else { return Ok(None) };
         if sink.describe.is_none() {
-            return Err(self.error("sink.make_field", "without `describe` nobody sees that the field is missing"));
+            return Err(self.error(&self.at("make_field"), "without `describe` nobody sees that the field is missing"));
         }
-        let names = self.names("a field that is made");
+        let names = self.names("a field that is made").with(Variable::Field, Known::Anything);
+        let of_field = |path: &str, text: &str| self.condition(&self.at(path), text, &names, PageVariable::None);
+        let step = |(index, step): (usize, &MakeStep)| {
+            let path = format!("make_field.steps[{index}]");
+            let give = step
+                .give
+                .iter()
+                .map(|(name, text)| Ok((name.clone(), self.response(&self.at(&format!("{path}.give.{name}")), text)?)));
+            Ok(MakeStepPlan {
+                when: step.when.as_ref().map(|when| of_field(&format!("{path}.when"), when)).transpose()?,
+                request: self.asking(&self.at(&path), &step.request, &names, auth, true)?,
+                until: step.until.as_ref().map(|text| self.made_test(&self.at(&format!("{path}.until")), text)).transpose()?,
+                give: give.collect::<Result<_>>()?,
+                reason: step.reason.as_ref().map(|text| self.response(&self.at(&format!("{path}.reason")), text)).transpose()?,
+            })
+        };
+        let also = |text: &String| self.expression(&self.at("make_field.also"), text, &names, PageVariable::None);
+        let named = |named: &Named| {
+            if !self.spec.connection.contains_key(&named.setting) {
+                return Err(self.error(&self.at("make_field.named.setting"), format!("there is no setting `{}`", named.setting)));
+            }
+            Ok((self.response(&self.at("make_field.named.is"), &named.is)?, named.setting.clone()))
+        };
         Ok(Some(MakeFieldPlan {
-            when: self.condition("sink.make_field.when", &make.when, &names, PageVariable::None)?,
-            request: self.asking("sink.make_field", &make.request, &names, auth, true)?,
-            reason: make.reason.as_ref().map(|text| self.response("sink.make_field.reason", text)).transpose()?,
+            when: of_field("make_field.when", &make.when)?,
+            also: make.also.as_ref().map(also).transpose()?,
+            steps: make.steps.iter().enumerate().map(step).collect::<Result<_>>()?,
+            named: make.named.as_ref().map(named).transpose()?,
         }))
+    }
+
+    pub(super) fn missing(&self, key: &str, missing: &Missing) -> Result<MissingPlan> {
+        let names = self.names("what is missing");
+        let message = self.at(&format!("{key}.message"));
+        Ok(MissingPlan {
+            setting: missing.setting.clone().unwrap_or_default(),
+            message: self.template(&message, &missing.message, &names, PageVariable::None)?,
+            hint: missing.hint.clone(),
+        })
+    }
+
+    /// The path of a key of the sink that is compiled.
+    pub(super) fn at(&self, key: &str) -> String {
+        format!("{}.{key}", self.root)
     }
 
     fn sink_answer(&self) -> Names {
         self.names("an answer").with(Variable::Response, Known::Anything).with(Variable::Headers, Known::Anything)
     }
 
-    fn response(&self, path: &str, text: &str) -> Result<Placed> {
+    pub(super) fn response(&self, path: &str, text: &str) -> Result<Placed> {
         self.expression(path, text, &self.sink_answer(), PageVariable::None)
     }
 
-    fn answer_test(&self, path: &str, text: &str) -> Result<Placed> {
+    /// A condition on an answer to what makes a field.
+    fn made_test(&self, path: &str, text: &str) -> Result<Placed> {
+        self.condition(path, text, &self.sink_answer().with(Variable::Field, Known::Anything), PageVariable::None)
+    }
+
+    pub(super) fn answer_test(&self, path: &str, text: &str) -> Result<Placed> {
         self.condition(path, text, &self.sink_answer(), PageVariable::None)
     }
 
     fn hold(&self, index: usize, hold: &Hold) -> Result<HoldPlan> {
         let row = Known::Keys(vec![("fields".to_owned(), Type::Any), ("id".to_owned(), Type::Text)]);
         let names = self.names("a hold").with(Variable::Record, Known::Anything).with(Variable::Row, row);
-        let path = |key: &str| format!("sink.hold[{index}].{key}");
+        let path = |key: &str| self.at(&format!("hold[{index}].{key}"));
         Ok(HoldPlan {
             when: self.condition(&path("when"), &hold.when, &names, PageVariable::None)?,
             reason: self.template(&path("reason"), &hold.reason, &names, PageVariable::None)?,
@@ -457,14 +433,14 @@ impl Compiler<'_> {
         if text.is_empty() { Ok(None) } else { self.span(path, &text).map(Some) }
     }
 
-    fn key_names(&self) -> Names {
+    pub(super) fn key_names(&self) -> Names {
         let keys = [("field", Type::Text), ("value", Type::Text), ("values", Type::List)];
         let keys = keys.map(|(name, ty)| (name.to_owned(), ty)).to_vec();
         self.names("a search").with(Variable::Key, Known::Keys(keys))
     }
 
     fn find(&self, index: usize, find: &Find, auth: &Auth) -> Result<FindPlan> {
-        let path = format!("sink.find[{index}]");
+        let path = self.at(&format!("find[{index}]"));
         let lag = find.lag.as_ref().map(|lag| self.constant_span(&format!("{path}.lag"), lag)).transpose()?.flatten();
         Ok(FindPlan {
             fields: find.fields.clone(),
@@ -478,16 +454,16 @@ impl Compiler<'_> {
     }
 
     fn fetching(&self, fetch: &Fetch, auth: &Auth, record: &Names) -> Result<FetchPlan> {
-        let gone = |text: &String| self.condition("sink.fetch.gone", text, record, PageVariable::None);
+        let gone = |text: &String| self.condition(&self.at("fetch.gone"), text, record, PageVariable::None);
         Ok(FetchPlan {
-            request: self.asking("sink.fetch", &fetch.request, &self.key_names(), auth, false)?,
-            from: self.response("sink.fetch.from", &fetch.from)?,
-            batch: self.batch("sink.fetch", fetch.batch)?,
+            request: self.asking(&self.at("fetch"), &fetch.request, &self.key_names(), auth, false)?,
+            from: self.response(&self.at("fetch.from"), &fetch.from)?,
+            batch: self.batch(&self.at("fetch"), fetch.batch)?,
             gone: fetch.gone.as_ref().map(gone).transpose()?,
         })
     }
 
-    fn batch(&self, path: &str, rows: usize) -> Result<usize> {
+    pub(super) fn batch(&self, path: &str, rows: usize) -> Result<usize> {
         if rows == 0 || rows > MAX_ROWS {
             return Err(self.error(&format!("{path}.batch"), format!("must lie between 1 and {MAX_ROWS}")));
         }
@@ -597,6 +573,6 @@ impl Compiler<'_> {
 
 /// `check` and the steps of a job are requests; elsewhere the request is one of several keys.
 fn request_stands_alone(path: &str) -> bool {
-    matches!(path, "sink.check" | "sink.lists.check" | "sink.lists.member")
-        || [".job.open", ".job.fill", ".job.start", ".job.state"].iter().any(|step| path.ends_with(step))
+    let alone = [".check", ".lists.member", ".job.open", ".job.fill", ".job.start", ".job.state"];
+    alone.iter().any(|step| path.ends_with(step))
 }

@@ -188,7 +188,7 @@ fn variable_type(at: usize, variable: Variable, steps: &[(usize, Step)], names: 
     let known = match names.find(at, variable)? {
         Known::Anything => {
             let each = steps.iter().any(|(_, step)| *step == Step::Each);
-            return Ok(if each {
+            return Ok(if each || steps.is_empty() && variable == Variable::Rows {
                 Type::List
             } else if steps.is_empty() {
                 Type::Map

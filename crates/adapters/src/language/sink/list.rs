@@ -71,10 +71,15 @@ impl ListSink {
     async fn moved(&self, plan: &MovePlan, people: &[&str]) -> Result<Option<String>> {
         let named = key(&self.plan.field, people);
         let asked = self.executor.ask(&plan.request, &[("key", &named)], false).await?;
-        if (200..300).contains(&asked.status) {
+        let scope = Scope { response: Some(&asked.body), status: Some(asked.status), ..self.scope() };
+        let good = (200..300).contains(&asked.status);
+        if good && plan.done.as_ref().map_or(Ok(true), |done| done.test(&scope))? {
             return Ok(None);
         }
-        let scope = Scope { response: Some(&asked.body), status: Some(asked.status), ..self.scope() };
+        if matches!(asked.status, 404 | 410) {
+            // The list may be gone meanwhile: then nobody's row is at fault.
+            self.check().await?;
+        }
         let reason = plan.reason.as_ref().map(|reason| reason.text(&scope)).transpose()?.filter(|reason| !reason.is_empty());
         Ok(Some(reason.unwrap_or_else(|| format!("the remote refused it with status {} and no reason", asked.status))))
     }
@@ -117,12 +122,17 @@ impl Sink for ListSink {
 
     async fn check(&self) -> Result<()> {
         let asked = self.executor.ask(&self.plan.check, &[], false).await?;
-        match asked.status {
-            200..=299 => Ok(()),
-            status => Err(Error::new(ErrorKind::Config, "the account has no such list")
-                .context("status", status.to_string())
-                .hint("write the list's id as the connector's README says")),
+        if (200..300).contains(&asked.status) {
+            return Ok(());
         }
+        let (message, hint) = match &self.plan.missing {
+            Some(missing) => (missing.message.text(&self.scope())?, missing.hint.as_str()),
+            None => {
+                (format!("the account has no list `{}`", self.plan.list), "write the list's id as the connector's README says")
+            }
+        };
+        let error = Error::new(ErrorKind::Config, message).context("path", "list").hint(hint);
+        Err(if matches!(asked.status, 400 | 404 | 410) { error } else { error.context("status", asked.status.to_string()) })
     }
 
     fn person_field(&self) -> Option<&str> {

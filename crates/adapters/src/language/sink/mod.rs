@@ -3,6 +3,7 @@
 //! Invariants: a record that the remote finds counts only if it holds what was looked for; a row counts as written only if the
 //! answer says so; a record is made by a request that is sent once, and what became doubtful is looked up by our id first.
 
+mod fields;
 mod jobs;
 mod list;
 mod outcome;
@@ -37,7 +38,9 @@ pub(super) struct DeclarativeSink {
 
 impl DeclarativeSink {
     pub(super) fn new(executor: Executor, plan: SinkPlan) -> Result<Self> {
-        if plan.external_id.is_empty() {
+        // Where the remote names the field, its name is told once there is one.
+        let told = plan.make_field.as_ref().is_some_and(|make| make.named.is_some());
+        if plan.external_id.is_empty() && !told {
             return Err(Error::new(ErrorKind::Config, "no field of the remote is named to keep our id"));
         }
         Ok(Self { executor, plan, described: OnceCell::new() })
@@ -49,6 +52,9 @@ impl DeclarativeSink {
 
     /// Finds what each row's keys find, strongest first.
     async fn search(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
+        if let (Some(_), Some(person)) = (&self.plan.person, &self.plan.identity) {
+            return self.search_among(rows, person).await;
+        }
         let mut answers: Vec<Option<Lookup>> = vec![None; rows.len()];
         for depth in 0..rows.iter().map(Vec::len).max().unwrap_or(0) {
             let key = |index: usize| rows.get(index).and_then(|keys| keys.get(depth)).filter(|key| !key.value.is_empty());
@@ -72,6 +78,24 @@ impl DeclarativeSink {
             }
         }
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Lookup::Absent)).collect())
+    }
+
+    /// Finds by our id the tasks of people who are named: the remote cannot be searched by it.
+    async fn search_among(&self, rows: &[Vec<MatchKey>], person: &str) -> Result<Vec<Lookup>> {
+        let value = |keys: &[MatchKey], field: &str| keys.iter().find(|key| key.field == field).map(|key| key.value.clone());
+        // Who is still to be made (`new:`) has no task.
+        let person = |keys: &[MatchKey]| value(keys, person).filter(|person| !person.contains(':'));
+        let mut people: Vec<String> = rows.iter().filter_map(|keys| person(keys)).collect();
+        people.sort_unstable();
+        people.dedup();
+        let people: Vec<&str> = people.iter().map(String::as_str).collect();
+        let field = self.plan.identity.as_deref().unwrap_or_default();
+        let found = self.by_value(self.having(field, &people).await?, &self.plan.external_id)?;
+        let chosen = |keys: &Vec<MatchKey>| match (person(keys), keys.iter().find(|key| key.field == EXTERNAL_ID)) {
+            (Some(_), Some(key)) => Ok(self.chosen(&found, key)?.unwrap_or(Lookup::Absent)),
+            (_, _) => Ok(Lookup::Absent),
+        };
+        rows.iter().map(chosen).collect()
     }
 
     /// Which of the records that a search gave really holds the key: a filter might have been ignored.
@@ -266,7 +290,14 @@ impl Sink for DeclarativeSink {
     }
 
     async fn fields(&self) -> Result<Vec<(String, String)>> {
-        Ok(self.described().await?.to_vec())
+        let mut fields = self.described().await?.to_vec();
+        if !fields.is_empty() {
+            // What the file tells of, the remote need not list: an address that is no field of its own there.
+            let told = self.declared();
+            fields
+                .extend(told.into_iter().filter(|(name, _)| !fields.iter().any(|(known, _)| known == name)).collect::<Vec<_>>());
+        }
+        Ok(fields)
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
@@ -388,6 +419,10 @@ impl Sink for DeclarativeSink {
 
     fn company_field(&self) -> Option<&str> {
         self.plan.company.as_deref()
+    }
+
+    fn person_field(&self) -> Option<&str> {
+        self.plan.person.as_deref()
     }
 
     fn changed_at_field(&self) -> Option<&str> {

@@ -40,7 +40,8 @@ impl DeclarativeSink {
         }
         match asked.status {
             200..=299 => Ok(Some(Answered { headers: asked.headers, body: asked.body, status: asked.status })),
-            404 | 410 if what != "check" => Ok(None),
+            404 | 410 if !matches!(what, "check" | "description") => Ok(None),
+            404 | 410 if self.plan.missing.is_some() => Err(self.nothing_there()?),
             status => Err(refused(&format!("the remote refused a {what}"))
                 .context("request", request.name.clone())
                 .context("status", status.to_string())),
@@ -74,51 +75,17 @@ impl DeclarativeSink {
         Ok(self.described.get_or_try_init(|| self.describe()).await?)
     }
 
-    async fn describe(&self) -> Result<Vec<(String, String)>> {
-        let fields = self.read_fields().await?;
-        if fields.is_empty() || self.keeps_our_id(&fields) {
-            return Ok(fields);
-        }
-        let lacking = format!("the remote has no field `{}` to keep our id", self.plan.external_id);
-        let lacking = || Error::new(ErrorKind::Config, lacking.clone());
-        let Some(make) = &self.plan.make_field else { return Err(lacking().hint("make it as the connector's README says")) };
-        if !make.when.test(&self.scope())? {
-            return Err(lacking().hint("set `create_id_field: true`, or make it as the connector's README says"));
-        }
-        let asked = self.executor.ask(&make.request, &[], true).await?;
-        let answer = Answered { headers: asked.headers, body: asked.body, status: asked.status };
-        let scope = engine::Scope { response: Some(&answer.body), status: Some(answer.status), ..self.scope() };
-        let reason = make.reason.as_ref().map(|reason| reason.text(&scope)).transpose()?.unwrap_or_default();
-        // What was refused may be there all the same: another run was faster.
-        let fields = self.read_fields().await?;
-        if self.keeps_our_id(&fields) {
-            return Ok(fields);
-        }
-        Err(lacking()
-            .context("status", answer.status.to_string())
-            .context("reason", reason)
-            .hint("it was asked to make the field and did not: make it as the connector's README says"))
-    }
-
-    fn keeps_our_id(&self, fields: &[(String, String)]) -> bool {
+    pub(super) fn keeps_our_id(&self, fields: &[(String, String)]) -> bool {
         fields.iter().any(|(name, _)| *name == self.plan.external_id) || self.plan.fields.contains_key(&self.plan.external_id)
     }
 
-    async fn read_fields(&self) -> Result<Vec<(String, String)>> {
-        let Some(describe) = &self.plan.describe else { return Ok(Vec::new()) };
-        let answer = self.ask("description", &describe.request, &[]).await?;
-        let mut fields = Vec::new();
-        for record in self.listed(answer.as_ref(), &describe.from)? {
-            let scope = self.scope().with_record(&record);
-            if let Some(filter) = &describe.filter
-                && !filter.test(&scope)?
-            {
-                continue;
-            }
-            let label = describe.label.as_ref().map(|label| label.text(&scope)).transpose()?.unwrap_or_default();
-            fields.push((describe.name.text(&scope)?, label));
-        }
-        Ok(fields)
+    /// A setting names what the remote does not have.
+    fn nothing_there(&self) -> Result<Error> {
+        let Some(missing) = &self.plan.missing else {
+            return Ok(Error::new(ErrorKind::NotFound, "the remote knows of nothing there"));
+        };
+        let error = Error::new(ErrorKind::Config, missing.message.text(&self.scope())?).hint(missing.hint.clone());
+        Ok(if missing.setting.is_empty() { error } else { error.context("path", missing.setting.clone()) })
     }
 
     /// Refuses fields that the remote lacks, where it tells which it has: some remotes pass over them without a word.
@@ -129,6 +96,10 @@ impl DeclarativeSink {
             Some(name) if !known.is_empty() => {
                 Err(Error::new(ErrorKind::Config, format!("the remote has no field `{name}` that can be written"))
                     .hint("make the field there, or map to another"))
+            }
+            Some(name) if !self.plan.other_fields => {
+                Err(Error::new(ErrorKind::Config, format!("the sink writes no field `{name}`"))
+                    .hint("map to another: the connector's README names them"))
             }
             _ => Ok(()),
         }

@@ -52,10 +52,16 @@ pub struct SinkSpec {
     pub hold: Vec<Hold>,
     /// The request that shows whether writing could work.
     pub check: Request,
+    /// What is wrong where the remote knows nothing of what `check` or `describe` asks for (404): a setting that names nothing.
+    #[serde(default)]
+    pub missing: Option<Missing>,
     /// How the fields are asked for that the remote takes; without it any field may be written.
     #[serde(default)]
     pub describe: Option<Describe>,
-    /// How the field that keeps our id is made, where `describe` shows that the remote lacks it.
+    /// Whether fields may be written that neither `fields` nor `describe` names.
+    #[serde(default = "yes")]
+    pub other_fields: bool,
+    /// How fields are made on request that `describe` shows to be missing: the one that keeps our id, and others.
     #[serde(default)]
     pub make_field: Option<MakeField>,
     /// How records are found by their fields; the first that is for the field counts.
@@ -76,9 +82,39 @@ pub struct SinkSpec {
     /// How the companies of people are written, where the remote keeps such.
     #[serde(default)]
     pub companies: Option<CompaniesSpec>,
+    /// How tasks about people are written, where the remote keeps such.
+    #[serde(default)]
+    pub tasks: Option<Box<TasksSpec>>,
     /// How people are put on lists and taken off, where the remote keeps such.
     #[serde(default)]
     pub lists: Option<ListsSpec>,
+}
+
+/// What is wrong where the remote knows nothing of what it is asked for.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// The setting that names it; of a list, the project's `list`.
+    #[serde(default)]
+    pub setting: Option<String>,
+    /// What there is not; may hold `${connection.…}`.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// How tasks about people are written: by the same requests with other settings, or by requests of their own.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TasksSpec {
+    /// The field of a task that names the person by the remote's id.
+    pub field: String,
+    /// The settings that are others for tasks, such as the object; may hold `${connection.…}`. One that comes out empty is missing.
+    #[serde(default)]
+    pub connection: BTreeMap<String, String>,
+    /// The requests, where they are others. With `identity`, which is then `field`, a task is looked for among those of its person.
+    #[serde(default)]
+    pub sink: Option<SinkSpec>,
 }
 
 /// How people are put on a list and taken off it again.
@@ -91,6 +127,9 @@ pub struct ListsSpec {
     pub setting: String,
     /// Shows that there is such a list.
     pub check: Request,
+    /// What is wrong where there is none (400 or 404).
+    #[serde(default)]
+    pub missing: Option<Missing>,
     /// Asks about the person `${key.value}`; the answer's body is the `record` below.
     pub member: Request,
     /// Whether the person is on the list.
@@ -113,6 +152,9 @@ pub struct Move {
     /// How many people one request names.
     #[serde(default = "one")]
     pub batch: usize,
+    /// Whether an answer of a good status says that all of them were moved: a condition on `response`. Else each is tried alone.
+    #[serde(default)]
+    pub done: Option<String>,
     /// Why it was refused, in its `response`.
     #[serde(default)]
     pub reason: Option<String>,
@@ -208,17 +250,51 @@ pub struct Describe {
     pub filter: Option<String>,
 }
 
-/// How the field that keeps our id is made.
+/// How fields are made on request. All conditions and requests know `field.name`, and whether it is the one for our id: `field.is_id`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakeField {
-    /// Whether the user wants that: a condition on the `connection`, such as `connection.create_id_field`.
+    /// Whether the user wants the field for our id to be made: a condition on the `connection`, such as `connection.create_id_field`.
     pub when: String,
+    /// Further fields that the user wants to be made, by name: a list, such as `connection.create_fields`.
+    #[serde(default)]
+    pub also: Option<String>,
+    /// The requests that make one, in their order. One that is refused ends them.
+    pub steps: Vec<MakeStep>,
+    /// Where the remote itself names fields: the name that the field for our id has, in the `response` to `describe`. The user is
+    /// told to write it into `setting`.
+    #[serde(default)]
+    pub named: Option<Named>,
+}
+
+/// One request of those that make a field.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeStep {
+    /// Whether it is needed: a condition on `field`; default yes.
+    #[serde(default)]
+    pub when: Option<String>,
     /// The request.
     pub request: Request,
+    /// Whether what was begun is done: a condition on `response`. Until then it is sent again, every five seconds, for five minutes.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// What its `response` gives the following ones, as `field.NAME`.
+    #[serde(default)]
+    pub give: BTreeMap<String, String>,
     /// Why the remote refused it, in its `response`.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// How a field is known that the remote named.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Its name, in the `response` to `describe`.
+    pub is: String,
+    /// The setting that must hold it.
+    pub setting: String,
 }
 
 /// How records are found by a field.

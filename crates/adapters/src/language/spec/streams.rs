@@ -189,6 +189,9 @@ pub enum DecodeFormat {
     Csv,
     /// XML, as nested keys.
     Xml,
+    /// The HTTP answers to the parts of a batch (`multipart/mixed`), each with `status`, `headers` and `body`. An answer that is no
+    /// multipart is JSON.
+    Multipart,
 }
 
 /// What an answer is packed in, beside the compression of HTTP itself.

@@ -1,0 +1,96 @@
+//! Every stand-in that `headwater fake` serves, with the sink that it prints: people, tasks about them and lists, and all of it taken back.
+
+use headwater_tests::project::{Project, Run};
+use serde_json::{Value, json};
+
+use super::Fact;
+
+const PEOPLE: &str = "id,email,first,last,title,city,phone
+1,ada@alder.example,Ada,O'Brien,Head,Leeds,+44 113 496 0001
+2,grace@alder.example,Grace,Example,Admiral,York,+44 113 496 0002
+3,linus@alder.example,Linus,Example,Maker,Hull,+44 113 496 0003
+";
+
+fn run(project: &Project, secret: &str, args: &[&str]) -> std::io::Result<Run> {
+    let mut command = project.command(args);
+    command.env("CRM_SECRET", secret);
+    project.finish(&mut command)
+}
+
+fn count(answer: &Value, part: &str, what: &str) -> Option<u64> {
+    answer["sinks"][part][what].as_u64()
+}
+
+/// Whether a vendor keeps tasks, and lists.
+fn keeps(vendor: &str, tasks: bool, lists: bool) -> Fact {
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    assert_eq!((sink.contains("# tasks:"), sink.contains("# lists:")), (tasks, lists), "{sink}");
+    let sink = sink.replace("# tasks:", "tasks:").replace("# lists:", "lists:").replace("conversion_count > 0", "true");
+    let sink = sink.replace("lifecycle = 'customer' AND may_contact", "true").replace("became_customer_at", "first_seen_at");
+    project.write("list.csv", PEOPLE)?;
+    project.write(
+        "headwater.yaml",
+        &format!(
+            "version: 1
+sources:
+  list:
+    connector: file
+    path: list.csv
+    key: id
+    basis: {{ lawful_basis: contract }}
+    map: {{ external_id: id, email: email, given_name: first, family_name: last, job_title: title, city: city, phone: phone }}
+sinks:
+{sink}"
+        ),
+    )?;
+    run(&project, secret, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+    let plan = run(&project, secret, &["plan"])?.done()?;
+    assert!(plan.stdout.contains("crm: create 3, update 0"), "{plan}");
+    let synced = run(&project, secret, &["sync", "--format", "json"])?.done()?.json()?;
+    assert_eq!((count(&synced, "crm", "created"), count(&synced, "crm", "rejected")), (Some(3), Some(0)), "{synced}");
+    for (part, there) in [("crm.tasks.welcome", tasks), ("crm.lists.newsletter", lists)] {
+        assert_eq!(count(&synced, part, "created"), there.then_some(3), "{synced}");
+    }
+    let again = run(&project, secret, &["sync", "--format", "json"])?.done()?.json()?;
+    for (part, there) in [("crm", true), ("crm.tasks.welcome", tasks), ("crm.lists.newsletter", lists)] {
+        assert_eq!(count(&again, part, "unchanged"), there.then_some(3), "{again}");
+    }
+    let undone =
+        run(&project, secret, &["undo", synced["run_id"].as_str().ok_or("no run")?, "--format", "json"])?.done()?.json()?;
+    let taken = 3 + if tasks { 3 } else { 0 } + if lists { 3 } else { 0 };
+    assert_eq!((&undone["removed"], &undone["left"]), (&json!(taken), &json!([])), "{undone}");
+    fake.signal("TERM")?;
+    let ended = fake.wait()?.done()?.json()?;
+    // An audience archives whom it gives up.
+    assert_eq!(ended["people"], if vendor == "mailchimp" { json!(3) } else { json!(0) }, "{ended}");
+    Ok(())
+}
+
+macro_rules! vendors {
+    ($($name:ident: $vendor:expr, $tasks:expr, $lists:expr;)*) => {
+        $(
+            #[test]
+            fn $name() -> Fact {
+                keeps($vendor, $tasks, $lists)
+            }
+        )*
+    };
+}
+
+vendors! {
+    people_tasks_and_lists_go_into_hubspot_and_back: "hubspot", true, true;
+    people_and_tasks_go_into_salesforce_and_back: "salesforce", true, false;
+    people_and_tasks_go_into_pipedrive_and_back: "pipedrive", true, false;
+    people_and_tasks_go_into_zoho_and_back: "zoho", true, false;
+    people_and_tasks_go_into_odoo_and_back: "odoo", true, false;
+    people_go_into_bottlecrm_and_back: "bottlecrm", false, false;
+    people_and_tasks_go_into_attio_and_back: "attio", true, false;
+    people_go_into_close_and_back: "close", false, false;
+    people_and_tasks_go_into_dataverse_and_back: "dataverse", true, false;
+    people_and_tasks_go_into_freshsales_and_back: "freshsales", true, false;
+    people_and_lists_go_into_brevo_and_back: "brevo", false, true;
+    people_and_lists_go_into_mailchimp_and_back: "mailchimp", false, true;
+}
