@@ -138,7 +138,7 @@ impl Connector for ScriptConnector {
         ConnectorSpec {
             name: "script",
             title: "Script",
-            summary: "a test",
+            summary: "a test".into(),
             source_schema: Some(json!({})),
             sink_schema: None,
             readme: "",
