@@ -258,6 +258,11 @@ impl Source for DeclarativeSource {
         let events = self.executor.read(plan, state.as_ref());
         Ok(events.map(move |event| step(&made, event?)).boxed())
     }
+
+    /// As many as there may be requests: the budget is one for all.
+    fn streams_at_once(&self) -> usize {
+        self.executor.plan().concurrency
+    }
 }
 
 fn step(made: &Made, event: Event) -> Result<SourceEvent> {
