@@ -23,7 +23,7 @@ impl Connector for BottleCrm {
         ConnectorSpec {
             name: "bottlecrm",
             title: "BottleCRM",
-            summary: "writes prospects as contacts or leads of a BottleCRM organisation",
+            summary: "writes prospects as contacts or leads of a BottleCRM organisation".into(),
             source_schema: None,
             sink_schema: Some(schemars::schema_for!(config::SinkConfig).to_value()),
             readme: include_str!("README.md"),

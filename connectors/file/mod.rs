@@ -34,7 +34,7 @@ impl Connector for File {
         ConnectorSpec {
             name: "file",
             title: "File",
-            summary: "reads people, conversions and costs from CSV, XLSX, JSON lines and Parquet files",
+            summary: "reads people, conversions and costs from CSV, XLSX, JSON lines and Parquet files; writes prospects into CSV and JSON lines files".into(),
             source_schema: Some(schemars::schema_for!(config::FileSource).to_value()),
             sink_schema: Some(schemars::schema_for!(sink::SinkConfig).to_value()),
             readme: include_str!("README.md"),

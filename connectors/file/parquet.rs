@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use ::parquet::file::metadata::RowGroupMetaData;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
@@ -26,6 +27,13 @@ pub(super) fn open(path: &Path, file: &str, consumed: &Arc<AtomicU64>) -> Result
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
     let size = opened.metadata().map_or(0, |metadata| metadata.len());
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| broken(file, error))?;
+    // The library takes these places for granted, and panics.
+    let mut chunks = builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
+    if chunks.any(|column| {
+        column.data_page_offset() < 0 || column.compressed_size() < 0 || column.dictionary_page_offset().is_some_and(|at| at < 0)
+    }) {
+        return Err(Error::new(ErrorKind::Input, format!("{file} is damaged: a column lies before its beginning")));
+    }
     let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
     let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     if columns.len() > header::MAX_COLUMNS {

@@ -20,7 +20,7 @@ impl Connector for Ghost {
         ConnectorSpec {
             name: "ghost",
             title: "Ghost",
-            summary: "reads the members of a Ghost publication, with labels, consent and how they came",
+            summary: "reads the members of a Ghost publication, with labels, consent and how they came".into(),
             source_schema: Some(schemars::schema_for!(config::Config).to_value()),
             sink_schema: None,
             readme: include_str!("README.md"),

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwater_sdk::http::{Method, Pause, RequestSpec};
+use headwater_sdk::testkit::server::Server;
+use headwater_sdk::testkit::troubles::{self, Manners, Misbehaving};
 use headwater_sdk::testkit::{Collected, Resumed, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec};
 use serde_json::{Value, json};
@@ -152,6 +154,28 @@ async fn contract_holds_over_several_pages() {
     let source = source(&server.uri(), json!({"page_size": 4}));
     let all = check_source_contract(&source, "members", 0).await.unwrap();
     assert_eq!((all.rows.len(), all.checkpoints.len()), (25, 7));
+}
+
+/// The kit's server answers what the fake would, and goes wrong in every way it knows.
+#[tokio::test]
+async fn a_remote_that_misbehaves_costs_no_member() {
+    let fake = FakeGhost::of(12).serve().await;
+    // Sign-ups are asked for by the ids of a page, and a removed member would change the question.
+    let settings = json!({"page_size": 5, "attribution": false});
+    read(&source(&fake.uri(), settings.clone()), None).await;
+    let asked = fake.received_requests().await.unwrap();
+    let targets = asked.iter().map(|asked| asked.url[url::Position::BeforePath..].to_owned());
+    let exchanges = troubles::recorded(&fake.uri(), targets).await.unwrap();
+
+    let pause = Pause::virtual_time();
+    let server = Server::start(&pause).await.unwrap();
+    let now = "2026-02-01T00:00:00Z".parse().unwrap();
+    let config: Config = config(&server.origin().unwrap(), settings).parse().unwrap();
+    let source = GhostSource::new(&config, &cx(KEY, Clock::fixed(now)), pause.clone()).unwrap();
+    let stream = members(&source).await;
+    let remote = Misbehaving { server: &server, source: &source, stream: &stream, pause: &pause, now, manners: Manners::usual() };
+    let problems = remote.drive(exchanges).await;
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[tokio::test]

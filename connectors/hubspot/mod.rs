@@ -22,7 +22,7 @@ impl Connector for HubSpot {
         ConnectorSpec {
             name: "hubspot",
             title: "HubSpot",
-            summary: "writes prospects as contacts or companies of a HubSpot account",
+            summary: "writes prospects as contacts or companies of a HubSpot account".into(),
             source_schema: None,
             sink_schema: Some(schemars::schema_for!(config::SinkConfig).to_value()),
             readme: include_str!("README.md"),

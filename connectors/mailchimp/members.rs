@@ -81,13 +81,24 @@ const MAPPING: &[(&str, &str)] = &[
 ];
 
 const NOTES: &str = "A member's id is a hash of the address: a member who changes the address appears as a new one. Members \
-    deleted for good show in no listing.";
+    deleted for good show in no listing: that they are gone is told when everything is read again.";
 
 /// The position, by audience.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Position {
     lists: BTreeMap<String, ListPosition>,
+    /// The read from the beginning that has not ended: it shows every member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    full: Option<Full>,
+}
+
+/// A read from the beginning.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    /// Whether part of it was read by offset, where a member may slip past while another is deleted.
+    by_offset: bool,
 }
 
 /// The position in one audience: what was seen last, and within a read where it goes on.
@@ -114,7 +125,7 @@ pub(super) fn spec(settings: &Settings) -> StreamSpec {
         fields: names(settings).map(str::to_owned).collect(),
         mapping: Mapping::of(MAPPING.iter().copied()),
         vendor: Some("mailchimp".to_owned()),
-        whole: false,
+        whole: true,
         notes: Some(NOTES.to_owned()),
     }
 }
@@ -125,13 +136,19 @@ pub(super) fn is_field(name: &str) -> bool {
 }
 
 pub(super) fn read(client: Client, settings: Settings, from: Option<Checkpoint>) -> Result<EventStream> {
+    let begins = from.is_none();
     let mut position: Position = source::position(from)?;
+    let resumed = position.full.is_some();
+    if begins {
+        position.full = Some(Full { by_offset: false });
+    }
     Ok(try_stream! {
         let lists = if settings.list_ids.is_empty() { client.lists().await? } else { settings.list_ids.clone() };
         for list in lists {
             for _ in 0..MAX_PAGES {
                 let at = position.lists.entry(list.clone()).or_default();
                 let place = at.place();
+                position.full.iter_mut().for_each(|full| full.by_offset |= place.offset > 0);
                 let Listing { mut records, total } =
                     client.members(&list, place.since, place.offset, settings.page_size).await?;
                 let next = place.after(&records, total, settings.page_size);
@@ -145,6 +162,11 @@ pub(super) fn read(client: Client, settings: Settings, from: Option<Checkpoint>)
                     break;
                 }
             }
+        }
+        if let Some(Full { by_offset }) = position.full.filter(|_| position.lists.values().all(|list| list.next.is_none())) {
+            position.full = None;
+            yield SourceEvent::Whole { resumed, shifting: by_offset };
+            yield SourceEvent::Checkpoint(source::checkpoint(&position)?);
         }
     }
     .boxed())

@@ -22,7 +22,7 @@ impl Connector for Mailchimp {
         ConnectorSpec {
             name: "mailchimp",
             title: "Mailchimp",
-            summary: "reads the members of Mailchimp audiences, and their opens, clicks and bounces",
+            summary: "reads the members of Mailchimp audiences, and their opens, clicks and bounces".into(),
             source_schema: Some(schemars::schema_for!(config::Config).to_value()),
             sink_schema: None,
             readme: include_str!("README.md"),

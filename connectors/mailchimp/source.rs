@@ -55,6 +55,11 @@ impl Source for MailchimpSource {
         self.client.check().await
     }
 
+    /// Both: they share the account's connections.
+    fn streams_at_once(&self) -> usize {
+        2
+    }
+
     async fn streams(&self) -> Result<Vec<StreamSpec>> {
         Ok(vec![members::spec(&self.settings), activity::spec()])
     }

@@ -2,9 +2,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use headwater_sdk::http::Pause;
-use headwater_sdk::testkit::{Collected, check_source_contract, collect};
-use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, StreamSpec};
+use headwater_sdk::testkit::server::Server;
+use headwater_sdk::testkit::troubles::{self, Manners, Meaning, Misbehaving};
+use headwater_sdk::testkit::{Collected, Resumed, check_deletion_arrives, check_source_contract, collect};
+use headwater_sdk::{BuildContext, Clock, ConfigDoc, Connector as _, ErrorKind, Source, SourceEvent, StreamSpec};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, header, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -170,6 +173,81 @@ async fn members_keep_the_contract_over_several_pages() {
     let all = check_source_contract(&source(&server, json!({"page_size": 8})), "members", 0).await.unwrap();
     assert_eq!(all.rows.len(), 25);
     assert!(all.checkpoints.len() > 3);
+}
+
+#[tokio::test]
+async fn a_member_deleted_for_good_is_missed_by_a_full_read() {
+    let fake = FakeMailchimp::of(10);
+    let server = fake.serve().await;
+    let source = source(&server, json!({"page_size": 4}));
+    let first = read(&source, "members", None).await;
+    assert_eq!(first.whole, Some(Resumed::No));
+    fake.members.lock().unwrap().remove(3);
+    // What changed since shows nothing of it.
+    assert_eq!(read(&source, "members", Some(&first)).await.whole, None);
+    let from_the_start = Collected { checkpoints: Vec::new(), ..first };
+    check_deletion_arrives(&source, "members", &from_the_start, &format!("{LIST}:{:032x}", 3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_read_that_broke_off_goes_on_and_shows_everything_with_what_came_before() {
+    let server = FakeMailchimp::of(25).serve().await;
+    let source = source(&server, json!({"page_size": 8}));
+    let members = stream(&source, "members").await;
+    let first = read(&source, "members", None).await;
+    let rest = collect(&source, &members, Some(first.checkpoints[1].1.clone())).await.unwrap();
+    assert_eq!(rest.whole, Some(Resumed::Yes));
+    assert!(rest.rows.len() < 25);
+}
+
+#[tokio::test]
+async fn only_a_second_that_is_read_by_offset_may_let_a_member_slip_past() {
+    for (fake, expected) in [(FakeMailchimp::of(12), false), (FakeMailchimp::of(12), true)] {
+        if expected {
+            (0..12).for_each(|n| fake.edit(n, json!({"last_changed": "2026-01-05T09:00:00+00:00"})));
+        }
+        let server = fake.serve().await;
+        let source = source(&server, json!({"page_size": 8}));
+        let events = source.read(&stream(&source, "members").await, None).await.unwrap();
+        let told = events.filter_map(async |event| match event.unwrap() {
+            SourceEvent::Whole { resumed: false, shifting } => Some(shifting),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>().await, [expected]);
+    }
+}
+
+/// The kit's server answers what the fake would, and goes wrong in every way it knows.
+#[tokio::test]
+async fn a_remote_that_misbehaves_costs_no_record() {
+    for stream_name in [super::members::NAME, super::activity::NAME] {
+        let fake = FakeMailchimp::of(12).serve().await;
+        let settings = json!({"page_size": 5});
+        read(&source(&fake, settings.clone()), stream_name, None).await;
+        let asked = fake.received_requests().await.unwrap();
+        let targets = asked.iter().map(|asked| asked.url[url::Position::BeforePath..].to_owned());
+        let exchanges = troubles::recorded(&fake.uri(), targets).await.unwrap();
+
+        let pause = Pause::virtual_time();
+        let server = Server::start(&pause).await.unwrap();
+        let mut values = json!({"server_url": format!("{}/3.0", server.origin().unwrap())});
+        merge(&mut values, settings);
+        let source = MailchimpSource::new(config(values).parse::<Config>().unwrap(), &cx(KEY), pause.clone()).unwrap();
+        // Without a problem document a 403 says that Mailchimp is overloaded.
+        let overloaded =
+            |status: u16| if status == 403 { vec![Meaning::Fails(Some(ErrorKind::RateLimited))] } else { Vec::new() };
+        let problems = Misbehaving {
+            server: &server,
+            source: &source,
+            stream: &stream(&source, stream_name).await,
+            pause: &pause,
+            now: "2026-02-01T00:00:00Z".parse().unwrap(),
+            // Totals say where pages end. Members of one second are tried on the fake.
+            manners: Manners { of_status: &overloaded, pages_in_turn: false, ..Manners::usual() },
+        };
+        let problems = problems.drive(exchanges).await;
+        assert!(problems.is_empty(), "{stream_name}:\n{}", problems.join("\n"));
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ impl Connector for Postgres {
         ConnectorSpec {
             name: "postgres",
             title: "PostgreSQL",
-            summary: "reads the rows of a table or query of a PostgreSQL database, and writes prospects into a table",
+            summary: "reads the rows of a table or query of a PostgreSQL database, and writes prospects into a table".into(),
             source_schema: Some(crate::sql::postgres_schema()),
             sink_schema: Some(schemars::schema_for!(config::SinkConfig).to_value()),
             readme: include_str!("README.md"),

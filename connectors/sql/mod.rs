@@ -35,7 +35,7 @@ impl Connector for Sqlite {
         ConnectorSpec {
             name: "sqlite",
             title: "SQLite",
-            summary: "reads the rows of a table or query of a SQLite file, and writes prospects into a table",
+            summary: "reads the rows of a table or query of a SQLite file, and writes prospects into a table".into(),
             source_schema: Some(schemars::schema_for!(config::FileDatabase).to_value()),
             sink_schema: Some(schemars::schema_for!(config::FileTable).to_value()),
             readme: include_str!("README.md"),
@@ -57,7 +57,8 @@ impl Connector for Mysql {
         ConnectorSpec {
             name: "mysql",
             title: "MySQL and MariaDB",
-            summary: "reads the rows of a table or query of a MySQL or MariaDB database, and writes prospects into a table",
+            summary: "reads the rows of a table or query of a MySQL or MariaDB database, and writes prospects into a table"
+                .into(),
             source_schema: Some(schemars::schema_for!(config::ServerDatabase).to_value()),
             sink_schema: Some(schemars::schema_for!(config::ServerTable).to_value()),
             readme: include_str!("README.md"),

@@ -21,7 +21,7 @@ impl Connector for Webhook {
         ConnectorSpec {
             name: "webhook",
             title: "Webhook",
-            summary: "posts an event for each prospect to an address of yours, signed as Standard Webhooks",
+            summary: "posts an event for each prospect to an address of yours, signed as Standard Webhooks".into(),
             source_schema: None,
             sink_schema: Some(schemars::schema_for!(config::SinkConfig).to_value()),
             readme: include_str!("README.md"),

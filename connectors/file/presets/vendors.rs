@@ -214,6 +214,8 @@ pub(super) static VENDORS: &[Vendor] = &[
             ("seniority", "job_level"),
             ("department", "job_function"),
             ("company_name", "company"),
+            ("company_number", "siren"),
+            ("company_number", "vat"),
             ("company_domain", "website"),
             ("website", "website"),
             ("linkedin_url", "linkedin"),
@@ -222,7 +224,7 @@ pub(super) static VENDORS: &[Vendor] = &[
             ("postal_code", "siret_zip"),
             ("country", "country"),
         ],
-        mend: &[],
+        mend: &[Mend::Pad("siren", 9)],
         note: Some("`email_status` keeps Dropcontact's qualification, such as nominative@pro or catch_all@pro"),
     },
     Vendor {

@@ -231,6 +231,12 @@ async fn parquet_values_become_their_exact_text() {
 }
 
 #[tokio::test]
+async fn a_parquet_file_whose_columns_lie_nowhere_is_damaged() {
+    let damaged = include_bytes!("../fixtures/damaged.parquet");
+    assert!(failure("list.parquet", damaged).await.to_string().contains("list.parquet is damaged"));
+}
+
+#[tokio::test]
 async fn nested_parquet_columns_become_json_and_stay_in_the_raw_record() {
     let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
     let columns: Vec<(&str, ArrayRef)> = vec![("id", Arc::new(Int64Array::from(vec![7, 8]))), ("list", Arc::new(list))];

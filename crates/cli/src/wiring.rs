@@ -53,7 +53,8 @@ struct Halves {
 impl Connector for Halves {
     fn spec(&self) -> ConnectorSpec {
         let ConnectorSpec { summary, sink_schema, readme, .. } = self.sink.spec();
-        ConnectorSpec { summary, sink_schema, readme, ..self.source.spec() }
+        let source = self.source.spec();
+        ConnectorSpec { summary: format!("{}; {summary}", source.summary).into(), sink_schema, readme, ..source }
     }
 
     fn name(&self) -> &'static str {

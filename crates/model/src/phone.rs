@@ -61,7 +61,9 @@ fn national(text: &str, country: &str) -> Option<String> {
     }
     let region = Region::from_str(country).ok()?;
     let number = PHONE_NUMBER_UTIL.parse(text, Some(region)).ok()?;
-    number.is_valid().then(|| number.format_as(PhoneNumberFormat::E164).into_owned())
+    let written = number.is_valid().then(|| number.format_as(PhoneNumberFormat::E164).into_owned());
+    // Some countries have numbers that are too long together with the calling code.
+    written.filter(|written| written.strip_prefix('+').is_some_and(plausible))
 }
 
 #[cfg(test)]
@@ -94,12 +96,20 @@ mod tests {
         assert_eq!(normalise("12", Some("FR")), None);
     }
 
+    #[test]
+    fn no_number_is_longer_than_e_164_lets_it_be() {
+        assert_eq!(normalise("05321 2610030143", Some("DE")), None);
+        assert_eq!(normalise("+49532126-10-03T (0)143", Some("DE")), None);
+    }
+
     proptest! {
         #[test]
         fn normal_form_is_a_fixed_point(raw in "[+0-9 ().x/-]{0,24}") {
-            if let Some(once) = normalise(&raw, None) {
-                let twice = normalise(&once, None);
-                prop_assert_eq!(twice.as_deref(), Some(once.as_ref()));
+            for country in [None, Some("DE")] {
+                if let Some(once) = normalise(&raw, country) {
+                    let twice = normalise(&once, None);
+                    prop_assert_eq!(twice.as_deref(), Some(once.as_ref()));
+                }
             }
         }
     }

@@ -167,7 +167,7 @@ impl Connector for Paper {
         ConnectorSpec {
             name: "paper",
             title: "Paper",
-            summary: "what is written down",
+            summary: "what is written down".into(),
             source_schema: None,
             sink_schema: None,
             readme: "",

@@ -1,5 +1,6 @@
 //! What a connector is, and how its two halves are made from a user's configuration.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +19,8 @@ pub struct ConnectorSpec {
     pub name: &'static str,
     /// The name a person reads.
     pub title: &'static str,
-    /// One sentence on what it reads or writes.
-    pub summary: &'static str,
+    /// One sentence on what it reads and writes.
+    pub summary: Cow<'static, str>,
     /// The JSON schema of its settings as a source, if it can be one.
     pub source_schema: Option<Value>,
     /// The JSON schema of its settings as a sink, if it can be one.

@@ -30,6 +30,11 @@ pub trait Source: Send + Sync {
     /// The events after `from`, or from the beginning. Dropping the stream stops the read.
     async fn read(&self, stream: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream>;
 
+    /// How many of its streams may be read at once: what they share of the remote, such as a budget, holds over all of them.
+    fn streams_at_once(&self) -> usize {
+        1
+    }
+
     /// Says that everything up to `upto` is durable with us.
     async fn acknowledge(&self, stream: &StreamSpec, upto: &Checkpoint) -> Result<()> {
         let (_, _) = (stream, upto);

@@ -6,8 +6,8 @@
 //!
 //! A stream that needs custom Python code, or a part that is not supported, does not run, and
 //! [`Operation::Capabilities`] says which and why; the other streams do. Not supported: query properties, record expanders, page
-//! size reduction, window splitting, pagination limits, clamping, lazily read parents, union routers, token pools, the legacy
-//! session token, combined extractors.
+//! size reduction, window splitting, pagination limits, clamping, lazily read parents, union routers, token pools,
+//! combined extractors.
 //!
 //! # Where we differ from that program, on purpose
 //!
@@ -16,7 +16,7 @@
 //! - Tokens, keys, users and passwords are used as they stand in the settings; it would read `0x10` as 16.
 //! - A page is full when the remote gave as many records as were asked for; it counts after the filter, and stops early.
 //! - An answer 4xx that no rule names fails at once; it tries some of them again, for nothing. 401 with a token that can be made anew
-//!   makes one anew, once. `Retry-After` is obeyed where the manifest says nothing of waits.
+//!   makes one anew, once; a session token of the settings (legacy) is not asked about beforehand. `Retry-After` is obeyed where the manifest says nothing of waits.
 //! - Only hosts that the manifest names in its requesters are called; a next page or a redirect elsewhere is refused. An address inside the
 //!   user's network is called where the settings name it.
 //! - A date that fits none of the formats is read as ISO 8601 before it is refused.

@@ -53,7 +53,7 @@ impl Compiler<'_> {
             query: self.pairs(node, "request_parameters", Kinds::TextOrList)?,
             headers: self.pairs(node, "request_headers", Kinds::Text)?,
             body: self.body(node)?,
-            auth: node.child("authenticator")?.map(|auth| self.auth(&auth)).transpose()?.unwrap_or_default(),
+            auth: node.child("authenticator")?.map(|auth| self.auth(&auth, node)).transpose()?.unwrap_or_default(),
             decoder: Decoder::Json,
             timeout: None,
             errors: node.child("error_handler")?.map(|errors| self.errors(&errors)).transpose()?.unwrap_or_else(usual_errors),
@@ -118,7 +118,8 @@ impl Compiler<'_> {
         Ok(shared(self.need_template(node, name)?.kinds(Kinds::Text).empty(Empty::Text)))
     }
 
-    fn auth(&self, node: &Node<'_>) -> Result<Auth, Problem> {
+    /// How requests of the requester `of` are signed.
+    fn auth(&self, node: &Node<'_>, of: &Node<'_>) -> Result<Auth, Problem> {
         Ok(match node.kind() {
             "NoAuth" => Auth::None,
             "BearerAuthenticator" => Auth::Bearer(self.secret(node, "api_token")?),
@@ -144,10 +145,11 @@ impl Compiler<'_> {
                         format!("the settings choose none of them: `{}` is missing or names another", path.join(".")),
                     )
                 })?;
-                return self.auth(&one);
+                return self.auth(&one, of);
             }
             "OAuthAuthenticator" => Auth::Token(Arc::new(self.oauth(node)?)),
             "SessionTokenAuthenticator" => Auth::Token(Arc::new(self.session(node)?)),
+            "LegacySessionTokenAuthenticator" => Auth::Token(Arc::new(self.legacy_session(node, of)?)),
             "JwtAuthenticator" => Auth::Token(Arc::new(self.jwt(node)?)),
             other => return Err(node.problem("", not_supported(other))),
         })
@@ -279,6 +281,31 @@ impl Compiler<'_> {
         let token = node.texts("session_token_path")?;
         let source = TokenSource::Request { requester: Box::new(requester), token, refresh_token: None, assertion: None };
         Ok(TokenPlan { source, lifetime, initial: None, at, prefix })
+    }
+
+    /// A token that the settings give, until it is refused; else, and then, one for user and password.
+    fn legacy_session(&self, node: &Node<'_>, of: &Node<'_>) -> Result<TokenPlan, Problem> {
+        let given = self.settled(node, "session_token")?.is_some_and(|token| token.truthy());
+        let base = if of.get("url_base").is_some() { "url_base" } else { "url" };
+        let members = [("username", self.secret(node, "username")?), ("password", self.secret(node, "password")?)];
+        let login = Requester {
+            name: "the session token".to_owned(),
+            url: shared(self.need_template(of, base)?.kinds(Kinds::Text).empty(Empty::Text)),
+            path: Some(shared(self.need_template(node, "login_url")?.kinds(Kinds::Text).empty(Empty::Text))),
+            method: Method::POST,
+            query: None,
+            headers: None,
+            body: BodyPlan::Json(shared(Named(members.map(|(name, value)| (name.to_owned(), value)).into()))),
+            auth: Auth::None,
+            decoder: Decoder::Json,
+            timeout: None,
+            errors: usual_errors(),
+        };
+        let key = self.settled(node, "session_token_response_key")?.unwrap_or_default().to_plain();
+        let source = TokenSource::Request { requester: Box::new(login), token: vec![key], refresh_token: None, assertion: None };
+        let initial = if given { Some((self.secret(node, "session_token")?, i64::MAX)) } else { None };
+        let header = self.need_template(node, "header")?.kinds(Kinds::Text);
+        Ok(TokenPlan { source, lifetime: Lifetime::Run, initial, at: Some(Inject::Header(shared(header))), prefix: None })
     }
 
     fn jwt(&self, node: &Node<'_>) -> Result<TokenPlan, Problem> {

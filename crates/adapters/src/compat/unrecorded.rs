@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headwater_sdk::http::Pause;
 use headwater_sdk::{BuildContext, Clock, Error};
 use serde_json::{Value, json};
-use wiremock::matchers::{body_string_contains, method, path};
+use wiremock::matchers::{body_string_contains, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{Operation, Surroundings, Tool};
@@ -210,4 +210,24 @@ async fn a_remote_that_says_it_is_spent_is_left_alone_until_it_is_not() {
         json!({ "type": "HTTPAPIBudget", "policies": [{ "type": "UnlimitedCallRatePolicy", "matchers": [] }] });
     let read = run(Operation::Read, &manifest, None).await;
     assert_eq!((read.records().len(), read.waited), (2, 30), "{:?}", read.done);
+}
+
+#[tokio::test]
+async fn a_session_token_is_used_until_it_is_refused_and_then_one_is_asked_for() {
+    for (given, asks) in
+        [("", vec!["POST /session", "GET /people"]), ("old", vec!["GET /people", "POST /session", "GET /people"])]
+    {
+        let server = MockServer::start().await;
+        answers(&server, "POST", "/session", ok(json!({ "id": "fresh" }))).await;
+        let people = ok(json!({ "people": [{ "id": 1 }] }));
+        Mock::given(path("/people")).and(header("x-session", "fresh")).respond_with(people).mount(&server).await;
+        Mock::given(path("/people")).respond_with(ResponseTemplate::new(401)).mount(&server).await;
+        let mut retriever = pages(&server.uri(), "/people");
+        retriever["requester"]["authenticator"] = json!({ "type": "LegacySessionTokenAuthenticator", "header": "X-Session",
+            "login_url": "session", "validate_session_url": "user", "session_token": given, "session_token_response_key": "id",
+            "username": "ada", "password": "example" });
+        let read = run(Operation::Read, &source(&[stream("people", &retriever)]), None).await;
+        assert_eq!(read.records(), [json!({ "id": 1 })], "{:?}", read.done);
+        assert_eq!(asked(&server).await, asks);
+    }
 }

@@ -24,10 +24,10 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) pause: Pause,
     cx: BuildContext,
-    clients: Mutex<HashMap<String, HttpClient>>,
-    pub(super) tokens: Tokens,
+    clients: Arc<Mutex<HashMap<String, HttpClient>>>,
+    pub(super) tokens: Arc<Tokens>,
     budget: Arc<Budget>,
-    /// How many answers said nothing: passed over by a rule, or empty.
+    /// How many answers said nothing to this read: passed over by a rule, or empty.
     silent: AtomicU64,
 }
 
@@ -71,11 +71,25 @@ impl Shared {
         Self {
             clock: cx.clock.clone(),
             cx: cx.clone(),
-            clients: Mutex::default(),
-            tokens: Tokens::default(),
+            clients: Arc::default(),
+            tokens: Arc::default(),
             budget: Budget::of(credential(&plan, cx.clock.now()), plan.budget.clone(), plan.concurrency, pause.clone()),
             pause,
             plan: Arc::new(plan),
+            silent: AtomicU64::new(0),
+        }
+    }
+
+    /// The same for one read of a stream: what is silent to others is not its matter.
+    pub(super) fn of_read(&self) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            clock: self.clock.clone(),
+            pause: self.pause.clone(),
+            cx: self.cx.clone(),
+            clients: Arc::clone(&self.clients),
+            tokens: Arc::clone(&self.tokens),
+            budget: Arc::clone(&self.budget),
             silent: AtomicU64::new(0),
         }
     }

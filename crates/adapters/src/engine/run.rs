@@ -87,7 +87,7 @@ impl Executor {
     /// their records and states come in the order of the slices. Dropping the stream stops the work.
     #[must_use]
     pub fn read(&self, stream: &Arc<StreamPlan>, state: Option<&Value>) -> BoxStream<'static, Result<Event>> {
-        records(Arc::clone(&self.shared), Arc::clone(stream), state.cloned()).map(|event| Ok(event?.0)).boxed()
+        records(Arc::new(self.shared.of_read()), Arc::clone(stream), state.cloned()).map(|event| Ok(event?.0)).boxed()
     }
 
     /// Asks for the first page of each stream that the plan names for it.

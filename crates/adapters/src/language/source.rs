@@ -40,7 +40,6 @@ struct Loaded {
     document: Document,
     spec: Spec,
     title: &'static str,
-    summary: &'static str,
 }
 
 impl Declarative {
@@ -143,8 +142,8 @@ impl Loaded {
         if let Some(sink) = &spec.sink {
             drop(compile_sink(&document, &spec, sink, nobody())?);
         }
-        let (title, summary) = (spec.title.clone().leak(), spec.summary.clone().leak());
-        Ok(Self { document, spec, title, summary })
+        let title = spec.title.clone().leak();
+        Ok(Self { document, spec, title })
     }
 }
 
@@ -155,12 +154,12 @@ impl Connector for Declarative {
 
     fn spec(&self) -> ConnectorSpec {
         let (title, summary, source_schema, sink_schema) = match self.loaded() {
-            Ok(Loaded { spec, title, summary, .. }) => {
+            Ok(Loaded { spec, title, .. }) => {
                 let schema = schema(spec);
                 let source = (!spec.streams.is_empty()).then(|| schema.clone());
-                (*title, *summary, source, spec.sink.is_some().then_some(schema))
+                (*title, spec.summary.clone().into(), source, spec.sink.is_some().then_some(schema))
             }
-            Err(_) => (self.name, "its file cannot be read", Some(json!({ "type": "object" })), None),
+            Err(_) => (self.name, "its file cannot be read".into(), Some(json!({ "type": "object" })), None),
         };
         ConnectorSpec { name: self.name, title, summary, source_schema, sink_schema, readme: self.readme }
     }
@@ -266,6 +265,11 @@ impl Source for DeclarativeSource {
         };
         let events = self.executor.read(plan, state.as_ref());
         Ok(events.map(move |event| step(&made, event?)).boxed())
+    }
+
+    /// As many as there may be requests: the budget is one for all.
+    fn streams_at_once(&self) -> usize {
+        self.executor.plan().concurrency
     }
 }
 

@@ -72,6 +72,10 @@ pub(super) struct SingerConfig {
     /// Stream → the field by which it is read incrementally. Others are read as the tap's catalog says.
     #[serde(default)]
     pub(super) cursors: BTreeMap<String, String>,
+    /// Streams that are read from their beginning each time (`FULL_TABLE`), and of which that shows everything there is: who is missing
+    /// from a read that ended well is gone.
+    #[serde(default)]
+    pub(super) whole: BTreeSet<String>,
     /// Whether a read that broke off may go on from the last state of the program. Set it to false for a program whose states
     /// say "done" before it is: then a read is covered as a whole, at its end.
     #[serde(default = "resumable")]
@@ -116,6 +120,10 @@ pub(super) struct AirbyteConfig {
     /// Streams that are read from their beginning each time, though they could be read incrementally.
     #[serde(default)]
     pub(super) full_refresh: BTreeSet<String>,
+    /// Streams of which a read from the beginning (`full_refresh`) shows everything there is: who is missing from one that ended well is
+    /// gone.
+    #[serde(default)]
+    pub(super) whole: BTreeSet<String>,
     /// Whether a read that broke off may go on from the last state of the program. Set it to false for a program whose states
     /// say "done" before it is: then a read is covered as a whole, at its end.
     #[serde(default = "resumable")]

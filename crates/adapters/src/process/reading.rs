@@ -54,6 +54,21 @@ pub(super) trait Dialect: Send + 'static {
 
     /// What is wrong with a read that came to its end.
     fn verdict(&mut self, ended: &Ended) -> Result<()>;
+
+    /// What a read that came to its end, with nothing wrong, says of records that are gone.
+    fn whole(&self) -> Whole;
+}
+
+/// Whether a read that came to its end showed everything that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// Nobody says so.
+    No,
+    /// It did, together with the one that broke off in whose middle it began, if it began there.
+    Yes {
+        /// Whether it began in the middle of another.
+        resumed: bool,
+    },
 }
 
 /// What a line was.
@@ -95,6 +110,11 @@ impl Position {
         }
     }
 
+    /// What a read that begins here shows, of a stream that is `declared` to show everything when it is read from its beginning.
+    pub(super) fn whole(&self, declared: bool) -> Whole {
+        if declared { Whole::Yes { resumed: !self.states.is_empty() } } else { Whole::No }
+    }
+
     fn checkpoint(&self) -> Result<Checkpoint> {
         let state = serde_json::to_value(self)
             .map_err(|error| Error::new(ErrorKind::Internal, "a position cannot be written").source(error))?;
@@ -126,6 +146,9 @@ pub(super) fn events<D: Dialect>(mut child: Child, mut dialect: D, pace: Pace, c
         dialect.pager().report();
         for page in dialect.pager().take()? {
             yield SourceEvent::Page(page);
+        }
+        if let Whole::Yes { resumed } = dialect.whole() {
+            yield SourceEvent::Whole { resumed, shifting: false };
         }
         yield SourceEvent::Checkpoint(dialect.position(true).checkpoint()?);
     }

@@ -33,7 +33,12 @@ pub(crate) async fn run(global: &Global, command: &ConnectorsCommand, console: &
                 }
                 let mut rows = Rows::new(&["connector", "reads", "writes", "what"]);
                 for spec in &specs {
-                    rows.row([spec.name.to_owned(), yes(&spec.source_schema), yes(&spec.sink_schema), spec.summary.to_owned()]);
+                    rows.row([
+                        spec.name.to_owned(),
+                        yes(&spec.source_schema),
+                        yes(&spec.sink_schema),
+                        spec.summary.clone().into_owned(),
+                    ]);
                 }
                 rows.render()
             })

@@ -17,7 +17,7 @@ struct Named(&'static str);
 
 impl Connector for Named {
     fn spec(&self) -> ConnectorSpec {
-        ConnectorSpec { name: self.0, title: "", summary: "", source_schema: None, sink_schema: None, readme: "" }
+        ConnectorSpec { name: self.0, title: "", summary: "".into(), source_schema: None, sink_schema: None, readme: "" }
     }
 }
 

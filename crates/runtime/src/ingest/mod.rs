@@ -12,6 +12,7 @@ mod rules;
 mod stage;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::conform::{ConformError, Conformer, Context, Keep, RowHash};
 use headwater_model::instant::{self, DateStyle};
@@ -39,7 +40,8 @@ use stage::{Conformed, Stage};
 /// What the keys of this stage's cursors begin with.
 pub(crate) const CURSOR_PREFIX: &str = "ingest";
 
-/// Reads every stream of one source to its end, and counts in `total` what became of the rows.
+/// Reads every stream of one source to its end, as many at once as the source lets, and counts in `total` what became of the rows.
+/// Where one fails, those that were begun go on to their end, and no other is begun.
 ///
 /// # Errors
 /// When the source, its settings or the store stop it; what was committed stays, and is counted.
@@ -55,10 +57,20 @@ pub async fn source(
     let specs = engine.unless_told(source.streams()).await?.map_err(fail)?;
     let wanted = &entry.section.streams;
     check_streams(entry, &specs)?;
-    for spec in specs {
-        if wanted.is_empty() || wanted.contains(&spec.name) {
-            stream(engine, entry, source.as_ref(), &spec, (run_id, options), total).await?;
+    let mut waiting = specs.iter().filter(|spec| wanted.is_empty() || wanted.contains(&spec.name));
+    let mut running = FuturesUnordered::new();
+    let mut failed = None;
+    loop {
+        while failed.is_none() && running.len() < source.streams_at_once().max(1) {
+            let Some(spec) = waiting.next() else { break };
+            running.push(stream(engine, entry, source.as_ref(), spec, (run_id, options)));
         }
+        let Some((buckets, read)) = running.next().await else { break };
+        *total += buckets;
+        failed = failed.or(read.err());
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     if !options.dry_run {
         stage::whole_cost(engine, entry, run_id).await?;
@@ -184,7 +196,20 @@ pub(crate) fn origin(entry: &SourceEntry, spec: &StreamSpec) -> Origin {
     entry.section.origin.or(implied).unwrap_or(spec.origin)
 }
 
+/// Reads a stream to its end. What became of its rows counts also where it fails.
 async fn stream(
+    engine: &Engine,
+    entry: &SourceEntry,
+    source: &dyn Source,
+    spec: &StreamSpec,
+    run: (&str, &SyncOptions),
+) -> (Buckets, Result<()>) {
+    let mut counted = Buckets::default();
+    let read = follow(engine, entry, source, spec, run, &mut counted).await;
+    (counted, read)
+}
+
+async fn follow(
     engine: &Engine,
     entry: &SourceEntry,
     source: &dyn Source,

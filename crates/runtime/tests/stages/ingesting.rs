@@ -43,6 +43,29 @@ async fn every_row_ends_in_one_bucket() {
     assert_eq!(rig.cell("SELECT count(*) FROM lead WHERE email = 'eve@example.com'").await, "0");
 }
 
+/// Neither stream says anything before both were asked.
+const TOGETHER: &str = "sources: { list: { connector: script, together: true } }\n";
+
+#[tokio::test]
+async fn streams_of_one_source_are_read_at_once() {
+    let rig = Rig::new(TOGETHER).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"]), ("2", &["bob@example.com", "Bob"])]);
+    assert_eq!(rig.sync().await.sources["list"], accepted(4));
+    assert_eq!(rig.cell("SELECT count(DISTINCT lead_id) FROM lead").await, "4");
+    assert_eq!(rig.sync().await.sources["list"], accepted(0));
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_costs_the_one_beside_it_nothing() {
+    let rig = Rig::new(TOGETHER).await;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann"])]);
+    rig.scripts.say("list", COLUMNS, &[("2", &["bob@example.com", "Bob"])]);
+    rig.scripts.fail_at("list", 2);
+    let report = rig.sync_failing().await;
+    assert_eq!(report.sources["list"], accepted(3));
+    assert_eq!(rig.sync().await.sources["list"], accepted(1));
+}
+
 #[tokio::test]
 async fn columns_that_change_stop_a_source_that_wants_it_and_no_other() {
     let project = |columns: &str, policy: &str| {

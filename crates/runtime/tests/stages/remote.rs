@@ -82,7 +82,7 @@ impl Connector for RemoteConnector {
         ConnectorSpec {
             name: "remote",
             title: "Remote",
-            summary: "a test",
+            summary: "a test".into(),
             source_schema: None,
             sink_schema: Some(json!({})),
             readme: "",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::conform::fields_of;
 use headwater_model::mapping::{Mapping, Origin, Role};
@@ -15,6 +15,7 @@ use headwater_sdk::{
     BuildContext, ConfigDoc, Connector, ConnectorSpec, Error, ErrorKind, EventStream, Result, Source, SourceEvent, StreamSpec,
 };
 use serde_json::json;
+use tokio::sync::Barrier;
 
 /// One record: its key (none when empty), its cells (an empty one is absent), whether it is gone.
 pub(crate) type Record<'a> = (&'a str, &'a [&'a str]);
@@ -138,7 +139,7 @@ impl Connector for ScriptConnector {
         ConnectorSpec {
             name: "script",
             title: "Script",
-            summary: "a test",
+            summary: "a test".into(),
             source_schema: Some(json!({})),
             sink_schema: None,
             readme: "",
@@ -154,10 +155,13 @@ impl Connector for ScriptConnector {
             columns: Vec<String>,
             #[serde(default)]
             whole: bool,
+            #[serde(default)]
+            together: bool,
         }
-        let Config { token, columns, whole } = config.parse()?;
+        let Config { token, columns, whole, together } = config.parse()?;
         token.map(|token| cx.secret(&token)).transpose()?;
-        Ok(Box::new(ScriptSource { scripts: Arc::clone(&self.0), connection: config.connection.clone(), columns, whole }))
+        let both = together.then(|| Arc::new(Barrier::new(2)));
+        Ok(Box::new(ScriptSource { scripts: Arc::clone(&self.0), connection: config.connection.clone(), columns, whole, both }))
     }
 }
 
@@ -167,6 +171,8 @@ struct ScriptSource {
     columns: Vec<String>,
     /// Whether every read shows everything: the last checkpoint is then the beginning of the next.
     whole: bool,
+    /// Where it has two streams, neither of which says anything before both were asked.
+    both: Option<Arc<Barrier>>,
 }
 
 #[async_trait]
@@ -180,7 +186,7 @@ impl Source for ScriptSource {
         let names = roles.into_iter().flat_map(fields_of).map(|name| (*name, *name));
         let mut mapping = Mapping::of(names);
         mapping.0.values_mut().for_each(|rule| rule.from.dedup());
-        Ok(vec![StreamSpec {
+        let all = StreamSpec {
             name: "all".to_owned(),
             role: Role::Leads,
             origin: Origin::Import,
@@ -189,7 +195,13 @@ impl Source for ScriptSource {
             vendor: None,
             whole: self.whole,
             notes: None,
-        }])
+        };
+        let others = self.both.iter().map(|_| StreamSpec { name: "others".to_owned(), ..all.clone() });
+        Ok(others.chain([all.clone()]).collect())
+    }
+
+    fn streams_at_once(&self) -> usize {
+        if self.both.is_some() { 2 } else { 1 }
     }
 
     async fn read(&self, _: &StreamSpec, from: Option<Checkpoint>) -> Result<EventStream> {
@@ -215,7 +227,14 @@ impl Source for ScriptSource {
         if let Some(at) = failure {
             steps.remove(at);
         }
-        Ok(futures::stream::iter(events).boxed())
+        let both = self.both.clone();
+        let asked = async move {
+            if let Some(both) = both {
+                both.wait().await;
+            }
+            futures::stream::iter(events)
+        };
+        Ok(asked.flatten_stream().boxed())
     }
 
     async fn acknowledge(&self, _: &StreamSpec, upto: &Checkpoint) -> Result<()> {

@@ -7,6 +7,7 @@ pub mod recorded;
 pub mod server;
 #[cfg(test)]
 mod tests;
+pub mod troubles;
 
 pub use chaos::ChaosSource;
 pub use contract::{Breach, Collected, Resumed, Row, check_deletion_arrives, check_source_contract, collect, collect_into};

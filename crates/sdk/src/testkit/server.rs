@@ -378,9 +378,13 @@ fn with_one_time(body: Vec<u8>, times: &mut BTreeMap<String, Json>) -> Vec<u8> {
     }
 }
 
-/// The body without the last object of each of its outermost lists of objects, or without its last line where it is no JSON.
+/// The body without the last object of each of its outermost lists of objects, or maps of objects by number, or without its last line
+/// where it is no JSON.
 fn without_the_last(body: &[u8]) -> Vec<u8> {
-    fn pop(values: Vec<&mut Json>) {
+    let by_number = |members: &serde_json::Map<String, Json>| {
+        !members.is_empty() && members.iter().all(|(name, member)| member.is_object() && name.parse::<u64>().is_ok())
+    };
+    fn pop(values: Vec<&mut Json>, by_number: &dyn Fn(&serde_json::Map<String, Json>) -> bool) {
         let (mut inside, mut found) = (Vec::new(), false);
         for value in values {
             match value {
@@ -389,16 +393,21 @@ fn without_the_last(body: &[u8]) -> Vec<u8> {
                     found = true;
                 }
                 Json::Array(items) => inside.extend(items),
+                Json::Object(members) if by_number(members) => {
+                    let last = members.keys().filter_map(|name| name.parse::<u64>().ok()).max();
+                    members.retain(|name, _| name.parse().ok() != last);
+                    found = true;
+                }
                 Json::Object(members) => inside.extend(members.values_mut()),
                 Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
             }
         }
         if !found && !inside.is_empty() {
-            pop(inside);
+            pop(inside, by_number);
         }
     }
     if let Ok(mut value) = serde_json::from_slice::<Json>(body) {
-        pop(vec![&mut value]);
+        pop(vec![&mut value], &by_number);
         return value.to_string().into_bytes();
     }
     let end = body.trim_ascii_end();
@@ -463,6 +472,39 @@ impl Prepared {
             return format!("the header {name} is `{found}`, recorded is `{value}`");
         }
         format!("its body is `{}`", String::from_utf8_lossy(&asked.body))
+    }
+}
+
+impl Prepared {
+    /// What a server at this origin answers to a `GET` of this target: from then on it can be played without that server.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or answers with what is no HTTP.
+    pub async fn recorded(origin: &str, asked: &str) -> std::io::Result<Self> {
+        let wrong = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+        let host = origin.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).await?;
+        let request = format!("GET {asked} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await?;
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(wrong)?;
+        let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(wrong)?;
+        let (path, query) = target(asked);
+        Ok(Self {
+            shown: format!("GET {asked}"),
+            method: "GET".to_owned(),
+            path,
+            query,
+            headers: BTreeMap::new(),
+            json: None,
+            form: Vec::new(),
+            text: None,
+            status,
+            answer_headers: BTreeMap::new(),
+            answer: bytes.get(end + 4..).unwrap_or_default().to_vec(),
+        })
     }
 }
 

@@ -131,8 +131,10 @@ fn multiply<'a>(left: &Py<'a>, right: &Py<'a>) -> Option<Py<'a>> {
     if let Py::Delta(micros) = value {
         return micros.checked_mul(i64::try_from(times).ok()?).map(Py::Delta);
     }
-    let times = usize::try_from(times.max(0)).ok()?;
-    (value.len()?.checked_mul(times)? <= MAX_REPEATED).then_some(())?;
+    let length = value.len()?;
+    // Nothing stays nothing, however often.
+    let times = if length == 0 { 0 } else { usize::try_from(times.max(0)).ok()? };
+    (length.checked_mul(times)? <= MAX_REPEATED).then_some(())?;
     match value {
         Py::Str(text) => Some(Py::from(text.repeat(times))),
         _ if value.is_sequence() => {

@@ -119,6 +119,12 @@ fn text_asked_for_stays_text() {
 }
 
 #[test]
+fn nothing_is_repeated_however_often_in_no_time() {
+    assert_eq!(eval("{{ () * 6666666666666666666 }}", "{}").to_json(), "[]");
+    assert_eq!(eval("{{ 6666666666666666666 * [] }}", "{}").to_json(), "[]");
+}
+
+#[test]
 fn blocks_and_loops_write_text() {
     assert_eq!(
         eval(

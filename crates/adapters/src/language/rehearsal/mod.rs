@@ -15,6 +15,7 @@ use headwater_model::mapping::{Origin, Role};
 use headwater_sdk::http::Pause;
 use headwater_sdk::testkit::recorded::chain;
 use headwater_sdk::testkit::server::{Mode, Prepared, Server, sorted, target};
+use headwater_sdk::testkit::troubles::{Manners, Misbehaving};
 use headwater_sdk::testkit::{Collected, Row, check_source_contract, collect};
 use headwater_sdk::{BuildContext, Clock, Source as _, StreamSpec};
 use jiff::Timestamp;
@@ -24,7 +25,6 @@ use super::compile::Setup;
 use super::source::{Declarative, DeclarativeSource};
 use super::spec::{Auth, Exchange, SettingKind, Spec, Test};
 use crate::engine::{Map, Value};
-use troubles::Misbehaving;
 
 /// When a test is read, unless it says otherwise.
 const NOW: &str = "2026-02-01T00:00:00Z";
@@ -162,7 +162,14 @@ impl Stage<'_> {
         self.contract(&server, &source, &all, exchanges.clone(), rest).await;
         if self.seen.problems.is_empty() {
             let (spec, now) = (self.spec, self.now()?);
-            let remote = Misbehaving { spec, server: &server, source: &source, stream: &stream, pause: &pause, now };
+            let manners = Manners {
+                of_status: &|status| troubles::meanings(spec, status),
+                renews_token: troubles::is_fetched(&spec.api.auth),
+                reads_all: spec.streams.get(&stream.name).is_none_or(|stream| stream.cursor.is_none()),
+                empty_answers: troubles::empty_answers(spec),
+                pages_in_turn: true,
+            };
+            let remote = Misbehaving { server: &server, source: &source, stream: &stream, pause: &pause, now, manners };
             self.seen.problems.extend(remote.drive(exchanges).await);
         }
         Ok(())

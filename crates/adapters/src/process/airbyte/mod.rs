@@ -22,7 +22,7 @@ impl Connector for Airbyte {
         ConnectorSpec {
             name: "airbyte",
             title: "Airbyte source",
-            summary: "reads the streams of any Airbyte source, run as a child process",
+            summary: "reads the streams of any Airbyte source, run as a child process".into(),
             source_schema: Some(schemars::schema_for!(AirbyteConfig).to_value()),
             sink_schema: None,
             readme: include_str!("README.md"),

@@ -15,10 +15,10 @@ use tracing::{debug, warn};
 use super::catalog::Stream;
 use super::message::{Descriptor, Message, Record, State, StreamStatus};
 use crate::process::child::{Child, Ended, Input, Program};
-use crate::process::config::{AirbyteConfig, Launch};
+use crate::process::config::{AirbyteConfig, Launch, at};
 use crate::process::mask::Mask;
 use crate::process::pager::Pager;
-use crate::process::reading::{Dialect, Pace, Position, Step, broken, events, message};
+use crate::process::reading::{Dialect, Pace, Position, Step, Whole, broken, events, message};
 
 /// The key of a state for everything: `global` in today's form, `legacy` in the old one.
 const GLOBAL: &str = "global";
@@ -30,6 +30,7 @@ pub(crate) struct AirbyteSource {
     program: Arc<Program>,
     cursors: BTreeMap<String, String>,
     full_refresh: BTreeSet<String>,
+    whole: BTreeSet<String>,
     pace: Pace,
     clock: Clock,
     /// What it can read. It is asked once: a start of it takes seconds.
@@ -38,8 +39,18 @@ pub(crate) struct AirbyteSource {
 
 impl AirbyteSource {
     pub(crate) fn new(config: AirbyteConfig, cx: &BuildContext, pace: Pace) -> Result<Self> {
-        let AirbyteConfig { command, config, config_file, env, silence_secs, max_line_bytes, cursors, full_refresh, resumable } =
-            config;
+        let AirbyteConfig {
+            command,
+            config,
+            config_file,
+            env,
+            silence_secs,
+            max_line_bytes,
+            cursors,
+            full_refresh,
+            whole,
+            resumable,
+        } = config;
         let launch = Launch {
             command: &command,
             config: &config,
@@ -53,6 +64,7 @@ impl AirbyteSource {
             program,
             cursors,
             full_refresh,
+            whole,
             pace: pace.where_resumable(resumable),
             clock: cx.clock.clone(),
             streams: OnceCell::new(),
@@ -92,7 +104,16 @@ impl AirbyteSource {
         })
         .await?;
         let catalog = catalog.ok_or_else(|| Error::new(ErrorKind::Protocol, "the source gave no catalog"))?;
-        Stream::parse(&catalog, &self.cursors, &self.full_refresh)
+        let streams = Stream::parse(&catalog, &self.cursors, &self.full_refresh)?;
+        for name in &self.whole {
+            let stream = streams.iter().find(|stream| stream.name == *name);
+            let stream = stream.ok_or_else(|| at(format!("the source has no stream `{name}`"), "whole"))?;
+            if stream.incremental {
+                let message = format!("`{name}` is read incrementally, which shows only what changed");
+                return Err(at(message, "whole").hint("name it under `full_refresh` as well"));
+            }
+        }
+        Ok(streams)
     }
 
     fn start(&self, stream: &Stream, position: &Position) -> Result<Child> {
@@ -145,7 +166,7 @@ impl Source for AirbyteSource {
             fields: stream.fields.names().to_vec(),
             mapping: stream.fields.mapping(&stream.keys),
             vendor: None,
-            whole: false,
+            whole: self.whole.contains(&stream.name),
             notes: None,
         };
         Ok(self.streams_known().await?.iter().map(spec).collect())
@@ -160,6 +181,7 @@ impl Source for AirbyteSource {
             of: stream.descriptor.clone(),
             incremental: stream.incremental,
             pager: Pager::new(&stream.name, stream.fields.clone(), &stream.keys),
+            whole: position.whole(self.whole.contains(&stream.name)),
             position,
             counted: 0,
             failure: None,
@@ -177,6 +199,7 @@ struct Reading {
     incremental: bool,
     pager: Pager,
     position: Position,
+    whole: Whole,
     /// The records that the last state covers.
     counted: u64,
     failure: Option<Error>,
@@ -283,6 +306,10 @@ impl Dialect for Reading {
             None => Ok(()),
         }
     }
+
+    fn whole(&self) -> Whole {
+        self.whole
+    }
 }
 
 /// Reads what a source might print: its catalog on the first line, messages on the others.
@@ -297,6 +324,7 @@ pub(crate) fn feed(printed: &[u8]) {
         incremental: stream.incremental,
         pager: Pager::new(&stream.name, stream.fields.clone(), &stream.keys),
         position: Position::default(),
+        whole: Whole::No,
         counted: 0,
         failure: None,
         incomplete: false,

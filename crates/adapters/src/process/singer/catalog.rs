@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::process::fields::{Fields, paths};
 
+const INCREMENTAL: &str = "INCREMENTAL";
+const FULL_TABLE: &str = "FULL_TABLE";
+
 /// A tap's catalog.
 #[derive(Debug, Clone)]
 pub(super) struct Catalog(Vec<Entry>);
@@ -21,6 +24,17 @@ pub(super) struct Entry {
     /// Its fields.
     pub(super) fields: Fields,
     json: Map<String, Value>,
+}
+
+/// How a stream is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Method<'a> {
+    /// As its catalog says.
+    OfCatalog,
+    /// From where the last read ended, by that field.
+    Incremental(&'a str),
+    /// From its beginning, each time.
+    FullTable,
 }
 
 impl Catalog {
@@ -43,9 +57,9 @@ impl Catalog {
         self.0.iter().find(|entry| entry.id == id)
     }
 
-    /// The catalog with this stream and all its fields chosen, and nothing else; read by `cursor`, if one is given.
-    pub(super) fn choose(&self, id: &str, cursor: Option<&str>) -> Value {
-        json!({"streams": self.0.iter().map(|entry| entry.chosen(entry.id == id, cursor)).collect::<Vec<_>>()})
+    /// The catalog with this stream and all its fields chosen, and nothing else.
+    pub(super) fn choose(&self, id: &str, method: Method<'_>) -> Value {
+        json!({"streams": self.0.iter().map(|entry| entry.chosen(entry.id == id, method)).collect::<Vec<_>>()})
     }
 }
 
@@ -66,8 +80,14 @@ impl Entry {
         Some(Self { stream: text("stream").unwrap_or_else(|| id.clone()), id, keys, fields, json: json.clone() })
     }
 
+    /// Whether the tap reads it incrementally whatever it is asked for.
+    pub(super) fn is_incremental(&self) -> bool {
+        let forced = top(&self.json, "forced-replication-method").and_then(Value::as_str);
+        forced.is_some_and(|method| !method.is_empty() && method != FULL_TABLE)
+    }
+
     /// The entry with the choice written in both ways that taps look for it: in the metadata, and in the schema.
-    fn chosen(&self, chosen: bool, cursor: Option<&str>) -> Value {
+    fn chosen(&self, chosen: bool, method: Method<'_>) -> Value {
         let mut entry = self.json.clone();
         let properties: Vec<String> = entry
             .get("schema")
@@ -92,11 +112,18 @@ impl Entry {
                 }
             }
         }
-        if let Some(cursor) = cursor.filter(|_| chosen) {
-            note(metadata, &json!([]), "replication-method", "INCREMENTAL".into());
-            note(metadata, &json!([]), "replication-key", cursor.into());
-            entry.insert("replication_method".to_owned(), "INCREMENTAL".into());
-            entry.insert("replication_key".to_owned(), cursor.into());
+        match method {
+            Method::Incremental(cursor) if chosen => {
+                note(metadata, &json!([]), "replication-method", INCREMENTAL.into());
+                note(metadata, &json!([]), "replication-key", cursor.into());
+                entry.insert("replication_method".to_owned(), INCREMENTAL.into());
+                entry.insert("replication_key".to_owned(), cursor.into());
+            }
+            Method::FullTable if chosen => {
+                note(metadata, &json!([]), "replication-method", FULL_TABLE.into());
+                entry.insert("replication_method".to_owned(), FULL_TABLE.into());
+            }
+            Method::Incremental(_) | Method::FullTable | Method::OfCatalog => {}
         }
         Value::Object(entry)
     }
@@ -148,7 +175,7 @@ mod tests {
 
     #[test]
     fn one_stream_is_chosen_in_both_styles_and_the_others_are_not() {
-        let chosen = catalog().choose("public-leads", Some("id"));
+        let chosen = catalog().choose("public-leads", Method::Incremental("id"));
         let [leads, old] = chosen["streams"].as_array().unwrap().as_slice() else { panic!() };
         assert_eq!((&leads["schema"]["selected"], &old["schema"]["selected"]), (&json!(true), &json!(false)));
         assert_eq!(
@@ -162,7 +189,24 @@ mod tests {
         );
         assert_eq!((&leads["replication_method"], &leads["replication_key"]), (&json!("INCREMENTAL"), &json!("id")));
         assert_eq!(old["metadata"], json!([{"breadcrumb": [], "metadata": {"selected": false}}]));
-        assert_eq!(catalog().choose("old", None)["streams"][1]["schema"]["properties"]["n"]["selected"], json!(true));
+        assert_eq!(
+            catalog().choose("old", Method::OfCatalog)["streams"][1]["schema"]["properties"]["n"]["selected"],
+            json!(true)
+        );
+    }
+
+    #[test]
+    fn a_stream_that_is_read_as_a_whole_is_asked_for_so() {
+        let chosen = catalog().choose("public-leads", Method::FullTable);
+        assert_eq!(chosen["streams"][0]["metadata"][0]["metadata"]["replication-method"], json!("FULL_TABLE"));
+        assert_eq!(chosen["streams"][1]["metadata"][0]["metadata"].get("replication-method"), None);
+        let forced = |method: &str| {
+            let metadata = json!([{"breadcrumb": [], "metadata": {"forced-replication-method": method}}]);
+            let text = json!({"streams": [{"tap_stream_id": "a", "schema": {}, "metadata": metadata}]}).to_string();
+            Catalog::parse(text.as_bytes()).unwrap().streams()[0].is_incremental()
+        };
+        // An empty one forces nothing: tap-postgres writes it.
+        assert_eq!((forced("INCREMENTAL"), forced("FULL_TABLE"), forced("")), (true, false, false));
     }
 
     #[test]

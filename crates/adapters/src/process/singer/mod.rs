@@ -29,7 +29,7 @@ impl Connector for Singer {
         ConnectorSpec {
             name: "singer",
             title: "Singer tap",
-            summary: "reads the streams of any Singer tap, run as a child process",
+            summary: "reads the streams of any Singer tap, run as a child process".into(),
             source_schema: Some(schemars::schema_for!(SingerConfig).to_value()),
             sink_schema: None,
             readme: include_str!("README.md"),
@@ -46,7 +46,7 @@ impl Connector for SingerTarget {
         ConnectorSpec {
             name: "singer_target",
             title: "Singer target",
-            summary: "writes prospects through any Singer target, run as a child process, and checks what arrived",
+            summary: "writes prospects through any Singer target, run as a child process, and checks what arrived".into(),
             source_schema: None,
             sink_schema: Some(schemars::schema_for!(TargetConfig).to_value()),
             readme: include_str!("README-target.md"),

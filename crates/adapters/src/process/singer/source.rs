@@ -1,6 +1,6 @@
 //! A tap as a source: one start of the program per stream that is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::{Catalog, Entry, Method};
 use super::message::{Message, counted};
 use crate::process::child::{Child, Ended, Input, Program};
 use crate::process::config::{CatalogArgument, Launch, SingerConfig, at, read};
 use crate::process::fields::paths;
 use crate::process::pager::Pager;
-use crate::process::reading::{Dialect, Pace, Position, Step, events, message};
+use crate::process::reading::{Dialect, Pace, Position, Step, Whole, events, message};
 
 /// The largest catalog that is taken: a database with tens of thousands of tables.
 const MAX_CATALOG_BYTES: usize = 256 * 1024 * 1024;
@@ -30,6 +30,7 @@ pub(crate) struct SingerSource {
     given: Option<Secret>,
     argument: &'static str,
     cursors: BTreeMap<String, String>,
+    whole: BTreeSet<String>,
     pace: Pace,
     clock: Clock,
     /// What the tap can read. It is asked once: a start of it takes seconds.
@@ -48,6 +49,7 @@ impl SingerSource {
             catalog_file,
             catalog_argument,
             cursors,
+            whole,
             resumable,
         } = config;
         let launch = Launch {
@@ -69,6 +71,7 @@ impl SingerSource {
             given,
             argument,
             cursors,
+            whole,
             pace: pace.where_resumable(resumable),
             clock: cx.clock.clone(),
             catalog: OnceCell::new(),
@@ -101,12 +104,23 @@ impl SingerSource {
         if let Some(unknown) = self.cursors.keys().find(|id| catalog.find(id).is_none()) {
             return Err(at("there is no such stream", format!("cursors.{unknown}")));
         }
+        for id in &self.whole {
+            let Some(entry) = catalog.find(id) else { return Err(at(format!("the tap has no stream `{id}`"), "whole")) };
+            if self.cursors.contains_key(id) || entry.is_incremental() {
+                let message = format!("`{id}` is read incrementally, which shows only what changed");
+                return Err(at(message, "whole").hint("take it out of `cursors`, or out of `whole`"));
+            }
+        }
         Ok(catalog)
     }
 
     async fn start(&self, entry: &Entry, position: &Position) -> Result<Child> {
-        let cursor = self.cursors.get(&entry.id).map(String::as_str);
-        let catalog = self.catalog().await?.choose(&entry.id, cursor).to_string();
+        let method = match self.cursors.get(&entry.id) {
+            Some(cursor) => Method::Incremental(cursor),
+            None if self.whole.contains(&entry.id) => Method::FullTable,
+            None => Method::OfCatalog,
+        };
+        let catalog = self.catalog().await?.choose(&entry.id, method).to_string();
         let (files, config) = self.program.files()?;
         let catalog = files.write("catalog.json", catalog.as_bytes())?;
         let mut arguments: Vec<&OsStr> = vec!["--config".as_ref(), &config, self.argument.as_ref(), &catalog];
@@ -145,7 +159,7 @@ impl Source for SingerSource {
             fields: entry.fields.names().to_vec(),
             mapping: entry.fields.mapping(&entry.keys),
             vendor: None,
-            whole: false,
+            whole: self.whole.contains(&entry.id),
             notes: None,
         };
         Ok(self.catalog().await?.streams().iter().map(spec).collect())
@@ -161,6 +175,8 @@ impl Source for SingerSource {
             id: entry.id.clone(),
             stream: entry.stream.clone(),
             pager: Pager::new(&entry.id, entry.fields.clone(), &entry.keys),
+            from_start: self.whole.contains(&entry.id),
+            whole: position.whole(self.whole.contains(&entry.id)),
             position,
             announced: false,
             other: 0,
@@ -176,6 +192,10 @@ struct Reading {
     stream: String,
     pager: Pager,
     position: Position,
+    /// Whether it is read from its beginning each time.
+    from_start: bool,
+    /// Whether the user says that a read shows everything, and nothing speaks against it.
+    whole: Whole,
     /// Whether its schema came.
     announced: bool,
     /// Records of streams that nobody asked for.
@@ -217,7 +237,7 @@ impl Dialect for Reading {
                 self.position.set("", found.value.map_or("{}", RawValue::get));
                 return Ok(Step::State);
             }
-            // A version says that records which do not come again are gone; that is not acted on.
+            // A version says that records which do not come again are gone. Many taps say so before they read: `whole` is what counts.
             "SCHEMA" | "ACTIVATE_VERSION" => {}
             "BATCH" => {
                 return Err(Error::new(ErrorKind::Unsupported, "the tap sends its records as files (BATCH)")
@@ -234,8 +254,9 @@ impl Dialect for Reading {
         &mut self.pager
     }
 
-    fn position(&self, _: bool) -> Position {
-        self.position.clone()
+    /// A stream that is read as a whole starts again next time, whatever its states say of this read.
+    fn position(&self, ended: bool) -> Position {
+        if ended && self.from_start { Position::default() } else { self.position.clone() }
     }
 
     fn blame(&mut self) -> Option<Error> {
@@ -247,11 +268,16 @@ impl Dialect for Reading {
         if let Some(said) = said.filter(|said| *said > arrived) {
             // Some taps count what they fetched, also what they then leave out.
             warn!(stream = self.id, said, arrived, "the tap counts more records than it sent");
+            self.whole = Whole::No;
         }
         if self.other > 0 {
             debug!(stream = self.id, records = self.other, "the tap also sent streams that were not chosen");
         }
         Ok(())
+    }
+
+    fn whole(&self) -> Whole {
+        self.whole
     }
 }
 
@@ -266,6 +292,8 @@ pub(crate) fn feed(printed: &[u8]) {
         stream: entry.stream.clone(),
         pager: Pager::new(&entry.id, entry.fields.clone(), &entry.keys),
         position: Position::default(),
+        from_start: false,
+        whole: Whole::No,
         announced: false,
         other: 0,
     };

@@ -1,15 +1,20 @@
 use headwater_sdk::ErrorKind;
-use headwater_sdk::testkit::{check_source_contract, collect};
+use headwater_sdk::testkit::{Resumed, check_deletion_arrives, check_source_contract, collect};
 
 use super::*;
 use crate::process::airbyte::AirbyteSource;
 use crate::process::config::AirbyteConfig;
 
-fn source(mut config: Value) -> AirbyteSource {
+fn source(config: Value) -> AirbyteSource {
+    source_with(config, json!({}))
+}
+
+fn source_with(mut config: Value, mut settings: Value) -> AirbyteSource {
     if config.get("token").is_none() {
         config["token"] = json!({"env": "TOKEN"});
     }
-    let settings = json!({"command": fake("source"), "config": config});
+    settings["command"] = fake("source");
+    settings["config"] = config;
     let config: AirbyteConfig = doc(settings).parse().unwrap();
     AirbyteSource::new(config, &cx(Path::new("/")), EAGER).unwrap()
 }
@@ -54,4 +59,23 @@ async fn a_failure_is_told_in_the_words_of_the_source_without_its_secrets() {
     assert_eq!(refused.to_string(), "the source refuses its `config`: wrong token ***");
     let open = source(json!({"fault": "refused", "token": "in the open"})).check().await.unwrap_err();
     assert_eq!(open.to_string(), "the source refuses its `config`: wrong token ***");
+}
+
+#[tokio::test]
+async fn who_is_missing_from_a_full_refresh_is_missed() {
+    let whole = |config: Value| source_with(config, json!({"full_refresh": ["people"], "whole": ["people"]}));
+    let all = check_source_contract(&whole(json!({})), "people", 10).await.unwrap();
+    check_deletion_arrives(&whole(json!({"without": 4})), "people", &all, "4").await.unwrap();
+    let source = whole(json!({}));
+    let rest = collect(&source, &stream(&source, "people").await, Some(all.checkpoints[2].1.clone())).await.unwrap();
+    assert_eq!((rest.rows.len(), rest.whole), (4, Some(Resumed::Yes)));
+    let unsaid = source_with(json!({"without": 4}), json!({"full_refresh": ["people"]}));
+    assert_eq!(collect(&unsaid, &stream(&unsaid, "people").await, None).await.unwrap().whole, None);
+}
+
+#[tokio::test]
+async fn only_a_full_refresh_shows_everything() {
+    for settings in [json!({"whole": ["people"]}), json!({"whole": ["persons"]})] {
+        assert_eq!(source_with(json!({}), settings).streams().await.unwrap_err().config_path(), Some("whole"));
+    }
 }

@@ -76,6 +76,8 @@ def tap():
     say({"type": "RECORD", "stream": "other", "record": {"id": 99}})
     for n in range(start, 10):
         misbehave(n)
+        if n == config.get("without"):
+            continue
         say({"type": "RECORD", "stream": "people", "record": record(n)})
         if n % 2 and fault != "no_state":
             say({"type": "STATE", "value": {"seen": n + 1, "exact": 12345678901234567890123}})
@@ -83,7 +85,8 @@ def tap():
         say({"type": "BATCH", "stream": "people", "manifest": []})
     if fault == "unknown":
         say({"type": "ROWS", "stream": "people"})
-    print('INFO METRIC: {"type": "counter", "metric": "record_count", "value": 10, "tags": {"stream": "people"}}', file=sys.stderr)
+    counted = config.get("counted", 10 - start)
+    print('INFO METRIC: {"type": "counter", "metric": "record_count", "value": %d, "tags": {"stream": "people"}}' % counted, file=sys.stderr)
 
 
 def source():
@@ -109,6 +112,8 @@ def source():
     since = 0
     for n in range(start, 10):
         misbehave(n)
+        if n == config.get("without"):
+            continue
         if fault == "trace" and n == 6:
             error = {"message": f"refused {config['token']}", "failure_type": "config_error"}
             say({"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": 1.5, "error": error}})

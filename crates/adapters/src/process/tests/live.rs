@@ -33,6 +33,8 @@ fn airbyte(package: &str, name: &str, config: Value) -> AirbyteSource {
 struct Gave {
     pages: Vec<Page>,
     checkpoints: Vec<(usize, Checkpoint)>,
+    /// Whether it showed everything by itself.
+    whole: bool,
 }
 
 impl Gave {
@@ -71,7 +73,7 @@ async fn read(source: &dyn Source, name: &str, from: Option<Checkpoint>) -> Gave
                 assert!(page.refused.is_empty());
                 gave.pages.push(page);
             }
-            SourceEvent::Whole { .. } => {}
+            SourceEvent::Whole { resumed, .. } => gave.whole = !resumed,
             SourceEvent::Checkpoint(checkpoint) => gave.checkpoints.push((gave.rows(), checkpoint)),
         }
     }
@@ -134,6 +136,23 @@ async fn a_source_of_the_old_dialect_is_read() {
     assert_eq!(read(&source, "leads", gave.last()).await.rows(), 2);
 }
 
+/// A row that is taken out of a file is missed, by a source that reads it as a whole.
+#[tokio::test]
+async fn a_row_that_was_deleted_is_missed_where_a_full_read_shows_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("leads.csv");
+    let write = |rows: &str| std::fs::write(&path, format!("id,email\n{rows}")).unwrap();
+    let config = json!({"dataset_name": "leads", "format": "csv", "url": path, "provider": {"storage": "local"}});
+    let settings = json!({"command": [program("airbyte-source-file", "source-file")], "config": config, "whole": ["leads"]});
+    let source = AirbyteSource::new(doc(settings).parse().unwrap(), &cx(dir.path()), EAGER).unwrap();
+    write("1,ada@example.com\n2,bram@example.com\n3,clara@example.com\n");
+    let before = read(&source, "leads", None).await;
+    write("1,ada@example.com\n3,clara@example.com\n");
+    let after = read(&source, "leads", before.last()).await;
+    assert_eq!((before.rows(), before.whole), (3, true));
+    assert_eq!((after.whole, after.field("email")), (true, texts(&["ada@example.com", "clara@example.com"])));
+}
+
 #[tokio::test]
 async fn cells_of_a_spreadsheet_keep_their_text() {
     let dir = tempfile::tempdir().unwrap();
@@ -148,6 +167,14 @@ async fn cells_of_a_spreadsheet_keep_their_text() {
     assert_eq!(gave.field("zip"), texts(&["01067", "00501"]));
     assert_eq!(gave.field("last_name"), texts(&["NA", "None"]));
     assert!(gave.last().unwrap().state.to_string().contains("bookmarks"));
+
+    // It reads only files that changed, and says so in its catalog: absence proves nothing.
+    let file = json!({"path": dir.path().join("leads.csv"), "format": "csv", "primary_keys": ["id"], "table_name": "leads"});
+    let settings = json!({
+        "command": [program("tap-spreadsheets", "tap-spreadsheets")], "config": {"files": [file]}, "whole": ["leads"],
+    });
+    let source = SingerSource::new(doc(settings).parse().unwrap(), &cx(dir.path()), EAGER).unwrap();
+    assert_eq!(source.streams().await.unwrap_err().config_path(), Some("whole"));
 }
 
 /// What target-postgres wrote is counted, and what tap-postgres reads of it is what was written.
@@ -186,6 +213,19 @@ with psycopg.connect(sys.argv[1]) as db:
     let names: BTreeMap<_, _> = ids.into_iter().zip(gave.field("name")).collect();
     assert_eq!(names[&Some("prs_7".to_owned())].as_deref(), Some("Łukasz \"Ł\""));
     assert_eq!(names[&Some("prs_8".to_owned())].as_deref(), Some("Ada 8"));
+
+    let stream = format!("public-{table}");
+    let settings = json!({
+        "command": [program("meltanolabs-tap-postgres", "tap-postgres")],
+        "config": with(&config, json!({"filter_schemas": ["public"]})), "whole": [stream],
+    });
+    let source = SingerSource::new(doc(settings).parse().unwrap(), &cx(dir.path()), EAGER).unwrap();
+    let before = read(&source, &stream, None).await;
+    let delete = "import sys, psycopg
+with psycopg.connect(sys.argv[1]) as db: db.execute('delete from public.' + sys.argv[2] + \" where headwater_id = 'prs_9'\")";
+    assert!(std::process::Command::new(&python).args(["-c", delete, url.as_str(), &table]).status().unwrap().success());
+    let after = read(&source, &stream, before.last()).await;
+    assert_eq!((before.rows(), before.whole, after.rows(), after.whole), (500, true, 499, true));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use headwater_sdk::testkit::{check_source_contract, collect};
+use headwater_sdk::testkit::{Resumed, check_deletion_arrives, check_source_contract, collect};
 use headwater_sdk::{Connector as _, ErrorKind};
 
 use super::*;
@@ -187,4 +187,36 @@ async fn a_program_that_is_not_there_is_a_matter_of_settings() {
 async fn a_stream_to_be_read_by_a_cursor_must_exist() {
     let source = tap_with(json!({"config": {}, "cursors": {"persons": "id"}}));
     assert_eq!(source.streams().await.unwrap_err().config_path(), Some("cursors.persons"));
+}
+
+#[tokio::test]
+async fn who_is_missing_from_a_whole_table_is_missed() {
+    let whole = |config: Value| tap_with(json!({"config": config, "whole": ["people"]}));
+    let all = check_source_contract(&whole(json!({})), "people", 10).await.unwrap();
+    assert_eq!(all.last().unwrap().state, json!({"states": []}));
+    let without = json!({"without": 4, "counted": 9});
+    check_deletion_arrives(&whole(without.clone()), "people", &all, "4").await.unwrap();
+    // Nobody said that it shows everything, or the tap itself counts more than it sent.
+    for source in [tap(without), whole(json!({"without": 4}))] {
+        let read = collect(&source, &stream(&source, "people").await, None).await.unwrap();
+        assert_eq!((read.rows.len(), read.whole), (9, None));
+    }
+}
+
+#[tokio::test]
+async fn a_whole_table_that_broke_off_goes_on_in_the_middle() {
+    let source = tap_with(json!({"config": {}, "whole": ["people"]}));
+    let people = stream(&source, "people").await;
+    let all = collect(&source, &people, None).await.unwrap();
+    let rest = collect(&source, &people, Some(all.checkpoints[2].1.clone())).await.unwrap();
+    assert_eq!((rest.rows.len(), rest.whole), (4, Some(Resumed::Yes)));
+}
+
+#[tokio::test]
+async fn only_what_is_read_from_its_beginning_shows_everything() {
+    for settings in
+        [json!({"config": {}, "whole": ["persons"]}), json!({"config": {}, "whole": ["people"], "cursors": {"people": "id"}})]
+    {
+        assert_eq!(tap_with(settings).streams().await.unwrap_err().config_path(), Some("whole"));
+    }
 }

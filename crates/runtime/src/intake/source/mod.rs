@@ -82,7 +82,7 @@ impl Connector for IntakeConnector {
         ConnectorSpec {
             name: NAME,
             title: "Web forms",
-            summary: "takes web forms and the webhooks of form, ad and email tools that are posted to `headwater serve`",
+            summary: "takes web forms and the webhooks of form, ad and email tools that are posted to `headwater serve`".into(),
             source_schema: Some(schemars::schema_for!(IntakeConfig).to_value()),
             sink_schema: None,
             readme: include_str!("../README.md"),

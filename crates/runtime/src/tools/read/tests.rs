@@ -24,7 +24,7 @@ struct Settings {
 impl Connector for Counter {
     fn spec(&self) -> ConnectorSpec {
         let source_schema = Some(json!({ "type": "object" }));
-        ConnectorSpec { name: "counter", title: "Counter", summary: "", source_schema, sink_schema: None, readme: "" }
+        ConnectorSpec { name: "counter", title: "Counter", summary: "".into(), source_schema, sink_schema: None, readme: "" }
     }
 
     fn source(&self, config: &ConfigDoc, _: &BuildContext) -> headwater_sdk::Result<Box<dyn Source>> {
