@@ -3,9 +3,17 @@
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
 mod crm;
+mod held_back;
 mod killed;
+mod leaving;
 mod live;
+mod moved;
+mod owners;
+mod pacing;
 mod planned;
+mod quiet;
+mod read_back;
+mod stand;
 
 use std::collections::BTreeMap;
 use std::error::Error;

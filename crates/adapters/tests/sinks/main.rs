@@ -75,6 +75,7 @@ fn row(number: usize, fields: &[(&str, String)]) -> DeliveryRow {
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 
