@@ -15,6 +15,7 @@ mod companies;
 mod conformance;
 mod jobs;
 mod keys;
+mod moved;
 mod oddities;
 
 use std::collections::BTreeMap;

@@ -23,6 +23,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest wait that a remote may ask for within a request; for a longer one the request fails and tells how long.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(10);
+/// How much longer than for other troubles we wait where a remote asks us to slow down and does not say for how long: most count in
+/// windows of ten seconds and more.
+const SLOWED_DOWN: u32 = 4;
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -112,6 +115,7 @@ impl HttpClient {
                 (Retry::Never, _) | (_, false) => return Err(failure),
                 (Retry::After(asked), true) if asked > LONGEST_ASKED_WAIT => return Err(failure),
                 (Retry::After(asked), true) => waits.next().map(|_| asked),
+                (Retry::Backoff, true) if failure.kind() == ErrorKind::RateLimited => waits.next().map(|wait| wait * SLOWED_DOWN),
                 (Retry::Backoff, true) => waits.next(),
             };
             let Some(wait) = wait else { return Err(failure) };
