@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ impl Account {
     /// The account that these bytes name, host and secret among them; nothing where processes share none.
     #[must_use]
     pub fn of(credential: &[u8]) -> Option<Self> {
-        SHARED.get().map(|(folder, clock)| Self::in_folder(folder.clone(), clock.clone(), credential))
+        SHARED.get().map(|(folder, clock)| Self::in_folder(folder, clock.clone(), credential))
     }
 
-    fn in_folder(folder: PathBuf, clock: Clock, credential: &[u8]) -> Self {
+    fn in_folder(folder: &Path, clock: Clock, credential: &[u8]) -> Self {
         let hash = ring::digest::digest(&ring::digest::SHA256, credential);
         let name: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Self { path: folder.join(name), clock }
@@ -98,7 +98,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("headwater-account-{}", std::process::id()));
         let at = |second: i64| {
             let clock = Clock::fixed(Timestamp::from_second(second).unwrap());
-            Account::in_folder(folder.clone(), clock, b"crm.example\0token")
+            Account::in_folder(&folder, clock, b"crm.example\0token")
         };
         let window = Duration::from_secs(10);
         let count = |second: i64| {
@@ -109,7 +109,7 @@ mod tests {
         };
         assert_eq!((count(100), count(105), count(111)), (Some(1), Some(2), Some(2)));
         assert_eq!(count(50), Some(1), "a clock that was set back shuts nobody out");
-        let other = Account::in_folder(folder.clone(), Clock::fixed(Timestamp::UNIX_EPOCH), b"crm.example\0other");
+        let other = Account::in_folder(&folder, Clock::fixed(Timestamp::UNIX_EPOCH), b"crm.example\0other");
         assert_eq!(other.with(window, |_, sent| sent.len()), Some(0));
         let names: Vec<_> = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert!(names.iter().all(|name| !name.to_string_lossy().contains("token")), "{names:?}");
