@@ -136,6 +136,7 @@ fn row(id: &str, fields: &[(&str, Option<&str>)]) -> DeliveryRow {
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 

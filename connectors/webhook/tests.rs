@@ -81,6 +81,7 @@ fn row(number: usize) -> DeliveryRow {
         fields: fields.map(|(name, value)| (name.to_owned(), Some(value))).into(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 

@@ -3,10 +3,18 @@
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
 mod crm;
+mod held_back;
 mod killed;
+mod leaving;
 mod lists;
 mod live;
+mod moved;
+mod owners;
+mod pacing;
 mod planned;
+mod quiet;
+mod read_back;
+mod stand;
 mod vendors;
 
 use std::collections::BTreeMap;

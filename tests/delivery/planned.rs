@@ -90,3 +90,35 @@ fn rows_that_the_crm_refuses_are_quarantined_with_field_and_reason_and_the_other
     }
     Ok(())
 }
+
+#[test]
+fn two_projects_in_one_crm_share_its_companies_and_no_people_and_an_undo_takes_back_its_own() -> Fact {
+    let crm = Crm::start()?;
+    let (one, other) = (project(&crm)?, project(&crm)?);
+    for (project, namespace) in [(&one, "eu"), (&other, "us")] {
+        let settings = project.read("headwater.yaml")?;
+        project.write(
+            "headwater.yaml",
+            &settings.replace(
+                "    match_on: [external_id, email]",
+                &format!("    id_namespace: {namespace}\n    match_on: [external_id]"),
+            ),
+        )?;
+    }
+    // The same keys, and so the same ids of ours; others by address.
+    let people = list(4, |_| "Head".to_owned());
+    one.write("list.csv", &people)?;
+    other.write("list.csv", &people.replace("@example.com", "@example.org").replace("First", "Second"))?;
+    run(&one, &["sync"])?.done()?;
+    let before = (crm.contacts(), crm.accounts());
+    let answer = run(&other, &["sync", "--format", "json"])?.done()?.json()?;
+    assert_eq!(
+        (&answer["sinks"]["crm"]["created"], &answer["sinks"]["crm.companies"]["created"]),
+        (&json!(4), &json!(0)),
+        "{answer}"
+    );
+    assert_eq!((crm.contacts().len(), crm.accounts().len()), (8, 1), "two people are two, their company is one");
+    run(&other, &["undo", answer["run_id"].as_str().unwrap_or_default()])?.done()?;
+    assert_eq!((crm.contacts(), crm.accounts()), before);
+    Ok(())
+}

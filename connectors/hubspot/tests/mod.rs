@@ -64,6 +64,7 @@ fn person(number: usize, surname: &str) -> DeliveryRow {
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 
@@ -296,6 +297,7 @@ fn named(id: &str, fields: &[(&str, &str)]) -> DeliveryRow {
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 

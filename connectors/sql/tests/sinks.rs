@@ -30,6 +30,7 @@ pub(super) fn row(id: &str, fields: Values<'_>) -> DeliveryRow {
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 

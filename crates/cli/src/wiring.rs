@@ -7,6 +7,7 @@ use std::sync::Arc;
 use headwater_adapters::language::Declarative;
 use headwater_runtime::project::{Project, Surroundings};
 use headwater_runtime::{Engine, Progress};
+use headwater_sdk::http::share_accounts;
 use headwater_sdk::{BuildContext, Clock, Companion, ConfigDoc, Connector, ConnectorSpec, Registry, Sink, Source};
 use tokio_util::sync::CancellationToken;
 
@@ -114,10 +115,20 @@ pub(crate) fn project(global: &Global) -> Result<Project, Failure> {
 
 /// The project at work, stopped by SIGINT and SIGTERM at the next safe point.
 pub(crate) async fn engine(global: &Global, console: &Console) -> Result<Engine, Failure> {
+    count_with_other_processes(&surroundings(global));
     let mut engine = Engine::open(project(global)?, registry(), surroundings(global)).await?;
     engine.cancel = cancelled_by_signals();
     engine.progress = console.progress();
     Ok(engine)
+}
+
+/// Counts requests by credential over all processes of this user.
+fn count_with_other_processes(surroundings: &Surroundings) {
+    let folder = |variable: &str| surroundings.env.get(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    if let Some(cache) = cache {
+        share_accounts(cache.join("headwater").join("accounts"), surroundings.clock.clone());
+    }
 }
 
 /// The project at work where nothing is long enough to be stopped or watched.

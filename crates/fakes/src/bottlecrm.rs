@@ -1,4 +1,4 @@
-//! BottleCRM's API of contacts and accounts.
+//! BottleCRM's API of contacts, accounts and opportunities.
 //!
 //! After its OpenAPI file, and as measured with version 1.35: a list by page and by offset, which passes over filters that it does
 //! not know, and takes a part of an account's name for the whole; a second contact of an address or account of a name is refused,
@@ -35,6 +35,7 @@ pub struct BottleCrm {
     leads: Records,
     /// The leads by the ids under which they came.
     taken: BTreeMap<String, String>,
+    opportunities: Records,
     made: u64,
 }
 
@@ -97,6 +98,11 @@ impl BottleCrm {
         self.contacts.insert(id.to_owned(), contact.as_object().cloned().unwrap_or_default());
     }
 
+    /// Puts a deal there, as somebody does by hand; `contacts` names its contacts by their ids.
+    pub fn put_opportunity(&mut self, id: &str, opportunity: &Value) {
+        self.opportunities.insert(id.to_owned(), opportunity.as_object().cloned().unwrap_or_default());
+    }
+
     /// Every contact by id, without what is empty.
     #[must_use]
     pub fn contacts(&self) -> BTreeMap<String, Value> {
@@ -156,6 +162,44 @@ impl BottleCrm {
         self.leads.insert(lead.clone(), body);
         self.taken.insert(came, lead.clone());
         answer(201, "created", &lead)
+    }
+
+    /// A deal as the API shows it: with the addresses of its contacts, and whether its stage is one of those that are won.
+    fn opportunity(&self, record: &Record) -> Value {
+        let contact = |id: &Value| {
+            let email = self.contacts.get(id.as_str().unwrap_or_default()).and_then(|contact| contact.get("email"));
+            json!({ "id": id, "email": email })
+        };
+        let contacts: Vec<Value> = record.get("contacts").and_then(Value::as_array).into_iter().flatten().map(contact).collect();
+        let is_won = record.get("stage").and_then(Value::as_str) == Some("CLOSED_WON");
+        let mut shown = record.clone();
+        shown.insert("contacts".to_owned(), contacts.into());
+        shown.insert("stage_kind".to_owned(), if is_won { "won" } else { "open" }.into());
+        shown.into()
+    }
+
+    fn answer_opportunities(&mut self, method: &str, call: &Call) -> Answer {
+        let number = |name, otherwise| call.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+        match method {
+            "GET" => {
+                let stage = |record: &&Record| {
+                    let stage = record.get("stage").and_then(Value::as_str).unwrap_or_default();
+                    call.parameter("stage").is_none_or(|asked| stage.contains(asked))
+                };
+                let page = self.opportunities.values().filter(stage).skip(number("offset", 0)).take(number("limit", PAGE));
+                let page: Vec<Value> = page.map(|record| self.opportunity(record)).collect();
+                Answer::json(200, &json!({ "opportunities": page, "opportunities_count": self.opportunities.len() }))
+            }
+            "POST" => {
+                self.made += 1;
+                let id = format!("00000000-0000-0000-0000-{:012}", self.made);
+                let mut record = call.json().as_object().cloned().unwrap_or_default();
+                record.insert("id".to_owned(), id.clone().into());
+                self.opportunities.insert(id.clone(), record);
+                Answer::json(200, &json!({ "error": false, "id": id })).wrote()
+            }
+            _ => missing(),
+        }
     }
 
     const fn records(&mut self, kind: Kind) -> &mut Records {
@@ -232,6 +276,7 @@ impl Vendor for BottleCrm {
         let (method, path) = call.route();
         let (kind, rest) = match path.as_slice() {
             ["api", "custom-fields", ..] if method == "GET" => return Self::custom_fields(call),
+            ["api", "opportunities"] => return self.answer_opportunities(method, call),
             ["api", kind, rest @ ..] => match Kind::of(kind) {
                 Some(kind) => (kind, rest),
                 None => return missing(),

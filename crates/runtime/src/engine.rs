@@ -5,13 +5,13 @@ use std::sync::Arc;
 use headwater_model::ids;
 use headwater_model::suppression::{Hasher, Screen};
 use headwater_model::tables;
-use headwater_sdk::{Clock, Connector, Registry, Sink, Source};
+use headwater_sdk::{Clock, Connector, ErrorKind, Registry, Sink, Source};
 use headwater_store::{Store, StoreConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::intake::IntakeConnector;
-use crate::project::{Project, SinkEntry, SourceEntry, Surroundings};
+use crate::project::{Project, ProjectError, SinkEntry, SourceEntry, Surroundings, sink_of_part};
 
 /// A project at work.
 #[derive(Clone, Debug)]
@@ -121,6 +121,34 @@ impl Engine {
             Some(companion) => connector.companion(companion, &entry.config, &cx),
         };
         made.map_err(|error| entry.config_error(&error).into())
+    }
+
+    /// Says of a connection whose credentials were refused which keys of the project name them.
+    pub(crate) fn naming_credentials(&self, error: Error) -> Error {
+        let Error::Connection { connection, stream, source } = error else { return error };
+        if source.kind() != ErrorKind::Auth {
+            return Error::Connection { connection, stream, source };
+        }
+        let project = &self.project;
+        let name = sink_of_part(&connection);
+        let place = |path: &str, error: ProjectError| {
+            let file = error.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();
+            format!("`{path}` ({file}{line}")
+        };
+        let mut keys = Vec::new();
+        if let Some(sink) = project.sink(name) {
+            keys.extend(sink.config.secrets().into_iter().map(|(path, what)| (place(&path, sink.error(&path, "")), what)));
+        } else if let Some(source) = project.source(name) {
+            keys.extend(source.config.secrets().into_iter().map(|(path, what)| (place(&path, source.error(&path, "")), what)));
+        }
+        if keys.is_empty() {
+            return Error::Connection { connection, stream, source };
+        }
+        let keys: Vec<String> = keys.into_iter().map(|(key, what)| format!("{key}, {what})")).collect();
+        let renew = format!("renew what stands behind {}", keys.join(" and "));
+        let hint = source.hint_text().map_or_else(|| renew.clone(), |hint| format!("{hint}; or {renew}"));
+        Error::Connection { connection, stream, source: source.hint(hint) }
     }
 
     fn connector(&self, name: &str) -> headwater_sdk::Result<Option<Arc<dyn Connector>>> {

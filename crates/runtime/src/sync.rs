@@ -214,20 +214,21 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
     let wanted = |stage| options.stages.is_empty() || options.stages.contains(&stage);
     let run_id = report.run_id.clone();
     if let Some(plan) = &options.plan {
-        return deliver::run_saved(engine, plan, &run_id, &mut report.sinks).await;
+        let applied = deliver::run_saved(engine, plan, &run_id, &mut report.sinks).await;
+        return applied.map_err(|error| engine.naming_credentials(error));
     }
     for source in wanted_sources(engine, options) {
         engine.stop_if_told()?;
         let buckets = report.sources.entry(source.name.clone()).or_default();
         if let Err(error) = ingest::source(engine, source, &run_id, options, buckets).await {
-            report.fail(&source.name, error)?;
+            report.fail(&source.name, engine.naming_credentials(error))?;
         }
     }
     if options.dry_run {
         for sink in wanted_sinks(engine, options) {
             match deliver::plans(engine, sink, Keep::First(0)).await {
                 Ok(plans) => report.sinks.extend(plans.into_iter().map(|plan| (plan.sink.clone(), plan.counts()))),
-                Err(error) => report.fail(&sink.name, error)?,
+                Err(error) => report.fail(&sink.name, engine.naming_credentials(error))?,
             }
         }
         return Ok(());
@@ -245,7 +246,7 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
         engine.stop_if_told()?;
         report.sinks.entry(sink.name.clone()).or_default();
         if let Err(error) = deliver::run(engine, sink, &run_id, &mut report.sinks).await {
-            report.fail(&sink.name, error)?;
+            report.fail(&sink.name, engine.naming_credentials(error))?;
         }
     }
     Ok(())

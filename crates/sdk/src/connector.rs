@@ -122,6 +122,31 @@ impl ConfigDoc {
     }
 }
 
+impl ConfigDoc {
+    /// Every secret that the settings refer to: the path of its key, and the reference in words.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (key, value) in &self.values {
+            secrets_in(value, key, &mut found);
+        }
+        found
+    }
+}
+
+fn secrets_in(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(keys) => match SecretRef::deserialize(value) {
+            Ok(reference) => found.push((path.to_owned(), reference.to_string())),
+            Err(_) => keys.iter().for_each(|(key, value)| secrets_in(value, &format!("{path}.{key}"), found)),
+        },
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, value)| secrets_in(value, &format!("{path}[{index}]"), found));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 fn path_of_secret(value: &Value, path: &str, reference: &str) -> Option<String> {
     match value {
         Value::Object(_) if SecretRef::deserialize(value).is_ok_and(|found| found.to_string() == reference) => {

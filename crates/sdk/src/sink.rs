@@ -23,6 +23,9 @@ pub type Fields = BTreeMap<String, Option<String>>;
 /// How a match key names our id, whatever the remote calls the field that keeps it.
 pub const EXTERNAL_ID: &str = "external_id";
 
+/// The reason of a row that is not written because its record is another one than was planned for. It is planned anew, not refused.
+pub const MOVED: &str = "the record was changed in the remote since this was planned";
+
 /// What a sink can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SinkCapability {
@@ -92,6 +95,9 @@ pub struct DeliveryRow {
     pub match_keys: Vec<MatchKey>,
     /// Whether an earlier attempt may have got through.
     pub doubtful: bool,
+    /// What the record had in the fields to set when this was planned, where that is known. A sink that reads the record before it
+    /// writes refuses the row as [`MOVED`] where somebody changed one of them since.
+    pub seen: Fields,
 }
 
 /// What became of one row.

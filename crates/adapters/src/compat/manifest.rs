@@ -170,6 +170,7 @@ impl Shape<'_> {
         let own = !allowed.is_empty() && allowed.iter().all(|host| said.contains(host.as_str()));
         allowed.extend(around.allow_hosts.iter().cloned());
         Ok(SourcePlan {
+            sink_auth: None,
             name: "manifest".to_owned(),
             config: compiler.config.clone(),
             check: self.check(&streams)?,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use headwater_sdk::http::{HttpResponse, Method, Pause, Url};
+use headwater_sdk::http::{Account, HttpResponse, Method, Pause, Url};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -33,6 +33,8 @@ pub(super) struct Budget {
     pub(super) slots: Semaphore,
     /// The clock of everything that is counted here.
     pause: Pause,
+    /// Where the requests of all processes are counted, by policy.
+    accounts: Vec<Option<Account>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,15 @@ struct Spent {
 impl Budget {
     pub(super) fn new(plan: BudgetPlan, concurrency: usize, pause: Pause) -> Self {
         let spent = plan.policies.iter().map(|_| Spent::default()).collect();
-        Self { plan, spent: Mutex::new(spent), slots: Semaphore::new(concurrency.max(1)), pause }
+        let accounts = Vec::new();
+        Self { plan, spent: Mutex::new(spent), slots: Semaphore::new(concurrency.max(1)), pause, accounts }
+    }
+
+    /// The same, with what other processes spend of this credential counted too.
+    fn with_accounts(mut self, credential: &Credential) -> Self {
+        let account = |index: usize| Account::of(&[&credential[..], &index.to_le_bytes()].concat());
+        self.accounts = (0..self.plan.policies.len()).map(account).collect();
+        self
     }
 
     /// The budget of a credential: one for the whole process, as long as time is the world's.
@@ -60,7 +70,8 @@ impl Budget {
         if shared.len() >= MAX_REMEMBERED {
             shared.retain(|_, budget| Arc::strong_count(budget) > 1);
         }
-        Arc::clone(shared.entry(credential).or_insert_with(|| Arc::new(Self::new(plan, concurrency, pause))))
+        let made = || Arc::new(Self::new(plan, concurrency, pause).with_accounts(&credential));
+        Arc::clone(shared.entry(credential).or_insert_with(made))
     }
 
     /// Waits until the request may be sent, and counts it.
@@ -85,11 +96,13 @@ impl Budget {
         if now < spent.closed_until {
             return Some(spent.closed_until - now);
         }
-        let wait = if policy.fixed_window { spent.fixed(policy, now) } else { spent.moving(policy, now) };
-        if wait.is_none() {
-            spent.sent.push_back(now);
+        if policy.fixed_window {
+            return spent.fixed(policy, now);
         }
-        wait
+        let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
+        let account = self.accounts.get(index).and_then(Option::as_ref);
+        let shared = account.and_then(|account| account.with(longest, |now, sent| moving(policy, now, sent)));
+        shared.unwrap_or_else(|| moving(policy, now, &mut spent.sent))
     }
 
     /// Learns from an answer how much is left.
@@ -109,21 +122,26 @@ impl Budget {
     }
 }
 
-impl Spent {
-    fn moving(&mut self, policy: &BudgetPolicy, now: Duration) -> Option<Duration> {
-        let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
-        while self.sent.front().is_some_and(|at| *at + longest <= now) {
-            self.sent.pop_front();
-        }
-        let wait = |rate: &super::plan::BudgetRate| {
-            let limit = usize::try_from(rate.limit.max(1)).unwrap_or(usize::MAX);
-            let nth = self.sent.len().checked_sub(limit)?;
-            let free = *self.sent.get(nth)? + rate.interval;
-            (free > now).then(|| free - now)
-        };
-        policy.rates.iter().filter_map(wait).max()
+/// Counts a request among those that were `sent`, or says how long it should wait.
+fn moving(policy: &BudgetPolicy, now: Duration, sent: &mut VecDeque<Duration>) -> Option<Duration> {
+    let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
+    while sent.front().is_some_and(|at| *at + longest <= now) {
+        sent.pop_front();
     }
+    let wait = |rate: &super::plan::BudgetRate| {
+        let limit = usize::try_from(rate.limit.max(1)).unwrap_or(usize::MAX);
+        let nth = sent.len().checked_sub(limit)?;
+        let free = *sent.get(nth)? + rate.interval;
+        (free > now).then(|| free - now)
+    };
+    let wait = policy.rates.iter().filter_map(wait).max();
+    if wait.is_none() {
+        sent.push_back(now);
+    }
+    wait
+}
 
+impl Spent {
     fn fixed(&mut self, policy: &BudgetPolicy, now: Duration) -> Option<Duration> {
         self.sent.clear();
         let rate = policy.rates.first()?;

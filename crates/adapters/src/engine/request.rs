@@ -313,11 +313,13 @@ impl std::fmt::Debug for Shared {
 /// What the remotes of a plan know us by: their hosts, who we say we are, and the limits that the plan knows. Nothing where that
 /// depends on the part that is read.
 fn credential(plan: &SourcePlan, now: jiff::Timestamp) -> Option<Credential> {
-    if plan.streams.is_empty() {
-        return None;
-    }
     let scope = Scope::new(&plan.config, now);
     let mut known = Vec::with_capacity(plan.streams.len());
+    match &plan.sink_auth {
+        Some(auth) => known.push(format!("{}\0{}", plan.hosts.allowed.join(" "), secret(auth, &scope)?)),
+        None if plan.streams.is_empty() => return None,
+        None => {}
+    }
     for stream in &plan.streams {
         let requester = match &stream.retriever {
             Retriever::Pages(pages) => &pages.requester,

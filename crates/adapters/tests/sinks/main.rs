@@ -16,6 +16,7 @@ mod conformance;
 mod fields;
 mod jobs;
 mod keys;
+mod moved;
 mod oddities;
 mod tasks;
 
@@ -77,6 +78,7 @@ fn row(number: usize, fields: &[(&str, String)]) -> DeliveryRow {
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: headwater_sdk::sink::Fields::new(),
     }
 }
 

@@ -60,16 +60,21 @@ pub(crate) fn sinks<'a>(engine: &'a Engine, name: Option<&str>) -> Result<Vec<&'
 fn human(plan: &Plan, limit: usize) -> String {
     let count = |action: Action| plan.count(action);
     let mut text = format!(
-        "{}: create {}, update {}, {}unchanged {}, held back {}, refused before {}, waiting {}, together {}; {} API calls made to look, about {} to write{}{}\n",
+        "{}: create {}, update {}, {}unchanged {}, held back {}{}, refused before {}, waiting {}, together {}{}; {} API calls made to look, about {} to write{}{}\n",
         plan.sink,
         count(Action::Create),
         count(Action::Update),
         Some(count(Action::Leave)).filter(|leave| *leave > 0).map(|leave| format!("leave {leave}, ")).unwrap_or_default(),
         count(Action::Unchanged),
         count(Action::HeldBack),
+        rules(plan),
         count(Action::Rejected),
         count(Action::Waiting),
         plan.people(),
+        Some(plan.outside_audience)
+            .filter(|outside| *outside > 0)
+            .map(|outside| format!(" (outside the audience {outside})"))
+            .unwrap_or_default(),
         plan.calls_made,
         plan.calls_to_write,
         plan.seconds_to_write
@@ -118,6 +123,12 @@ fn human(plan: &Plan, limit: usize) -> String {
         text.push_str(&more);
     }
     text
+}
+
+/// Which rules hold how many back.
+fn rules(plan: &Plan) -> String {
+    let rules: Vec<String> = plan.held_back.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+    if rules.is_empty() { String::new() } else { format!(" ({})", rules.join(", ")) }
 }
 
 /// What is left of a day's calls, and over how many days the writing goes.

@@ -52,6 +52,10 @@ pub struct DriftedField {
 /// # Errors
 /// When the sink's settings are wrong or it cannot be read.
 pub async fn drift(engine: &Engine, entry: &SinkEntry) -> Result<Drift> {
+    read_back(engine, entry).await.map_err(|error| engine.naming_credentials(error))
+}
+
+async fn read_back(engine: &Engine, entry: &SinkEntry) -> Result<Drift> {
     let sink = engine.sink(entry)?;
     let mut links: Vec<_> = engine.store.links(&entry.name).await?.into_values().collect();
     links.sort_by(|one, two| one.prospect_id.cmp(&two.prospect_id));

@@ -105,6 +105,10 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
         let complaint = entry.error("clear", format!("`{stray}` is to be cleared, but there is no such field in `map`"));
         return Err(complaint.help("map the field, or take it out of `clear`").into());
     }
+    if let Some(stray) = section.required.iter().find(|field| !section.map.contains_key(*field)) {
+        let complaint = entry.error("required", format!("`{stray}` is required, but there is no such field in `map`"));
+        return Err(complaint.help("map the field, or take it out of `required`").into());
+    }
     Values::new(entry, &section.map)?;
     Ok(section.map.clone())
 }

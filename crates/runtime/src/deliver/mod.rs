@@ -6,8 +6,10 @@
 
 mod budget;
 mod companies;
+mod consent;
 mod drift;
 mod leave;
+mod look;
 mod map;
 mod owners;
 mod payload;
@@ -68,8 +70,8 @@ pub struct SinkCounts {
 /// # Errors
 /// When the sink's settings are wrong or it cannot be read.
 pub async fn plans(engine: &Engine, entry: &SinkEntry, keep: Keep) -> Result<Vec<Plan>> {
-    let parts = parts(engine, entry).await?;
-    planned(engine, &parts, keep).await
+    let planned = async { planned(engine, &parts(engine, entry).await?, keep).await };
+    planned.await.map_err(|error| engine.naming_credentials(error))
 }
 
 /// Checks a sink's map, policy and audience against both sides, without looking at anybody.
@@ -77,7 +79,7 @@ pub async fn plans(engine: &Engine, entry: &SinkEntry, keep: Keep) -> Result<Vec
 /// # Errors
 /// The first thing that does not fit, with file and line.
 pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<()> {
-    parts(engine, entry).await.map(drop)
+    parts(engine, entry).await.map(drop).map_err(|error| engine.naming_credentials(error))
 }
 
 /// Plans one sink into the outbox, pushes what is there, and counts in `counts` what became of each part's rows. Parts follow one

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::plan::{Action, PlannedRow};
-use super::receipt::OUR_ID;
+use super::receipt::{OUR_ID, Receipt};
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
 
@@ -72,20 +72,26 @@ impl<'a> Payload<'a> {
         parsed(self.desired.or(self.pushed).unwrap_or(self.fields).get())
     }
 
+    /// By what its record is found.
+    pub(super) fn keys(&self) -> Vec<MatchKey> {
+        let match_key = |(field, value): &(String, String)| MatchKey { field: field.clone(), value: value.clone() };
+        self.match_keys.iter().map(match_key).collect()
+    }
+
     /// The row as a sink takes it: with all that is ours, where it replaces records.
     pub(super) fn delivery(&self, entry: &SinkEntry, row: &DuePush, whole: bool) -> Result<DeliveryRow> {
         let operation = match &row.entry.remote_id {
             Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
             None => Operation::Create,
         };
-        let match_key = |(field, value): &(String, String)| MatchKey { field: field.clone(), value: value.clone() };
         Ok(DeliveryRow {
             key: row.entry.delivery_key.clone(),
             prospect_id: entry.external_id(&row.entry.prospect_id),
             operation,
             fields: if whole { parsed(self.pushed())? } else { self.set()? },
-            match_keys: self.match_keys.iter().map(match_key).collect(),
+            match_keys: self.keys(),
             doubtful: row.attempts > 0,
+            seen: before(row),
         })
     }
 }
@@ -125,6 +131,13 @@ pub(super) fn entry(sink: &str, row: &PlannedRow) -> Result<OutboxEntry> {
         payload: json(&written)?,
         before: before.as_ref().map(json).transpose()?,
     })
+}
+
+/// What stood in the fields of a record that is changed.
+pub(super) fn before(row: &DuePush) -> Fields {
+    let mut before = Receipt::values(row.entry.before.as_ref());
+    before.remove(OUR_ID);
+    before
 }
 
 /// The value of one field among what a push leaves in the remote.

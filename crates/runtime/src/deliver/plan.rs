@@ -29,6 +29,10 @@ pub struct Plan {
     /// How many wait for a record that they name and are not queued.
     #[serde(skip)]
     pub(super) waiting_for_another: u64,
+    /// How many are held back by which rule.
+    pub held_back: BTreeMap<String, u64>,
+    /// How many people there are beside those of the audience; counted where a plan is of people.
+    pub outside_audience: u64,
     /// API calls spent on looking.
     pub calls_made: usize,
     /// API calls that writing would cost.
@@ -240,11 +244,14 @@ impl Plan {
     fn count_row(&mut self, row: &PlannedRow) {
         *self.actions.entry(row.action).or_default() += 1;
         self.waiting_for_another += u64::from(row.waits_for_another);
+        if row.action == Action::HeldBack {
+            *self.held_back.entry(row.rule().to_owned()).or_default() += 1;
+        }
     }
 
     /// Counts the rows again, after some of them came to end elsewhere.
     pub(super) fn recount(&mut self) {
-        (self.actions, self.waiting_for_another) = (BTreeMap::new(), 0);
+        (self.actions, self.waiting_for_another, self.held_back) = (BTreeMap::new(), 0, BTreeMap::new());
         let rows = std::mem::take(&mut self.rows);
         rows.iter().for_each(|row| self.count_row(row));
         self.rows = rows;
@@ -270,6 +277,12 @@ impl PlannedRow {
     /// Every id that this person has or had.
     pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.prospect_id).chain(&self.aliases)
+    }
+
+    /// The rule that holds it back: its reason without what is particular about this row.
+    fn rule(&self) -> &str {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        reason.split([':', ';']).next().unwrap_or(reason)
     }
 
     pub(super) fn hold(&mut self, reason: &str) {

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{BooleanArray, RecordBatch, StringArray};
+use arrow::compute::{concat_batches, filter_record_batch};
 use headwater_analysis::company;
 use headwater_model::suppression::Kind;
 use headwater_model::tables;
@@ -14,7 +14,9 @@ use headwater_store::{CrmLink, OutboxState, Snapshot};
 
 use super::budget::Budget;
 use super::companies;
+use super::consent;
 use super::leave::Members;
+use super::look;
 use super::map::{audience_error, expressions};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
@@ -26,6 +28,7 @@ use super::values::{Values, cell};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, SinkField};
+use crate::query::{KEPT_OUT, asks_who_may_be_contacted};
 use crate::resolve;
 use crate::rows::{at, booleans, instants, load, text};
 
@@ -63,17 +66,23 @@ pub(super) async fn plan_with(
     let budget = Budget::of(engine, entry, sink).await?;
     let snapshot = engine.store.snapshot().await?;
     let mut owners = Owners::of(engine, entry).await?;
+    let Living { count: living, aliases } = Living::read(&snapshot)?;
     let mut planner = Planner {
         entry,
         sink,
         links: HashMap::new(),
-        aliases: aliases(&snapshot)?,
+        aliases,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
         held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
         undone: engine.store.outbox_keys(&entry.name, OutboxState::Undone).await?,
         observed: observed(entry, &snapshot)?,
         waiting: engine.store.outbox_waiting(&entry.name).await?,
         objectors: objectors(engine, &snapshot).await?,
+        withdrawn: match asks_who_may_be_contacted(&entry.section.audience) {
+            true => consent::withdrawn(engine, &snapshot).await?,
+            false => HashSet::new(),
+        },
+        in_review: in_review(engine, entry, &snapshot).await?,
         map,
         values,
         references,
@@ -89,6 +98,8 @@ pub(super) async fn plan_with(
         rows: Vec::new(),
         actions: BTreeMap::new(),
         waiting_for_another: 0,
+        held_back: BTreeMap::new(),
+        outside_audience: 0,
         calls_made: 0,
         calls_to_write: 0,
         seconds_to_write: None,
@@ -105,7 +116,7 @@ pub(super) async fn plan_with(
     if entry.companion == Some(Companion::Companies) {
         let mut people = Vec::new();
         while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
-            people.push(batch);
+            people.push(planner.only_admitted(&batch)?);
         }
         let companies = companies::of(&people, |batch, row| {
             let id = text(batch, "prospect_id")?.value(row);
@@ -133,7 +144,8 @@ pub(super) async fn plan_with(
                 if let Some(members) = &mut members {
                     let id = text(&window, "prospect_id")?.value(row);
                     let ids = std::iter::once(id).chain(planner.aliases.get(id).into_iter().flatten().map(String::as_str));
-                    if members.meet(ids, planner.is_suppressed(id, &window, row)?) {
+                    let objects = planner.is_suppressed(id, &window, row)? || planner.kept_out(id, &window, row).is_some();
+                    if members.meet(ids, objects) {
                         continue;
                     }
                 }
@@ -154,6 +166,9 @@ pub(super) async fn plan_with(
         if is_last {
             break;
         }
+    }
+    if entry.companion.is_none() {
+        plan.outside_audience = living.saturating_sub(read);
     }
     for rows in members.into_iter().flat_map(|members| members.leave(&planner)) {
         if let Some(queue) = &mut queue {
@@ -204,18 +219,64 @@ impl Windows {
     }
 }
 
-/// Ids that were merged away, by the prospect they are now: a record made under an old id is that prospect's.
-fn aliases(snapshot: &Snapshot) -> Result<HashMap<String, Vec<String>>> {
-    let mut aliases: HashMap<String, Vec<String>> = HashMap::new();
-    for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
-        let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
-        for row in 0..batch.num_rows() {
-            if let Some(into) = at(into, row) {
-                aliases.entry(into.to_owned()).or_default().push(id.value(row).to_owned());
+/// The prospects there are.
+struct Living {
+    /// How many, those that were merged away left out.
+    count: u64,
+    /// Ids that were merged away, by the prospect they are now: a record made under an old id is that prospect's.
+    aliases: HashMap<String, Vec<String>>,
+}
+
+impl Living {
+    fn read(snapshot: &Snapshot) -> Result<Self> {
+        let mut living = Self { count: 0, aliases: HashMap::new() };
+        for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+            let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
+            for row in 0..batch.num_rows() {
+                match at(into, row) {
+                    Some(into) => living.aliases.entry(into.to_owned()).or_default().push(id.value(row).to_owned()),
+                    None => living.count += 1,
+                }
+            }
+        }
+        Ok(living)
+    }
+}
+
+/// Why the audience keeps somebody out whom it would admit, might they be contacted.
+fn kept_out(batch: &RecordBatch, row: usize) -> Option<&str> {
+    let reasons = batch.column_by_name(KEPT_OUT)?.as_any().downcast_ref::<StringArray>()?;
+    at(reasons, row)
+}
+
+/// Whoever may be somebody else too, and waits for a person to say so: with the question, by prospect.
+async fn in_review(engine: &Engine, entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<String, String>> {
+    let mut in_review = HashMap::new();
+    if entry.companion.is_some() || !entry.section.hold_in_review {
+        return Ok(in_review);
+    }
+    let pairs = engine.store.reviews().await?;
+    if pairs.is_empty() {
+        return Ok(in_review);
+    }
+    let asked: HashSet<&str> = pairs.iter().flat_map(|pair| [pair.one.as_str(), pair.two.as_str()]).collect();
+    let mut prospect_of: HashMap<String, String> = HashMap::with_capacity(asked.len());
+    for batch in load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])? {
+        let (lead, prospect) = (text(&batch, "lead_id")?, text(&batch, "prospect_id")?);
+        for row in (0..batch.num_rows()).filter(|row| asked.contains(lead.value(*row))) {
+            prospect_of.insert(lead.value(row).to_owned(), prospect.value(row).to_owned());
+        }
+    }
+    for pair in &pairs {
+        if let (Some(one), Some(two)) = (prospect_of.get(&pair.one), prospect_of.get(&pair.two))
+            && one != two
+        {
+            for id in [one, two] {
+                in_review.entry(id.clone()).or_insert_with(|| pair.review_id.clone());
             }
         }
     }
-    Ok(aliases)
+    Ok(in_review)
 }
 
 /// The people who objected since resolve last looked, by any of their addresses and numbers; nothing when resolve knows all.
@@ -282,6 +343,10 @@ pub(super) struct Planner<'a> {
     pub(super) waiting: HashSet<String>,
     /// Who must not be reached; nothing when the prospects themselves say so.
     objectors: Option<HashSet<String>>,
+    /// Whose consent is gone without the prospects saying so, where the audience asks for it.
+    withdrawn: HashSet<String>,
+    /// Who may be somebody else too, by the question that is open about them.
+    in_review: HashMap<String, String>,
     /// What the rows name.
     references: Option<&'a References>,
     /// Whether the settings give people to owners.
@@ -384,6 +449,9 @@ impl Planner<'_> {
         let not_made = self.references.is_some_and(|references| references.lacks(&planned.prospect_id));
         if self.is_suppressed(&planned.prospect_id, batch, row)? {
             planned.hold(resolve::SUPPRESSED);
+        } else if let Some(reason) = self.kept_out(&planned.prospect_id, batch, row).map(str::to_owned) {
+            planned.hold(&reason);
+            planned.remote_id = self.link(&planned.prospect_id).map(|link| link.remote_id.clone());
         } else if not_made {
             planned.hold(NOT_MADE);
         } else if planned.ids().any(|id| self.waiting.contains(id)) {
@@ -424,6 +492,19 @@ impl Planner<'_> {
         }
     }
 
+    /// Why somebody is kept out whom the audience would admit, might they be contacted.
+    fn kept_out<'b>(&self, prospect_id: &str, batch: &'b RecordBatch, row: usize) -> Option<&'b str> {
+        kept_out(batch, row).or_else(|| self.withdrawn.contains(prospect_id).then_some(consent::WITHDRAWN))
+    }
+
+    /// The rows of an audience without those who are kept out of it.
+    fn only_admitted(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let id = text(batch, "prospect_id")?;
+        let admitted: BooleanArray =
+            (0..batch.num_rows()).map(|row| Some(self.kept_out(id.value(row), batch, row).is_none())).collect();
+        Ok(filter_record_batch(batch, &admitted)?)
+    }
+
     fn link(&self, prospect_id: &str) -> Option<&CrmLink> {
         let of_alias = || self.aliases.get(prospect_id)?.iter().find_map(|alias| self.links.get(alias));
         self.links.get(prospect_id).or_else(of_alias)
@@ -459,24 +540,19 @@ impl Planner<'_> {
             let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
             let found = if capability.lookup {
                 calls += chunk.len();
-                self.sink.lookup(&keys).await.map_err(|error| Error::connection(&self.entry.name, None, error))?
+                look::find(self.sink, &self.entry.name, &keys).await?
             } else {
-                vec![Lookup::Absent; chunk.len()]
+                vec![Ok(Lookup::Absent); chunk.len()]
             };
-            if found.len() != chunk.len() {
-                return Err(Error::Internal(format!(
-                    "sink {} looked up {} rows of {}",
-                    self.entry.name,
-                    found.len(),
-                    chunk.len()
-                )));
-            }
             for (row, lookup) in chunk.iter_mut().zip(found) {
                 match lookup {
-                    Lookup::Absent => self.create(row),
-                    Lookup::Found(record) if self.is_of_another(row, &record) => row.hold(OF_ANOTHER),
-                    Lookup::Found(record) => self.update(row, &record, None),
-                    Lookup::Ambiguous(count) => row.hold(&format!("{count} records in the remote match; merge them there first")),
+                    Ok(Lookup::Absent) => self.create(row),
+                    Ok(Lookup::Found(record)) if self.is_of_another(row, &record) => row.hold(OF_ANOTHER),
+                    Ok(Lookup::Found(record)) => self.update(row, &record, None),
+                    Err(reason) => row.hold(&format!("the remote refuses to search for it: {reason}")),
+                    Ok(Lookup::Ambiguous(count)) => {
+                        row.hold(&format!("{count} records in the remote match; merge them there first"))
+                    }
                 }
             }
         }
@@ -486,7 +562,7 @@ impl Planner<'_> {
     /// Whether a record that holds our id, and that this ledger never wrote, is somebody else by everything else that records are
     /// found by: then another project's person has the same id.
     fn is_of_another(&self, row: &PlannedRow, record: &RemoteRecord) -> bool {
-        if self.entry.companion.is_some() || record.matched_on != EXTERNAL_ID {
+        if !matches!(self.entry.companion, None | Some(Companion::Companies)) || record.matched_on != EXTERNAL_ID {
             return false;
         }
         let theirs = |key: &MatchKey| record.fields.get(&key.field).and_then(Option::as_deref).filter(|value| !value.is_empty());
@@ -535,8 +611,13 @@ impl Planner<'_> {
             }
         }
         row.ownership.looked = true;
+        let is_missing = |field: &&String| !row.changes.iter().any(|change| change.field == **field);
         if row.changes.is_empty() {
             row.hold("no field to set");
+        } else if let Some(field) = self.entry.section.required.iter().find(is_missing) {
+            row.hold(&format!("required field `{field}` has no value"));
+        } else if let Some(question) = self.in_review.get(&row.prospect_id) {
+            row.hold(&format!("review pending: {question}"));
         }
     }
 
@@ -620,7 +701,7 @@ impl Planner<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, StringArray};
+    use arrow::array::ArrayRef;
     use proptest::prelude::*;
 
     use super::*;

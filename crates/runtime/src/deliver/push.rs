@@ -7,12 +7,14 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
+use headwater_sdk::sink::MOVED;
 use headwater_sdk::{DeliveryRow, ErrorKind, Removal, RowOutcome, Sink};
 use headwater_store::{DeliveryOp, DuePush, LedgerOp, LinkUpdate, Outcome, Settlement};
 use tracing::warn;
 
 use super::SinkCounts;
 use super::budget::Budget;
+use super::look;
 use super::payload::{self, Payload, json};
 use super::plan::{Action, Plan, PlannedRow};
 use super::planner::Part;
@@ -22,8 +24,8 @@ use crate::error::{Error, Result};
 use crate::project::SinkEntry;
 use crate::resolve;
 
-/// How often one run offers a row to the remote before it leaves it to the next run.
-const ATTEMPTS_PER_RUN: i64 = 4;
+/// How often one run waits for rows without any of them getting on, before it leaves them to the next run.
+const WAITS_IN_VAIN: u32 = 4;
 /// The longest wait that a run sits through because the remote asked for it.
 const MAX_WAIT: Duration = Duration::from_secs(90);
 /// The wait before another attempt where the remote names none; doubled with each attempt.
@@ -182,7 +184,7 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
         // What looking cost.
         budget.note(run_id).await?;
     }
-    let mut waits = 0;
+    let (mut waits, mut settled_then) = (0, settled(*counts));
     loop {
         engine.stop_if_told()?;
         let fits = budget.as_ref().map_or(most, |budget| budget.rows(most));
@@ -195,8 +197,9 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
         }
         if due.is_empty() {
             let Some(wait) = next_wait(engine, &entry.name, now).await? else { break };
-            waits += 1;
-            if wait > MAX_WAIT || waits > ATTEMPTS_PER_RUN {
+            waits = if settled(*counts) > settled_then { 1 } else { waits + 1 };
+            settled_then = settled(*counts);
+            if wait > MAX_WAIT || waits > WAITS_IN_VAIN {
                 break;
             }
             tokio::select! {
@@ -206,6 +209,13 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
             continue;
         }
         let due = stop_suppressed(engine, due, counts).await?;
+        let mut due = look::once_more(engine, entry, sink, run_id, due, counts).await?;
+        // What looking cost is gone from the day's calls.
+        let fits = budget.as_ref().map_or(due.len(), |budget| budget.rows(due.len()));
+        if fits == 0 && !due.is_empty() {
+            continue;
+        }
+        due.truncate(fits);
         // Places in lists are taken back in calls of their own.
         let (leaving, staying): (Vec<_>, Vec<_>) = due.into_iter().partition(|row| row.entry.op == DeliveryOp::Remove);
         for due in [leaving, staying].iter().filter(|due| !due.is_empty()) {
@@ -220,7 +230,7 @@ async fn push(engine: &Engine, entry: &SinkEntry, sink: &dyn Sink, run_id: &str,
     Ok(())
 }
 
-fn held_back(id: i64, reason: &str) -> Settlement {
+pub(super) fn held_back(id: i64, reason: &str) -> Settlement {
     Settlement {
         id,
         outcome: Outcome::HeldBack,
@@ -349,7 +359,7 @@ async fn take_back(sink: &dyn Sink, due: &[DuePush]) -> (Vec<RowOutcome>, Option
 }
 
 /// Whether an error says that something about the rows is wrong, and not about the remote or our settings.
-fn is_about_rows(error: &headwater_sdk::Error) -> bool {
+pub(super) fn is_about_rows(error: &headwater_sdk::Error) -> bool {
     matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Input)
 }
 
@@ -372,6 +382,7 @@ async fn settle(
             RowOutcome::Created { .. } => counts.created += 1,
             RowOutcome::Updated { .. } => counts.updated += 1,
             RowOutcome::Unchanged { .. } => counts.unchanged += 1,
+            RowOutcome::Rejected { reason } if reason == MOVED => counts.held_back += 1,
             RowOutcome::Rejected { .. } => counts.rejected += 1,
             RowOutcome::Retry { .. } => {}
         }
@@ -428,6 +439,13 @@ fn verdict(outcome: &RowOutcome, row: &DuePush, now_us: i64) -> Said {
         RowOutcome::Created { remote_id } => written(Outcome::Written, "created", remote_id),
         RowOutcome::Updated { remote_id } => written(Outcome::Written, "updated", remote_id),
         RowOutcome::Unchanged { remote_id } => written(Outcome::Unchanged, "unchanged", remote_id),
+        RowOutcome::Rejected { reason } if reason == MOVED => Said {
+            outcome: Outcome::HeldBack,
+            word: "held_back",
+            remote_id: None,
+            reason: Some(reason.clone()),
+            next_attempt_at: None,
+        },
         RowOutcome::Rejected { reason } => Said {
             outcome: Outcome::Rejected,
             word: "rejected",
@@ -466,13 +484,23 @@ fn receipt_of<'a>(row: &'a DuePush, payload: &'a Payload<'_>, said: &'a Said) ->
     }
 }
 
-/// The field that a remote's reason blames, where it names one of those that were pushed: `email: …`, `… (field email)`.
+/// The field that a remote's reason blames, where it names one of those that were pushed: `email: …`, `… (field email)`; or the only one
+/// that it quotes, or ends with.
 fn blamed(reason: &str, payload: &Payload<'_>) -> Option<String> {
+    let pushed = payload.set().ok()?;
     let names = |field: &&String| {
         reason.split("; ").any(|part| part.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with(':')))
             || reason.contains(&format!("(field {field}"))
     };
-    payload.set().ok()?.keys().find(names).cloned()
+    if let Some(field) = pushed.keys().find(names) {
+        return Some(field.clone());
+    }
+    let quotes = |field: &&String| {
+        ['"', '\'', '`'].iter().any(|quote| reason.contains(&format!("{quote}{field}{quote}")))
+            || reason.trim_end_matches('.').ends_with(&format!(": {field}"))
+    };
+    let mut quoted = pushed.keys().filter(quotes);
+    quoted.next().filter(|_| quoted.next().is_none()).cloned()
 }
 
 /// Rows of `quarantine` for what the remote refused; nothing when it refused nothing.
@@ -508,4 +536,26 @@ fn quarantined(
     let mut writer = engine.store.writer(&tables::QUARANTINE, Some(&entry.name))?;
     writer.write(&RecordBatch::try_new(tables::QUARANTINE.schema(), columns)?)?;
     Ok(Some(writer.finish()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_is_blamed_that_a_reason_names_however_a_vendor_says_it() {
+        let pushed = r#"{"fields":{"email":"a@example.com","jobtitle":"x","name":"y"},"hash":"h","match_keys":[]}"#;
+        let payload = Payload::read(pushed).unwrap();
+        for (reason, field) in [
+            ("email: is not valid", Some("email")),
+            ("is not a choice (field jobtitle)", Some("jobtitle")),
+            ("Property values were not valid: jobtitle", Some("jobtitle")),
+            (r#"Property values were not valid: [{"isValid":false,"name":"jobtitle"}]"#, Some("jobtitle")),
+            (r#""email" and "jobtitle" do not fit"#, None),
+            ("the remote is full", None),
+            ("the name is too long", None),
+        ] {
+            assert_eq!(blamed(reason, &payload).as_deref(), field, "{reason}");
+        }
+    }
 }

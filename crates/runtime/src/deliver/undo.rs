@@ -86,7 +86,7 @@ pub async fn undo(engine: &Engine, undone: &str) -> Result<UndoReport> {
         unchanged: 0,
         left: Vec::new(),
     };
-    let ended = sinks(engine, undone, &mut report).await;
+    let ended = sinks(engine, undone, &mut report).await.map_err(|error| engine.naming_credentials(error));
     let status = match &ended {
         Err(Error::Interrupted) => RunStatus::Interrupted,
         Err(_) => RunStatus::Failed,
@@ -498,5 +498,7 @@ fn row(entry: &SinkEntry, receipt: &Receipt, fields: &Values) -> DeliveryRow {
         fields: fields.clone(),
         match_keys: Vec::new(),
         doubtful: false,
+        // What the run wrote stood there a moment ago.
+        seen: Receipt::values(receipt.fields.as_ref()),
     }
 }

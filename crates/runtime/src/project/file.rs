@@ -529,6 +529,13 @@ pub struct SinkSection {
     /// What may be done to fields that already have a value: `default` and exceptions by the remote's field.
     #[serde(default)]
     pub policy: BTreeMap<String, FieldPolicy>,
+    /// The remote's fields without which no record is made: who has no value for one of them is held back. Each stands in `map`.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Whether nobody is made a record of who may be somebody else too, until `headwater review` has the answer. Who has a record is
+    /// kept up to date.
+    #[serde(default = "yes")]
+    pub hold_in_review: bool,
     /// The companies these people work for: found or made before the people, who are then tied to them.
     pub companies: Option<CompaniesSection>,
     /// Who of the remote's users each person is given to.
@@ -622,6 +629,8 @@ pub(crate) const SINK_KEYS: &[&str] = &[
     "map",
     "clear",
     "policy",
+    "required",
+    "hold_in_review",
     "companies",
     "owners",
     "tasks",

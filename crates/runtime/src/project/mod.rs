@@ -161,6 +161,8 @@ impl SinkEntry {
             map: BTreeMap::new(),
             clear: Vec::new(),
             policy: BTreeMap::new(),
+            required: Vec::new(),
+            hold_in_review: false,
             companies: None,
             owners: None,
             tasks: BTreeMap::new(),

@@ -114,8 +114,12 @@ pub async fn query(engine: &Engine, sql: &str) -> Result<Answer> {
     Ok(Answer { schema: stream.schema(), stream, cancel: engine.cancel.clone() })
 }
 
+/// The column of an audience that says why somebody is kept out of it whom it would admit, might they be contacted. Null: they are in it.
+pub(crate) const KEPT_OUT: &str = "audience.kept_out";
+
 /// The living prospects that meet a sink's condition, in the order of their ids: the columns asked for, and beside them what the
-/// expressions give, each in the column named with it. The expressions passed [`check_expression`].
+/// expressions give, each in the column named with it. The expressions passed [`check_expression`]. Among them, told by [`KEPT_OUT`],
+/// are those who do not meet it for no other reason than that they may not be contacted.
 pub(crate) async fn audience(
     engine: &Engine,
     snapshot: &Snapshot,
@@ -191,6 +195,12 @@ pub(crate) async fn check_expression(sql: &str) -> Result<()> {
     }
 }
 
+/// Whether a condition leaves out who may not be contacted.
+pub(crate) fn asks_who_may_be_contacted(condition: &str) -> bool {
+    let condition = condition.to_lowercase();
+    ["may_contact", "hold_reason"].iter().any(|column| condition.contains(column))
+}
+
 async fn admitted(
     context: &SessionContext,
     (condition, columns): (&str, &BTreeSet<&'static str>),
@@ -202,8 +212,21 @@ async fn admitted(
     let column = |(name, sql): &(String, &str)| format!(", (\n{sql}\n) AS \"{}\"", name.replace('"', "\"\""));
     let computed: String = expressions.iter().map(column).collect();
     let columns = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
-    let sql =
-        format!("SELECT {columns}{computed} FROM prospect WHERE merged_into IS NULL AND (\n{condition}\n) ORDER BY prospect_id");
+    let living = "merged_into IS NULL";
+    let admitted = format!(
+        "SELECT {columns}{computed}, CAST(NULL AS VARCHAR) AS \"{KEPT_OUT}\" FROM prospect WHERE {living} AND (\n{condition}\n)"
+    );
+    // Asked as if everybody might be contacted, of those who may not and are not admitted.
+    let kept_out = format!(
+        "SELECT {columns}{computed}, \"{KEPT_OUT}\" FROM (SELECT * EXCLUDE (may_contact, hold_reason), true AS may_contact, \
+         CAST(NULL AS VARCHAR) AS hold_reason, coalesce(hold_reason, 'may not be contacted') AS \"{KEPT_OUT}\" FROM prospect WHERE {living} AND NOT may_contact AND \
+         (\n{condition}\n) IS NOT TRUE) AS prospect WHERE (\n{condition}\n)"
+    );
+    let sql = if asks_who_may_be_contacted(condition) {
+        format!("SELECT * FROM ({admitted} UNION ALL {kept_out}) ORDER BY prospect_id")
+    } else {
+        format!("{admitted} ORDER BY prospect_id")
+    };
     let frame = Box::pin(plan(context, &sql)).await.map_err(|error| of_audience(condition, error))?;
     // Types are checked as late as here, and a check shall find what a run would.
     frame.clone().into_optimized_plan().map_err(|error| of_audience(condition, explain(&error)))?;

@@ -71,7 +71,14 @@ impl World {
         query(&self.engine, sql).await.unwrap_err().to_string()
     }
 
+    /// Whom an audience admits.
     async fn audience(&self, condition: &str) -> Result<Vec<String>> {
+        let all = self.asked(condition).await?.into_iter();
+        Ok(all.filter(|(_, kept_out)| kept_out == "NULL").map(|(id, _)| id).collect())
+    }
+
+    /// Whom an audience admits, and whom it would, might they be contacted; and why they may not.
+    async fn asked(&self, condition: &str) -> Result<Vec<(String, String)>> {
         let snapshot = self.engine.store.snapshot().await.unwrap();
         let columns = BTreeSet::from(["prospect_id"]);
         let mut rows = audience(&self.engine, &snapshot, (condition, &columns), &[]).await?;
@@ -79,7 +86,9 @@ impl World {
         while let Some(batch) = rows.next().await? {
             batches.push(batch);
         }
-        Ok(texts(&batches))
+        let reasons = |batch: &RecordBatch| batch.project(&[batch.schema().index_of(KEPT_OUT).unwrap()]).unwrap();
+        let reasons: Vec<RecordBatch> = batches.iter().map(reasons).collect();
+        Ok(texts(&batches).into_iter().zip(texts(&reasons)).collect())
     }
 }
 
@@ -260,11 +269,28 @@ async fn prospects() -> World {
                 &[("prospect_id", "pro_1"), ("lifecycle", "customer"), ("may_contact", "true")],
                 &[("prospect_id", "pro_2"), ("lifecycle", "customer"), ("may_contact", "true"), ("merged_into", "pro_1")],
                 &[("prospect_id", "pro_4"), ("lifecycle", "suspect"), ("may_contact", "true")],
-                &[("prospect_id", "pro_5"), ("lifecycle", "customer")],
+                &[("prospect_id", "pro_5"), ("lifecycle", "customer"), ("hold_reason", "suppressed")],
             ],
         )
         .await;
     world
+}
+
+#[tokio::test]
+async fn who_would_be_in_an_audience_might_they_be_contacted_is_told_with_the_reason() {
+    let world = prospects().await;
+    let kept_out = async |condition: &str| {
+        let all = world.asked(condition).await.unwrap().into_iter();
+        all.filter(|(_, reason)| reason != "NULL").collect::<Vec<_>>()
+    };
+    let reason = |id: &str| vec![(id.to_owned(), "suppressed".to_owned())];
+    assert_eq!(kept_out("lifecycle = 'customer' AND may_contact").await, reason("pro_5"));
+    assert_eq!(kept_out("lifecycle = 'customer' AND hold_reason IS NULL").await, reason("pro_5"));
+    assert_eq!(kept_out("lifecycle = 'suspect' AND may_contact").await, []);
+    assert_eq!(kept_out("lifecycle = 'customer'").await, [], "an audience that does not ask keeps nobody out");
+    assert_eq!(kept_out("NOT may_contact").await, []);
+    let with_table = "may_contact AND EXISTS (SELECT 1 FROM prospect p WHERE p.prospect_id = prospect.prospect_id)";
+    assert_eq!(kept_out(with_table).await, reason("pro_5"));
 }
 
 #[tokio::test]

@@ -191,6 +191,15 @@ pub(crate) async fn knows_suppressed(engine: &Engine) -> Result<bool> {
     Ok(known == Some(suppressed(engine).await?.as_str()))
 }
 
+/// Whether the prospects of the lake were made of all leads and all that people did with our messages.
+pub(crate) async fn has_heard(engine: &Engine, snapshot: &Snapshot) -> Result<bool> {
+    let cursor = engine.store.cursor(CURSOR).await?;
+    let known = cursor.as_ref().and_then(|cursor| cursor.value.pointer("/inputs/tables"));
+    let is_known =
+        |table: &Table| known.and_then(|known| known.get(table.name)).and_then(Value::as_i64) == Some(snapshot.version(table));
+    Ok(is_known(&tables::LEAD) && is_known(&tables::ENGAGEMENT))
+}
+
 /// Which vendor's ids a source's `external_id` holds: two sources of one vendor share them.
 fn vendors(engine: &Engine) -> BTreeMap<String, String> {
     let vendor = |source: &crate::project::SourceEntry| {

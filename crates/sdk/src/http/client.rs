@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::window::Window;
-use super::{Body, HttpSettings, RequestSpec, error, guard};
+use super::{Account, Body, HttpSettings, RequestSpec, error, guard};
 use crate::{Error, ErrorKind, Result, Retry};
 
 /// The wait before the second attempt; it doubles for each further one, and up to as much again is added at random.
@@ -23,6 +23,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest wait that a remote may ask for within a request; for a longer one the request fails and tells how long.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(10);
+/// How much longer than for other troubles we wait where a remote asks us to slow down and does not say for how long: most count in
+/// windows of ten seconds and more.
+const SLOWED_DOWN: u32 = 4;
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -75,7 +78,7 @@ impl HttpClient {
             })?;
         Ok(Self(Arc::new(Inner {
             slots: Semaphore::new(settings.budget.concurrent.get()),
-            window: settings.budget.rate.map(Window::new),
+            window: settings.budget.rate.map(|rate| Window::new(rate, account_of(&settings))),
             client,
             settings,
             sent: AtomicU64::new(0),
@@ -112,6 +115,7 @@ impl HttpClient {
                 (Retry::Never, _) | (_, false) => return Err(failure),
                 (Retry::After(asked), true) if asked > LONGEST_ASKED_WAIT => return Err(failure),
                 (Retry::After(asked), true) => waits.next().map(|_| asked),
+                (Retry::Backoff, true) if failure.kind() == ErrorKind::RateLimited => waits.next().map(|wait| wait * SLOWED_DOWN),
                 (Retry::Backoff, true) => waits.next(),
             };
             let Some(wait) = wait else { return Err(failure) };
@@ -211,6 +215,23 @@ impl HttpClient {
         let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
         Ok(HttpResponse { status, headers, body, request: request.name() })
     }
+}
+
+/// The account that a client's fixed secrets name, as long as time is the world's; nothing where it has none.
+fn account_of(settings: &HttpSettings) -> Option<Account> {
+    let secrets = settings.headers.iter().filter(|(_, value)| value.is_sensitive());
+    let mut known: Vec<u8> = Vec::new();
+    for (name, value) in secrets {
+        known.extend_from_slice(name.as_str().as_bytes());
+        known.push(0);
+        known.extend_from_slice(value.as_bytes());
+        known.push(0);
+    }
+    if known.is_empty() || !settings.pause.is_real() {
+        return None;
+    }
+    known.extend_from_slice(settings.base_url.origin().ascii_serialization().as_bytes());
+    Account::of(&known)
 }
 
 impl HttpResponse {

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod account;
 mod client;
 mod error;
 mod guard;
@@ -31,6 +32,7 @@ mod settings;
 mod tests;
 mod window;
 
+pub use account::{Account, share_accounts};
 pub use client::{HttpClient, HttpResponse};
 pub use error::HttpError;
 #[cfg(feature = "testkit")]

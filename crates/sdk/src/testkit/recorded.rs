@@ -438,6 +438,7 @@ impl Given {
             fields: self.fields.clone(),
             match_keys: Vec::new(),
             doubtful: self.doubtful,
+            seen: Fields::new(),
         }
     }
 }

@@ -196,6 +196,7 @@ fn row(id: &str, name: &str) -> DeliveryRow {
         fields: Fields::from([("name".to_owned(), Some(name.to_owned()))]),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: Fields::new(),
     }
 }
 

@@ -120,6 +120,10 @@ pub struct DuePush {
     pub entry: OutboxEntry,
     /// How often the remote was called.
     pub attempts: i64,
+    /// The run that queued it.
+    pub run_id: String,
+    /// When it was queued, in microseconds since 1970.
+    pub queued_at: i64,
 }
 
 /// What became of one push.
@@ -150,9 +154,9 @@ impl Store {
             // One state a part: over both at once SQLite would sort all that waits to give the first few. Every parameter has its
             // number: beside a numbered one, sqlx counts those without a number otherwise than SQLite does.
             let rows = sqlx::query(
-                "SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts FROM (SELECT * FROM hw_outbox \
+                "SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts, run_id, created_at FROM (SELECT * FROM hw_outbox \
                  WHERE sink = ?1 AND state = 'pending' AND coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) UNION ALL \
-                 SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts FROM (SELECT * FROM hw_outbox \
+                 SELECT id, prospect_id, delivery_key, op, remote_id, payload, before, attempts, run_id, created_at FROM (SELECT * FROM hw_outbox \
                  WHERE sink = ?1 AND state = 'retry' AND coalesce(next_attempt_at, ?2) <= ?2 ORDER BY id LIMIT ?3) ORDER BY id LIMIT ?3",
             )
             .bind(sink)
@@ -381,7 +385,7 @@ fn due_of(sink: &str, row: &SqliteRow) -> Result<DuePush> {
         payload: row.try_get(5)?,
         before: row.try_get(6)?,
     };
-    Ok(DuePush { id: row.try_get(0)?, entry, attempts: row.try_get(7)? })
+    Ok(DuePush { id: row.try_get(0)?, entry, attempts: row.try_get(7)?, run_id: row.try_get(8)?, queued_at: row.try_get(9)? })
 }
 
 pub(crate) fn row_of(row: &SqliteRow) -> Result<OutboxRow> {

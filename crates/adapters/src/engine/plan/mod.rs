@@ -46,6 +46,8 @@ pub struct SourcePlan {
     pub concurrency: usize,
     /// When a position is given out.
     pub checkpoints: Checkpoints,
+    /// Who a sink's requests say they are; a source's streams say it each for itself.
+    pub sink_auth: Option<Auth>,
 }
 
 /// Which hosts may be called.

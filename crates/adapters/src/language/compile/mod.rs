@@ -94,6 +94,7 @@ impl Compiler<'_> {
         let hosts = self.hosts()?;
         let budget = self.budget(&self.spec.api.budget)?;
         let plan = SourcePlan {
+            sink_auth: None,
             name: self.spec.name.clone(),
             config: std::mem::take(&mut self.setup.config),
             streams: plans,

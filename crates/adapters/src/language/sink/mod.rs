@@ -13,7 +13,7 @@ mod send;
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use headwater_sdk::sink::EXTERNAL_ID;
+use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
@@ -233,6 +233,9 @@ impl DeclarativeSink {
                 }
                 if let Some(reason) = self.hold(row, record, &fields)? {
                     return Ok(Decided::Already(RowOutcome::Rejected { reason }));
+                }
+                if row.operation != Operation::Create && self.moved(row, record)? {
+                    return Ok(Decided::Already(RowOutcome::Rejected { reason: MOVED.to_owned() }));
                 }
                 let version = self.plan.version.as_ref().map(|version| version.value(&self.scope().with_record(record)));
                 Ok(Decided::Change(Job { place, remote_id: Some(id), version: version.transpose()?, fields }))

@@ -347,6 +347,7 @@ fn row(n: usize, name: &str) -> DeliveryRow {
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect::<Fields>(),
         match_keys: Vec::new(),
         doubtful: false,
+        seen: Fields::new(),
     }
 }
 

@@ -41,6 +41,7 @@ fn row(n: usize) -> DeliveryRow {
         fields,
         match_keys: Vec::new(),
         doubtful: false,
+        seen: Fields::new(),
     }
 }
 

@@ -1,0 +1,97 @@
+//! Too many calls, a wrong token, a row that is refused again and again: what each costs, and what is said.
+
+use headwater_fakes::{Conditions, Rate, RetryAfter};
+use serde_json::json;
+
+use super::Fact;
+use super::stand::{Stand, hubspot, list, project, run};
+
+const SINK: &str = "    audience: \"true\"
+    map: { email: email, firstname: given_name, jobtitle: job_title }
+    policy: { default: overwrite }
+";
+const ANN: [&str; 8] = ["1", "ann@example.com", "Ann", "Alder", "Head", "DE", "", ""];
+const BOB: [&str; 8] = ["2", "bob@example.com", "Bob", "Birch", "Head", "DE", "", ""];
+
+#[test]
+fn a_call_too_many_is_waited_for_in_every_form_and_is_no_failure() -> Fact {
+    for form in [None, Some(RetryAfter::Seconds)] {
+        let rate = Some(Rate { calls: 4, window_ms: 900 });
+        // The stand-in's time goes on by 150 ms with each call.
+        let mut vendor = headwater_fakes::hubspot::HubSpot::default();
+        vendor.add_property("contacts", "headwater_id", true);
+        let crm = Stand::start(vendor, Conditions { rate, retry_after: form, ..Conditions::default() }, 150_000)?;
+        let project = project(crm.url(), SINK)?;
+        project.write("list.csv", &list(&[ANN, BOB]))?;
+        let synced = run(&project, &["sync", "--format", "json"])?.done()?.json()?;
+        assert_eq!(synced["sinks"]["crm"]["created"], json!(2), "{synced}");
+        assert_eq!(crm.state()["contacts"].as_array().map(Vec::len), Some(2));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_token_is_named_by_the_key_that_refers_to_it() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let project = project(crm.url(), SINK)?;
+    project.write("list.csv", &list(&[ANN]))?;
+    for args in [&["sync"][..], &["plan"], &["drift"]] {
+        let refused = project.finish(project.command(args).env("CRM_TOKEN", "pat-of-yesterday"))?;
+        if args == ["drift"] && refused.code == Some(0) {
+            // Nothing was written that could be read back.
+            continue;
+        }
+        assert_eq!(refused.code, Some(6), "{refused}");
+        for part in ["crm", "`token` (headwater.yaml:", "environment variable CRM_TOKEN"] {
+            assert!(refused.stderr.contains(part), "`{part}` is not said: {refused}");
+        }
+        assert!(!refused.stderr.contains("pat-of-yesterday"), "{refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_refused_row_is_not_tried_again_by_itself_and_is_by_hand() -> Fact {
+    let crm = hubspot(Conditions { refuse: Some("poison".to_owned()), ..Conditions::default() })?;
+    let project = project(crm.url(), SINK)?;
+    let bad = ["2", "bob@example.com", "Bob", "Birch", "poison", "DE", "", ""];
+    project.write("list.csv", &list(&[ANN, bad]))?;
+    let first = run(&project, &["sync", "--format", "json"])?;
+    assert_eq!((first.code, &first.json()?["sinks"]["crm"]["rejected"]), (Some(4), &json!(1)), "{first}");
+    let writes = crm.counts().writes;
+    for _ in 0..3 {
+        let again = run(&project, &["sync", "--format", "json"])?;
+        assert_eq!((again.code, &again.json()?["sinks"]["crm"]["rejected"]), (Some(4), &json!(1)), "{again}");
+    }
+    assert_eq!(crm.counts().writes, writes, "a poisoned row is not tried for ever");
+    let refused = project.rows("SELECT field, stage, code FROM quarantine", &[], |_| {})?;
+    assert_eq!(refused, [r#"{"code":"remote_refused","field":"jobtitle","stage":"deliver"}"#]);
+
+    // Somebody mends the CRM: the same row is offered again by hand, without a change of the data.
+    crm.set(Conditions::default());
+    let retried = run(&project, &["quarantine", "retry", "--source", "crm"])?.done()?;
+    let synced = run(&project, &["sync", "--format", "json"])?.done()?.json()?;
+    assert_eq!(
+        (&synced["sinks"]["crm"]["created"], &synced["sinks"]["crm"]["rejected"]),
+        (&json!(1), &json!(0)),
+        "{retried}{synced}"
+    );
+    assert_eq!(crm.state()["contacts"].as_array().map(Vec::len), Some(2));
+    Ok(())
+}
+
+#[test]
+fn a_remote_that_fails_leaves_rows_that_the_next_run_pushes_without_a_change() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let project = project(crm.url(), SINK)?;
+    project.write("list.csv", &list(&[ANN, BOB]))?;
+    run(&project, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+    let settings = project.read("headwater.yaml")?;
+    project.write("headwater.yaml", &settings.replace("    policy:", "    budget: { calls_per_day: 1 }\n    policy:"))?;
+    let waits = run(&project, &["sync", "--format", "json"])?;
+    assert_eq!(waits.json()?["sinks"]["crm"]["pending"], json!(2), "{waits}");
+    project.write("headwater.yaml", &settings)?;
+    let next = run(&project, &["sync", "--format", "json"])?.done()?.json()?;
+    assert_eq!((&next["sinks"]["crm"]["created"], &next["sinks"]["crm"]["pending"]), (&json!(2), &json!(0)), "{next}");
+    Ok(())
+}
