@@ -14,8 +14,8 @@ use super::jinja::{Empty, Kind, Kinds, Template, time};
 use super::times::{At, Counts, Date, Formats, Now, codec};
 use super::transforms;
 use crate::engine::plan::{
-    Bound, Cursor, Decoder, Extractor, Inject, Pages, Paginator, Paging, Parent, Partitions, Retriever, SchemaPlan, Selector,
-    Step, StreamPlan, Transformation,
+    Anew, Bound, Cursor, Decoder, Extractor, Inject, Pages, Paginator, Paging, Parent, Partitions, Retriever, SchemaPlan,
+    Selector, Step, StreamPlan, Transformation,
 };
 use crate::engine::{Constant, Evaluate as _, Expr, Scope, Value, constant};
 
@@ -227,7 +227,7 @@ impl<'a> Compiler<'a> {
             "AsyncRetriever" => return super::jobs::job(self, node, transforms, schema).map(|job| Retriever::Job(Box::new(job))),
             other => return Err(node.problem("", not_supported(other))),
         }
-        for name in ["pagination_reset", "page_size_reduction", "request_window_splitting"] {
+        for name in ["page_size_reduction", "request_window_splitting"] {
             if node.get(name).is_some() {
                 return Err(node.problem(name, "this is not supported"));
             }
@@ -239,7 +239,8 @@ impl<'a> Compiler<'a> {
         requester.decoder = self.decoder(node, "decoder")?;
         let paginator = node.child("paginator")?.map(|paginator| self.paginator(&paginator)).transpose()?.flatten();
         let selector = self.selector(&node.need_child("record_selector")?, transforms, schema, transform_first)?;
-        Ok(Retriever::Pages(Box::new(Pages { requester, paginator, selector })))
+        let anew = anew(node)?;
+        Ok(Retriever::Pages(Box::new(Pages { requester, paginator, selector, anew })))
     }
 
     pub(super) fn decoder(&self, node: &Node<'_>, name: &str) -> Result<Decoder, Problem> {
@@ -507,6 +508,23 @@ impl<'a> Compiler<'a> {
 }
 
 /// Why a component of this type does not run.
+/// How the pages of a retriever begin anew.
+fn anew(retriever: &Node<'_>) -> Result<Anew, Problem> {
+    let Some(node) = retriever.child("pagination_reset")? else { return Ok(Anew::default()) };
+    let narrows = match node.text("action")? {
+        Some("SPLIT_USING_CURSOR") => true,
+        Some("RESET") => false,
+        _ => return Err(node.problem("action", "expected SPLIT_USING_CURSOR or RESET")),
+    };
+    let limits = node.child("limits")?;
+    let most = limits.as_ref().and_then(|limits| limits.get("number_of_records")).filter(|most| !most.is_null());
+    let wrong = || node.problem("limits.number_of_records", "expected a number of 1 or more");
+    let most_records = most
+        .map(|most| most.as_int().and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0).ok_or_else(wrong))
+        .transpose()?;
+    Ok(Anew { narrows, most_records })
+}
+
 pub(super) fn not_supported(kind: &str) -> String {
     if kind.starts_with("Custom") || kind.is_empty() {
         "custom Python code is not run".to_owned()

@@ -8,7 +8,7 @@ use super::compile::Compiler;
 use super::document::Node;
 use super::exprs::{Extracted, shared};
 use super::jinja::Kinds;
-use crate::engine::plan::{Job, JobStatus, Pages, Requester, Transformation};
+use crate::engine::plan::{Anew, Job, JobStatus, Pages, Requester, Transformation};
 use crate::engine::{Expr, Value};
 
 /// How long a job may take unless the manifest says.
@@ -67,7 +67,7 @@ pub(super) fn job(
         status: extracted("status_extractor")?.ok_or_else(|| node.problem("status_extractor", "is missing"))?,
         statuses,
         targets: extracted("download_target_extractor")?,
-        download: Pages { requester, paginator, selector },
+        download: Pages { requester, paginator, selector, anew: Anew::default() },
         delete: optional("delete_requester")?,
         abort: optional("abort_requester")?,
         timeout: minutes.map_or(TIMEOUT, |minutes| Duration::from_secs(minutes * 60)),

@@ -1,4 +1,4 @@
-//! What no recorded read shows: capabilities, jobs, streams that choose by state, budgets.
+//! What no recorded read shows: capabilities, jobs, streams that choose by state, budgets, pages that begin anew.
 
 use std::sync::Arc;
 
@@ -230,4 +230,106 @@ async fn a_session_token_is_used_until_it_is_refused_and_then_one_is_asked_for()
         assert_eq!(read.records(), [json!({ "id": 1 })], "{:?}", read.done);
         assert_eq!(asked(&server).await, asks);
     }
+}
+
+/// A remote with nine people, one a day, two a page, that gives no more than two pages of one question, or refuses the second page so
+/// many times.
+async fn nine_people(refusals: usize) -> MockServer {
+    let server = MockServer::start().await;
+    let left = std::sync::atomic::AtomicUsize::new(refusals);
+    let answer = move |request: &wiremock::Request| {
+        let query: std::collections::BTreeMap<String, String> = request.url.query_pairs().into_owned().collect();
+        let page: usize = query["page"].parse().unwrap();
+        let is_refused = |left: usize| if page == 2 { left.checked_sub(1) } else { None };
+        let order = std::sync::atomic::Ordering::SeqCst;
+        if left.fetch_update(order, order, is_refused).is_ok() {
+            return ResponseTemplate::new(410).set_body_json(json!({}));
+        }
+        let days = (1..10).map(|day| (day, format!("2026-01-0{day}")));
+        let since = query.get("since").cloned().unwrap_or_default();
+        let days: Vec<_> = days.filter(|(_, day)| *day >= since).collect();
+        let people: Vec<Value> =
+            days.chunks(2).nth(page - 1).into_iter().flatten().map(|(id, day)| json!({ "id": id, "updated": day })).collect();
+        ok(json!({ "people": people }))
+    };
+    Mock::given(method("GET")).and(path("/p")).respond_with(answer).mount(&server).await;
+    server
+}
+
+fn pages_anew(server: &str, anew: &Value) -> Value {
+    let mut pages = pages(server, "/p");
+    pages["requester"]["error_handler"] = json!({ "type": "DefaultErrorHandler",
+        "response_filters": [{ "type": "HttpResponseFilter", "http_codes": [410], "action": "RESET_PAGINATION" }] });
+    pages["paginator"] = json!({ "type": "DefaultPaginator",
+        "pagination_strategy": { "type": "PageIncrement", "page_size": 2, "start_from_page": 1, "inject_on_first_request": true },
+        "page_token_option": { "type": "RequestOption", "inject_into": "request_parameter", "field_name": "page" } });
+    pages["pagination_reset"] = anew.clone();
+    stream("people", &pages)
+}
+
+fn by_day(mut stream: Value) -> Value {
+    stream["incremental_sync"] = json!({ "type": "DatetimeBasedCursor", "cursor_field": "updated", "datetime_format": "%Y-%m-%d",
+        "start_datetime": "2026-01-01", "end_datetime": "2026-01-31",
+        "start_time_option": { "type": "RequestOption", "inject_into": "request_parameter", "field_name": "since" } });
+    stream
+}
+
+async fn queries(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.unwrap();
+    requests.iter().map(|request| request.url.query().unwrap_or_default().to_owned()).collect()
+}
+
+fn ids(run: &Run) -> Vec<u64> {
+    run.records().iter().map(|record| record["id"].as_u64().unwrap()).collect()
+}
+
+/// The requests and records are those of airbyte-cdk 7.39.1 against the same remote, as are those of the next two tests.
+#[tokio::test]
+async fn pages_begin_anew_at_the_furthest_record_where_the_remote_gives_no_more() {
+    let server = nine_people(0).await;
+    let anew = json!({ "type": "PaginationReset", "action": "SPLIT_USING_CURSOR",
+        "limits": { "type": "PaginationResetLimits", "number_of_records": 4 } });
+    let read = run(Operation::Read, &source(&[by_day(pages_anew(&server.uri(), &anew))]), Some(json!([]))).await;
+    assert!(matches!(read.done, Ok(true)));
+    assert_eq!(ids(&read), [1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]);
+    let asked = ["01", "04", "07"].map(|day| [1, 2].map(|page| format!("page={page}&since=2026-01-{day}"))).concat();
+    let sorted = |query: &String| {
+        let mut parts: Vec<&str> = query.split('&').collect();
+        parts.sort_unstable();
+        parts.join("&")
+    };
+    assert_eq!(queries(&server).await.iter().map(sorted).collect::<Vec<_>>(), asked);
+}
+
+#[tokio::test]
+async fn pages_that_an_answer_wants_anew_are_read_once_more_and_no_third_time() {
+    for anew in [json!({ "type": "PaginationReset", "action": "RESET" }), Value::Null] {
+        let server = nine_people(1).await;
+        let read = run(Operation::Read, &source(&[pages_anew(&server.uri(), &anew)]), None).await;
+        assert!(matches!(read.done, Ok(true)));
+        assert_eq!(ids(&read), [1, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+
+        let server = nine_people(2).await;
+        let read = run(Operation::Read, &source(&[pages_anew(&server.uri(), &anew)]), None).await;
+        assert!(!matches!(read.done, Ok(true)), "it would never end");
+        assert_eq!(queries(&server).await, ["page=1", "page=2", "page=1", "page=2"]);
+    }
+}
+
+#[tokio::test]
+async fn pages_that_begin_anew_behind_what_came_may_do_so_often() {
+    let server = nine_people(2).await;
+    let anew = json!({ "type": "PaginationReset", "action": "SPLIT_USING_CURSOR" });
+    let read = run(Operation::Read, &source(&[by_day(pages_anew(&server.uri(), &anew))]), Some(json!([]))).await;
+    assert!(matches!(read.done, Ok(true)));
+    assert_eq!(ids(&read), [1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[tokio::test]
+async fn a_reset_that_names_no_action_is_a_stream_that_does_not_run() {
+    let anew = json!({ "type": "PaginationReset", "action": "AGAIN" });
+    let manifest = source(&[pages_anew("https://api.example.com", &anew)]);
+    let run = run(Operation::Capabilities, &manifest, None).await;
+    let said = &run.of("CAPABILITIES")[0]["capabilities"]["streams"][0];
+    assert!(said["because"].as_str().unwrap().contains("SPLIT_USING_CURSOR"), "{said}");
 }

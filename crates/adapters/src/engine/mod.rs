@@ -9,6 +9,7 @@
 //! - A state covers every record that was given before it.
 //! - A number is never changed by reading it, nor the order of an object's members.
 
+mod anew;
 mod auth;
 mod budget;
 mod cursor;

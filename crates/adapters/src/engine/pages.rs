@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use headwater_sdk::{Error, ErrorKind, Result};
 
+use super::anew::Round;
 use super::expr::{Expr, Scope, Slice};
 use super::plan::{Cursor, Inject, Lookup, Pages, Paginator, Paging, Partitions, Retriever, Selector, StreamPlan};
 use super::request::{Call, Page, Shared};
@@ -38,16 +39,23 @@ pub(super) fn pages(
 ) -> BoxStream<'static, Result<SlicePage>> {
     let pages = try_stream! {
         let mut token = token;
-        let fixed = injections(&stream, &slice);
+        let mut slice = slice;
+        let mut round = Round::default();
         let bookmark = stream.bookmark.as_ref().map(|bookmark| &bookmark.value);
         let mut work = super::job::Work::default();
         let more = [(Lookup::SEEN, &*lookups)];
         for turn in 0..MAX_PAGES {
+            let fixed = injections(&stream, &slice);
             let (page, next) = match &stream.retriever {
                 Retriever::Pages(plan) => one(&shared, plan, &slice, &fixed, (token.take(), &more), bookmark).await?,
                 Retriever::Job(job) => work.step(&shared, (job, &lookups), &slice, &fixed, token.take()).await?,
             };
-            let page = observed(&stream, page, &slice, next)?;
+            let is_asked = page.is_anew;
+            let mut page = observed(&stream, page, &slice, next)?;
+            if let Some(rest) = round.after(&stream, &slice, &page, is_asked)? {
+                slice = rest;
+                page.next = Some(beginning(&stream));
+            }
             token = page.next.clone();
             let more = token.is_some();
             yield page;
@@ -89,7 +97,8 @@ pub(super) async fn one(
     let call = Call { slice: Some(slice), next_page_token: seen.as_ref(), inject: &inject, more, once: false };
     let page = shared.call(&plan.requester, &call).await?;
     if page.reset {
-        return Ok((Selected::default(), paginator.and_then(first_token).or(Some(Value::Null))));
+        let first = paginator.and_then(first_token).unwrap_or_default();
+        return Ok((Selected { is_anew: true, ..Selected::default() }, Some(first)));
     }
     let scope = shared.scope(&call);
     let paging = paginator.map(|paginator| &paginator.strategy);
@@ -165,6 +174,12 @@ fn counted(paginator: &Paginator, token: Option<&Value>, selected: &Selected, sc
         Paging::Token { .. } => None,
     };
     Ok(next.filter(|_| full).map(Value::Int))
+}
+
+/// What the first page of a slice is asked for with.
+fn beginning(stream: &StreamPlan) -> Value {
+    let Retriever::Pages(plan) = &stream.retriever else { return Value::Null };
+    plan.paginator.as_ref().and_then(first_token).unwrap_or_default()
 }
 
 fn first_token(paginator: &Paginator) -> Option<Value> {

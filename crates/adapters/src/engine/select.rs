@@ -19,6 +19,8 @@ pub(super) struct Selected {
     pub(super) last: Option<Value>,
     /// The remote's own word for where we are.
     pub(super) bookmark: Option<Value>,
+    /// The remote wants the pages to begin anew.
+    pub(super) is_anew: bool,
 }
 
 /// Takes the records out of a body. `keep_last` asks for the last one, which costs a copy.

@@ -240,7 +240,7 @@ fn cut(cursor: &Cursor, low: i64, end: Option<i64>) -> Vec<(i64, Option<i64>)> {
     out
 }
 
-fn with_interval(cursor: &Cursor, partition: &Slice, low: i64, high: Option<i64>) -> Slice {
+pub(super) fn with_interval(cursor: &Cursor, partition: &Slice, low: i64, high: Option<i64>) -> Slice {
     let mut interval = Map::with_capacity(2);
     interval.insert(cursor.names.0.as_str(), cursor.positions.write(low));
     if let Some(high) = high {

@@ -495,8 +495,12 @@ fn blamed(reason: &str, payload: &Payload<'_>) -> Option<String> {
     if let Some(field) = pushed.keys().find(names) {
         return Some(field.clone());
     }
+    // What a colon follows is a member's name in JSON, such as `"name"`, and no word for a field of that name.
+    let is_word =
+        |(at, quoted): (usize, &str)| !reason.get(at + quoted.len()..).unwrap_or_default().trim_start().starts_with(':');
     let quotes = |field: &&String| {
-        ['"', '\'', '`'].iter().any(|quote| reason.contains(&format!("{quote}{field}{quote}")))
+        let quoted = ['"', '\'', '`'].map(|quote| format!("{quote}{field}{quote}"));
+        quoted.iter().any(|quoted| reason.match_indices(quoted.as_str()).any(is_word))
             || reason.trim_end_matches('.').ends_with(&format!(": {field}"))
     };
     let mut quoted = pushed.keys().filter(quotes);

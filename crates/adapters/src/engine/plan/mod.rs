@@ -157,6 +157,17 @@ pub struct Pages {
     pub paginator: Option<Paginator>,
     /// The records of an answer.
     pub selector: Selector,
+    /// How they begin anew.
+    pub anew: Anew,
+}
+
+/// How pages begin anew, which they do when an answer's rule says so.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Anew {
+    /// Whether they then begin at the furthest record of the slice; else the same are read once more, and not a third time.
+    pub narrows: bool,
+    /// They begin anew after so many records too: the remote gives no more of one question.
+    pub most_records: Option<u64>,
 }
 
 /// Records as the result of a job.

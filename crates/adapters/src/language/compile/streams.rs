@@ -10,8 +10,8 @@ use headwater_sdk::document::nearest;
 
 use super::{Compiler, Made, Result, mapping};
 use crate::engine::plan::{
-    Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Lookup as LookupPlan, Pages, Paginator,
-    Paging as PagingPlan, Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform,
+    Anew, Auth as AuthPlan, Bookmark, Cursor, Extractor, Inject, Job as JobPlan, JobStatus, Lookup as LookupPlan, Pages,
+    Paginator, Paging as PagingPlan, Parent, Partitions, Positions, Retriever, SchemaPlan, Selector, Step, StreamPlan, Transform,
     Transformation, Whole,
 };
 use crate::engine::{Expr, Map, Scope, Value, constant};
@@ -158,7 +158,7 @@ impl Compiler<'_> {
             names = names.with(Variable::Job, Known::Keys(job_keys(job)));
         }
         let requester = self.requester(&format!("{path}.request"), &stream.request, (&names, &page), auth, &rules)?;
-        let pages = Pages { requester, paginator: paging, selector: self.selector(&path, stream, last)? };
+        let pages = Pages { requester, paginator: paging, selector: self.selector(&path, stream, last)?, anew: Anew::default() };
         let place = format!("{path}.cursor");
         let (opaque, ordered): (Vec<_>, Vec<_>) = stream.cursor.iter().partition(|cursor| cursor.kind == CursorKind::Opaque);
         Ok(StreamPlan {
