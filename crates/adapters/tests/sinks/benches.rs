@@ -230,7 +230,8 @@ pub(crate) async fn with_tasks(conditions: &Conditions) -> Vec<(Bench, TaskField
         };
         Some(TaskFields { text, due })
     };
-    benches(conditions)
+    // Boxed, since every stand-in is held at once.
+    Box::pin(benches(conditions))
         .await
         .into_iter()
         .filter_map(|bench| Some((fields(bench.name)?, bench)))
