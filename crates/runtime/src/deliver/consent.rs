@@ -2,16 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use headwater_model::{consent, tables};
+use headwater_model::consent::{self, LastWord};
+use headwater_model::tables;
 use headwater_store::Snapshot;
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::resolve;
 use crate::rows::{at, instants, load, text};
-
-/// What is held back whose consent is gone, in the words of the prospects themselves.
-pub(super) const WITHDRAWN: &str = "consent withdrawn";
 
 /// The people one of whose addresses last said no; nobody where resolve has heard all of it.
 ///
@@ -33,7 +31,7 @@ pub(super) async fn withdrawn(engine: &Engine, snapshot: &Snapshot) -> Result<Ha
 
 /// The last word of each address.
 #[derive(Default)]
-struct Said(HashMap<String, (i64, &'static str)>);
+struct Said(HashMap<String, LastWord>);
 
 impl Said {
     fn read(snapshot: &Snapshot) -> Result<Self> {
@@ -56,11 +54,7 @@ impl Said {
             let (source, id, email) = (text(&batch, "source")?, text(&batch, "external_id")?, text(&batch, "email")?);
             let (kind, when) = (text(&batch, "kind")?, instants(&batch, "occurred_at")?);
             for row in 0..batch.num_rows() {
-                let status = match kind.value(row) {
-                    "unsubscribed" | "complained" => "withdrawn",
-                    "resubscribed" | "subscribed" => "granted",
-                    _ => continue,
-                };
+                let Some(status) = consent::of_engagement(kind.value(row)) else { continue };
                 let by_id = || email_of.get(&(source.value(row).to_owned(), at(id, row)?.to_owned())).map(String::as_str);
                 if let Some(email) = at(email, row).or_else(by_id) {
                     said.hear(email, when.value(row), status);
@@ -70,15 +64,11 @@ impl Said {
         Ok(said)
     }
 
-    /// The later word holds; of two at one instant, the one that forbids.
     fn hear(&mut self, email: &str, at_us: i64, status: &'static str) {
-        let last = self.0.entry(email.to_owned()).or_insert((at_us, status));
-        if at_us > last.0 || at_us == last.0 && consent::forbids_contact(status) {
-            *last = (at_us, status);
-        }
+        self.0.entry(email.to_owned()).or_default().hear(at_us, status);
     }
 
     fn refuses(&self, email: &str) -> bool {
-        self.0.get(email).is_some_and(|(_, status)| consent::forbids_contact(status))
+        self.0.get(email).and_then(|last| last.status()).is_some_and(consent::forbids_contact)
     }
 }

@@ -494,7 +494,7 @@ impl Planner<'_> {
 
     /// Why somebody is kept out whom the audience would admit, might they be contacted.
     fn kept_out<'b>(&self, prospect_id: &str, batch: &'b RecordBatch, row: usize) -> Option<&'b str> {
-        kept_out(batch, row).or_else(|| self.withdrawn.contains(prospect_id).then_some(consent::WITHDRAWN))
+        kept_out(batch, row).or_else(|| self.withdrawn.contains(prospect_id).then_some(resolve::WITHDRAWN))
     }
 
     /// The rows of an audience without those who are kept out of it.

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::rows::{at, booleans, latest, load, text};
 use identify::{Identified, Rules};
 use person::People;
-pub(crate) use person::SUPPRESSED;
+pub(crate) use person::{SUPPRESSED, WITHDRAWN};
 use remote::RemoteRecords;
 use timeline::Timeline;
 

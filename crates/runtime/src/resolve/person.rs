@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use headwater_analysis::identity::{Field, Golden, Leads, ProspectId};
 use headwater_analysis::lifecycle::{self, ConversionKind, Fact, FactKind, Lifecycle, Stage};
-use headwater_model::consent;
+use headwater_model::consent::{self, LastWord};
 use headwater_model::mapping::Origin;
 use headwater_model::suppression::{Kind, Screen};
 use headwater_model::tables;
@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 /// Why somebody must not be contacted who said so.
 pub(crate) const SUPPRESSED: &str = "suppressed";
+/// Why somebody must not be contacted who took their consent back.
+pub(crate) const WITHDRAWN: &str = "consent withdrawn";
 
 /// One person beyond their fields.
 #[derive(Debug, Default)]
@@ -42,7 +44,7 @@ pub(super) fn derive<'a>(
 ) -> Person<'a> {
     let mut person = Person::default();
     let mut facts: Vec<Fact<'a>> = members.iter().map(|row| lead_fact(leads, *row)).collect();
-    let mut says = Consent::of(leads, members);
+    let mut said = consent_of(leads, members);
     let mut revenue: BTreeMap<&str, i128> = BTreeMap::new();
     for moment in moments {
         match moment {
@@ -58,13 +60,17 @@ pub(super) fn derive<'a>(
                         *revenue.entry(currency).or_default() += signed(kind, micros);
                     }
                     // Only what people did with our messages says anything of consent; an order of a `subscribed` kind does not.
-                    _ => says.heard(at_us, word),
+                    _ => {
+                        if let Some(status) = consent::of_engagement(word) {
+                            said.hear(at_us, status);
+                        }
+                    }
                 }
             }
         }
     }
     person.lifecycle = lifecycle::derive(&facts);
-    person.consent = says.status.map(|(_, status)| status);
+    person.consent = said.status();
     person.lawful_basis = basis(leads, members, person.consent, person.lifecycle.stage);
     person.hold_reason = hold(&person, leads, members, screen);
     // Amounts of several currencies have no sum; the conversions themselves keep them.
@@ -83,42 +89,15 @@ fn lead_fact(leads: &Leads, row: u32) -> Fact<'_> {
     Fact { at_us: leads.first_seen_at(row), kind: FactKind::from_origin(origin, states_need), id: leads.id(row) }
 }
 
-/// The last thing said about consent.
-struct Consent {
-    status: Option<(i64, &'static str)>,
-}
-
-impl Consent {
-    fn of(leads: &Leads, members: &[u32]) -> Self {
-        let mut consent = Self { status: None };
-        for row in members {
-            if let Some(status) = leads.text(Field::Consent, *row).and_then(consent::known) {
-                consent.say(leads.observed_at(*row), status);
-            }
-        }
-        consent
-    }
-
-    fn heard(&mut self, at_us: i64, word: &str) {
-        match word {
-            "unsubscribed" | "complained" => self.say(at_us, "withdrawn"),
-            "resubscribed" | "subscribed" => self.say(at_us, "granted"),
-            _ => {}
+/// What these leads say of consent.
+fn consent_of(leads: &Leads, members: &[u32]) -> LastWord {
+    let mut last = LastWord::default();
+    for row in members {
+        if let Some(status) = leads.text(Field::Consent, *row).and_then(consent::known) {
+            last.hear(leads.observed_at(*row), status);
         }
     }
-
-    /// The later word holds; of two at one instant, the one that forbids.
-    fn say(&mut self, at_us: i64, status: &'static str) {
-        let newer = match self.status {
-            None => true,
-            Some((then, before)) => {
-                at_us > then || at_us == then && consent::forbids_contact(status) && !consent::forbids_contact(before)
-            }
-        };
-        if newer {
-            self.status = Some((at_us, status));
-        }
-    }
+    last
 }
 
 /// On what basis a person is held: their consent, else what a source declares, else the contract a customer has with us.
@@ -142,7 +121,7 @@ fn hold(person: &Person<'_>, leads: &Leads, members: &[u32], screen: &Screen) ->
     if !screen.is_empty() && members.iter().any(stopped) {
         Some(SUPPRESSED)
     } else if person.consent.is_some_and(consent::forbids_contact) {
-        Some("consent withdrawn")
+        Some(WITHDRAWN)
     } else if person.lawful_basis.is_none() {
         Some("no lawful basis recorded")
     } else {
