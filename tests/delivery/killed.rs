@@ -15,17 +15,6 @@ const SEED: u64 = 20_261_122;
 /// People who come in between two kills.
 const NEW_EACH: u32 = 6;
 
-macro_rules! steps {
-    ($($name:ident: $point:expr;)*) => {
-        $(
-            #[test]
-            fn $name() -> Fact {
-                kill_at($point)
-            }
-        )*
-    };
-}
-
 steps! {
     death_before_a_receipt_has_its_name_makes_nobody_twice: "after-file-before-rename";
     death_before_the_receipts_are_committed_makes_nobody_twice: "after-files-before-commit";

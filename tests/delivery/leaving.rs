@@ -18,17 +18,6 @@ const SINK: &str = "    audience: \"true\"
     lists: { news: { list: '42', when: \"true\" } }
 ";
 
-macro_rules! steps {
-    ($($name:ident: $point:expr;)*) => {
-        $(
-            #[test]
-            fn $name() -> Fact {
-                kill_at($point)
-            }
-        )*
-    };
-}
-
 steps! {
     death_before_a_receipt_has_its_name_takes_the_right_people_off: "after-file-before-rename";
     death_before_the_receipts_are_committed_takes_the_right_people_off: "after-files-before-commit";

@@ -2,6 +2,18 @@
 
 #![allow(clippy::indexing_slicing, reason = "this is test code all through, and indexing a JSON value does not panic")]
 
+/// A test for each step at which the program is killed, by the name of its fault point.
+macro_rules! steps {
+    ($($name:ident: $point:expr;)*) => {
+        $(
+            #[test]
+            fn $name() -> Fact {
+                kill_at($point)
+            }
+        )*
+    };
+}
+
 mod crm;
 mod held_back;
 mod killed;

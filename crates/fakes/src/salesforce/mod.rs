@@ -194,10 +194,7 @@ impl Salesforce {
                 json!({ "success": false, "errors": [{ "statusCode": code, "message": message, "fields": fields }] })
             }
         };
-        let answers: Vec<Value> = rows.iter().map(each).collect();
-        let any = answers.iter().any(|answer| answer.get("success") == Some(&json!(true)));
-        let answer = Answer::json(200, &answers.into());
-        if any { answer.wrote() } else { answer }
+        each_answered(rows.iter().map(each).collect())
     }
 
     fn create(&mut self, call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
@@ -217,10 +214,7 @@ impl Salesforce {
                 }
             }
         };
-        let answers: Vec<Value> = rows.iter().map(each).collect();
-        let any = answers.iter().any(|answer| answer.get("success") == Some(&json!(true)));
-        let answer = Answer::json(200, &answers.into());
-        if any { answer.wrote() } else { answer }
+        each_answered(rows.iter().map(each).collect())
     }
 
     fn row(
@@ -452,4 +446,11 @@ fn literals(text: &str) -> Option<Vec<String>> {
 
 fn failure(status: u16, code: &str, message: &str) -> Answer {
     Answer::json(status, &json!([{ "errorCode": code, "message": message }]))
+}
+
+/// The answer for many rows, of which each has one of its own.
+fn each_answered(answers: Vec<Value>) -> Answer {
+    let any = answers.iter().any(|answer| answer.get("success") == Some(&json!(true)));
+    let answer = Answer::json(200, &answers.into());
+    if any { answer.wrote() } else { answer }
 }
