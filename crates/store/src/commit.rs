@@ -8,6 +8,7 @@ use crate::error::placed;
 use crate::fault::{self, FaultPoint};
 use crate::lake::catalog::Draft;
 use crate::lake::change::{self, Change};
+use crate::lake::rows::{self, FileRows};
 use crate::lake::snapshot::{DataFile, Snapshot};
 use crate::lake::writer::StagedFiles;
 use crate::ledger::{audit, cursor, identity, intake, link, outbox, person, quarantine, run, suppression};
@@ -126,10 +127,34 @@ impl Commit {
     }
 
     /// Replaces some files of a table by new ones, for compaction and erasure; the new ones take the old ones' place in the order of
-    /// the rows. It is a conflict if one of the old files is no longer live; appends in the meantime are none.
+    /// the rows. It is a conflict if one of the old files is no longer live, or rows were taken out of it; appends in the meantime are
+    /// none.
     pub fn rewrite(&mut self, table: &'static Table, old: &[DataFile], files: Vec<StagedFiles>) -> &mut Self {
-        self.changes.push(Change::Rewrite { table, old: old.iter().map(|file| file.id).collect(), files });
+        self.changes.push(Change::Rewrite { table, old: old.to_vec(), files });
         self
+    }
+
+    /// Takes rows out of a table, as `base` has them, and adds files to it. It is a conflict if the table was changed after `base`. The
+    /// rows stay in their files, and earlier snapshots show them; a file without a row left is ended. Whoever commits often writes
+    /// the table anew once [`Snapshot::deleted_rows`] are many.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::NotFound`] for a file that is none of `base`, [`crate::StoreError::Misfit`] for rows that are not ascending or
+    /// that a file does not have, [`crate::StoreError::Unsupported`] as [`Snapshot::check_readable`]; [`crate::StoreError::DiskFull`] and
+    /// [`crate::StoreError::Io`] from the delete files, which are written here.
+    pub fn amend(
+        &mut self,
+        base: &Snapshot,
+        table: &'static Table,
+        out: Vec<FileRows>,
+        files: Vec<StagedFiles>,
+    ) -> Result<&mut Self> {
+        base.check_readable(table)?;
+        let out = rows::in_files(table, base.files(table), out)?;
+        let worn = change::wear(&self.store, table, out)?;
+        self.changes.push(Change::Amend { table, seen: base.version(table), worn, files });
+        Ok(self)
     }
 
     /// Moves a cursor. `seen` is the sequence that was read (`None`: there was no cursor); if it is no longer the current one,

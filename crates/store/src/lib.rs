@@ -8,8 +8,8 @@
 //!
 //! - Files are written, fsynced and renamed into place *before* the transaction. A crash leaves files that no row names, never a
 //!   row without its file; [`Store::sweep`] removes them.
-//! - The catalog has exactly the tables that DuckDB creates. We only append files or end them; we write no delete files and
-//!   inline no rows, and we refuse to read a table where somebody else did.
+//! - The catalog has exactly the tables that DuckDB creates. We append files, end them, and take rows out of them by delete files; every
+//!   reader leaves those rows out. We inline no rows, and we refuse to read a table where somebody else did.
 //! - A stale cursor, a table replaced since it was read, a table altered since a file was staged: each is a
 //!   [`StoreError::Conflict`] that changes nothing.
 //! - The catalog and the files' footers keep no statistics of columns that hold a person's data.
@@ -30,6 +30,7 @@ mod words;
 pub use commit::{Commit, LedgerOp, SnapshotId};
 pub use error::StoreError;
 pub use lake::reader::TableReader;
+pub use lake::rows::FileRows;
 pub use lake::snapshot::{DataFile, Snapshot};
 pub use lake::sweep::Swept;
 pub use lake::writer::{StagedFiles, TableWriter};

@@ -23,10 +23,18 @@ pub(crate) const UNFINISHED: &str = "part";
 impl Place {
     /// A new place in the table's folder, or in the folder of a partition below it.
     pub(crate) fn new(table_folder: &Path, folder: Option<&str>) -> Result<Self> {
-        let name = format!("{}.parquet", random::uuid()?);
+        Self::named(table_folder, folder, &format!("{}.parquet", random::uuid()?))
+    }
+
+    /// A new place for a delete file, named as DuckDB names them.
+    pub(crate) fn of_deletes(table_folder: &Path, folder: Option<&str>) -> Result<Self> {
+        Self::named(table_folder, folder, &format!("{}-delete.parquet", random::uuid()?))
+    }
+
+    fn named(table_folder: &Path, folder: Option<&str>, name: &str) -> Result<Self> {
         let relative = match folder {
             Some(folder) => format!("{folder}/{name}"),
-            None => name,
+            None => name.to_owned(),
         };
         let path = table_folder.join(&relative);
         Ok(Self { relative, temporary: path.with_extension(UNFINISHED), path })

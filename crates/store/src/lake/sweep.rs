@@ -125,6 +125,10 @@ impl Store {
                 delete_ids(connection, delete, chunk).await?;
             }
         }
+        let deletes = schedule_deletes(connection, now).await?;
+        for chunk in deletes.chunks(IDS_PER_STATEMENT) {
+            delete_ids(connection, "DELETE FROM ducklake_delete_file WHERE delete_file_id IN (", chunk).await?;
+        }
         if !scheduled.is_empty() {
             for entry in self.entries() {
                 bounds::restate(connection, entry).await?;
@@ -204,6 +208,22 @@ async fn schedule_unseen(connection: &mut SqliteConnection, now: i64) -> Result<
          FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id \
          WHERE f.end_snapshot IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ducklake_snapshot p \
            WHERE p.snapshot_id >= f.begin_snapshot AND p.snapshot_id < f.end_snapshot) RETURNING data_file_id",
+    )
+    .bind(instant_text(now))
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
+}
+
+/// Lists delete files that no snapshot shows, or whose data file is gone: DuckDB does not end those of a data file that it ends.
+async fn schedule_deletes(connection: &mut SqliteConnection, now: i64) -> Result<Vec<i64>> {
+    let ids = sqlx::query_scalar(
+        "INSERT INTO ducklake_files_scheduled_for_deletion \
+         SELECT f.delete_file_id, CASE WHEN f.path_is_relative THEN s.path || t.path || f.path ELSE f.path END, f.path_is_relative, ? \
+         FROM ducklake_delete_file f JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id \
+         WHERE (f.end_snapshot IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ducklake_snapshot p \
+           WHERE p.snapshot_id >= f.begin_snapshot AND p.snapshot_id < f.end_snapshot)) \
+         OR NOT EXISTS (SELECT 1 FROM ducklake_data_file d WHERE d.data_file_id = f.data_file_id) RETURNING data_file_id",
     )
     .bind(instant_text(now))
     .fetch_all(connection)

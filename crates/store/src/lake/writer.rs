@@ -3,21 +3,18 @@
 //! Memory is bounded by one row group of encoded pages. A file gets its name only when it is complete and on the disk.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use headwater_model::tables::{ColumnType, Table};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::fault::{self, FaultPoint};
 use crate::lake::catalog::Entry;
+use crate::lake::new_file::{Finished, NewFile};
 use crate::lake::place::Place;
 use crate::lake::stats::{self, ColumnStats, Counted};
 use crate::{Result, StoreError};
@@ -100,7 +97,7 @@ impl TableWriter {
             none => none.insert(OpenFile::create(&self.entry, self.folder.as_deref(), &batch)?),
         };
         open.write(&batch)?;
-        if open.writer.bytes_written() >= self.file_bytes {
+        if open.file.bytes_written() >= self.file_bytes {
             self.close()?;
         }
         Ok(())
@@ -119,12 +116,7 @@ impl TableWriter {
 
     fn close(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let path = open.place.path.clone();
-        self.done.push(open.finish(&self.entry)?);
-        // A new name is only safe once its folder is on the disk, and so for every new folder above it.
-        for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.lake)) {
-            sync_folder(folder)?;
-        }
+        self.done.push(open.finish(&self.entry, &self.lake)?);
         Ok(())
     }
 
@@ -140,28 +132,18 @@ impl TableWriter {
     }
 }
 
-/// A file that is being written. Until it is finished, dropping it removes it.
+/// A file that is being written, and what was counted of its columns.
 #[derive(Debug)]
 struct OpenFile {
-    place: Place,
-    writer: ArrowWriter<File>,
+    file: NewFile,
     counted: Vec<Counted>,
-    complete: bool,
 }
 
 impl OpenFile {
     fn create(entry: &Entry, folder: Option<&str>, first: &RecordBatch) -> Result<Self> {
         let place = Place::new(&entry.folder, folder)?;
-        let folder = place.path.parent().unwrap_or(&entry.folder);
-        fs::create_dir_all(folder).map_err(StoreError::io(folder))?;
-        let file = File::options().create_new(true).read(true).write(true).open(&place.temporary);
-        let file = file.map_err(StoreError::io(&place.temporary))?;
-        let properties = properties(entry.table, first);
-        let writer = ArrowWriter::try_new(file, Arc::clone(&entry.schema), Some(properties)).map_err(|error| {
-            discard(&place.temporary);
-            StoreError::parquet(&place.temporary)(error)
-        })?;
-        Ok(Self { place, writer, counted: vec![Counted::default(); entry.table.columns.len()], complete: false })
+        let file = NewFile::create(place, Arc::clone(&entry.schema), properties(entry.table, first))?;
+        Ok(Self { file, counted: vec![Counted::default(); entry.table.columns.len()] })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -172,17 +154,11 @@ impl OpenFile {
                 counted.has_nan |= floats.iter().flatten().any(f64::is_nan);
             }
         }
-        self.writer.write(batch).map_err(StoreError::parquet(&self.place.temporary))
+        self.file.write(batch)
     }
 
-    fn finish(mut self, entry: &Entry) -> Result<StagedFile> {
-        let path = &self.place.temporary;
-        let footer = self.writer.finish().map_err(StoreError::parquet(path))?;
-        self.writer.inner().sync_all().map_err(StoreError::io(path))?;
-        let (bytes, footer_bytes) = sizes(self.writer.inner()).map_err(StoreError::io(path))?;
-        fault::point(FaultPoint::AfterFileBeforeRename);
-        fs::rename(path, &self.place.path).map_err(StoreError::io(&self.place.path))?;
-        self.complete = true;
+    fn finish(self, entry: &Entry, lake: &Path) -> Result<StagedFile> {
+        let Finished { relative, bytes, footer_bytes, footer } = self.file.finish(lake)?;
         let columns = entry
             .table
             .columns
@@ -191,40 +167,8 @@ impl OpenFile {
             .enumerate()
             .map(|(leaf, (column, counted))| stats::of_column(column, leaf, *counted, &footer))
             .collect();
-        let rows = footer.file_metadata().num_rows();
-        Ok(StagedFile { relative: std::mem::take(&mut self.place.relative), rows, bytes, footer_bytes, columns })
+        Ok(StagedFile { relative, rows: footer.file_metadata().num_rows(), bytes, footer_bytes, columns })
     }
-}
-
-impl Drop for OpenFile {
-    fn drop(&mut self) {
-        if !self.complete {
-            discard(&self.place.temporary);
-        }
-    }
-}
-
-fn discard(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
-        tracing::warn!(path = %path.display(), %error, "unfinished file could not be removed; a later sweep will do it");
-    }
-}
-
-/// A file's size, and that of its footer, which DuckDB wants to know so that it can read it at once.
-fn sizes(mut file: &File) -> std::io::Result<(i64, i64)> {
-    let bytes = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::End(-8))?;
-    let mut footer = [0; 4];
-    file.read_exact(&mut footer)?;
-    Ok((i64::try_from(bytes).unwrap_or(i64::MAX), u32::from_le_bytes(footer).into()))
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    // Folders cannot be opened as files everywhere; where they cannot, the system syncs names by itself.
-    if cfg!(unix) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))?;
-    }
-    Ok(())
 }
 
 /// How each column is encoded. The first rows decide where a dictionary pays: it does not for ids, addresses and raw text, and

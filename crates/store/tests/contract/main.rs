@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests stand outside of a test function")]
 
+mod amend;
 mod catalog;
 mod commit;
 mod crash;

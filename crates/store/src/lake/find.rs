@@ -1,0 +1,64 @@
+//! Looks for rows by the text in one column, and reads nothing else.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use crate::lake::rows::FileRows;
+use crate::lake::snapshot::DataFile;
+use crate::{Result, StoreError};
+
+/// Rows per batch: their texts stay in the processor's cache.
+const BATCH_ROWS: usize = 8192;
+
+/// The live rows of a file whose text in `column` is wanted. A text that stands in several rows in a row is asked for once.
+pub(crate) fn find(file: &DataFile, column: &str, wanted: &mut impl FnMut(&str) -> bool) -> Result<FileRows> {
+    let path = &file.path;
+    let mut found = FileRows { file: file.id, rows: Vec::new() };
+    let handle = File::open(path).map_err(StoreError::io(path))?;
+    let parquet = || StoreError::parquet(path);
+    let options = ArrowReaderOptions::new();
+    let known = ArrowReaderMetadata::load(&handle, options.clone()).map_err(parquet())?;
+    if known.schema().field_with_name(column).is_err() {
+        // The file is older than the column.
+        return Ok(found);
+    }
+    // As views the texts stay where the page was unpacked.
+    let as_view = |field: &Arc<Field>| match field.name() == column {
+        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        false => Arc::clone(field),
+    };
+    let schema = Schema::new(known.schema().fields().iter().map(as_view).collect::<Vec<_>>());
+    let known = ArrowReaderMetadata::try_new(Arc::clone(known.metadata()), options.with_schema(Arc::new(schema)));
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, known.map_err(parquet())?);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(parquet())?;
+    let dead = file.deleted_places()?;
+    let mut dead = dead.iter().copied().peekable();
+    let mut row = 0..;
+    for batch in reader {
+        let batch = batch.map_err(|error| parquet()(error.into()))?;
+        let texts = batch.columns().first().and_then(|texts| texts.as_string_view_opt());
+        let texts = texts.ok_or_else(|| StoreError::format(format!("{} holds no text in `{column}`", path.display())))?;
+        let mut last = None;
+        for (text, row) in texts.iter().zip(&mut row) {
+            if dead.next_if_eq(&row).is_some() {
+                continue;
+            }
+            let Some(text) = text else { continue };
+            let is_wanted = match last {
+                Some((known, verdict)) if known == text => verdict,
+                _ => wanted(text),
+            };
+            last = Some((text, is_wanted));
+            if is_wanted {
+                found.rows.push(row);
+            }
+        }
+    }
+    Ok(found)
+}
