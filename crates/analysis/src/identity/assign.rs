@@ -175,6 +175,47 @@ impl Prior {
         self
     }
 
+    /// Who is not what they were: the clusters that are another prospect or of other leads than in the last run, and the prospects
+    /// of that run of which something is not true any more.
+    #[must_use]
+    pub fn moved(&self, leads: &Leads, clusters: &Clusters, assignment: &Assignment) -> Moved {
+        let mut prospects: HashSet<ProspectId> = HashSet::new();
+        let mut is_moved = vec![false; clusters.len()];
+        let mut known = 0;
+        for ((members, now), is_moved) in clusters.iter().zip(&assignment.prospects).zip(&mut is_moved) {
+            for row in members {
+                let before = self.of(leads, *row);
+                known += usize::from(before.is_some());
+                if before != Some(*now) {
+                    *is_moved = true;
+                    prospects.extend(before);
+                }
+            }
+        }
+        if known < self.of_lead.len() {
+            let here: HashSet<u128> = leads.rows().map(|row| lead_hash(leads.id(row))).collect();
+            prospects.extend(self.of_lead.iter().filter(|(lead, _)| !here.contains(*lead)).map(|(_, prospect)| *prospect));
+        }
+        // Whose alias leads elsewhere now, or nowhere, has another row.
+        let (mut targets, former) = (HashSet::new(), self.aliases_before());
+        for (alias, target) in &former {
+            let now = assignment.aliases.get(alias);
+            if now != Some(target) {
+                prospects.insert(*alias);
+                targets.extend(now.copied());
+            }
+        }
+        let clusters = (0..).zip(&assignment.prospects).zip(is_moved);
+        let clusters = clusters.filter(|((_, now), is_moved)| *is_moved || prospects.contains(*now) || targets.contains(*now));
+        let clusters = clusters.map(|((cluster, _), _)| cluster).collect();
+        Moved { clusters, prospects }
+    }
+
+    /// Where every alias led at the end of the last run.
+    fn aliases_before(&self) -> BTreeMap<ProspectId, ProspectId> {
+        if self.aliases.is_empty() { BTreeMap::new() } else { straight(&self.aliases, &self.of_lead.values().copied().collect()) }
+    }
+
     /// How old an id is: by when it was minted, then by its text. An id without a mint event counts as the youngest.
     fn age(&self, prospect: ProspectId) -> (i64, ProspectId) {
         (self.minted_at.get(&prospect).copied().unwrap_or(i64::MAX), prospect)
@@ -183,6 +224,15 @@ impl Prior {
     fn of(&self, leads: &Leads, row: u32) -> Option<ProspectId> {
         self.of_lead.get(&lead_hash(leads.id(row))).copied()
     }
+}
+
+/// Who is not what they were in the last run.
+#[derive(Debug, Clone, Default)]
+pub struct Moved {
+    /// The clusters that are another prospect, or of other leads, ascending.
+    pub clusters: Vec<usize>,
+    /// The prospects of the last run that lost leads, or are elsewhere.
+    pub prospects: HashSet<ProspectId>,
 }
 
 /// Which prospect every cluster is, and what changed since the last run.
@@ -332,21 +382,26 @@ fn aliases(prior: &Prior, assignment: &Assignment) -> BTreeMap<ProspectId, Prosp
     }
     let live: HashSet<ProspectId> = assignment.prospects.iter().copied().collect();
     next.retain(|alias, _| !live.contains(alias));
-    let mut flat = BTreeMap::new();
-    for alias in next.keys() {
+    straight(&next, &live)
+}
+
+/// Aliases that point straight at a prospect that has leads, without those that lead to none.
+fn straight(aliases: &BTreeMap<ProspectId, ProspectId>, live: &HashSet<ProspectId>) -> BTreeMap<ProspectId, ProspectId> {
+    let mut straight = BTreeMap::new();
+    for alias in aliases.keys() {
         let mut target = *alias;
         // No walk is longer than the map: an id that comes back is no alias any more.
-        for _ in 0..=next.len() {
-            match next.get(&target) {
+        for _ in 0..=aliases.len() {
+            match aliases.get(&target) {
                 Some(further) => target = *further,
                 None => break,
             }
         }
         if live.contains(&target) {
-            flat.insert(*alias, target);
+            straight.insert(*alias, target);
         }
     }
-    flat
+    straight
 }
 
 /// Ids that a new prospect may not take.

@@ -28,6 +28,11 @@ pub struct Clusters {
 }
 
 impl Clusters {
+    /// The clusters with these members, one after the other, from each of these starts to the next, and what placed each lead.
+    pub(super) fn from_parts(members: Vec<u32>, starts: Vec<u32>, joins: Vec<Option<Join>>) -> Self {
+        Self { members, starts, joins }
+    }
+
     /// How many clusters there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -74,8 +74,8 @@ fields! {
     CompanyNumber "company_number"
 }
 
-/// Columns that every batch must have, without empty cells. `observed_at` is the fourth.
-const REQUIRED: [Field; 3] = [Field::LeadId, Field::RecordId, Field::Source];
+/// Columns that every batch must have, without empty cells. `observed_at` is the third.
+const REQUIRED: [Field; 2] = [Field::LeadId, Field::Source];
 
 /// So many rows lie in one part, a power of two: few enough for the texts of a column, which may take 2 GiB.
 const ROWS: usize = 8192;
@@ -102,8 +102,8 @@ struct Part {
 }
 
 impl Leads {
-    /// The columns worth reading from the lake. Of these only `lead_id`, `record_id`, `source` and `observed_at` must be there;
-    /// a column that a batch lacks counts as empty.
+    /// The columns worth reading from the lake. Of these only `lead_id`, `source` and `observed_at` must be there; a column that a
+    /// batch lacks counts as empty.
     pub fn columns() -> impl Iterator<Item = &'static str> {
         Field::ALL.iter().map(|field| field.name()).chain(["observed_at", "created_at"])
     }

@@ -17,6 +17,7 @@ mod golden;
 mod keys;
 mod leads;
 mod link;
+mod part;
 mod probabilistic;
 mod prospect_id;
 pub mod sample;
@@ -25,7 +26,7 @@ mod survive;
 #[cfg(test)]
 mod tests;
 
-pub use assign::{Assignment, Change, Counts, Event, Prior, assign};
+pub use assign::{Assignment, Change, Counts, Event, Moved, Prior, assign};
 pub use batches::{Stamp, identity_events, identity_links};
 pub use cluster::{Clusters, Join, cluster};
 pub use directory::Directory;

@@ -115,6 +115,39 @@ impl Probabilistic {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn find_from(&self, leads: &Leads, known: Option<Index>) -> Result<Found, Problem> {
+        let (exact, decisions, labels) = self.said(leads);
+        match known.map(|index| self.go_on((leads, leads), index, exact.clone(), (&decisions, &labels))).transpose()?.flatten() {
+            Some(found) => Ok(found),
+            None => self.find_anew(leads, exact, &decisions, &labels),
+        }
+    }
+
+    /// The same from what came or changed since the index was made, `came`: of all others only [`columns_of_known`](Self::columns_of_known)
+    /// need be told, and whether they are there. Nothing where a run over all that they say is to be preferred.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_since(&self, leads: &Leads, came: &Leads, known: Index) -> Result<Option<Found>, Problem> {
+        let (exact, decisions, labels) = self.said(leads);
+        self.go_on((leads, came), known, exact, (&decisions, &labels))
+    }
+
+    /// The columns of leads that are known: by which ids they are certain, and by which names those ids are too common.
+    pub fn columns_of_known() -> impl Iterator<Item = &'static str> {
+        let fields = [
+            Field::LeadId,
+            Field::Source,
+            Field::ExternalId,
+            Field::LinkedinUrl,
+            Field::GivenName,
+            Field::FamilyName,
+            Field::FullName,
+        ];
+        fields.into_iter().map(Field::name).chain(["observed_at", "created_at"])
+    }
+
+    /// What is certain: by ids, and by what people said; with ids that tell the same, and by people alone.
+    fn said(&self, leads: &Leads) -> (Links, Decisions, Decisions) {
         // People are believed before ids: two who share a profile are two if somebody says so.
         let row = |(one, two): &(String, String)| Some((leads.find(one)?, leads.find(two)?));
         let mut decisions = Decisions {
@@ -124,21 +157,30 @@ impl Probabilistic {
         let labels = decisions.clone();
         let exact = self.certain(leads).held_to(leads.len(), &decisions.same, &decisions.different);
         decisions.same.extend(exact.edges.iter().filter(|edge| edge.method == Method::Exact).map(|edge| (edge.left, edge.right)));
-        let is_fit = |index: &Index| is_taught(index.model(), &labels);
-        match known.filter(is_fit).map(|index| self.go_on(leads, index, &decisions)).transpose()?.flatten() {
-            Some((index, drift, rows)) => {
-                let (resolution, ties) = index.answer(&rows, self.options.review_at);
-                let links = links(exact, &ties, &decisions);
-                let (model, is_index_new) = (index.model().clone(), drift.is_some());
-                let matched = index.changes();
-                Ok(Found { links, resolution, model, drift, is_learned: false, matched, index, is_index_new })
-            }
-            None => self.find_anew(leads, exact, &decisions, &labels),
+        (exact, decisions, labels)
+    }
+
+    /// Goes on from an index; nothing where it is better made anew.
+    fn go_on(
+        &self,
+        (leads, came): (&Leads, &Leads),
+        index: Index,
+        exact: Links,
+        (decisions, labels): (&Decisions, &Decisions),
+    ) -> Result<Option<Found>, Problem> {
+        if !is_taught(index.model(), labels) {
+            return Ok(None);
         }
+        let Some((index, drift, rows)) = self.take_in((leads, came), index, decisions)? else { return Ok(None) };
+        let (resolution, ties) = index.answer(&rows, self.options.review_at);
+        let links = links(exact, &ties, decisions);
+        let (model, is_index_new) = (index.model().clone(), drift.is_some());
+        let matched = index.changes();
+        Ok(Some(Found { links, resolution, model, drift, is_learned: false, matched, index, is_index_new }))
     }
 
     /// Takes what changed into the index, and gives the numbers of the leads in it; nothing where it is better made anew.
-    fn go_on(&self, leads: &Leads, mut index: Index, decisions: &Decisions) -> Result<Option<Gone>, Problem> {
+    fn take_in(&self, (leads, came): (&Leads, &Leads), mut index: Index, decisions: &Decisions) -> Result<Option<Gone>, Problem> {
         let is_outgrown = index.model().records() * OUTGROWN < leads.len() as u64;
         if is_outgrown || index.roster().columns() != attributes() {
             return Ok(None);
@@ -146,15 +188,23 @@ impl Probabilistic {
         let known = u32::try_from(index.roster().len()).unwrap_or(u32::MAX);
         let mut is_there = vec![false; index.roster().len()];
         let mut rows: Vec<u32> = Vec::with_capacity(leads.len());
-        let (mut said, mut next) = (String::new(), 0);
+        let (mut said, mut next, is_all) = (String::new(), 0, std::ptr::eq(leads, came));
         for lead in leads.rows() {
-            let mark = mark(leads, lead, &mut said);
+            let id = leads.id(lead);
             // The index was made of leads in this order, so most follow each other there too.
-            let is_next = next < known && index.roster().id(next) == leads.id(lead);
-            let found = if is_next { Some(next) } else { index.roster().find(leads.id(lead)) };
-            let row = match found.filter(|row| index.mark(*row) == Some(mark)) {
-                Some(row) => row,
-                None => index.put(leads.id(lead), mark, cells(leads, lead))?,
+            let is_next = next < known && index.roster().id(next) == id;
+            let found = if is_next { Some(next) } else { index.roster().find(id) };
+            let row = match (found, if is_all { Some(lead) } else { came.find(id) }) {
+                (Some(row), None) => row,
+                // Nobody told what it says.
+                (None, None) => return Ok(None),
+                (found, Some(lead)) => {
+                    let mark = mark(came, lead, &mut said);
+                    match found.filter(|row| index.mark(*row) == Some(mark)) {
+                        Some(row) => row,
+                        None => index.put(id, mark, cells(came, lead))?,
+                    }
+                }
             };
             if let Some(slot) = is_there.get_mut(row as usize) {
                 *slot = true;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 use headwater_analysis::identity::engine::{Doubt, Gates, Index, Model, Options, Problem};
 use headwater_analysis::identity::sample::Estimate;
-use headwater_analysis::identity::{self, Bounds, Clusters, Exact, Leads, Prior, Probabilistic, Resolved, Resolver};
-use headwater_store::{Decision, ReviewPair, Sample, Verdict};
+use headwater_analysis::identity::{self, Bounds, Clusters, Exact, Found, Leads, Prior, Probabilistic, Resolved, Resolver};
+use headwater_store::{Decision, ReviewPair, Sample, Snapshot, SnapshotId, Verdict};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -70,7 +70,7 @@ impl Rules {
     }
 
     /// Finds who is who.
-    pub(super) fn identify(self, leads: &Leads, prior: &Prior, known: Known) -> Result<Identified> {
+    pub(super) fn identify(&self, leads: &Leads, prior: &Prior, known: Known) -> Result<Identified> {
         match self.section.engine {
             IdentityEngine::Exact => self.by_keys(leads, prior),
             IdentityEngine::Probabilistic => self.by_weights(leads, prior, known),
@@ -90,7 +90,7 @@ impl Rules {
         Ok(Known { model: Some(model), index, drift })
     }
 
-    fn by_keys(self, leads: &Leads, prior: &Prior) -> Result<Identified> {
+    fn by_keys(&self, leads: &Leads, prior: &Prior) -> Result<Identified> {
         let rows: BTreeMap<&str, u32> = leads.rows().map(|row| (leads.id(row), row)).collect();
         let said = |wanted| -> Vec<(u32, u32)> {
             let row = |id: &String| rows.get(id.as_str()).copied();
@@ -105,12 +105,43 @@ impl Rules {
         Ok(Identified { resolved, version, queue: Vec::new(), learned: None, index: None, note })
     }
 
-    fn by_weights(self, leads: &Leads, prior: &Prior, known: Known) -> Result<Identified> {
-        let pairs = |wanted| self.said(wanted).map(|decision| (decision.one.clone(), decision.two.clone())).collect::<Vec<_>>();
-        let (same, different) = (pairs(Verdict::Same), pairs(Verdict::Different));
-        let mut engine = Probabilistic::new(self.exact, options(&self.section), known.model);
-        (engine.same, engine.different) = (same, different);
+    /// Finds who is who from what came or changed since the index was made, `came`; of all other leads [`columns_of_known`] are enough.
+    /// Nothing where all must be looked at. The index is used up.
+    ///
+    /// [`columns_of_known`]: Probabilistic::columns_of_known
+    pub(super) fn identify_since(
+        &self,
+        leads: &Leads,
+        came: &Leads,
+        prior: &Prior,
+        known: &mut Known,
+    ) -> Result<Option<Identified>> {
+        let Some(index) = known.index.take() else { return Ok(None) };
+        let engine = self.engine(known.model.clone());
+        let found = engine.find_since(leads, came, *index).map_err(|problem| said_twice(&problem))?;
+        found.map(|found| self.conclude(leads, prior, found, (&engine, known.drift))).transpose()
+    }
+
+    fn by_weights(&self, leads: &Leads, prior: &Prior, known: Known) -> Result<Identified> {
+        let engine = self.engine(known.model);
         let found = engine.find_from(leads, known.index.map(|index| *index)).map_err(|problem| said_twice(&problem))?;
+        self.conclude(leads, prior, found, (&engine, known.drift))
+    }
+
+    fn engine(&self, model: Option<Model>) -> Probabilistic {
+        let pairs = |wanted| self.said(wanted).map(|decision| (decision.one.clone(), decision.two.clone())).collect::<Vec<_>>();
+        let mut engine = Probabilistic::new(self.exact.clone(), options(&self.section), model);
+        (engine.same, engine.different) = (pairs(Verdict::Same), pairs(Verdict::Different));
+        engine
+    }
+
+    fn conclude(
+        &self,
+        leads: &Leads,
+        prior: &Prior,
+        found: Found,
+        (engine, drift): (&Probabilistic, Option<f64>),
+    ) -> Result<Identified> {
         found.resolution.check(&gates(self.section.gates)).map_err(|wild| Error::Wild(wild.to_string()))?;
         held_to_sample(&self.section, self.sample.as_ref())?;
         let clusters = identity::cluster(leads.len(), &found.links).map_err(internal)?;
@@ -119,7 +150,7 @@ impl Rules {
         let version = found.model.version();
         let matched = found.matched;
         info!(model = version, learned = found.is_learned, drift = found.drift, matched, doubts = queue.len(), "who is who");
-        let drift = found.drift.or(known.drift.filter(|_| !found.is_learned));
+        let drift = found.drift.or(drift.filter(|_| !found.is_learned));
         let (records, labels) = (found.model.records(), found.model.labels());
         let note = json!({ "model": version, "learned_from": records, "taught": labels, "drift": drift, "matched": matched });
         let resolved = Resolved { links: found.links, clusters, assignment };
@@ -140,11 +171,19 @@ pub(super) struct Known {
     drift: Option<f64>,
 }
 
+impl Known {
+    /// The snapshot that the index was made of, if there is one.
+    pub(super) fn indexed(&self) -> Option<SnapshotId> {
+        self.index.as_ref().map(|index| index.stamp)
+    }
+}
+
 /// An index of more leads takes more than two gigabytes, for which a run reads the leads again instead.
 const MOST_INDEXED: usize = 5_000_000;
 
 /// Keeps an index. It can be made again, so that a full disk costs time and not the run.
-pub(super) fn keep(engine: &Engine, index: &Index) {
+pub(super) fn keep(engine: &Engine, mut index: Box<Index>, snapshot: &Snapshot) {
+    index.stamp = snapshot.id();
     if let Err(error) = engine.store.keep_identity_index(|to| index.write(to)) {
         warn!(%error, "the identity index is not kept; the next run looks at every lead");
     }

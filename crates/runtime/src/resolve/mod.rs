@@ -1,25 +1,23 @@
 //! Resolve: the leads of every source become people, with a history.
 //!
-//! Reads a pinned snapshot, works purely, and replaces the tables it owns in one transaction with its cursor. Nothing new in
-//! the lake and no change of rules is nothing to do.
+//! Reads a pinned snapshot, works purely, and writes the tables it owns in one transaction with its cursor: as a whole, or the rows
+//! of those who [changed](touched). Nothing new in the lake and no change of rules is nothing to do.
 
 mod identify;
+mod leads;
 mod person;
 mod remote;
 mod timeline;
+mod touched;
+mod write;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch, StringBuilder};
-use arrow::compute::filter_record_batch;
-use headwater_analysis::identity::{
-    self, Change, Clusters, Directory, Edit, Golden, Leads, Policy, Prior, ProspectId, Resolved, Stamp, Survivorship,
-};
+use arrow::array::RecordBatch;
+use headwater_analysis::identity::{self, Change, Clusters, Directory, Edit, Leads, Prior, Stamp};
 use headwater_analysis::lifecycle;
-use headwater_model::suppression::Screen;
 use headwater_model::tables::{self, Table};
-use headwater_store::{Commit, FormerProspect, LedgerOp, Snapshot, StagedFiles, TableWriter};
+use headwater_store::{Commit, FormerProspect, LedgerOp, Snapshot};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
@@ -27,17 +25,16 @@ use tracing::info;
 use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::rows::{at, booleans, latest, load, text};
-use identify::{Identified, Rules};
-use person::People;
+use crate::rows::load;
+use identify::{Identified, Known, Rules};
 pub(crate) use person::{SUPPRESSED, WITHDRAWN};
 use remote::RemoteRecords;
-use timeline::Timeline;
+use timeline::Facts;
+use touched::{Last, Touched};
+use write::Said;
 
 /// The cursor of this stage.
 pub(crate) const CURSOR: &str = "resolve";
-/// How many prospects are worked on at once; bounds the memory of the batches written.
-const PROSPECTS_AT_ONCE: usize = 10_000;
 /// What resolve reads; a change of any makes it run again.
 const INPUTS: [&Table; 4] = [&tables::LEAD, &tables::TOUCH, &tables::CONVERSION, &tables::ENGAGEMENT];
 
@@ -77,25 +74,31 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     }
     engine.stop_if_told()?;
     engine.progress.tell("resolve", 0, None);
-    let leads = Leads::new(&current_leads(&snapshot)?).map_err(internal)?;
     let links = load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
     let mut prior = Prior::read(&links, &load(&snapshot, &tables::IDENTITY_EVENT, &[])?).map_err(internal)?;
     let former = engine.store.former_prospects().await?;
     prior.remember(former.iter().map(|former| (former.lead_id.as_str(), former.prospect_id.as_str()))).map_err(internal)?;
     let known = rules.known(engine, before, force).await?;
-    let vendors = rules.vendors().clone();
-    let mut identified = rules.identify(&leads, &prior, known)?;
+    let mut facts = Facts::load(&snapshot)?;
+    let last = Last::of(&snapshot, before, &state).filter(|_| !force);
+    let (mut leads, mut identified, are_read_whole) =
+        identify(&snapshot, &rules, (&prior, known), last.as_ref().map(|_| !facts.is_empty()))?;
     let index = identified.index.take();
     let resolved = &identified.resolved;
-    let directory = Directory::new(&leads, &resolved.clusters, vendors);
     let owners = records.owners(&resolved.assignment);
-    let timeline = Timeline::load(&snapshot, &leads, &resolved.clusters, (&directory, &owners))?;
-    let screen = engine.screen().await?;
-    let now = engine.clock().now_us();
-    let edits: Vec<Edit> = edits.into_iter().filter_map(said_of).collect();
-    let work = Work { engine, leads: &leads, resolved, timeline: &timeline, screen: &screen, edits: &edits };
-    let files = work.write(Stamp { model_version: &identified.version, run_id, at: now })?;
-    engine.stop_if_told()?;
+    if !facts.is_empty() {
+        facts.find_owners(&Directory::new(&leads, &resolved.clusters, rules.vendors().clone()), &owners)?;
+    }
+    let touched = match last.filter(|last| last.stands(&identified)) {
+        Some(last) => {
+            let moved = prior.moved(&leads, &resolved.clusters, &resolved.assignment);
+            Some(Touched::find((&snapshot, last.snapshot), &leads, resolved, (&facts, moved))?)
+        }
+        None => None,
+    };
+    if touched.is_none() && !are_read_whole {
+        leads = leads::all(&snapshot)?;
+    }
     let counts = ResolveCounts {
         leads: leads.len() as u64,
         prospects: resolved.clusters.len() as u64,
@@ -104,28 +107,48 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
         review: identified.queue.len() as u64,
         worked: true,
     };
+    let screen = engine.screen().await?;
+    let now = engine.clock().now_us();
+    let edits: Vec<Edit> = edits.into_iter().filter_map(said_of).collect();
+    let stamp = Stamp { model_version: &identified.version, run_id, at: now };
+    let said = Said { resolved, facts: &facts, screen: &screen, edits: &edits, stamp };
     let mut commit = engine.store.commit(run_id, now);
-    for (table, staged) in files {
-        if table.name == tables::IDENTITY_EVENT.name {
-            commit.append(staged);
-        } else {
-            commit.replace(&snapshot, table, vec![staged]);
-        }
-    }
+    said.write((engine, &snapshot), &leads, touched.as_ref(), &mut commit)?;
+    engine.stop_if_told()?;
     let mut state = state;
     if let Some(map) = state.as_object_mut() {
         map.insert("leads".to_owned(), json!(counts.leads));
         map.insert("prospects".to_owned(), json!(counts.prospects));
         map.insert("identity".to_owned(), identified.note.clone());
+        map.insert("seen".to_owned(), touched::seen(&snapshot, identified.resolved.links.generic_keys));
     }
     remember(&mut commit, identified, &links)?;
     commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
     commit.execute().await?;
     if let Some(index) = index {
-        identify::keep(engine, &index);
+        identify::keep(engine, index, &snapshot);
     }
     info!(leads = counts.leads, prospects = counts.prospects, merged = counts.merged, "resolved");
     Ok(counts)
+}
+
+/// Finds who is who: where the last run is one to go on from, by what came since its index was made. `keys` says so, and whether facts
+/// need what they find their people by. The leads are known by that much of them alone then; by all of it where true comes with them.
+fn identify(
+    snapshot: &Snapshot,
+    rules: &Rules,
+    (prior, mut known): (&Prior, Known),
+    keys: Option<bool>,
+) -> Result<(Leads, Identified, bool)> {
+    if let (Some(keys), Some(indexed)) = (keys, known.indexed()) {
+        let (leads, came) = (leads::known(snapshot, keys)?, leads::since(snapshot, indexed)?);
+        if let Some(identified) = rules.identify_since(&leads, &came, prior, &mut known)? {
+            return Ok((leads, identified, false));
+        }
+    }
+    let leads = leads::all(snapshot)?;
+    let identified = rules.identify(&leads, prior, known)?;
+    Ok((leads, identified, true))
 }
 
 /// Keeps in the ledger what the next run and the reviews need: the questions, a new model, whose the merged leads were.
@@ -211,101 +234,11 @@ fn vendors(engine: &Engine) -> BTreeMap<String, String> {
     engine.project.sources.iter().filter_map(|source| Some((source.name.clone(), vendor(source)?))).collect()
 }
 
-/// Each lead as it is now: its last version, unless that says it is gone or it was only a test.
-pub(crate) fn current_leads(snapshot: &Snapshot) -> Result<Vec<RecordBatch>> {
-    let mut columns: Vec<&str> = Leads::columns().collect();
-    columns.extend(["op", "is_test"].into_iter().filter(|extra| !columns.contains(extra)).collect::<Vec<_>>());
-    let batches = latest(load(snapshot, &tables::LEAD, &columns)?, "lead_id")?;
-    let live = batches.iter().map(|batch| {
-        let (op, test) = (text(batch, "op")?, booleans(batch, "is_test")?);
-        let mask: BooleanArray =
-            (0..batch.num_rows()).map(|row| Some(at(op, row) != Some("delete") && !test.value(row))).collect();
-        if mask.true_count() == batch.num_rows() { Ok(batch.clone()) } else { Ok(filter_record_batch(batch, &mask)?) }
-    });
-    live.collect()
-}
-
-struct Work<'a> {
-    engine: &'a Engine,
-    leads: &'a Leads,
-    resolved: &'a Resolved,
-    timeline: &'a Timeline,
-    screen: &'a Screen,
-    edits: &'a [Edit],
-}
-
 /// An edit as survivorship takes it; nothing of a field that there is not any more.
 fn said_of(edit: headwater_store::Edit) -> Option<Edit> {
     let headwater_store::Edit { lead_id, field, value, edited_at } = edit;
     let field = identity::SURVIVING.into_iter().find(|known| known.name() == field)?;
     Some(Edit { lead_id, field, value: value?, at: edited_at })
-}
-
-impl Work<'_> {
-    fn write(&self, stamp: Stamp<'_>) -> Result<Vec<(&'static Table, StagedFiles)>> {
-        let Resolved { links, clusters, assignment } = self.resolved;
-        let policy = Policy { trust: self.trust() };
-        let survivorship = Survivorship::new(self.leads, clusters, assignment, &policy).edited(self.edits);
-        let writer = |table: &'static Table| -> Result<TableWriter> { Ok(self.engine.store.writer(table, None)?) };
-        let (mut prospects, mut fields) = (writer(&tables::PROSPECT)?, writer(&tables::PROSPECT_FIELD)?);
-        let (mut identity, mut transitions) = (writer(&tables::IDENTITY_LINK)?, writer(&tables::LIFECYCLE_TRANSITION)?);
-        let mut start = 0;
-        while start < clusters.len() {
-            let range = start..(start + PROSPECTS_AT_ONCE).min(clusters.len());
-            let survived = survivorship.survive(range.clone()).map_err(internal)?;
-            let mut people = People::default();
-            for cluster in range.clone() {
-                people.push(self.person(cluster));
-            }
-            transitions.write(&people.transitions(&survived.golden.prospects)?)?;
-            prospects.write(&people.batch(&survived.golden)?)?;
-            fields.write(&survived.fields)?;
-            identity.write(
-                &identity::identity_links(self.leads, links, clusters, assignment, stamp, range.clone()).map_err(internal)?,
-            )?;
-            self.engine.progress.tell("resolve", range.end as u64, Some(clusters.len() as u64));
-            self.engine.stop_if_told()?;
-            start = range.end;
-        }
-        let merged = Golden::merged(self.leads, clusters, assignment);
-        if !merged.is_empty() {
-            prospects.write(&People::gone(merged.len()).batch(&merged)?)?;
-        }
-        let mut events = writer(&tables::IDENTITY_EVENT)?;
-        events.write(&identity::identity_events(assignment, stamp).map_err(internal)?)?;
-        let mut facts = writer(&tables::FACT_LINK)?;
-        facts.write(&self.fact_links(&assignment.prospects)?)?;
-        Ok(vec![
-            (&tables::PROSPECT, prospects.finish()?),
-            (&tables::PROSPECT_FIELD, fields.finish()?),
-            (&tables::IDENTITY_LINK, identity.finish()?),
-            (&tables::IDENTITY_EVENT, events.finish()?),
-            (&tables::LIFECYCLE_TRANSITION, transitions.finish()?),
-            (&tables::FACT_LINK, facts.finish()?),
-        ])
-    }
-
-    fn trust(&self) -> BTreeMap<String, i64> {
-        self.engine.project.sources.iter().map(|source| (source.name.clone(), i64::from(source.section.trust))).collect()
-    }
-
-    fn person(&self, cluster: usize) -> person::Person<'_> {
-        person::derive(self.leads, self.resolved.clusters.members(cluster), self.timeline.of(cluster), self.screen)
-    }
-
-    fn fact_links(&self, prospects: &[ProspectId]) -> Result<RecordBatch> {
-        let mut columns: [StringBuilder; 4] = Default::default();
-        let [id, kind, prospect, matched] = &mut columns;
-        for link in self.timeline.links() {
-            let Some(owner) = prospects.get(link.cluster) else { continue };
-            id.append_value(link.fact_id);
-            kind.append_value(link.kind);
-            prospect.append_value(owner.to_string());
-            matched.append_value(link.matched_on);
-        }
-        let columns = columns.map(|mut column| Arc::new(column.finish()) as _).to_vec();
-        Ok(RecordBatch::try_new(tables::FACT_LINK.schema(), columns)?)
-    }
 }
 
 /// The members of each cluster, and for each lead its cluster.

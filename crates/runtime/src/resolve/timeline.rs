@@ -13,12 +13,20 @@ use super::remote::RemoteOwners;
 use crate::error::Result;
 use crate::rows::{amounts, at, instants, latest, load, text};
 
-/// The dated facts of all clusters.
-#[derive(Debug)]
-pub(super) struct Timeline {
-    touches: Vec<RecordBatch>,
+/// What was bought and clicked, and whose each is.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
     conversions: Vec<RecordBatch>,
     engagements: Vec<RecordBatch>,
+    /// In the order of the batches.
+    owned: Vec<Entry>,
+}
+
+/// The dated facts of some people.
+#[derive(Debug)]
+pub(super) struct Timeline<'a> {
+    touches: Vec<RecordBatch>,
+    facts: &'a Facts,
     /// Sorted by cluster, then time.
     entries: Vec<Entry>,
     /// Where each cluster's entries are.
@@ -94,24 +102,70 @@ pub(super) struct FactLink<'a> {
     pub(super) matched_on: &'static str,
 }
 
-impl Timeline {
-    pub(super) fn load(
-        snapshot: &Snapshot,
-        leads: &Leads,
-        clusters: &Clusters,
-        (directory, records): (&Directory, &RemoteOwners),
-    ) -> Result<Self> {
-        let touches = latest(load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?, "touch_id")?;
+impl Facts {
+    /// Every conversion and engagement as it is said now; nobody's yet.
+    pub(super) fn load(snapshot: &Snapshot) -> Result<Self> {
         let columns = ["conversion_id", "source", "external_id", "email", "phone", "kind", "value", "currency", "occurred_at"];
         let conversions = latest(load(snapshot, &tables::CONVERSION, &columns)?, "conversion_id")?;
         let columns = ["engagement_id", "source", "external_id", "email", "kind", "machine", "url", "occurred_at"];
         let engagements = latest(load(snapshot, &tables::ENGAGEMENT, &columns)?, "engagement_id")?;
+        Ok(Self { conversions, engagements, owned: Vec::new() })
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.conversions.is_empty() && self.engagements.is_empty()
+    }
+
+    /// Finds whose each is.
+    pub(super) fn find_owners(&mut self, directory: &Directory, records: &RemoteOwners) -> Result<()> {
+        let owner = Owner { directory, records };
+        let mut owned = Vec::new();
+        for (table, batches) in [(Kind::Conversion, &self.conversions), (Kind::Engagement, &self.engagements)] {
+            for (part, batch) in (0_u32..).zip(batches) {
+                let at_us = instants(batch, "occurred_at")?;
+                for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
+                    if let Some((cluster, matched)) = owner.of_fact(batch, index)? {
+                        owned.push(Entry { cluster, at_us: at_us.value(index), table, part, row, matched });
+                    }
+                }
+            }
+        }
+        self.owned = owned;
+        Ok(())
+    }
+
+    /// Whose every conversion and engagement is, where that is known.
+    pub(super) fn links(&self) -> impl Iterator<Item = FactLink<'_>> {
+        self.owned.iter().filter_map(|entry| {
+            let (batches, column, kind) = match entry.table {
+                Kind::Touch => return None,
+                Kind::Conversion => (&self.conversions, "conversion_id", "conversion"),
+                Kind::Engagement => (&self.engagements, "engagement_id", "engagement"),
+            };
+            let fact_id = text(batches.get(entry.part as usize)?, column).ok()?.value(entry.row as usize);
+            Some(FactLink { fact_id, kind, cluster: entry.cluster as usize, matched_on: entry.matched.as_str() })
+        })
+    }
+}
+
+impl<'a> Timeline<'a> {
+    /// The touches of these leads and the facts of their clusters. `here` tells a cluster's number among these, by its number among
+    /// all, by which the facts have their owners.
+    pub(super) fn load(
+        snapshot: &Snapshot,
+        leads: &Leads,
+        clusters: &Clusters,
+        (facts, here): (&'a Facts, impl Fn(u32) -> Option<u32>),
+    ) -> Result<Self> {
+        let touches = latest(load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?, "touch_id")?;
+        let cluster_of = cluster_of(clusters, leads.len());
+        let of_lead = |lead_id: &str| cluster_of.get(leads.find(lead_id)? as usize).copied();
         let mut entries = Vec::new();
-        let owner = Owner { leads, cluster_of: cluster_of(clusters, leads.len()), directory, records };
         for (part, batch) in (0_u32..).zip(&touches) {
             let (lead, at_us) = (text(batch, "lead_id")?, instants(batch, "occurred_at")?);
             for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
-                if let Some(cluster) = owner.of_lead(lead.value(index)) {
+                if let Some(cluster) = of_lead(lead.value(index)) {
                     entries.push(Entry {
                         cluster,
                         at_us: at_us.value(index),
@@ -123,19 +177,10 @@ impl Timeline {
                 }
             }
         }
-        for (table, batches) in [(Kind::Conversion, &conversions), (Kind::Engagement, &engagements)] {
-            for (part, batch) in (0_u32..).zip(batches) {
-                let at_us = instants(batch, "occurred_at")?;
-                for (row, index) in (0_u32..).zip(0..batch.num_rows()) {
-                    if let Some((cluster, matched)) = owner.of_fact(batch, index)? {
-                        entries.push(Entry { cluster, at_us: at_us.value(index), table, part, row, matched });
-                    }
-                }
-            }
-        }
+        entries.extend(facts.owned.iter().filter_map(|entry| Some(Entry { cluster: here(entry.cluster)?, ..*entry })));
         entries.sort_unstable();
         let ranges = ranges(&entries, clusters.len());
-        Ok(Self { touches, conversions, engagements, entries, ranges })
+        Ok(Self { touches, facts, entries, ranges })
     }
 
     /// What happened to the people of a cluster, in order.
@@ -144,25 +189,12 @@ impl Timeline {
         self.entries.get(range).unwrap_or_default().iter().filter_map(|entry| self.moment(entry))
     }
 
-    /// Whose every conversion and engagement is, where that is known.
-    pub(super) fn links(&self) -> impl Iterator<Item = FactLink<'_>> {
-        self.entries.iter().filter_map(|entry| {
-            let (batches, column, kind) = match entry.table {
-                Kind::Touch => return None,
-                Kind::Conversion => (&self.conversions, "conversion_id", "conversion"),
-                Kind::Engagement => (&self.engagements, "engagement_id", "engagement"),
-            };
-            let fact_id = text(batches.get(entry.part as usize)?, column).ok()?.value(entry.row as usize);
-            Some(FactLink { fact_id, kind, cluster: entry.cluster as usize, matched_on: entry.matched.as_str() })
-        })
-    }
-
     fn moment(&self, entry: &Entry) -> Option<Moment<'_>> {
         let (part, row) = (entry.part as usize, entry.row as usize);
         match entry.table {
             Kind::Touch => Some(Moment::Touch { channel: text(self.touches.get(part)?, "channel").ok()?.value(row) }),
             Kind::Conversion => {
-                let batch = self.conversions.get(part)?;
+                let batch = self.facts.conversions.get(part)?;
                 let word = text(batch, "kind").ok()?.value(row);
                 let values = amounts(batch, "value").ok()?;
                 let micros = if values.is_valid(row) { values.value(row) } else { 0 };
@@ -171,7 +203,7 @@ impl Timeline {
                 Some(Moment::Fact { at_us: entry.at_us, kind, id: text(batch, "conversion_id").ok()?.value(row), word })
             }
             Kind::Engagement => {
-                let batch = self.engagements.get(part)?;
+                let batch = self.facts.engagements.get(part)?;
                 let word = text(batch, "kind").ok()?.value(row);
                 let machine = text(batch, "machine").ok()?.value(row);
                 let kind = FactKind::from_engagement(word, machine, at(text(batch, "url").ok()?, row));
@@ -183,17 +215,11 @@ impl Timeline {
 
 /// Finds whose a row is.
 struct Owner<'a> {
-    leads: &'a Leads,
-    cluster_of: Vec<u32>,
     directory: &'a Directory,
     records: &'a RemoteOwners,
 }
 
 impl Owner<'_> {
-    fn of_lead(&self, lead_id: &str) -> Option<u32> {
-        self.cluster_of.get(self.leads.find(lead_id)? as usize).copied()
-    }
-
     /// The person of an order or click: the one whom we wrote to the remote's record that it names; else by address, then by the id
     /// its source shares with a lead's, then by number.
     fn of_fact(&self, batch: &RecordBatch, row: usize) -> Result<Option<(u32, Matched)>> {

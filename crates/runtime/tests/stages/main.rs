@@ -8,6 +8,7 @@
     reason = "helpers of tests stand outside of a test function"
 )]
 
+mod amending;
 mod applying;
 mod companions;
 mod delivering;

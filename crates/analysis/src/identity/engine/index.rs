@@ -30,7 +30,7 @@ const KEYS_PER_TOP: usize = 8;
 /// So many records are matched at once.
 const MET_AT_ONCE: usize = 16_384;
 /// The mark and the number of the stored form.
-const MARK: u64 = u64::from_le_bytes(*b"hwindex\x03");
+const MARK: u64 = u64::from_le_bytes(*b"hwindex\x04");
 
 /// A pair that holds a person together, and the fields that spoke for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +62,8 @@ pub struct Index {
     loose: BTreeSet<u32>,
     changes: usize,
     is_stale: bool,
+    /// What it was made of, as a number of the caller's.
+    pub stamp: i64,
 }
 
 impl Index {
@@ -102,7 +104,7 @@ impl Index {
         let merge_at = options.merge_at;
         #[rustfmt::skip]
         let index = Self {
-            roster, model, merge_at, counts, rates, shelf, near, said, person, ties, marks, pending, loose, changes: 0, is_stale: false,
+            roster, model, merge_at, counts, rates, shelf, near, said, person, ties, marks, pending, loose, changes: 0, is_stale: false, stamp: 0,
         };
         index
     }
@@ -364,6 +366,7 @@ impl Index {
         out.u64(MARK);
         out.text(&self.model.version());
         out.u64(u64::from(self.merge_at.to_bits()));
+        out.u64(self.stamp.cast_unsigned());
         self.roster.write(&mut out);
         self.counts.write(&mut out);
         out.u64s(self.marks.iter().copied());
@@ -387,6 +390,7 @@ impl Index {
         if !is_ours {
             return None;
         }
+        let stamp = bytes.u64()?.cast_signed();
         let roster = Roster::read(&mut bytes)?;
         let counts = Counts::read(&mut bytes, &roster)?;
         let marks = bytes.u64s()?;
@@ -406,7 +410,7 @@ impl Index {
         let merge_at = options.merge_at;
         #[rustfmt::skip]
         let index = Self {
-            roster, model, merge_at, counts, rates, shelf, near, said, person, ties, marks, pending, loose, changes: 0, is_stale: false,
+            roster, model, merge_at, counts, rates, shelf, near, said, person, ties, marks, pending, loose, changes: 0, is_stale: false, stamp,
         };
         Some(index)
     }

@@ -1,8 +1,10 @@
 //! Ids that last.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
-use super::super::{Change, Counts, Error, Field, Prior, ProspectId, Stamp, identity_events, identity_links};
+use super::super::{Change, Counts, Error, Field, Prior, ProspectId, Resolved, Stamp, identity_events, identity_links};
 use super::{Row, resolved, row, world};
 
 const STAMP: Stamp<'static> = Stamp { model_version: "exact-1", run_id: "run_1", at: 5 };
@@ -190,6 +192,36 @@ proptest! {
         let (prior, _) = after(&rows, prior, 2);
         let ways = if flip { [rest, half].concat() } else { rows.iter().rev().cloned().collect() };
         prop_assert_eq!(resolved(&ways, &prior).1, resolved(&rows, &prior).1);
+    }
+
+    #[test]
+    fn whoever_did_not_move_is_the_prospect_of_the_same_leads(versions in proptest::collection::vec(world(14), 2..4)) {
+        let mut prior = Prior::default();
+        let mut before: BTreeMap<ProspectId, Vec<String>> = BTreeMap::new();
+        let mut led: BTreeMap<ProspectId, ProspectId> = BTreeMap::new();
+        for (rows, at) in versions.iter().zip(0..) {
+            let (leads, resolved) = resolved(rows, &prior);
+            let Resolved { clusters, assignment, .. } = &resolved;
+            let moved = prior.moved(&leads, clusters, assignment);
+            let ids = |members: &[u32]| -> Vec<String> { members.iter().map(|row| leads.id(*row).to_owned()).collect() };
+            let now: BTreeMap<ProspectId, Vec<String>> =
+                clusters.iter().zip(&assignment.prospects).map(|(members, prospect)| (*prospect, ids(members))).collect();
+            for (cluster, prospect) in assignment.prospects.iter().enumerate() {
+                prop_assert!(moved.clusters.contains(&cluster) || before.get(prospect) == now.get(prospect));
+            }
+            for (prospect, leads) in &before {
+                prop_assert!(moved.prospects.contains(prospect) || now.get(prospect).is_some_and(|now| leads.iter().all(|lead| now.contains(lead))));
+            }
+            for (alias, target) in &assignment.aliases {
+                let is_written = assignment.prospects.iter().position(|id| id == target).is_some_and(|at| moved.clusters.contains(&at));
+                prop_assert!(is_written || led.get(alias) == Some(target));
+            }
+            (before, led) = (now, assignment.aliases.clone());
+            prior = prior.after(&leads, clusters, assignment, at);
+            let (leads, again) = super::resolved(rows, &prior);
+            let settled = prior.moved(&leads, &again.clusters, &again.assignment);
+            prop_assert!(settled.clusters.is_empty() && settled.prospects.is_empty());
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
-use super::super::{Exact, Field, Golden, Leads, OP_CLEAR, Policy, Prior, Resolved, SURVIVING, Survived, Survivorship, resolve};
+use super::super::{
+    Exact, Field, Golden, Leads, OP_CLEAR, Policy, Prior, Resolved, SURVIVING, Stamp, Survived, Survivorship, identity_links,
+    resolve,
+};
 use super::{Row, batch, leads, resolved, row, shuffled_world, world};
 use headwater_model::tables::PROSPECT;
 
@@ -228,5 +231,24 @@ proptest! {
         let fields = arrow::compute::concat_batches(&schema, parts.iter().map(|part| &part.fields)).unwrap();
         prop_assert_eq!(fields, whole.fields);
         prop_assert_eq!(parts.map(|part| part.golden.prospects).concat(), whole.golden.prospects);
+    }
+
+    #[test]
+    fn some_people_alone_are_who_they_are_among_all(rows in world(20), chosen in proptest::collection::vec(any::<bool>(), 20)) {
+        let (leads, whole) = resolved(&rows, &Prior::default());
+        let chosen: Vec<usize> = (0..whole.clusters.len()).filter(|cluster| chosen[*cluster]).collect();
+        let theirs: Vec<Row> = whole.leads_of(&chosen).into_iter().map(|row| rows[row as usize].clone()).collect();
+        let (few, part) = (super::leads(&theirs), whole.part(&chosen));
+        prop_assert_eq!(part.clusters.len(), chosen.len());
+        let stamp = Stamp { model_version: "exact-1", run_id: "run_1", at: 5 };
+        for (here, there) in chosen.into_iter().enumerate() {
+            let alone = Survivorship::new(&few, &part.clusters, &part.assignment, &Policy::default()).survive(here..here + 1).unwrap();
+            let among = Survivorship::new(&leads, &whole.clusters, &whole.assignment, &Policy::default()).survive(there..there + 1).unwrap();
+            prop_assert_eq!(alone.golden.columns(), among.golden.columns());
+            prop_assert_eq!(alone.fields, among.fields);
+            let alone = identity_links(&few, &part.links, &part.clusters, &part.assignment, stamp, here..here + 1).unwrap();
+            let among = identity_links(&leads, &whole.links, &whole.clusters, &whole.assignment, stamp, there..there + 1).unwrap();
+            prop_assert_eq!(alone, among);
+        }
     }
 }
