@@ -51,6 +51,14 @@ pub fn file(name: &str, content: &[u8]) {
     let _ = black_box(RUNTIME.block_on(read(name, None)));
 }
 
+/// A delete file of the lake, as another program may have written it. The first byte says what the catalog tells of it.
+pub fn deletes(data: &[u8]) {
+    let Some((choice, content)) = data.split_first() else { return };
+    let path = folder().join("rows-delete.parquet");
+    fs::write(&path, content).expect("a file in the folder");
+    headwater_store::fuzz::deletes(&path, *choice);
+}
+
 /// Goes on reading from a checkpoint.
 pub fn checkpoint(data: &[u8]) {
     let Ok(state) = serde_json::from_slice(data) else { return };

@@ -219,7 +219,7 @@ fn store(engine: &Engine, snapshot: &Snapshot) -> StoreStatus {
         snapshot: snapshot.id(),
         files: files().count() as u64,
         bytes: files().map(|file| file.bytes).sum(),
-        rows: files().map(|file| file.rows).sum(),
+        rows: files().map(|file| file.rows - file.deleted).sum(),
     }
 }
 

@@ -18,6 +18,9 @@
 mod commit;
 mod error;
 pub mod fault;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod index_file;
 mod lake;
 mod ledger;

@@ -233,7 +233,8 @@ async fn remove(
     for (table, ties) in TIES.iter().copied() {
         for file in snapshot.files(table) {
             engine.stop_if_told()?;
-            if held.rows_in(snapshot, table, ties, file)? > 0 {
+            // Whose a deleted row was can no longer be told: what tied it to the person may be deleted too. So none stays.
+            if file.deleted > 0 || held.rows_in(snapshot, table, ties, file)? > 0 {
                 let staged = without(engine, held, (snapshot, table, ties), file)?;
                 commit.rewrite(table, std::slice::from_ref(file), vec![staged]);
             }
@@ -250,7 +251,7 @@ async fn remove(
     Ok(())
 }
 
-/// The rows of a file that are somebody else's.
+/// The rows of a file that are somebody else's, and not deleted.
 fn without(
     engine: &Engine,
     held: &Holdings,

@@ -8,6 +8,7 @@
 mod session;
 #[cfg(test)]
 mod tests;
+mod worn;
 
 use std::collections::BTreeSet;
 

@@ -13,10 +13,12 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::ExprFunctionExt;
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use hashbrown::HashMap;
 use headwater_model::tables::{self, Table};
 use headwater_store::{DataFile, Snapshot};
 use url::Url;
 
+use super::worn::Worn;
 use crate::error::{Error, Result};
 
 /// The view of what each lead says now: its last version, where that is not a delete.
@@ -80,11 +82,15 @@ fn provider(table: &Table, files: &[DataFile]) -> Result<Arc<dyn TableProvider>>
         let url = url.ok_or_else(|| Error::Internal("a file of the lake has no absolute path".to_owned()))?;
         ListingTableUrl::try_new(url, None).map_err(broken)
     });
+    let urls = urls.collect::<Result<Vec<_>>>()?;
+    let mut left = HashMap::new();
+    for (file, url) in files.iter().zip(&urls).filter(|(file, _)| file.deleted > 0) {
+        left.insert(url.prefix().clone(), file.live_rows()?);
+    }
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
-    let config = ListingTableConfig::new_with_multi_paths(urls.collect::<Result<_>>()?)
-        .with_listing_options(options)
-        .with_schema(table.schema());
-    Ok(Arc::new(ListingTable::try_new(config).map_err(broken)?))
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(table.schema());
+    let listing = ListingTable::try_new(config).map_err(broken)?;
+    Ok(if left.is_empty() { Arc::new(listing) } else { Arc::new(Worn::new(listing, left)) })
 }
 
 /// The last version of each lead: run ids sort by time, and within a run the younger observation wins.

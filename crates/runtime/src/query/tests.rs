@@ -135,6 +135,55 @@ async fn an_answer_has_the_declared_types_and_all_rows_of_all_files() {
 }
 
 #[tokio::test]
+async fn rows_that_were_deleted_are_in_no_answer() {
+    let world = World::new().await;
+    let ids: Vec<String> = (0..40).map(|number| format!("cnv_{number:02}")).collect();
+    let values: Vec<String> = (0..40).map(|number| (number * 1_000_000).to_string()).collect();
+    let made = |number: usize| [("conversion_id", &*ids[number]), ("kind", "order"), ("value", &*values[number])];
+    let rows: Vec<_> = (0..40).map(made).collect();
+    for part in rows.chunks(20) {
+        world.append(&tables::CONVERSION, &part.iter().map(|row| &row[..]).collect::<Vec<_>>()).await;
+    }
+    world.append(&tables::LEAD, &[&[("lead_id", "led_1"), ("run_id", "run_1")], &[("lead_id", "led_2")]]).await;
+    world.append(&tables::LEAD, &[&[("lead_id", "led_1"), ("run_id", "run_2"), ("email", "late@example.com")]]).await;
+    let store = &world.engine.store;
+    let base = store.snapshot().await.unwrap();
+    // Of the first file all but three go, of the second the last.
+    let out = |id: &str| id == "cnv_39" || id < "cnv_17";
+    let mut commit = store.commit("run_2", 2);
+    let out = base.find_rows(&tables::CONVERSION, "conversion_id", out).unwrap();
+    commit.amend(&base, &tables::CONVERSION, out, Vec::new()).unwrap();
+    let out = base.find_rows(&tables::LEAD, "lead_id", |id| id == "led_2").unwrap();
+    commit.amend(&base, &tables::LEAD, out, Vec::new()).unwrap();
+    commit.execute().await.unwrap();
+
+    let left = &ids[17..39];
+    for (sql, expected) in [
+        ("SELECT CAST(count(*) AS TEXT) FROM conversion", vec!["22"]),
+        ("SELECT CAST(count(conversion_id) AS TEXT) FROM conversion", vec!["22"]),
+        ("SELECT min(conversion_id) FROM conversion", vec!["cnv_17"]),
+        ("SELECT max(conversion_id) FROM conversion", vec!["cnv_38"]),
+        ("SELECT CAST(max(value) AS TEXT) FROM conversion", vec!["38.000000"]),
+        ("SELECT conversion_id FROM conversion WHERE conversion_id IN ('cnv_01', 'cnv_18', 'cnv_39')", vec!["cnv_18"]),
+        ("SELECT conversion_id FROM conversion WHERE conversion_id >= 'cnv_38'", vec!["cnv_38"]),
+        ("SELECT conversion_id FROM conversion ORDER BY conversion_id DESC LIMIT 2", vec!["cnv_38", "cnv_37"]),
+        ("SELECT conversion_id FROM conversion ORDER BY value LIMIT 1", vec!["cnv_17"]),
+        ("SELECT lead_id FROM lead", vec!["led_1", "led_1"]),
+        ("SELECT email FROM current_lead", vec!["late@example.com"]),
+    ] {
+        assert_eq!(texts(&world.ask(sql).await.batches), expected, "{sql}");
+    }
+    for limit in [1, 3, 5, 21, 22, 40] {
+        let asked = texts(&world.ask(&format!("SELECT conversion_id FROM conversion LIMIT {limit}")).await.batches);
+        assert_eq!(asked.len(), limit.min(left.len()), "a limit counts rows that are left");
+        assert!(asked.iter().all(|id| left.contains(id)), "{asked:?}");
+    }
+    let mut all = texts(&world.ask("SELECT conversion_id FROM conversion").await.batches);
+    all.sort();
+    assert_eq!(all, left);
+}
+
+#[tokio::test]
 async fn an_answer_shows_the_lake_as_it_was_when_the_question_was_asked() {
     let world = World::new().await;
     world.append(&tables::COST, &[]).await;

@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_model::tables::{self, Table};
 use headwater_runtime::privacy::{EraseOptions, Fate, erase, export, is_suppressed};
 use headwater_store::IntakeRecord;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -91,6 +95,63 @@ async fn an_erased_person_is_in_no_file_of_the_store_and_the_others_are_as_befor
     rig.sync().await;
     assert_eq!(rig.table("SELECT given_name FROM prospect").await, ["Robert"], "his later version is still the later one");
     assert_eq!(rig.cell("SELECT count(*) FROM current_lead").await, "1");
+}
+
+/// Takes the rows out of a table that have such a word in a column, and adds others made of them.
+async fn amend(
+    rig: &Rig,
+    table: &'static Table,
+    (column, word): (&str, &str),
+    anew: impl Fn(&RecordBatch) -> Option<RecordBatch>,
+) {
+    let store = &rig.engine.store;
+    let base = store.snapshot().await.unwrap();
+    let out = base.find_rows(table, column, |text| text == word).unwrap();
+    assert_eq!(out.iter().map(|rows| rows.rows.len()).sum::<usize>(), 1, "{word}");
+    let row = base.read_rows(table, &[], &out).unwrap().next().unwrap().unwrap();
+    let mut writer = store.writer(table, None).unwrap();
+    if let Some(rows) = anew(&row) {
+        writer.write(&rows).unwrap();
+    }
+    let mut commit = store.commit("run", rig.now());
+    commit.amend(&base, table, out, vec![writer.finish().unwrap()]).unwrap();
+    commit.execute().await.unwrap();
+}
+
+#[tokio::test]
+async fn deleted_rows_go_with_an_erased_person_and_none_comes_back() {
+    let rig = rig().await;
+    let ann = "SELECT prospect_id FROM prospect WHERE email = 'ann@example.com'";
+    let ann = rig.cell(ann).await;
+    let base = rig.engine.store.snapshot().await.unwrap();
+    let hers = base.find_rows(&tables::PROSPECT, "prospect_id", |id| id == ann).unwrap();
+    let hers = base.read_rows(&tables::PROSPECT, &[], &hers).unwrap().next().unwrap().unwrap();
+    // What was said of her under an id that nothing knows any more, in one file with the row that says now who Bob is.
+    let former = |bob: &RecordBatch| {
+        let mut columns = hers.columns().to_vec();
+        columns[0] = Arc::new(StringArray::from(vec!["prs_former"]));
+        let former = RecordBatch::try_new(hers.schema(), columns).unwrap();
+        Some(concat_batches(&hers.schema(), [&former, bob]).unwrap())
+    };
+    amend(&rig, &tables::PROSPECT, ("email", "bob@example.com"), former).await;
+    amend(&rig, &tables::PROSPECT, ("prospect_id", "prs_former"), |_| None).await;
+    amend(&rig, &tables::LEAD, ("given_name", "Bob"), |_| None).await;
+    let names = "SELECT given_name FROM prospect ORDER BY 1";
+    assert_eq!(rig.table(names).await, ["Annabel", "Robert"]);
+    assert_eq!(rig.cell("SELECT count(*) FROM lead").await, "3");
+    let base = rig.engine.store.snapshot().await.unwrap();
+    assert_eq!((base.deleted_rows(&tables::PROSPECT), base.deleted_rows(&tables::LEAD)), (2, 1));
+
+    erase(&rig.engine, "ann@example.com", &KEEP_OUT).await.unwrap();
+    for word in ["ann@example.com", "annabel", "+49301234567", "49301234567", "prs_former"] {
+        assert!(!holds(&rig, word), "{word} is still there");
+    }
+    assert_eq!(rig.table(names).await, ["Robert"]);
+    assert_eq!(rig.table("SELECT given_name FROM lead").await, ["Robert"]);
+    let left = rig.engine.store.snapshot().await.unwrap();
+    assert!(tables::ALL.iter().all(|table| left.deleted_rows(table) == 0));
+    rig.sync().await;
+    assert_eq!(rig.table(names).await, ["Robert"]);
 }
 
 #[tokio::test]

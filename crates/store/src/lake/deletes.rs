@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
@@ -70,11 +71,20 @@ impl DeleteFile {
             return Err(broken(format!("is larger than {} MiB", MOST_BYTES >> 20)));
         }
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(StoreError::parquet(path))?;
+        // The library takes these places for granted, and panics.
+        let mut chunks = builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
+        if chunks.any(|column| {
+            column.data_page_offset() < 0
+                || column.compressed_size() < 0
+                || column.dictionary_page_offset().is_some_and(|at| at < 0)
+        }) {
+            return Err(broken("has a column that lies before its beginning".to_owned()));
+        }
         let held = builder.metadata().file_metadata().num_rows();
         if held != *expected {
             return Err(broken(format!("has {held} rows, not {expected} as the catalog says")));
         }
-        if held > of {
+        if held < 0 || held > of {
             return Err(broken(format!("takes {held} rows out of a data file that has {of}")));
         }
         let wanted = [Some(POS), at.map(|_| SINCE)];
@@ -141,4 +151,67 @@ pub(crate) fn write(entry: &Entry, lake: &Path, of: &DataFile, rows: &[u64]) -> 
 fn numbers<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a [i64]> {
     let column = batch.column_by_name(name).filter(|column| column.null_count() == 0)?;
     Some(column.as_primitive_opt::<Int64Type>()?.values())
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_model::tables::LEAD;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A delete file of ours that takes rows 1, 3 and 200 out, and how the catalog tells of it.
+    fn written(folder: &Path) -> (DeleteFile, Vec<u8>) {
+        let entry = Entry {
+            table: &LEAD,
+            id: 1,
+            column_ids: Vec::new(),
+            altered: 1,
+            folder: folder.join("main/lead"),
+            schema: LEAD.schema(),
+        };
+        let path = entry.folder.join("x.parquet");
+        let of = DataFile { id: 1, path, partition: None, rows: 300, deleted: 0, bytes: 1, begin_snapshot: 1, deletes: None };
+        let StagedDeletes { relative, rows, bytes, footer_bytes } = write(&entry, folder, &of, &[1, 3, 200]).unwrap();
+        let path = entry.folder.join(relative);
+        let content = std::fs::read(&path).unwrap();
+        assert_eq!((rows, whole(content.len())), (3, bytes));
+        assert!(footer_bytes > 0 && footer_bytes < bytes);
+        (DeleteFile { id: 2, path, rows, at: None }, content)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (deletes, _) = written(folder.path());
+        assert_eq!(deletes.read(300).unwrap(), [1, 3, 200]);
+        for (of, expected) in [(200, "row 200"), (2, "3 rows out of a data file that has 2")] {
+            assert!(deletes.read(of).unwrap_err().to_string().contains(expected));
+        }
+        let error = DeleteFile { at: Some(1), ..deletes }.read(300).unwrap_err().to_string();
+        assert!(error.contains("no column `_ducklake_internal_snapshot_id`"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_take_out_rows_that_there_are_not(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (deletes, mut content) = written(folder.path());
+            for (place, byte) in changes {
+                let place = place.index(content.len());
+                content[place] = byte;
+            }
+            if let Some(cut) = cut {
+                content.truncate(cut.index(content.len()));
+            }
+            std::fs::write(&deletes.path, content).unwrap();
+            if let Ok(rows) = deletes.read(300) {
+                prop_assert!(rows.len() == 3 && rows.iter().all(|row| *row < 300), "{rows:?}");
+            }
+        }
+    }
 }

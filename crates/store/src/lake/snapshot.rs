@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use headwater_model::tables::{ColumnType, Table};
+use parquet::arrow::arrow_reader::RowSelection;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::lake::catalog::Entries;
@@ -44,6 +45,16 @@ impl DataFile {
     /// [`StoreError::Format`] if the delete file is not what the catalog says, or names rows that there are not.
     pub fn deleted_places(&self) -> Result<Vec<u64>> {
         self.deletes.as_ref().map_or_else(|| Ok(Vec::new()), |deletes| deletes.read(self.rows))
+    }
+
+    /// The rows that are not deleted in this snapshot, in the way a Parquet reader takes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataFile::deleted_places`].
+    pub fn live_rows(&self) -> Result<RowSelection> {
+        let of = usize::try_from(self.rows).unwrap_or_default();
+        Ok(RowSelection::from_consecutive_ranges(rows::left(of, &self.deleted_places()?), of))
     }
 }
 
