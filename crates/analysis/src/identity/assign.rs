@@ -122,9 +122,18 @@ impl Prior {
         for batch in links {
             let leads = text_column(batch, "lead_id")?.ok_or(Error::MissingColumn { column: "lead_id" })?;
             let prospects = text_column(batch, "prospect_id")?.ok_or(Error::MissingColumn { column: "prospect_id" })?;
-            for (lead, prospect) in leads.iter().zip(&prospects) {
-                let lead = lead.ok_or(Error::MissingValue { column: "lead_id" })?;
-                let prospect = prospect.ok_or(Error::MissingValue { column: "prospect_id" })?.parse()?;
+            // The rows of a prospect follow each other.
+            let mut last: Option<(&str, ProspectId)> = None;
+            for row in leads.iter().zip(&prospects) {
+                let (Some(lead), Some(text)) = row else {
+                    let column = if row.0.is_none() { "lead_id" } else { "prospect_id" };
+                    return Err(Error::MissingValue { column });
+                };
+                let prospect = match last {
+                    Some((known, prospect)) if known == text => prospect,
+                    _ => text.parse()?,
+                };
+                last = Some((text, prospect));
                 prior.of_lead.insert(lead_hash(lead), prospect);
             }
         }
@@ -175,40 +184,13 @@ impl Prior {
         self
     }
 
-    /// Who is not what they were: the clusters that are another prospect or of other leads than in the last run, and the prospects
-    /// of that run of which something is not true any more.
-    #[must_use]
-    pub fn moved(&self, leads: &Leads, clusters: &Clusters, assignment: &Assignment) -> Moved {
-        let mut prospects: HashSet<ProspectId> = HashSet::new();
-        let mut is_moved = vec![false; clusters.len()];
-        let mut known = 0;
-        for ((members, now), is_moved) in clusters.iter().zip(&assignment.prospects).zip(&mut is_moved) {
-            for row in members {
-                let before = self.of(leads, *row);
-                known += usize::from(before.is_some());
-                if before != Some(*now) {
-                    *is_moved = true;
-                    prospects.extend(before);
-                }
-            }
+    /// The prospects of the last run some of whose leads are gone; `before` are those of the leads that are here.
+    fn left(&self, leads: &Leads, before: &[Option<ProspectId>]) -> HashSet<ProspectId> {
+        if before.iter().flatten().count() == self.of_lead.len() {
+            return HashSet::new();
         }
-        if known < self.of_lead.len() {
-            let here: HashSet<u128> = leads.rows().map(|row| lead_hash(leads.id(row))).collect();
-            prospects.extend(self.of_lead.iter().filter(|(lead, _)| !here.contains(*lead)).map(|(_, prospect)| *prospect));
-        }
-        // Whose alias leads elsewhere now, or nowhere, has another row.
-        let (mut targets, former) = (HashSet::new(), self.aliases_before());
-        for (alias, target) in &former {
-            let now = assignment.aliases.get(alias);
-            if now != Some(target) {
-                prospects.insert(*alias);
-                targets.extend(now.copied());
-            }
-        }
-        let clusters = (0..).zip(&assignment.prospects).zip(is_moved);
-        let clusters = clusters.filter(|((_, now), is_moved)| *is_moved || prospects.contains(*now) || targets.contains(*now));
-        let clusters = clusters.map(|((cluster, _), _)| cluster).collect();
-        Moved { clusters, prospects }
+        let here: HashSet<u128> = leads.rows().map(|row| lead_hash(leads.id(row))).collect();
+        self.of_lead.iter().filter(|(lead, _)| !here.contains(*lead)).map(|(_, prospect)| *prospect).collect()
     }
 
     /// Where every alias led at the end of the last run.
@@ -227,7 +209,7 @@ impl Prior {
 }
 
 /// Who is not what they were in the last run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moved {
     /// The clusters that are another prospect, or of other leads, ascending.
     pub clusters: Vec<usize>,
@@ -246,6 +228,8 @@ pub struct Assignment {
     pub events: Vec<Event>,
     /// How much changed.
     pub counts: Counts,
+    /// Who changed.
+    pub moved: Moved,
 }
 
 /// Names every cluster.
@@ -283,13 +267,43 @@ pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) 
             assignment.events.push(Event { change: Change::Split, prospect: claim.prospect, other: Some(now), evidence: None });
         }
     }
-    let known: HashSet<ProspectId> = prior.of_lead.values().copied().collect();
-    let gone = known.into_iter().filter(|prospect| !homes.contains_key(prospect));
+    let left = prior.left(leads, &before);
+    let gone = left.iter().copied().filter(|prospect| !homes.contains_key(prospect));
     assignment.events.extend(gone.map(|prospect| Event { change: Change::Retire, prospect, other: None, evidence: None }));
     assignment.events.sort_unstable();
     assignment.count();
     assignment.aliases = aliases(prior, &assignment);
+    assignment.moved = moved(clusters, &before, (prior, left), &assignment);
     assignment
+}
+
+/// Who is not what they were. `left` are the prospects of the last run some of whose leads are gone.
+fn moved(
+    clusters: &Clusters,
+    before: &[Option<ProspectId>],
+    (prior, left): (&Prior, HashSet<ProspectId>),
+    assignment: &Assignment,
+) -> Moved {
+    let mut prospects = left;
+    let mut is_moved = vec![false; clusters.len()];
+    for ((members, now), is_moved) in clusters.iter().zip(&assignment.prospects).zip(&mut is_moved) {
+        for before in members.iter().map(|row| at(before, *row)).filter(|before| before != &Some(*now)) {
+            *is_moved = true;
+            prospects.extend(before);
+        }
+    }
+    // Whose alias leads elsewhere now, or nowhere, has another row.
+    let mut targets = HashSet::new();
+    for (alias, target) in prior.aliases_before() {
+        let now = assignment.aliases.get(&alias);
+        if now != Some(&target) {
+            prospects.insert(alias);
+            targets.extend(now.copied());
+        }
+    }
+    let clusters = (0..).zip(&assignment.prospects).zip(is_moved);
+    let clusters = clusters.filter(|((_, now), is_moved)| *is_moved || prospects.contains(*now) || targets.contains(*now));
+    Moved { clusters: clusters.map(|((cluster, _), _)| cluster).collect(), prospects }
 }
 
 impl Assignment {

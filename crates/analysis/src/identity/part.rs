@@ -4,7 +4,7 @@
 
 use hashbrown::HashSet;
 
-use super::assign::Assignment;
+use super::assign::{Assignment, Moved};
 use super::cluster::{Clusters, Join};
 use super::link::Links;
 use super::{Edge, Resolved};
@@ -18,8 +18,8 @@ impl Resolved {
         rows
     }
 
-    /// These clusters, ascending, over [their leads](Self::leads_of) alone. Events and counts stay those of the whole, and of the
-    /// aliases those that lead to one of these.
+    /// These clusters, ascending, over [their leads](Self::leads_of) alone. Events and counts stay those of the whole, of the
+    /// aliases those that lead to one of these, and nobody has moved.
     #[must_use]
     pub fn part(&self, clusters: &[usize]) -> Self {
         let rows = self.leads_of(clusters);
@@ -42,14 +42,14 @@ impl Resolved {
             }
             starts.push(members.len() as u32);
         }
-        let Assignment { prospects, aliases, events, counts } = &self.assignment;
+        let Assignment { prospects, aliases, events, counts, moved: _ } = &self.assignment;
         let prospects: Vec<_> = clusters.iter().filter_map(|cluster| prospects.get(*cluster).copied()).collect();
         let mut aliases = aliases.clone();
         if !aliases.is_empty() {
             let here: HashSet<_> = prospects.iter().copied().collect();
             aliases.retain(|_, target| here.contains(target));
         }
-        let assignment = Assignment { prospects, aliases, events: events.clone(), counts: *counts };
+        let assignment = Assignment { prospects, aliases, events: events.clone(), counts: *counts, moved: Moved::default() };
         Self { links, clusters: Clusters::from_parts(members, starts, joins), assignment }
     }
 }

@@ -10,9 +10,6 @@ use super::Error;
 
 const PREFIX: &str = "prs_";
 
-/// The digits of Crockford's base 32, as `ids::encode` writes them.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
 /// The id of a prospect, `prs_` and 26 characters. Ids order as their texts do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProspectId(u128);
@@ -43,16 +40,6 @@ impl FromStr for ProspectId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == ids::BODY_LEN).ok_or(Error::ForeignProspectId)?;
-        let mut bits = 0_u128;
-        for (at, digit) in digits.bytes().enumerate() {
-            let value = ALPHABET.iter().position(|known| *known == digit).ok_or(Error::ForeignProspectId)?;
-            // 26 digits of five bits are 130 bits, so the first one has only three.
-            if at == 0 && value > 7 {
-                return Err(Error::ForeignProspectId);
-            }
-            bits = bits << 5 | value as u128;
-        }
-        Ok(Self(bits))
+        ids::bits(PREFIX, text).map(Self).ok_or(Error::ForeignProspectId)
     }
 }

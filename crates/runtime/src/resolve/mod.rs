@@ -91,8 +91,8 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     }
     let touched = match last.filter(|last| last.stands(&identified)) {
         Some(last) => {
-            let moved = prior.moved(&leads, &resolved.clusters, &resolved.assignment);
-            Some(Touched::find((&snapshot, last.snapshot), &leads, resolved, (&facts, moved))?)
+            let touched = Touched::find((&snapshot, last.snapshot), &leads, resolved, &facts)?;
+            (!touched.are_many(resolved.clusters.len())).then_some(touched)
         }
         None => None,
     };

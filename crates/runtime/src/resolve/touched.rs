@@ -5,7 +5,7 @@
 //! own other facts than then. The rest of the tables of people stays where it lies.
 
 use hashbrown::{HashMap, HashSet};
-use headwater_analysis::identity::{Leads, Moved, ProspectId, Resolved};
+use headwater_analysis::identity::{Assignment, Leads, ProspectId, Resolved};
 use headwater_model::tables::{self, Table};
 use headwater_store::{FileRows, Snapshot, SnapshotId};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ use crate::rows::{load, text};
 /// The tables that have rows of people, all of which name their prospect.
 pub(super) const OF_PEOPLE: [&Table; 4] =
     [&tables::PROSPECT, &tables::PROSPECT_FIELD, &tables::IDENTITY_LINK, &tables::LIFECYCLE_TRANSITION];
-/// A table is written anew when so many of its rows are of no use any more, of each hundred: every reader steps over them.
+/// A table is written anew when so many of its rows are of no use any more, of each hundred: every reader steps over them. So it is when
+/// so many of the people changed at once.
 const WORN_PERCENT: i64 = 20;
 /// A table is written anew when it has so many files: each is opened by every reader.
 const MOST_FILES: usize = 64;
@@ -95,16 +96,16 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// Finds them. `moved` are those who are of other leads than they were.
+    /// Finds them.
     pub(super) fn find(
         (snapshot, since): (&Snapshot, SnapshotId),
         leads: &Leads,
         resolved: &Resolved,
-        (facts, moved): (&Facts, Moved),
+        facts: &Facts,
     ) -> Result<Self> {
         let cluster_of = super::cluster_of(&resolved.clusters, leads.len());
-        let prospects = &resolved.assignment.prospects;
-        let mut clusters: HashSet<usize> = moved.clusters.into_iter().collect();
+        let Assignment { prospects, aliases, moved, .. } = &resolved.assignment;
+        let mut clusters: HashSet<usize> = moved.clusters.iter().copied().collect();
         for table in [&tables::LEAD, &tables::TOUCH] {
             for batch in snapshot.read_since(table, &["lead_id"], since)? {
                 let rows = text(&batch?, "lead_id")?.iter().flatten().filter_map(|lead| leads.find(lead)).collect::<Vec<_>>();
@@ -112,12 +113,12 @@ impl Touched {
             }
         }
         let (mut owners, are_facts_moved) = Self::of_facts((snapshot, since), prospects, facts)?;
-        owners.extend(moved.prospects);
+        owners.extend(&moved.prospects);
         if !owners.is_empty() {
             clusters.extend(prospects.iter().enumerate().filter(|(_, id)| owners.contains(*id)).map(|(cluster, _)| cluster));
         }
         let written: HashSet<ProspectId> = clusters.iter().filter_map(|cluster| prospects.get(*cluster).copied()).collect();
-        let aliases = resolved.assignment.aliases.iter().filter(|(_, target)| written.contains(*target)).map(|(alias, _)| alias);
+        let aliases = aliases.iter().filter(|(_, target)| written.contains(*target)).map(|(alias, _)| alias);
         let stale = owners.iter().chain(&written).chain(aliases).map(ToString::to_string).collect();
         let mut clusters: Vec<usize> = clusters.into_iter().collect();
         clusters.sort_unstable();
@@ -155,6 +156,11 @@ impl Touched {
         are_moved |= !before.is_empty();
         owners.extend(before.into_values().filter_map(|(id, _)| id.parse::<ProspectId>().ok()));
         Ok((owners, are_moved))
+    }
+
+    /// Whether they are so many that the tables are better written as a whole.
+    pub(super) fn are_many(&self, people: usize) -> bool {
+        self.clusters.len() * 100 > people * WORN_PERCENT.unsigned_abs() as usize
     }
 
     /// Where the rows of a table of people stand that are of no use any more.

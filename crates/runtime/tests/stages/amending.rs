@@ -195,11 +195,11 @@ fn hold(steps: &[Vec<Event>]) -> TestCaseResult {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn people_who_are_written_alone_are_who_they_are_in_a_run_over_all(
-        steps in prop::collection::vec(prop::collection::vec(event(), 1..6), 2..7)
+        steps in prop::collection::vec(prop::collection::vec(event(), 1..5), 2..5)
     ) {
         hold(&steps)?;
     }
@@ -213,6 +213,6 @@ async fn few_changes_are_written_alone_and_many_or_other_rules_as_a_whole() {
     for engine in ["exact", "probabilistic"] {
         assert_eq!(compare(engine, &few).await.unwrap(), 3, "{engine}");
     }
-    let many = vec![(0..12).map(|n| one(n, n, 0)).collect(), vec![one(50, 7, 0)]];
-    assert_eq!(compare("exact", &many).await.unwrap(), 1, "the second run finds the tables worn");
+    let many = vec![vec![one(50, 7, 0)], (0..16).map(|n| one(n, n, 0)).collect()];
+    assert_eq!(compare("exact", &many).await.unwrap(), 1, "the second run changes too many");
 }

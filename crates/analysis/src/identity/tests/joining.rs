@@ -149,7 +149,7 @@ fn input_that_cannot_be_resolved_is_refused() {
         let kept: Vec<usize> = (0..whole.num_columns()).filter(|at| whole.schema().field(*at).name() != name).collect();
         Leads::new(&[whole.project(&kept).unwrap()])
     };
-    assert!(matches!(without("record_id"), Err(Error::MissingColumn { column: "record_id" })));
+    assert!(matches!(without("source"), Err(Error::MissingColumn { column: "source" })));
     assert!(matches!(without("observed_at"), Err(Error::MissingColumn { column: "observed_at" })));
     assert!(without("email").is_ok());
 }
