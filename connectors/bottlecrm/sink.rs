@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headwater_sdk::sink::EXTERNAL_ID;
+use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, Retry,
     RowOutcome, Sink, SinkCapability, WriteReport,
@@ -308,6 +308,13 @@ impl BottleCrmSink {
         let remote_id = remote_id.to_owned();
         if body.is_empty() {
             return Ok(RowOutcome::Unchanged { remote_id });
+        }
+        let holds = |name: &str, value: Option<&str>| {
+            let kind = known.get(name).map_or(Kind::Text, |field| field.kind);
+            Ok(same(kind, held.get(name).and_then(Option::as_deref), value))
+        };
+        if row.operation != Operation::Create && row.moved(holds)? {
+            return Ok(RowOutcome::Rejected { reason: MOVED.to_owned() });
         }
         Ok(match self.client.change(&remote_id, body).await? {
             Answer::Done(remote_id) => RowOutcome::Updated { remote_id },

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use headwater_sdk::sink::EXTERNAL_ID;
+use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
     RowOutcome, Sink, SinkCapability, WriteReport,
@@ -180,6 +180,16 @@ impl HubSpotSink {
             fields.insert(self.id_property.clone(), Some(row.prospect_id.clone()));
         }
         fields
+    }
+
+    /// Whether somebody changed what the row sets since it was planned.
+    fn moved(&self, row: &DeliveryRow, record: &Record) -> Result<bool> {
+        let blank = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
+        row.moved(|name, value| {
+            let held = blank(record.properties.get(name).and_then(Option::as_deref));
+            let further = |email: &str| self.holds(record, &MatchKey { field: name.to_owned(), value: email.to_owned() });
+            Ok(held == blank(value) || name == "email" && value.is_some_and(further))
+        })
     }
 }
 
@@ -403,6 +413,9 @@ impl HubSpotSink {
                 Operation::Update { remote_id } => known.get(remote_id.as_str()).copied(),
             };
             let outcome = match (record, &row.operation) {
+                (Some(record), Operation::Update { .. }) if self.moved(row, record)? => {
+                    Some(RowOutcome::Rejected { reason: MOVED.to_owned() })
+                }
                 (Some(record), _) => {
                     let mut fields = self.difference(row, record);
                     let held = |tie: Tie| record.properties.get(tie.field).cloned().flatten().filter(|held| !held.is_empty());

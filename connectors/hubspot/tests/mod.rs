@@ -8,7 +8,7 @@ use std::sync::Arc;
 use headwater_fakes::hubspot::{HubSpot, TOKEN};
 use headwater_fakes::{Conditions, Rate, RetryAfter, Running, serve};
 use headwater_sdk::testkit_sink::{
-    AWKWARD_ADDRESSES, AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract,
+    AWKWARD_ADDRESSES, AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract,
     check_sink_contract,
 };
 use headwater_sdk::{
@@ -112,6 +112,13 @@ async fn our_id_is_taken_out_of_the_record_that_holds_it_and_of_no_other() {
     assert_eq!(contacts(&fake).pop().unwrap()["headwater_id"], "p1");
     sink.release(&id, "p1").await.unwrap();
     assert_eq!(contacts(&fake).pop().unwrap().get("headwater_id"), None);
+}
+
+#[tokio::test]
+async fn what_somebody_changed_since_the_plan_stays() {
+    let fake = account(Conditions::default()).await;
+    let make = || sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 }));
+    check_moved(make, &person(1, "Example"), ("lastname", ["Example", "O'Brien", "Lovelace"])).await;
 }
 
 async fn only_poison_stays_out(whole_batch_fails: bool) {

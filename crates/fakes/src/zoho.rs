@@ -1,7 +1,8 @@
 //! Zoho CRM's API of contacts, accounts and tasks, version 8.
 //!
 //! After zoho.com/crm/developer/docs: batches of at most 100; every row has its own code and status; upsert goes by fields that the
-//! caller names; `If-Unmodified-Since` guards a change; search lags; access tokens come of a refresh token and last an hour.
+//! caller names; `If-Unmodified-Since` guards a change, by whole seconds as all its times are: a record changed after the one that
+//! it names is left, with 412 and `ALREADY_MODIFIED`; search lags; access tokens come of a refresh token and last an hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,7 +107,7 @@ impl Zoho {
         let fields = self.modules.get(name).into_iter().flat_map(|module| &module.fields);
         let mut shown: Map<String, Value> = fields.map(|field| (field.clone(), value(field))).collect();
         shown.insert("id".to_owned(), json!(record.id));
-        shown.insert("Modified_Time".to_owned(), json!(instant(record.updated_at)));
+        shown.insert("Modified_Time".to_owned(), json!(second(record.updated_at)));
         shown.into()
     }
 
@@ -191,7 +192,7 @@ impl Zoho {
             None => module.records.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us),
         };
         Ok(json!({ "code": "SUCCESS", "status": "success", "message": "record updated", "action": action,
-                   "details": { "id": id, "Modified_Time": instant(now_us) } }))
+                   "details": { "id": id, "Modified_Time": second(now_us) } }))
     }
 
     fn batch(&mut self, body: &Value, mut each: impl FnMut(&mut Self, &Value) -> Result<Value, Value>) -> Answer {
@@ -217,11 +218,14 @@ impl Zoho {
         if std::mem::take(&mut self.touched) {
             self.records(module).change(id, BTreeMap::from([("Title".to_owned(), "Engineer".to_owned())]), now_us);
         }
-        let changed = self.records(module).get(id).map(|record| instant(record.updated_at));
-        if let (Some(since), Some(changed)) = (call.header("if-unmodified-since"), changed)
-            && since != changed
-        {
-            return failure(412, "PRECONDITION_FAILED", "the record was modified meanwhile");
+        if let Some(since) = call.header("if-unmodified-since") {
+            let Ok(since) = since.parse::<jiff::Timestamp>() else {
+                return failure(400, "INVALID_DATA", "the header If-Unmodified-Since is no instant");
+            };
+            let changed = self.records(module).get(id).map(|record| record.updated_at.div_euclid(SECOND_US));
+            if changed.is_some_and(|changed| changed > since.as_second()) {
+                return failure(412, "ALREADY_MODIFIED", "Record updated time has already passed if-unmodified-since time");
+            }
         }
         self.batch(&call.json(), |zoho, input| {
             let fields = zoho.row(module, input, conditions)?;
@@ -332,6 +336,14 @@ impl Vendor for Zoho {
     }
 }
 
+/// A second, in microseconds.
+const SECOND_US: i64 = 1_000_000;
+
+/// An instant as Zoho writes it.
+fn second(us: i64) -> String {
+    instant(us.div_euclid(SECOND_US) * SECOND_US).replace('Z', "+00:00")
+}
+
 /// The most criteria of one search.
 const MAX_CRITERIA: usize = 10;
 
@@ -368,4 +380,41 @@ fn row_error(code: &str, message: &str, field: &str) -> Value {
 fn failure(status: u16, code: &str, message: &str) -> Answer {
     let details = object(&Value::Null, "").cloned().unwrap_or_default();
     Answer::json(status, &json!({ "code": code, "status": "error", "message": message, "details": details }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "Zoho-oauthtoken 1000.fake.access.1";
+
+    fn changed(zoho: &mut Zoho, id: &str, since: &str) -> Answer {
+        let call = Call {
+            method: "PUT".to_owned(),
+            path: ["crm", "v8", "Contacts", id].map(str::to_owned).to_vec(),
+            headers: [("authorization", TOKEN), ("if-unmodified-since", since)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            body: json!({ "data": [{ "Title": "Engineer" }] }).to_string().into_bytes(),
+            ..Call::default()
+        };
+        zoho.answer(&call, &Conditions::default(), 9_000_000)
+    }
+
+    /// All times are whole seconds, so that of two changes within one the condition cannot tell the second.
+    #[test]
+    fn a_record_changed_in_a_later_second_is_left_and_one_changed_again_within_the_second_is_not() {
+        let mut zoho = Zoho::default();
+        zoho.tokens.issue(&Conditions::default(), 0);
+        let id = zoho.contacts().insert(BTreeMap::from([("Last_Name".to_owned(), "Example".to_owned())]), 2_100_000);
+        assert_eq!(
+            zoho.shown("Contacts", zoho.modules["Contacts"].records.get(&id).unwrap())["Modified_Time"],
+            "1970-01-01T00:00:02+00:00"
+        );
+        let late = changed(&mut zoho, &id, "1970-01-01T01:00:01+01:00");
+        assert_eq!((late.status, late.body.contains("ALREADY_MODIFIED"), late.wrote), (412, true, false));
+        assert!(zoho.contacts().change(&id, BTreeMap::new(), 2_900_000));
+        assert_eq!(changed(&mut zoho, &id, "1970-01-01T00:00:02+00:00").status, 200);
+        assert_eq!(changed(&mut zoho, &id, "yesterday").status, 400);
+    }
 }

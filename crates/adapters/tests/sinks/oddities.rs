@@ -169,20 +169,6 @@ async fn a_field_that_zoho_would_pass_over_is_refused_before_anything_is_written
     assert_eq!(fake.counts().writes, 0);
 }
 
-/// Between our reading and our writing somebody else writes: the row waits, and nothing is overwritten.
-#[tokio::test]
-async fn a_change_by_somebody_else_is_not_overwritten_in_zoho() {
-    let fake = zoho(Conditions::default()).await;
-    let sink = to_zoho(&fake).unwrap();
-    let created = write(&*sink, &contacts(1)).await;
-    let [RowOutcome::Created { remote_id }] = created.as_slice() else { panic!("{created:?}") };
-    fake.with(|vendor| vendor.touch_before_next_update());
-    let rows = [change(remote_id, &[("Mailing_City", "Graz")])];
-    let outcomes = write(&*sink, &rows).await;
-    assert!(matches!(outcomes.as_slice(), [RowOutcome::Retry { .. }]), "{outcomes:?}");
-    assert_eq!(write(&*sink, &rows).await, [RowOutcome::Updated { remote_id: remote_id.clone() }]);
-}
-
 #[tokio::test]
 async fn brackets_and_quotes_in_a_value_do_not_break_a_search_of_zoho() {
     let fake = zoho(Conditions::default()).await;

@@ -249,17 +249,10 @@ impl DeclarativeSink {
 
     /// Whether somebody changed a field of the record since the row was planned, and not to what the row sets.
     pub(super) fn moved(&self, row: &DeliveryRow, record: &Value) -> Result<bool> {
-        for (name, seen) in &row.seen {
-            let stands = |value: Option<&str>| match value.map(str::trim).filter(|value| !value.is_empty()) {
-                None => Ok(self.text(record, name)?.is_none()),
-                Some(value) => self.same(record, name, value),
-            };
-            let set = row.fields.get(name);
-            if set.is_some() && !stands(seen.as_deref())? && !stands(set.and_then(Option::as_deref))? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        row.moved(|name, value| match value.map(str::trim).filter(|value| !value.is_empty()) {
+            None => Ok(self.text(record, name)?.is_none()),
+            Some(value) => self.same(record, name, value),
+        })
     }
 
     fn same(&self, record: &Value, name: &str, value: &str) -> Result<bool> {
