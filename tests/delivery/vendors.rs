@@ -88,7 +88,7 @@ vendors! {
     people_and_tasks_go_into_odoo_and_back: "odoo", true, false;
     people_go_into_bottlecrm_and_back: "bottlecrm", false, false;
     people_and_tasks_go_into_attio_and_back: "attio", true, false;
-    people_go_into_close_and_back: "close", false, false;
+    people_and_tasks_go_into_close_and_back: "close", true, false;
     people_and_tasks_go_into_dataverse_and_back: "dataverse", true, false;
     people_and_tasks_go_into_freshsales_and_back: "freshsales", true, false;
     people_and_lists_go_into_brevo_and_back: "brevo", false, true;

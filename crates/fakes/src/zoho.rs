@@ -2,7 +2,8 @@
 //!
 //! After zoho.com/crm/developer/docs: batches of at most 100; every row has its own code and status; upsert goes by fields that the
 //! caller names; `If-Unmodified-Since` guards a change, by whole seconds as all its times are: a record changed after the one that
-//! it names is left, with 412 and `ALREADY_MODIFIED`; search lags; access tokens come of a refresh token and last an hour.
+//! it names is left, with 412 and `ALREADY_MODIFIED`; search lags; the tasks of a contact are the open ones, and those that are done
+//! stand in a history with other activities; access tokens come of a refresh token and last an hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,8 @@ use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 pub const REFRESH_TOKEN: &str = "1000.fake.refresh";
 /// The field of a task that names its contact.
 const WHO: &str = "Who_Id";
+/// The status of a task that is done.
+const CLOSED: &str = "Completed";
 /// Rows of one batch.
 const MAX_BATCH: usize = 100;
 /// How long an access token lasts where nothing else is said.
@@ -160,10 +163,28 @@ impl Zoho {
         })
     }
 
-    fn tasks_of(&self, contact: &str) -> Answer {
+    /// The open tasks of a contact, or the closed ones, which stand among other activities.
+    fn tasks_of(&self, contact: &str, closed: bool, call: &Call) -> Answer {
+        let Some(asked) = call.parameter("fields").filter(|fields| !fields.is_empty()) else {
+            return failure(400, "REQUIRED_PARAM_MISSING", "One of the expected parameter is missing");
+        };
         let tasks = self.modules.get("Tasks").into_iter().flat_map(|module| module.records.iter());
-        let of = tasks.filter(|task| task.fields.get(WHO).map(String::as_str) == Some(contact));
-        let data: Vec<Value> = of.map(|task| self.shown("Tasks", task)).collect();
+        let is_closed = |task: &Record| task.fields.get("Status").map(String::as_str) == Some(CLOSED);
+        let of = tasks.filter(|task| task.fields.get(WHO).map(String::as_str) == Some(contact) && is_closed(task) == closed);
+        let brief = |task: &Record| {
+            let whole = self.shown("Tasks", task);
+            let mut shown: Map<String, Value> =
+                asked.split(',').map(|name| (name.to_owned(), whole.get(name).cloned().unwrap_or_default())).collect();
+            shown.insert("id".to_owned(), json!(task.id));
+            if closed {
+                shown.insert("$module".to_owned(), json!("Tasks"));
+            }
+            Value::Object(shown)
+        };
+        let mut data: Vec<Value> = of.map(brief).collect();
+        if closed {
+            data.push(json!({ "id": "6000001", "$module": "Calls" }));
+        }
         match data.is_empty() {
             true => Answer::empty(204),
             false => Answer::json(200, &json!({ "data": data, "info": { "more_records": false } })),
@@ -313,7 +334,10 @@ impl Vendor for Zoho {
                 Some(record) => Answer::json(200, &json!({ "data": [self.shown(module, record)] })),
                 None => Answer::empty(204),
             },
-            ("GET", [contact, "Tasks"]) if module == "Contacts" => self.tasks_of(contact),
+            ("GET", [contact, "Tasks"]) if module == "Contacts" => self.tasks_of(contact, false, call),
+            ("GET", [contact, "Activities_Chronological_View_History"]) if module == "Contacts" => {
+                self.tasks_of(contact, true, call)
+            }
             ("POST", []) => self.insert(module, &call.json(), conditions, now_us),
             ("POST", ["upsert"]) => self.upsert(module, &call.json(), conditions, now_us),
             ("PUT", [id]) => self.update(module, id, call, conditions, now_us),

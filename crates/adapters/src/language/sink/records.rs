@@ -9,7 +9,7 @@ use super::DeclarativeSink;
 use super::outcome::refused;
 use crate::engine::plan::Requester;
 use crate::engine::{self, Evaluate as _, Map, Value};
-use crate::language::compile::FieldPlan;
+use crate::language::compile::{FieldPlan, FirstPlan};
 use crate::language::evaluate::Placed;
 use crate::language::spec::SinkType;
 
@@ -46,6 +46,25 @@ impl DeclarativeSink {
                 .context("request", request.name.clone())
                 .context("status", status.to_string())),
         }
+    }
+
+    /// What a request needs of another one's answer, beside what it knows already; nothing when the remote knows of nothing there.
+    pub(super) async fn given(&self, first: &FirstPlan, name: &str, known: &Value) -> Result<Option<Value>> {
+        let Some(answer) = self.ask("read", &first.request, &[(name, known)]).await? else { return Ok(None) };
+        let scope = engine::Scope {
+            response: Some(&answer.body),
+            headers: Some(&answer.headers),
+            status: Some(answer.status),
+            ..self.scope()
+        };
+        let mut known = known.clone();
+        for (name, value) in &first.give {
+            match value.found(&scope)? {
+                Some(value) if !value.is_null() => engine::set(&mut known, &[name], value),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(known))
     }
 
     /// Whether an answer of a good status refuses nonetheless.
