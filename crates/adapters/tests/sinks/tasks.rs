@@ -155,6 +155,36 @@ async fn a_task_about_a_contact_who_is_gone_is_refused_alone() {
     assert_eq!(rig.tasks().unwrap().lookup(&[keys]).await.unwrap(), [Lookup::Absent]);
 }
 
+/// Where our id stands in a text, a change of something else leaves that text as it is.
+#[tokio::test]
+async fn another_day_takes_neither_our_id_nor_the_text_from_a_task() {
+    let mut tried = 0;
+    for (bench, fields) in &Box::pin(with_tasks(&Conditions::default())).await {
+        let marked = match bench.name {
+            "attio" => "content",
+            "close" => "text",
+            "freshsales" => "description",
+            "pipedrive" => "note",
+            _ => continue,
+        };
+        tried += 1;
+        let rig = Rig::of(bench, fields).await;
+        let sink = rig.tasks().unwrap();
+        let mut rows = rig.rows(1);
+        rows[0].fields.insert(marked.to_owned(), Some("Ask for O'Brien".to_owned()));
+        let made = write(&*sink, &rows).await;
+        let [RowOutcome::Created { remote_id }] = &made[..] else { panic!("{}: {made:?}", bench.name) };
+        let (due, later) = (fields.due.0, fields.due.1.replace("-01", "-02"));
+        let updated = [RowOutcome::Updated { remote_id: remote_id.clone() }];
+        let put_off = DeliveryRow { prospect_id: rows[0].prospect_id.clone(), ..change(remote_id, &[(due, &later)]) };
+        assert_eq!(write(&*sink, &[put_off]).await, updated, "{}", bench.name);
+        let held = sink.fetch(remote_id).await.unwrap().unwrap().fields;
+        let held = |name: &str| held.get(name).and_then(Option::as_deref);
+        assert_eq!((held(marked), held("headwater_id")), (Some("Ask for O'Brien"), Some("call-prs_0")), "{}", bench.name);
+    }
+    assert_eq!(tried, 4);
+}
+
 #[tokio::test]
 async fn poison_keeps_no_other_task_out() {
     let refuse = Some("Poison".to_owned());
