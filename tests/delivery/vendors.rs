@@ -21,16 +21,10 @@ fn count(answer: &Value, part: &str, what: &str) -> Option<u64> {
     answer["sinks"][part][what].as_u64()
 }
 
-/// Whether a vendor keeps tasks, and lists.
-fn keeps(vendor: &str, tasks: bool, lists: bool) -> Fact {
-    let project = Project::empty()?;
-    let mut fake = project.start(&["fake", vendor, "--format", "json"])?;
-    let begun: Value = serde_json::from_str(&fake.line()?)?;
-    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
-    assert_eq!((sink.contains("# tasks:"), sink.contains("# lists:")), (tasks, lists), "{sink}");
-    let sink = sink.replace("# tasks:", "tasks:").replace("# lists:", "lists:").replace("conversion_count > 0", "true");
+/// A project of these people with the sink that a stand-in printed.
+fn settle(project: &Project, people: &str, sink: &str) -> std::io::Result<()> {
     let sink = sink.replace("lifecycle = 'customer' AND may_contact", "true").replace("became_customer_at", "first_seen_at");
-    project.write("list.csv", PEOPLE)?;
+    project.write("list.csv", people)?;
     project.write(
         "headwater.yaml",
         &format!(
@@ -45,7 +39,18 @@ sources:
 sinks:
 {sink}"
         ),
-    )?;
+    )
+}
+
+/// Whether a vendor keeps tasks, and lists.
+fn keeps(vendor: &str, tasks: bool, lists: bool) -> Fact {
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    assert_eq!((sink.contains("# tasks:"), sink.contains("# lists:")), (tasks, lists), "{sink}");
+    let sink = sink.replace("# tasks:", "tasks:").replace("# lists:", "lists:").replace("conversion_count > 0", "true");
+    settle(&project, PEOPLE, &sink)?;
     run(&project, secret, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
     let plan = run(&project, secret, &["plan"])?.done()?;
     assert!(plan.stdout.contains("crm: create 3, update 0"), "{plan}");
@@ -69,6 +74,30 @@ sinks:
     Ok(())
 }
 
+/// Of a batch with poison in it the others arrive, and the quarantine names the field that the vendor blames.
+fn refuses(vendor: &str, field: &str) -> Fact {
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--refuse", "Poison", "--whole-batch-fails", "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    let person = |n: usize| {
+        let last = if [0, 7, 8].contains(&n) { "Poison" } else { "O'Brien" };
+        format!("{n},ada{n}@alder.example,Ada,{last},Head,Leeds,+44 113 496 00{n:02}\n")
+    };
+    let people: String = (0..12).map(person).collect();
+    settle(&project, &format!("id,email,first,last,title,city,phone\n{people}"), sink)?;
+    let synced = run(&project, secret, &["sync", "--format", "json"])?;
+    assert_eq!(synced.code, Some(4), "{synced}");
+    let told = synced.json()?;
+    assert_eq!((count(&told, "crm", "created"), count(&told, "crm", "rejected")), (Some(9), Some(3)), "{told}");
+    let refused = project.rows("SELECT stage, code, field, count(*) AS rows FROM quarantine GROUP BY ALL", &[], |_| {})?;
+    let blamed = json!({ "stage": "deliver", "code": "remote_refused", "field": field, "rows": 3 }).to_string();
+    assert_eq!(refused, [blamed]);
+    fake.signal("TERM")?;
+    assert_eq!(fake.wait()?.done()?.json()?["people"], json!(9));
+    Ok(())
+}
+
 macro_rules! vendors {
     ($($name:ident: $vendor:expr, $tasks:expr, $lists:expr;)*) => {
         $(
@@ -78,6 +107,32 @@ macro_rules! vendors {
             }
         )*
     };
+}
+
+macro_rules! poison {
+    ($($name:ident: $vendor:expr, $field:expr;)*) => {
+        $(
+            #[test]
+            fn $name() -> Fact {
+                refuses($vendor, $field)
+            }
+        )*
+    };
+}
+
+poison! {
+    poison_keeps_nobody_else_out_of_hubspot: "hubspot", "lastname";
+    poison_keeps_nobody_else_out_of_salesforce: "salesforce", "LastName";
+    poison_keeps_nobody_else_out_of_pipedrive: "pipedrive", "name";
+    poison_keeps_nobody_else_out_of_zoho: "zoho", "Last_Name";
+    poison_keeps_nobody_else_out_of_odoo: "odoo", "name";
+    poison_keeps_nobody_else_out_of_bottlecrm: "bottlecrm", "last_name";
+    poison_keeps_nobody_else_out_of_attio: "attio", "name";
+    poison_keeps_nobody_else_out_of_close: "close", "name";
+    poison_keeps_nobody_else_out_of_dataverse: "dataverse", "lastname";
+    poison_keeps_nobody_else_out_of_freshsales: "freshsales", "last_name";
+    poison_keeps_nobody_else_out_of_brevo: "brevo", "LASTNAME";
+    poison_keeps_nobody_else_out_of_mailchimp: "mailchimp", "LNAME";
 }
 
 vendors! {

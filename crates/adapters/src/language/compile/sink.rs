@@ -88,6 +88,7 @@ pub(in crate::language) struct DescribePlan {
     pub(in crate::language) name: Placed,
     pub(in crate::language) label: Option<Placed>,
     pub(in crate::language) filter: Option<Placed>,
+    pub(in crate::language) by_hand: Option<Placed>,
 }
 
 /// How fields are made on request.
@@ -357,6 +358,11 @@ impl Compiler<'_> {
                 .filter
                 .as_ref()
                 .map(|text| self.condition(&self.at("describe.where"), text, record, PageVariable::None))
+                .transpose()?,
+            by_hand: describe
+                .by_hand
+                .as_ref()
+                .map(|text| self.template(&self.at("describe.by_hand"), text, &self.names("a hint"), PageVariable::None))
                 .transpose()?,
         }))
     }

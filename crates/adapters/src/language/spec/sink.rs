@@ -248,6 +248,9 @@ pub struct Describe {
     /// Which may be written.
     #[serde(default, rename = "where")]
     pub filter: Option<String>,
+    /// Where no request makes the field for our id: what the user does who lacks it. May hold `${connection.…}`.
+    #[serde(default)]
+    pub by_hand: Option<String>,
 }
 
 /// How fields are made on request. All conditions and requests know `field.name`, and whether it is the one for our id: `field.is_id`.
