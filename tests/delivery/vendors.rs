@@ -21,6 +21,22 @@ fn count(answer: &Value, part: &str, what: &str) -> Option<u64> {
     answer["sinks"][part][what].as_u64()
 }
 
+/// Twelve who are nobody else, three of them with a name that a stand-in refuses.
+const POISONED: &str = "id,email,first,last,title,city,phone
+1,ada@alder.example,Ada,Poisoner,Head,Leeds,+44 113 496 0001
+2,grace@birch.example,Grace,O'Brien,Admiral,York,+44 113 496 0002
+3,linus@cedar.example,Linus,Cedar,Maker,Hull,+44 113 496 0003
+4,barbara@dogwood.example,Barbara,Dogwood,Chair,Bath,+44 113 496 0004
+5,kenneth@elm.example,Kenneth,Elm,Buyer,Ely,+44 113 496 0005
+6,radia@fir.example,Radia,Fir,Engineer,Wells,+44 113 496 0006
+7,hedy@ginkgo.example,Hedy,Ginkgo,Actor,Ripon,+44 113 496 0007
+8,donald@hazel.example,Donald,Poisonwood,Writer,Truro,+44 113 496 0008
+9,frances@ivy.example,Frances,Poisson-Poison,Editor,Derby,+44 113 496 0009
+10,alan@juniper.example,Alan,Juniper,Runner,Salford,+44 113 496 0010
+11,mary@kapok.example,Mary,Kapok,Nurse,Durham,+44 113 496 0011
+12,tim@larch.example,Tim,Larch,Clerk,Exeter,+44 113 496 0012
+";
+
 /// A project of these people with the sink that a stand-in printed.
 fn settle(project: &Project, people: &str, sink: &str) -> std::io::Result<()> {
     let sink = sink.replace("lifecycle = 'customer' AND may_contact", "true").replace("became_customer_at", "first_seen_at");
@@ -80,12 +96,7 @@ fn refuses(vendor: &str, field: &str) -> Fact {
     let mut fake = project.start(&["fake", vendor, "--refuse", "Poison", "--whole-batch-fails", "--format", "json"])?;
     let begun: Value = serde_json::from_str(&fake.line()?)?;
     let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
-    let person = |n: usize| {
-        let last = if [0, 7, 8].contains(&n) { "Poison" } else { "O'Brien" };
-        format!("{n},ada{n}@alder.example,Ada,{last},Head,Leeds,+44 113 496 00{n:02}\n")
-    };
-    let people: String = (0..12).map(person).collect();
-    settle(&project, &format!("id,email,first,last,title,city,phone\n{people}"), sink)?;
+    settle(&project, POISONED, sink)?;
     let synced = run(&project, secret, &["sync", "--format", "json"])?;
     assert_eq!(synced.code, Some(4), "{synced}");
     let told = synced.json()?;
@@ -131,8 +142,8 @@ poison! {
     poison_keeps_nobody_else_out_of_close: "close", "name";
     poison_keeps_nobody_else_out_of_dataverse: "dataverse", "lastname";
     poison_keeps_nobody_else_out_of_freshsales: "freshsales", "last_name";
-    poison_keeps_nobody_else_out_of_brevo: "brevo", "LASTNAME";
-    poison_keeps_nobody_else_out_of_mailchimp: "mailchimp", "LNAME";
+    poison_keeps_nobody_else_out_of_brevo: "brevo", "attributes.LASTNAME";
+    poison_keeps_nobody_else_out_of_mailchimp: "mailchimp", "merge_fields.LNAME";
 }
 
 vendors! {
