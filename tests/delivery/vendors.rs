@@ -152,7 +152,7 @@ vendors! {
     people_and_tasks_go_into_pipedrive_and_back: "pipedrive", true, false;
     people_and_tasks_go_into_zoho_and_back: "zoho", true, false;
     people_and_tasks_go_into_odoo_and_back: "odoo", true, false;
-    people_go_into_bottlecrm_and_back: "bottlecrm", false, false;
+    people_and_tasks_go_into_bottlecrm_and_back: "bottlecrm", true, false;
     people_and_tasks_go_into_attio_and_back: "attio", true, false;
     people_and_tasks_go_into_close_and_back: "close", true, false;
     people_and_tasks_go_into_dataverse_and_back: "dataverse", true, false;

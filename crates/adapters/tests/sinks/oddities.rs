@@ -97,7 +97,10 @@ async fn a_reason_of_pipedrive_names_the_field_and_hides_the_value() {
     let fake = pipedrive(Conditions { refuse: Some("ada1@".to_owned()), ..Conditions::default() }).await;
     let outcomes = write(&*to_pipedrive(&fake).unwrap(), &persons(3)).await;
     let refused = refused(&outcomes);
-    assert!(matches!(refused.as_slice(), [(1, reason)] if reason.starts_with("email: ") && !reason.contains("ada1")), "{refused:?}");
+    assert!(
+        matches!(refused.as_slice(), [(1, reason)] if reason.starts_with("email: ") && !reason.contains("ada1")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -119,7 +119,8 @@ fn task(kind: Kind) -> Option<&'static str> {
         }
         Kind::Freshsales => "title: \"Call {{ given_name }}\", due_date: \"{{ became_customer_at | plus_days(3) }}T09:00:00Z\"",
         Kind::Close => "text: \"Call {{ given_name }}\", date: \"{{ became_customer_at | plus_days(3) }}\"",
-        Kind::BottleCrm | Kind::Brevo | Kind::Mailchimp => return None,
+        Kind::BottleCrm => "title: \"Call {{ given_name }}\", due_date: \"{{ became_customer_at | plus_days(3) }}\"",
+        Kind::Brevo | Kind::Mailchimp => return None,
     })
 }
 
