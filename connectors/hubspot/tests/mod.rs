@@ -411,6 +411,16 @@ async fn a_list_that_leaves_nobody_says_so_and_an_active_one_is_refused() {
 }
 
 #[tokio::test]
+async fn poison_keeps_no_other_task_out() {
+    let fake = account(Conditions { refuse: Some("Poison".to_owned()), ..Conditions::default() }).await;
+    let contact = made(&write(&*sink(&fake), &people(1)).await).remove(0);
+    let task = |number: usize| named(&format!("welcome-p{number}"), &[("hs_task_subject", "Call Ada"), ("contact", &contact)]);
+    let rows: Vec<DeliveryRow> = (0..120).map(task).collect();
+    let poison = Poison { places: &[0, 7, 8, 119], field: "hs_task_subject", named: Some("hs_task_subject"), value: "Poison" };
+    check_poison(|| Ok(companion(&fake, &Companion::Tasks)), &rows, poison).await;
+}
+
+#[tokio::test]
 async fn a_task_is_made_once_about_its_contact_and_a_list_is_entered_and_left() {
     let fake = account(Conditions::default()).await;
     fake.with(|hubspot| hubspot.add_list("7"));
