@@ -89,9 +89,9 @@ impl TargetSink {
     async fn refused(&self, rows: &[&DeliveryRow]) -> Result<Vec<Option<String>>> {
         let mut refused: Vec<Option<String>> = vec![None; rows.len()];
         let (mut passed, mut alone) = (false, 0);
-        let mut parts = vec![0..rows.len()];
-        while let Some(part) = parts.pop() {
-            let Some(given) = rows.get(part.clone()) else { continue };
+        let mut parts = vec![(0, rows.len())];
+        while let Some((start, end)) = parts.pop() {
+            let Some(given) = rows.get(start..end) else { continue };
             let mark = mark(&self.stream, given);
             let mut mask = Mask::default();
             given.iter().flat_map(|row| row.fields.values().flatten()).for_each(|value| mask.hide(value));
@@ -106,12 +106,12 @@ impl TargetSink {
                 Err(error) if self.verify.as_ref().is_some_and(Verify::appends) => return Err(error),
                 Err(error) => match error.context_of("exit_code").map(str::to_owned) {
                     Some(_) if given.len() > 1 => {
-                        let middle = part.start + given.len() / 2;
-                        parts.extend([middle..part.end, part.start..middle]);
+                        let middle = start + given.len() / 2;
+                        parts.extend([(middle, end), (start, middle)]);
                     }
                     Some(code) if rows.len() > 1 && (passed || alone < LONE_FAILURES) => {
                         alone += 1;
-                        if let Some(slot) = refused.get_mut(part.start) {
+                        if let Some(slot) = refused.get_mut(start) {
                             *slot = Some(format!("the target exits with {code} over this row; what it said stands in the log"));
                         }
                     }
