@@ -13,6 +13,9 @@ use tokio::sync::OnceCell;
 use super::client::{Client, Input, MAX_BATCH, Property, Record, WINDOW, Written};
 use super::config::{SinkConfig, Tie};
 
+/// What HubSpot calls the time of a record's last change; no property has this name.
+const CHANGED_AT: &str = "updatedAt";
+
 /// One object of one account as a sink.
 #[derive(Debug)]
 pub(crate) struct HubSpotSink {
@@ -152,7 +155,8 @@ impl HubSpotSink {
     }
 
     fn remote(&self, record: Record, matched_on: &str) -> RemoteRecord {
-        let Record { id, properties } = record;
+        let Record { id, mut properties, updated_at } = record;
+        properties.insert(CHANGED_AT.to_owned(), updated_at);
         let set = |(name, value): (String, Option<String>)| Some((name, Some(value.filter(|value| !value.is_empty())?)));
         RemoteRecord {
             remote_id: id,
@@ -287,6 +291,10 @@ impl Sink for HubSpotSink {
         }
         self.tie_all(knots, &mut outcomes).await;
         WriteReport::new(rows.len(), outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(untold)).collect())
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some(CHANGED_AT)
     }
 
     fn company_field(&self) -> Option<&str> {

@@ -121,6 +121,22 @@ async fn what_somebody_changed_since_the_plan_stays() {
     check_moved(make, &person(1, "Example"), ("lastname", ["Example", "O'Brien", "Lovelace"])).await;
 }
 
+#[tokio::test]
+async fn a_record_says_when_it_was_changed_last() {
+    let fake = account(Conditions::default()).await;
+    let id = made(&write(&*sink(&fake), &people(1)).await).remove(0);
+    let at = |fields: &headwater_sdk::sink::Fields| {
+        let told = fields[sink(&fake).changed_at_field().unwrap()].clone().unwrap();
+        told.parse::<jiff::Timestamp>().unwrap()
+    };
+    let found = sink(&fake).lookup(&[key("email", "ada0@example.com")]).await.unwrap();
+    let Lookup::Found(record) = &found[0] else { panic!("{found:?}") };
+    let before = at(&record.fields);
+    let moved = DeliveryRow { operation: Operation::Update { remote_id: id.clone() }, ..person(0, "Lovelace") };
+    write(&*sink(&fake), &[moved]).await;
+    assert!(at(&sink(&fake).fetch(&id).await.unwrap().unwrap().fields) > before);
+}
+
 async fn only_poison_stays_out(whole_batch_fails: bool) {
     let refuse = Some("Poison".to_owned());
     let fake = account(Conditions { refuse, whole_batch_fails, ..Conditions::default() }).await;
