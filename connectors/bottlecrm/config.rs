@@ -44,6 +44,9 @@ pub(crate) enum Object {
     /// Accounts: companies; what `companies` of a sink makes.
     #[serde(skip)]
     Accounts,
+    /// Tasks; what `tasks` of a sink makes.
+    #[serde(skip)]
+    Tasks,
 }
 
 /// Where our id is kept.

@@ -102,6 +102,8 @@ pub(super) fn built_in(object: Object, id: &IdField) -> BTreeMap<String, Field> 
         Object::Contacts => (&PERSON, &CONTACT),
         Object::Leads | Object::Intake => (&PERSON, &LEAD),
         Object::Accounts => (&[], &ACCOUNT),
+        // A sink of their own writes them.
+        Object::Tasks => (&[], &[]),
     };
     person
         .iter()
@@ -158,15 +160,16 @@ fn set_custom(body: &mut Map<String, Value>, key: &str, value: Value) {
 
 /// A record's fields as text.
 pub(super) fn read(record: &Map<String, Value>, known: &BTreeMap<String, Field>) -> Fields {
-    let mut fields: Fields = known.keys().filter_map(|name| Some((name.clone(), text(record.get(name)?)))).collect();
-    fields.extend(record.get(CHANGED_AT).map(|at| (CHANGED_AT.to_owned(), text(at))));
+    let mut fields: Fields = known.keys().filter_map(|name| Some((name.clone(), read_text(record.get(name)?)))).collect();
+    fields.extend(record.get(CHANGED_AT).map(|at| (CHANGED_AT.to_owned(), read_text(at))));
     if let Some(Value::Object(custom)) = record.get("custom_fields") {
-        fields.extend(custom.iter().map(|(key, value)| (format!("cf_{key}"), text(value))));
+        fields.extend(custom.iter().map(|(key, value)| (format!("cf_{key}"), read_text(value))));
     }
     fields
 }
 
-fn text(value: &Value) -> Option<String> {
+/// A field's value as text.
+pub(super) fn read_text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),

@@ -1,4 +1,4 @@
-//! BottleCRM: contacts with their accounts, or leads, in a CRM that knows no idempotency.
+//! BottleCRM: contacts with their accounts and tasks, or leads, in a CRM that knows no idempotency.
 //!
 //! The sink keeps our id in a field of each record, and after a doubtful create looks for it before it creates again. It does
 //! not delete, convert, merge or assign, and reads nothing but what it needs to write. Invariants: a record is ours or matched
@@ -9,6 +9,7 @@ mod config;
 mod fields;
 mod intake;
 mod sink;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -48,7 +49,14 @@ impl Connector for BottleCrm {
             (Companion::Companies, _) => Err(Error::new(ErrorKind::Config, "only contacts belong to accounts")
                 .context("path", "object")
                 .hint("write `object: contacts`")),
-            (Companion::Tasks | Companion::List { .. }, _) => {
+            (Companion::Tasks, config::Object::Contacts) => {
+                let tasks = config::SinkConfig { object: config::Object::Tasks, ..people };
+                Ok(Box::new(tasks::TaskSink::new(&tasks, cx)?))
+            }
+            (Companion::Tasks, _) => Err(Error::new(ErrorKind::Config, "only contacts have tasks here")
+                .context("path", "object")
+                .hint("write `object: contacts`")),
+            (Companion::List { .. }, _) => {
                 let message = format!("connector `bottlecrm` does not write {}", companion.noun());
                 Err(Error::new(ErrorKind::Unsupported, message))
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headwater_sdk::sink::EXTERNAL_ID;
+use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, Retry,
     RowOutcome, Sink, SinkCapability, WriteReport,
@@ -15,9 +15,9 @@ use super::config::{IdField, Object, SinkConfig};
 use super::fields::{ACCOUNT_OF_CONTACT, CHANGED_AT, Field, Kind, body, built_in, read, same};
 
 /// Rows go one by one, at some ten a second; a call should be over in less than a minute.
-const MAX_ROWS: usize = 200;
+pub(super) const MAX_ROWS: usize = 200;
 /// What one client gets done, as measured: the CRM names no limit for these calls.
-const CALLS_A_SECOND: u32 = 10;
+pub(super) const CALLS_A_SECOND: u32 = 10;
 /// So many failures one after the other mean that the CRM is down, and not that a row upsets it.
 const MAX_FAILURES: usize = 3;
 
@@ -153,37 +153,13 @@ impl Sink for BottleCrmSink {
         }
         let known = self.fields_for(rows).await?;
         let earlier = self.earlier(rows).await?;
-        let mut outcomes = Vec::with_capacity(rows.len());
-        let (mut failures, mut written) = (0, false);
-        let mut stopped: Option<RowOutcome> = None;
+        let mut work = OneByOne::default();
         for row in rows {
-            if let Some(outcome) = &stopped {
-                outcomes.push(outcome.clone());
-                continue;
-            }
-            match self.write_row(row, &known, &earlier).await {
-                Ok(outcome) => {
-                    failures = 0;
-                    written |= !matches!(outcome, RowOutcome::Rejected { .. });
-                    outcomes.push(outcome);
-                }
-                Err(error) => {
-                    let passing = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Protocol);
-                    if !passing && !written {
-                        return Err(error);
-                    }
-                    // What was written must be reported; an error that stays will end the next call.
-                    failures += 1;
-                    let limited = error.kind() == ErrorKind::RateLimited;
-                    let outcome = RowOutcome::Retry { reason: error.to_string(), after: asked(&error) };
-                    if limited || !passing || failures >= MAX_FAILURES {
-                        stopped = Some(outcome.clone());
-                    }
-                    outcomes.push(outcome);
-                }
+            if !work.waits() {
+                work.note(self.write_row(row, &known, &earlier).await)?;
             }
         }
-        WriteReport::new(rows.len(), outcomes)
+        work.report(rows.len())
     }
 
     fn calls_made(&self) -> Option<u64> {
@@ -309,6 +285,13 @@ impl BottleCrmSink {
         if body.is_empty() {
             return Ok(RowOutcome::Unchanged { remote_id });
         }
+        let holds = |name: &str, value: Option<&str>| {
+            let kind = known.get(name).map_or(Kind::Text, |field| field.kind);
+            Ok(same(kind, held.get(name).and_then(Option::as_deref), value))
+        };
+        if row.operation != Operation::Create && row.moved(holds)? {
+            return Ok(RowOutcome::Rejected { reason: MOVED.to_owned() });
+        }
         Ok(match self.client.change(&remote_id, body).await? {
             Answer::Done(remote_id) => RowOutcome::Updated { remote_id },
             Answer::Refused(reason) => RowOutcome::Rejected { reason },
@@ -345,6 +328,60 @@ impl BottleCrmSink {
             }
         };
         self.client.each(filter, visit).await
+    }
+}
+
+/// What becomes of rows that are written one by one.
+#[derive(Debug, Default)]
+pub(super) struct OneByOne {
+    outcomes: Vec<RowOutcome>,
+    failures: usize,
+    written: bool,
+    stopped: Option<RowOutcome>,
+}
+
+impl OneByOne {
+    /// Whether the next row waits for another call; then that is noted of it.
+    pub(super) fn waits(&mut self) -> bool {
+        self.outcomes.extend(self.stopped.clone());
+        self.stopped.is_some()
+    }
+
+    /// Notes what became of the next row.
+    ///
+    /// # Errors
+    /// The row's, where it concerns all of them and nothing was written yet.
+    pub(super) fn note(&mut self, told: Result<RowOutcome>) -> Result<()> {
+        match told {
+            Ok(outcome) => {
+                self.failures = 0;
+                self.written |= !matches!(outcome, RowOutcome::Rejected { .. });
+                self.outcomes.push(outcome);
+            }
+            Err(error) => {
+                let passing = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Protocol);
+                if !passing && !self.written {
+                    return Err(error);
+                }
+                // What was written must be reported; an error that stays will end the next call.
+                self.failures += 1;
+                let limited = error.kind() == ErrorKind::RateLimited;
+                let outcome = RowOutcome::Retry { reason: error.to_string(), after: asked(&error) };
+                if limited || !passing || self.failures >= MAX_FAILURES {
+                    self.stopped = Some(outcome.clone());
+                }
+                self.outcomes.push(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// All outcomes, in row order.
+    ///
+    /// # Errors
+    /// When they are not as many as the rows.
+    pub(super) fn report(self, rows: usize) -> Result<WriteReport> {
+        WriteReport::new(rows, self.outcomes)
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Record {
     pub(super) id: String,
     #[serde(default)]
     pub(super) properties: Fields,
+    #[serde(default, rename = "updatedAt")]
+    pub(super) updated_at: Option<String>,
 }
 
 /// One row of a batch.

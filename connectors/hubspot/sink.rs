@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use headwater_sdk::sink::EXTERNAL_ID;
+use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
     RowOutcome, Sink, SinkCapability, WriteReport,
@@ -12,6 +12,9 @@ use tokio::sync::OnceCell;
 
 use super::client::{Client, Input, MAX_BATCH, Property, Record, WINDOW, Written};
 use super::config::{SinkConfig, Tie};
+
+/// What HubSpot calls the time of a record's last change; no property has this name.
+const CHANGED_AT: &str = "updatedAt";
 
 /// One object of one account as a sink.
 #[derive(Debug)]
@@ -152,7 +155,8 @@ impl HubSpotSink {
     }
 
     fn remote(&self, record: Record, matched_on: &str) -> RemoteRecord {
-        let Record { id, properties } = record;
+        let Record { id, mut properties, updated_at } = record;
+        properties.insert(CHANGED_AT.to_owned(), updated_at);
         let set = |(name, value): (String, Option<String>)| Some((name, Some(value.filter(|value| !value.is_empty())?)));
         RemoteRecord {
             remote_id: id,
@@ -180,6 +184,16 @@ impl HubSpotSink {
             fields.insert(self.id_property.clone(), Some(row.prospect_id.clone()));
         }
         fields
+    }
+
+    /// Whether somebody changed what the row sets since it was planned.
+    fn moved(&self, row: &DeliveryRow, record: &Record) -> Result<bool> {
+        let blank = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
+        row.moved(|name, value| {
+            let held = blank(record.properties.get(name).and_then(Option::as_deref));
+            let further = |email: &str| self.holds(record, &MatchKey { field: name.to_owned(), value: email.to_owned() });
+            Ok(held == blank(value) || name == "email" && value.is_some_and(further))
+        })
     }
 }
 
@@ -277,6 +291,10 @@ impl Sink for HubSpotSink {
         }
         self.tie_all(knots, &mut outcomes).await;
         WriteReport::new(rows.len(), outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(untold)).collect())
+    }
+
+    fn changed_at_field(&self) -> Option<&str> {
+        Some(CHANGED_AT)
     }
 
     fn company_field(&self) -> Option<&str> {
@@ -403,6 +421,9 @@ impl HubSpotSink {
                 Operation::Update { remote_id } => known.get(remote_id.as_str()).copied(),
             };
             let outcome = match (record, &row.operation) {
+                (Some(record), Operation::Update { .. }) if self.moved(row, record)? => {
+                    Some(RowOutcome::Rejected { reason: MOVED.to_owned() })
+                }
                 (Some(record), _) => {
                     let mut fields = self.difference(row, record);
                     let held = |tie: Tie| record.properties.get(tie.field).cloned().flatten().filter(|held| !held.is_empty());

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use headwater_sdk::sink::by_external_id;
+use headwater_sdk::sink::{MOVED, by_external_id};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
@@ -163,7 +163,14 @@ impl Sink for PostgresSink {
         execute(&mut transaction, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await?;
         let mut outcomes: Vec<Option<RowOutcome>> = vec![None; rows.len()];
         for (shape, members) in shapes(rows) {
-            let mut parts = vec![members];
+            let moved =
+                if shape.update { moved(&mut transaction, &table, &shape, rows, &members).await? } else { HashSet::new() };
+            for index in &moved {
+                if let Some(slot) = outcomes.get_mut(*index) {
+                    *slot = Some(RowOutcome::Rejected { reason: MOVED.to_owned() });
+                }
+            }
+            let mut parts = vec![members.into_iter().filter(|index| !moved.contains(index)).collect::<Vec<_>>()];
             while let Some(part) = parts.pop() {
                 match write_part(&mut transaction, &table, &shape, rows, &part).await? {
                     Ok(part_outcomes) => part_outcomes.into_iter().for_each(|(index, outcome)| {
@@ -279,6 +286,34 @@ async fn write_part(
         }
     };
     Ok(Ok(members.into_iter().map(|(index, row)| (index, outcome(row))).collect()))
+}
+
+/// The rows whose records somebody changed since they were planned.
+async fn moved(
+    connection: &mut PgConnection,
+    table: &Table,
+    shape: &Shape<'_>,
+    rows: &[DeliveryRow],
+    members: &[usize],
+) -> Result<HashSet<usize>> {
+    let planned = members.iter().filter_map(|index| Some((*index, rows.get(*index)?)));
+    let planned: Vec<(usize, &DeliveryRow)> = planned.filter(|(_, row)| !row.seen.is_empty()).collect();
+    if planned.is_empty() || shape.fields.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<&str> = planned.iter().map(|(_, row)| id_of(row)).collect();
+    let found: Vec<(String, Vec<Option<String>>)> =
+        sqlx::query_as(AssertSqlSafe(table.held(&shape.fields)?)).bind(&ids).fetch_all(connection).await.map_err(failed)?;
+    let found: HashMap<String, Vec<Option<String>>> = found.into_iter().collect();
+    let mut moved = HashSet::new();
+    for (index, row) in planned {
+        let Some(cells) = found.get(id_of(row)) else { continue };
+        let held = |name: &str| cells.get(shape.fields.iter().position(|field| *field == name)?)?.as_deref();
+        if row.moved(|name, value| Ok(held(name) == value))? {
+            moved.insert(index);
+        }
+    }
+    Ok(moved)
 }
 
 /// Adds to a refusal which fields do not fit their columns' types, which PostgreSQL does not tell.

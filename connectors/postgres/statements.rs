@@ -133,6 +133,16 @@ impl Table {
         ))
     }
 
+    /// What the rows with the ids in `$1` have in these columns; nobody else changes them until the transaction ends.
+    pub(super) fn held(&self, fields: &[&str]) -> Result<String> {
+        let cells = fields.iter().map(|name| Ok(format!("{}::text", quoted(name)?))).collect::<Result<Vec<_>>>()?;
+        Ok(format!(
+            "SELECT \"{KEY}\"::text, ARRAY[{}]::text[] FROM {} WHERE \"{KEY}\"::text = ANY($1::text[]) FOR UPDATE",
+            cells.join(", "),
+            self.name
+        ))
+    }
+
     /// Which of the ids in `$1` the table has.
     pub(super) fn present(&self) -> String {
         format!("SELECT \"{KEY}\"::text FROM {} WHERE \"{KEY}\"::text = ANY($1::text[])", self.name)

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use headwater_sdk::testkit_sink::{
-    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract,
+    check_sink_contract,
 };
 use headwater_sdk::{
     BuildContext, Clock, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, MatchKey, Operation, Result, Retry,
@@ -206,6 +207,13 @@ async fn a_made_table_keeps_the_sink_contract_and_grows_by_columns() {
         ),
         "{outcomes:?}"
     );
+}
+
+#[tokio::test]
+async fn what_somebody_changed_since_the_plan_stays() {
+    let cluster = Cluster::start();
+    let make = || cluster.sink(json!({ "table": "moved", "create": true }));
+    check_moved(make, &row("m1", &[("email", Some("ada@example.com"))]), ("city", ["Wien", "O'Linz", "Graz"])).await;
 }
 
 #[tokio::test]

@@ -21,16 +21,26 @@ fn count(answer: &Value, part: &str, what: &str) -> Option<u64> {
     answer["sinks"][part][what].as_u64()
 }
 
-/// Whether a vendor keeps tasks, and lists.
-fn keeps(vendor: &str, tasks: bool, lists: bool) -> Fact {
-    let project = Project::empty()?;
-    let mut fake = project.start(&["fake", vendor, "--format", "json"])?;
-    let begun: Value = serde_json::from_str(&fake.line()?)?;
-    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
-    assert_eq!((sink.contains("# tasks:"), sink.contains("# lists:")), (tasks, lists), "{sink}");
-    let sink = sink.replace("# tasks:", "tasks:").replace("# lists:", "lists:").replace("conversion_count > 0", "true");
+/// Twelve who are nobody else, three of them with a name that a stand-in refuses.
+const POISONED: &str = "id,email,first,last,title,city,phone
+1,ada@alder.example,Ada,Poisoner,Head,Leeds,+44 113 496 0001
+2,grace@birch.example,Grace,O'Brien,Admiral,York,+44 113 496 0002
+3,linus@cedar.example,Linus,Cedar,Maker,Hull,+44 113 496 0003
+4,barbara@dogwood.example,Barbara,Dogwood,Chair,Bath,+44 113 496 0004
+5,kenneth@elm.example,Kenneth,Elm,Buyer,Ely,+44 113 496 0005
+6,radia@fir.example,Radia,Fir,Engineer,Wells,+44 113 496 0006
+7,hedy@ginkgo.example,Hedy,Ginkgo,Actor,Ripon,+44 113 496 0007
+8,donald@hazel.example,Donald,Poisonwood,Writer,Truro,+44 113 496 0008
+9,frances@ivy.example,Frances,Poisson-Poison,Editor,Derby,+44 113 496 0009
+10,alan@juniper.example,Alan,Juniper,Runner,Salford,+44 113 496 0010
+11,mary@kapok.example,Mary,Kapok,Nurse,Durham,+44 113 496 0011
+12,tim@larch.example,Tim,Larch,Clerk,Exeter,+44 113 496 0012
+";
+
+/// A project of these people with the sink that a stand-in printed.
+fn settle(project: &Project, people: &str, sink: &str) -> std::io::Result<()> {
     let sink = sink.replace("lifecycle = 'customer' AND may_contact", "true").replace("became_customer_at", "first_seen_at");
-    project.write("list.csv", PEOPLE)?;
+    project.write("list.csv", people)?;
     project.write(
         "headwater.yaml",
         &format!(
@@ -45,7 +55,18 @@ sources:
 sinks:
 {sink}"
         ),
-    )?;
+    )
+}
+
+/// Whether a vendor keeps tasks, and lists.
+fn keeps(vendor: &str, tasks: bool, lists: bool) -> Fact {
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    assert_eq!((sink.contains("# tasks:"), sink.contains("# lists:")), (tasks, lists), "{sink}");
+    let sink = sink.replace("# tasks:", "tasks:").replace("# lists:", "lists:").replace("conversion_count > 0", "true");
+    settle(&project, PEOPLE, &sink)?;
     run(&project, secret, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
     let plan = run(&project, secret, &["plan"])?.done()?;
     assert!(plan.stdout.contains("crm: create 3, update 0"), "{plan}");
@@ -69,6 +90,25 @@ sinks:
     Ok(())
 }
 
+/// Of a batch with poison in it the others arrive, and the quarantine names the field that the vendor blames.
+fn refuses(vendor: &str, field: &str) -> Fact {
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--refuse", "Poison", "--whole-batch-fails", "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    settle(&project, POISONED, sink)?;
+    let synced = run(&project, secret, &["sync", "--format", "json"])?;
+    assert_eq!(synced.code, Some(4), "{synced}");
+    let told = synced.json()?;
+    assert_eq!((count(&told, "crm", "created"), count(&told, "crm", "rejected")), (Some(9), Some(3)), "{told}");
+    let refused = project.rows("SELECT stage, code, field, count(*) AS rows FROM quarantine GROUP BY ALL", &[], |_| {})?;
+    let blamed = json!({ "stage": "deliver", "code": "remote_refused", "field": field, "rows": 3 }).to_string();
+    assert_eq!(refused, [blamed]);
+    fake.signal("TERM")?;
+    assert_eq!(fake.wait()?.done()?.json()?["people"], json!(9));
+    Ok(())
+}
+
 macro_rules! vendors {
     ($($name:ident: $vendor:expr, $tasks:expr, $lists:expr;)*) => {
         $(
@@ -80,15 +120,41 @@ macro_rules! vendors {
     };
 }
 
+macro_rules! poison {
+    ($($name:ident: $vendor:expr, $field:expr;)*) => {
+        $(
+            #[test]
+            fn $name() -> Fact {
+                refuses($vendor, $field)
+            }
+        )*
+    };
+}
+
+poison! {
+    poison_keeps_nobody_else_out_of_hubspot: "hubspot", "lastname";
+    poison_keeps_nobody_else_out_of_salesforce: "salesforce", "LastName";
+    poison_keeps_nobody_else_out_of_pipedrive: "pipedrive", "name";
+    poison_keeps_nobody_else_out_of_zoho: "zoho", "Last_Name";
+    poison_keeps_nobody_else_out_of_odoo: "odoo", "name";
+    poison_keeps_nobody_else_out_of_bottlecrm: "bottlecrm", "last_name";
+    poison_keeps_nobody_else_out_of_attio: "attio", "name";
+    poison_keeps_nobody_else_out_of_close: "close", "name";
+    poison_keeps_nobody_else_out_of_dataverse: "dataverse", "lastname";
+    poison_keeps_nobody_else_out_of_freshsales: "freshsales", "last_name";
+    poison_keeps_nobody_else_out_of_brevo: "brevo", "attributes.LASTNAME";
+    poison_keeps_nobody_else_out_of_mailchimp: "mailchimp", "merge_fields.LNAME";
+}
+
 vendors! {
     people_tasks_and_lists_go_into_hubspot_and_back: "hubspot", true, true;
     people_and_tasks_go_into_salesforce_and_back: "salesforce", true, false;
     people_and_tasks_go_into_pipedrive_and_back: "pipedrive", true, false;
     people_and_tasks_go_into_zoho_and_back: "zoho", true, false;
     people_and_tasks_go_into_odoo_and_back: "odoo", true, false;
-    people_go_into_bottlecrm_and_back: "bottlecrm", false, false;
+    people_and_tasks_go_into_bottlecrm_and_back: "bottlecrm", true, false;
     people_and_tasks_go_into_attio_and_back: "attio", true, false;
-    people_go_into_close_and_back: "close", false, false;
+    people_and_tasks_go_into_close_and_back: "close", true, false;
     people_and_tasks_go_into_dataverse_and_back: "dataverse", true, false;
     people_and_tasks_go_into_freshsales_and_back: "freshsales", true, false;
     people_and_lists_go_into_brevo_and_back: "brevo", false, true;

@@ -3,10 +3,10 @@
 use headwater_sdk::http::{HttpClient, HttpSettings, RequestSpec, base_url, header};
 use headwater_sdk::testkit::live;
 use headwater_sdk::testkit_sink::{
-    AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+    AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract, check_sink_contract,
 };
-use headwater_sdk::{DeliveryRow, ErrorKind, Lookup, RowOutcome};
-use serde_json::json;
+use headwater_sdk::{Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, RowOutcome};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -68,6 +68,8 @@ async fn contract(object: &str, model: &str) {
             .map(|row| DeliveryRow { prospect_id: format!("{id_field}-{}", row.prospect_id), ..row });
         check_removal_contract(make, &rows).await;
         check_sink_contract(make, &rows).await;
+        let once = named(&format!("{unused}-{id_field}-m"));
+        check_moved(make, &once, ("city", ["Leeds", "O'York by hand", "Hull"])).await;
 
         let rows: Vec<DeliveryRow> = (0..AWKWARD_TEXTS.len())
             .map(|number| {
@@ -203,4 +205,42 @@ async fn a_create_whose_answer_is_lost_makes_one_record() {
         assert_eq!(again, [RowOutcome::Unchanged { remote_id: made.remote_id.clone() }]);
         assert!(matches!(&sink.lookup(&ours).await.unwrap()[..], [Lookup::Found(_)]));
     }
+}
+
+/// Tasks: the CRM answers without their ids, and lists them without what is in them.
+#[tokio::test]
+async fn the_real_crm_keeps_the_contract_for_tasks() {
+    let (url, token, unused) = real();
+    make_custom_field(&url, &token, "Contact").await;
+    let person = named(&format!("{unused}-about"));
+    let made = write(&*sink_at(&url, &token, json!({ "id_field": "cf_headwater_id" })).unwrap(), &[person]).await;
+    let [RowOutcome::Created { remote_id: about }] = &made[..] else { panic!("{made:?}") };
+    let make = || {
+        let config = json!({ "url": url, "token": { "env": "T" }, "id_field": "cf_headwater_id", "create_id_field": true });
+        let Value::Object(values) = config else { unreachable!() };
+        let config = ConfigDoc { connection: "crm".to_owned(), values };
+        super::super::BottleCrm.companion(&Companion::Tasks, &config, &context(&token))
+    };
+    make().unwrap().check().await.unwrap();
+    let task = |number: usize| {
+        let title = format!("Call O'Brien ({number}) & \"Söhne\"");
+        let fields = [("title", Some(title.as_str())), ("due_date", Some("2026-03-01")), ("contact", Some(about.as_str()))];
+        row(&format!("welcome-{unused}-{number}"), &fields)
+    };
+    let rows: Vec<DeliveryRow> = (0..4).map(task).collect();
+    check_removal_contract(make, &rows[..3]).await;
+    check_sink_contract(make, &rows).await;
+    check_moved(make, &task(9), ("title", ["Call", "Write by hand", "Visit"])).await;
+    let awkward = Awkward { text: "title", email: None, addresses: &[] };
+    let names: Vec<DeliveryRow> = (20..20 + AWKWARD_TEXTS.len()).map(task).collect();
+    check_awkward_values(make, &names, awkward).await;
+    let poisoned: Vec<DeliveryRow> = (40..46).map(task).collect();
+    let poison = Poison { places: &[0, 3], field: "status", named: Some("status"), value: "Poison" };
+    check_poison(make, &poisoned, poison).await;
+    let gone = row(
+        &format!("welcome-{unused}-50"),
+        &[("title", Some("Call")), ("contact", Some("00000000-0000-4000-8000-000000000000"))],
+    );
+    let told = write(&*make().unwrap(), &[gone]).await;
+    assert!(matches!(&told[..], [RowOutcome::Rejected { reason }] if reason.starts_with("contact: ")), "{told:?}");
 }

@@ -1,5 +1,6 @@
 //! Odd answers from a local server, and the contract against a real CRM where the environment names one.
 
+mod contacts;
 mod intake;
 mod live;
 mod odd;

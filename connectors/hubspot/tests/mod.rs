@@ -8,7 +8,7 @@ use std::sync::Arc;
 use headwater_fakes::hubspot::{HubSpot, TOKEN};
 use headwater_fakes::{Conditions, Rate, RetryAfter, Running, serve};
 use headwater_sdk::testkit_sink::{
-    AWKWARD_ADDRESSES, AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract,
+    AWKWARD_ADDRESSES, AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract,
     check_sink_contract,
 };
 use headwater_sdk::{
@@ -112,6 +112,29 @@ async fn our_id_is_taken_out_of_the_record_that_holds_it_and_of_no_other() {
     assert_eq!(contacts(&fake).pop().unwrap()["headwater_id"], "p1");
     sink.release(&id, "p1").await.unwrap();
     assert_eq!(contacts(&fake).pop().unwrap().get("headwater_id"), None);
+}
+
+#[tokio::test]
+async fn what_somebody_changed_since_the_plan_stays() {
+    let fake = account(Conditions::default()).await;
+    let make = || sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 }));
+    check_moved(make, &person(1, "Example"), ("lastname", ["Example", "O'Brien", "Lovelace"])).await;
+}
+
+#[tokio::test]
+async fn a_record_says_when_it_was_changed_last() {
+    let fake = account(Conditions::default()).await;
+    let id = made(&write(&*sink(&fake), &people(1)).await).remove(0);
+    let at = |fields: &headwater_sdk::sink::Fields| {
+        let told = fields[sink(&fake).changed_at_field().unwrap()].clone().unwrap();
+        told.parse::<jiff::Timestamp>().unwrap()
+    };
+    let found = sink(&fake).lookup(&[key("email", "ada0@example.com")]).await.unwrap();
+    let Lookup::Found(record) = &found[0] else { panic!("{found:?}") };
+    let before = at(&record.fields);
+    let moved = DeliveryRow { operation: Operation::Update { remote_id: id.clone() }, ..person(0, "Lovelace") };
+    write(&*sink(&fake), &[moved]).await;
+    assert!(at(&sink(&fake).fetch(&id).await.unwrap().unwrap().fields) > before);
 }
 
 async fn only_poison_stays_out(whole_batch_fails: bool) {
@@ -401,6 +424,16 @@ async fn a_list_that_leaves_nobody_says_so_and_an_active_one_is_refused() {
         let gone = list(id).write(&place).await.unwrap_err();
         assert!(told.to_string().contains(said) && gone.to_string().contains(said), "{told} {gone}");
     }
+}
+
+#[tokio::test]
+async fn poison_keeps_no_other_task_out() {
+    let fake = account(Conditions { refuse: Some("Poison".to_owned()), ..Conditions::default() }).await;
+    let contact = made(&write(&*sink(&fake), &people(1)).await).remove(0);
+    let task = |number: usize| named(&format!("welcome-p{number}"), &[("hs_task_subject", "Call Ada"), ("contact", &contact)]);
+    let rows: Vec<DeliveryRow> = (0..120).map(task).collect();
+    let poison = Poison { places: &[0, 7, 8, 119], field: "hs_task_subject", named: Some("hs_task_subject"), value: "Poison" };
+    check_poison(|| Ok(companion(&fake, &Companion::Tasks)), &rows, poison).await;
 }
 
 #[tokio::test]

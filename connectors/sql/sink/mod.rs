@@ -10,7 +10,7 @@ mod table;
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use headwater_sdk::sink::by_external_id;
+use headwater_sdk::sink::{MOVED, by_external_id};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, RemoteRecord, Removal, Result, RowOutcome, Sink,
     SinkCapability, WriteReport,
@@ -246,6 +246,10 @@ async fn write_part(
             if before.get(id_of(row)).is_some_and(|cells| *cells == shown(table, shape, &binds)) {
                 continue;
             }
+            if shape.update && moved(table, shape, row, before.get(id_of(row)))? {
+                refused.insert(place, MOVED.to_owned());
+                continue;
+            }
             binds.push(Some(id_of(row).to_owned()));
             if let Err(error) = open.execute(&statement, &binds).await {
                 let Some(reason) = refusal(&error) else { return Err(failed(error)) };
@@ -278,6 +282,16 @@ async fn write_part(
         (*place, outcome)
     };
     Ok(part.iter().map(outcome).collect())
+}
+
+/// Whether somebody changed what the row sets since it was planned.
+fn moved(table: &Table, shape: &Shape<'_>, row: &DeliveryRow, held: Option<&Cells>) -> Result<bool> {
+    row.moved(|name, value| {
+        let place = shape.fields.iter().position(|field| *field == name);
+        let held = place.and_then(|place| held?.get(place)?.clone());
+        let column = table.columns.get(name);
+        Ok(held == value.map(|value| column.map_or_else(|| value.to_owned(), |column| column.shown(column.stored(value)))))
+    })
 }
 
 /// Adds rows, as many at once as the database takes; what it refuses stands in `refused` by its place.

@@ -1,7 +1,8 @@
 //! What tables keep that prospects are written into, in MariaDB as in SQLite.
 
 use headwater_sdk::testkit_sink::{
-    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract,
+    check_sink_contract,
 };
 use headwater_sdk::{DeliveryRow, Lookup, MatchKey, Operation, RowOutcome, Sink};
 
@@ -67,6 +68,7 @@ pub(super) async fn keeps_what_sinks_promise(database: &dyn Database) {
     of_a_large_call_only_the_poison_is_refused(database).await;
     poison_keeps_nobody_else_out(database).await;
     names_and_addresses_are_data(database).await;
+    what_somebody_changed_since_the_plan_stays(database).await;
     a_table_that_does_not_fit_is_named_before_anything_is_written(database).await;
     somebody_is_found_by_address_whatever_its_case(database).await;
 }
@@ -163,6 +165,11 @@ async fn names_and_addresses_are_data(database: &dyn Database) {
     let awkward = Awkward { text: "name", email: Some("email"), addresses: &AWKWARD_ADDRESSES };
     let rows: Vec<DeliveryRow> = (0..AWKWARD_ADDRESSES.len()).map(|n| row(&format!("w{n}"), &[("name", Some("x"))])).collect();
     check_awkward_values(|| database.sink(json!({ "table": "awkward", "create": true })), &rows, awkward).await;
+}
+
+async fn what_somebody_changed_since_the_plan_stays(database: &dyn Database) {
+    let make = || database.sink(json!({ "table": "moved", "create": true }));
+    check_moved(make, &row("m1", &[("email", Some("ada@example.com"))]), ("city", ["Wien", "O'Linz", "Graz"])).await;
 }
 
 async fn a_table_that_does_not_fit_is_named_before_anything_is_written(database: &dyn Database) {

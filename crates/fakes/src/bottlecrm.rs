@@ -1,14 +1,16 @@
-//! BottleCRM's API of contacts, accounts and opportunities.
+//! BottleCRM's API of contacts, accounts, tasks and opportunities.
 //!
 //! After its OpenAPI file, and as measured with version 1.35: a list by page and by offset, which passes over filters that it does
 //! not know, and takes a part of an account's name for the whole; a second contact of an address or account of a name is refused,
 //! a contact without an address is made as often as one asks; a lead webhook takes a lead once under an id, and to a known address
-//! adds what is empty; a custom field can keep our id; making answers 200 and not 201.
+//! adds what is empty; a custom field can keep our id; making answers 200 and not 201. A task that was made is answered without its
+//! id, listed without its custom fields and contacts, and loses a contact that is not there without a word.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::call::KIND;
 use crate::{Answer, Call, Conditions, Vendor};
 
 /// The personal access token that every fake takes.
@@ -32,6 +34,7 @@ type Records = BTreeMap<String, Record>;
 pub struct BottleCrm {
     contacts: Records,
     accounts: Records,
+    tasks: Records,
     leads: Records,
     /// The leads by the ids under which they came.
     taken: BTreeMap<String, String>,
@@ -44,6 +47,7 @@ pub struct BottleCrm {
 enum Kind {
     Contacts,
     Accounts,
+    Tasks,
 }
 
 impl Kind {
@@ -51,6 +55,7 @@ impl Kind {
         match name {
             "contacts" => Some(Self::Contacts),
             "accounts" => Some(Self::Accounts),
+            "tasks" => Some(Self::Tasks),
             _ => None,
         }
     }
@@ -60,6 +65,8 @@ impl Kind {
         match self {
             Self::Contacts => "email",
             Self::Accounts => "name",
+            // Nothing of a task is.
+            Self::Tasks => "",
         }
     }
 
@@ -68,7 +75,7 @@ impl Kind {
         let (held, asked) = (held.to_lowercase(), asked.to_lowercase());
         match self {
             Self::Contacts => held == asked,
-            Self::Accounts => held.contains(&asked),
+            Self::Accounts | Self::Tasks => held.contains(&asked),
         }
     }
 
@@ -77,6 +84,7 @@ impl Kind {
         match self {
             Self::Contacts => json!({ "contact_obj": record }),
             Self::Accounts => json!({ "account_obj": record }),
+            Self::Tasks => json!({ "task_obj": record }),
         }
     }
 
@@ -88,6 +96,14 @@ impl Kind {
                 "active_accounts": { "open_accounts": page, "open_accounts_count": count },
                 "closed_accounts": { "close_accounts": [], "close_accounts_count": 0 },
             }),
+            Self::Tasks => {
+                let unseen = ["custom_fields", "contacts", "description"];
+                let brief = |record: &&Record| {
+                    let shown = record.iter().filter(|(name, _)| !unseen.contains(&name.as_str()));
+                    Value::Object(shown.map(|(name, value)| (name.clone(), value.clone())).collect())
+                };
+                json!({ "tasks": page.iter().map(brief).collect::<Vec<_>>(), "tasks_count": count })
+            }
         }
     }
 }
@@ -107,6 +123,12 @@ impl BottleCrm {
     #[must_use]
     pub fn contacts(&self) -> BTreeMap<String, Value> {
         full(&self.contacts)
+    }
+
+    /// Every task by id, without what is empty.
+    #[must_use]
+    pub fn tasks(&self) -> BTreeMap<String, Value> {
+        full(&self.tasks)
     }
 
     /// Every account by id, without what is empty.
@@ -206,6 +228,7 @@ impl BottleCrm {
         match kind {
             Kind::Contacts => &mut self.contacts,
             Kind::Accounts => &mut self.accounts,
+            Kind::Tasks => &mut self.tasks,
         }
     }
 
@@ -221,6 +244,33 @@ impl BottleCrm {
         let found: Vec<&Record> = self.records(kind).values().filter(wanted).collect();
         let page: Vec<&Record> = found.iter().skip(number("offset", 0)).take(number("limit", PAGE)).copied().collect();
         Answer::json(200, &kind.several(&page, found.len()))
+    }
+
+    /// What a request sets of a task: the contacts that are there, each as the CRM shows it.
+    fn of_task(&self, body: &Record) -> Record {
+        let mut body = body.clone();
+        if let Some(Value::Array(ids)) = body.get("contacts") {
+            let there = ids.iter().filter(|id| id.as_str().is_some_and(|id| self.contacts.contains_key(id)));
+            let contacts: Vec<Value> = there.map(|id| json!({ "id": id })).collect();
+            body.insert("contacts".to_owned(), contacts.into());
+        }
+        body
+    }
+
+    fn make_task(&mut self, body: &Record, conditions: &Conditions) -> Answer {
+        let filled = |name: &str| body.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        if let Some(field) = ["title", "status", "priority"].into_iter().find(|name| !filled(name)) {
+            return refused(field, "This field is required.");
+        }
+        if let Some(field) = refusal(body, conditions) {
+            return refused(&field, "is not a valid choice.");
+        }
+        self.made += 1;
+        let id = format!("00000000-0000-0000-0002-{:012}", self.made);
+        let mut record = self.of_task(body);
+        record.insert("id".to_owned(), id.clone().into());
+        self.tasks.insert(id, record);
+        Answer::json(200, &json!({ "error": false, "message": "Task Created Successfully" })).wrote()
     }
 
     fn make(&mut self, kind: Kind, body: &Record, conditions: &Conditions) -> Answer {
@@ -285,11 +335,16 @@ impl Vendor for BottleCrm {
         };
         match (method, rest) {
             ("GET", []) => self.list(kind, call),
+            ("POST", []) if kind == Kind::Tasks => self.make_task(&body(), conditions),
             ("POST", []) => self.make(kind, &body(), conditions),
             ("GET", [id]) => match self.records(kind).get(*id) {
                 Some(record) => Answer::json(200, &kind.one(record)),
                 None => missing(),
             },
+            ("PATCH", [id]) if kind == Kind::Tasks => {
+                let body = self.of_task(&body());
+                self.change(kind, id, &body, conditions)
+            }
             ("PATCH", [id]) => self.change(kind, id, &body(), conditions),
             ("DELETE", [id]) => match self.records(kind).remove(*id) {
                 Some(_) => Answer::json(200, &json!({ "error": false })).wrote(),
@@ -305,7 +360,13 @@ impl Vendor for BottleCrm {
     }
 
     fn state(&self) -> Value {
-        self.contacts().into_values().collect()
+        let tasks = full(&self.tasks).into_values().map(|mut task| {
+            if let Value::Object(task) = &mut task {
+                task.insert(KIND.to_owned(), "task".into());
+            }
+            task
+        });
+        self.contacts().into_values().chain(tasks).collect()
     }
 }
 

@@ -1,14 +1,16 @@
-//! Close's REST API of contacts, version 1.
+//! Close's REST API of contacts and tasks, version 1.
 //!
 //! After developer.close.com: the key is the user of Basic; `PUT` changes what it names alone; a contact without a lead gets one;
 //! nothing is unique and there is no upsert; searching takes a tree of conditions and lags; refusals name fields under
-//! `field-errors`; calls too many get 429 with `RateLimit: limit=, remaining=, reset=`.
+//! `field-errors`; calls too many get 429 with `RateLimit: limit=, remaining=, reset=`. A task belongs to a lead and says its type; a
+//! listing shows those that are done too, a hundred at most; of a task for a lead only text, day, assignee and state change.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{instant, list, text};
+use crate::call::{instant, list, of_kind, text};
+use crate::tasks::{self, Tasks};
 use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 
 /// The API key that every fake takes.
@@ -18,6 +20,11 @@ pub(crate) const BASIC: &str = "Basic YXBpX2Zha2UuMDAwMDo=";
 /// What stands before the id of a custom field.
 const CUSTOM: &str = "custom.";
 
+/// What may be said of a task, beside its lead.
+const TASK: [&str; 4] = ["text", "date", "assigned_to", "is_complete"];
+/// Tasks of one page.
+const PAGE: usize = 100;
+
 /// A Close organization with contacts.
 #[derive(Debug)]
 pub struct Close {
@@ -25,11 +32,12 @@ pub struct Close {
     /// Fields of the organization's own: ids and names.
     custom: BTreeMap<String, String>,
     leads: u64,
+    tasks: Tasks,
 }
 
 impl Default for Close {
     fn default() -> Self {
-        Self { contacts: Records::starting_at(701, &[]), custom: BTreeMap::new(), leads: 0 }
+        Self { contacts: Records::starting_at(701, &[]), custom: BTreeMap::new(), leads: 0, tasks: Tasks::new(901, &TASK) }
     }
 }
 
@@ -42,6 +50,66 @@ impl Close {
     /// Its contacts: `name`, `title`, `lead_id`, `emails` and `phones` with `;` between, and `custom.cf_…`.
     pub fn contacts(&mut self) -> &mut Records {
         &mut self.contacts
+    }
+
+    /// Its tasks.
+    pub fn tasks(&mut self) -> &mut Records {
+        &mut self.tasks.records
+    }
+
+    fn task(&self, record: &Record) -> Value {
+        let mut shown = self.tasks.shown(record, "date_updated");
+        shown.insert("id".to_owned(), json!(format!("task_{}", record.id)));
+        shown.insert("_type".to_owned(), json!("lead"));
+        shown.insert("lead_id".to_owned(), json!(tasks::person(record)));
+        shown.insert("is_complete".to_owned(), json!(record.fields.get("is_complete").is_some_and(|done| done == "true")));
+        shown.into()
+    }
+
+    fn on_tasks(&mut self, method: &str, rest: &[&str], call: &Call, conditions: &Conditions, now_us: i64) -> Answer {
+        let number = |id: &str| id.strip_prefix("task_").unwrap_or_default().to_owned();
+        let mut body = call.json().as_object().cloned().unwrap_or_default();
+        let unfit = |name: String| refusal(&name, "This field is not known or its value is not valid.");
+        match (method, rest) {
+            ("GET", []) => {
+                let of = |record: &&Record| call.parameter("lead_id").is_none_or(|lead| tasks::person(record) == lead);
+                let mut found: Vec<&Record> = self.tasks.records.iter().filter(of).collect();
+                if call.parameter("_order_by") == Some("-date_created") {
+                    found.reverse();
+                }
+                let data: Vec<Value> = found.iter().take(PAGE).map(|record| self.task(record)).collect();
+                Answer::json(200, &json!({ "data": data, "has_more": found.len() > PAGE }))
+            }
+            ("GET", [id]) => match self.tasks.records.get(&number(id)) {
+                Some(record) => Answer::json(200, &self.task(record)),
+                None => missing(),
+            },
+            ("POST", []) => {
+                if body.remove("_type") != Some(json!("lead")) {
+                    return refusal("_type", "Not a valid choice.");
+                }
+                let lead = body.remove("lead_id").and_then(|lead| lead.as_str().map(str::to_owned)).unwrap_or_default();
+                let known = self.contacts.iter().any(|contact| contact.fields.get("lead_id") == Some(&lead));
+                match self.tasks.read(&body, conditions) {
+                    _ if !known => refusal("lead_id", "This object does not exist."),
+                    Ok(fields) => {
+                        let made = self.tasks.make(fields, &lead, now_us);
+                        Answer::json(200, &self.task(&made)).wrote()
+                    }
+                    Err(name) => unfit(name),
+                }
+            }
+            ("PUT", [id]) => match self.tasks.read(&body, conditions) {
+                Ok(fields) if self.tasks.records.change(&number(id), fields.clone(), now_us) => {
+                    let record = self.tasks.records.get(&number(id)).map(|record| self.task(record));
+                    Answer::json(200, &json!(record)).wrote()
+                }
+                Ok(_) => missing(),
+                Err(name) => unfit(name),
+            },
+            ("DELETE", [id]) if self.tasks.records.remove(&number(id)) => Answer::json(200, &json!({})).wrote(),
+            _ => missing(),
+        }
     }
 
     fn shown(record: &Record) -> Value {
@@ -159,6 +227,7 @@ impl Vendor for Close {
                 self.custom.insert(id.clone(), name.clone());
                 Answer::json(200, &json!({ "id": id, "name": name, "type": "text" })).wrote()
             }
+            (method, ["task", rest @ ..]) => self.on_tasks(method, rest, call, conditions, now_us),
             ("POST", ["data", "search"]) => self.search(call, conditions, now_us),
             ("POST", ["contact"]) => match self.fields(&call.json(), conditions) {
                 Ok(mut fields) => {
@@ -195,7 +264,8 @@ impl Vendor for Close {
     }
 
     fn state(&self) -> Value {
-        self.contacts.iter().map(|record| json!(record.fields)).collect()
+        let tasks = self.tasks.records.iter().map(|record| of_kind("task", true, record));
+        self.contacts.iter().map(|record| json!(record.fields)).chain(tasks).collect()
     }
 }
 

@@ -169,7 +169,10 @@ impl Dataverse {
                 _ => return Err(error(400, "0x80048d19", &format!("Cannot convert the value of '{name}' to its type."))),
             };
             if conditions.refuses(&given) {
-                return Err(error(400, "0x80040203", &format!("The value '{given}' of attribute {name} is not valid.")));
+                let told = format!(
+                    "A validation error occurred. The value {given} of '{name}' on record of type 'contact' is not valid."
+                );
+                return Err(error(400, "0x80040203", &told));
             }
             fields.insert(name.clone(), given);
         }

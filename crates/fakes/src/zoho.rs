@@ -1,7 +1,9 @@
 //! Zoho CRM's API of contacts, accounts and tasks, version 8.
 //!
 //! After zoho.com/crm/developer/docs: batches of at most 100; every row has its own code and status; upsert goes by fields that the
-//! caller names; `If-Unmodified-Since` guards a change; search lags; access tokens come of a refresh token and last an hour.
+//! caller names; `If-Unmodified-Since` guards a change, by whole seconds as all its times are: a record changed after the one that
+//! it names is left, with 412 and `ALREADY_MODIFIED`; search lags; the tasks of a contact are the open ones, and those that are done
+//! stand in a history with other activities; access tokens come of a refresh token and last an hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +17,8 @@ use crate::{Answer, Call, Conditions, Record, Records, Vendor};
 pub const REFRESH_TOKEN: &str = "1000.fake.refresh";
 /// The field of a task that names its contact.
 const WHO: &str = "Who_Id";
+/// The status of a task that is done.
+const CLOSED: &str = "Completed";
 /// Rows of one batch.
 const MAX_BATCH: usize = 100;
 /// How long an access token lasts where nothing else is said.
@@ -106,7 +110,7 @@ impl Zoho {
         let fields = self.modules.get(name).into_iter().flat_map(|module| &module.fields);
         let mut shown: Map<String, Value> = fields.map(|field| (field.clone(), value(field))).collect();
         shown.insert("id".to_owned(), json!(record.id));
-        shown.insert("Modified_Time".to_owned(), json!(instant(record.updated_at)));
+        shown.insert("Modified_Time".to_owned(), json!(second(record.updated_at)));
         shown.into()
     }
 
@@ -159,10 +163,28 @@ impl Zoho {
         })
     }
 
-    fn tasks_of(&self, contact: &str) -> Answer {
+    /// The open tasks of a contact, or the closed ones, which stand among other activities.
+    fn tasks_of(&self, contact: &str, closed: bool, call: &Call) -> Answer {
+        let Some(asked) = call.parameter("fields").filter(|fields| !fields.is_empty()) else {
+            return failure(400, "REQUIRED_PARAM_MISSING", "One of the expected parameter is missing");
+        };
         let tasks = self.modules.get("Tasks").into_iter().flat_map(|module| module.records.iter());
-        let of = tasks.filter(|task| task.fields.get(WHO).map(String::as_str) == Some(contact));
-        let data: Vec<Value> = of.map(|task| self.shown("Tasks", task)).collect();
+        let is_closed = |task: &Record| task.fields.get("Status").map(String::as_str) == Some(CLOSED);
+        let of = tasks.filter(|task| task.fields.get(WHO).map(String::as_str) == Some(contact) && is_closed(task) == closed);
+        let brief = |task: &Record| {
+            let whole = self.shown("Tasks", task);
+            let mut shown: Map<String, Value> =
+                asked.split(',').map(|name| (name.to_owned(), whole.get(name).cloned().unwrap_or_default())).collect();
+            shown.insert("id".to_owned(), json!(task.id));
+            if closed {
+                shown.insert("$module".to_owned(), json!("Tasks"));
+            }
+            Value::Object(shown)
+        };
+        let mut data: Vec<Value> = of.map(brief).collect();
+        if closed {
+            data.push(json!({ "id": "6000001", "$module": "Calls" }));
+        }
         match data.is_empty() {
             true => Answer::empty(204),
             false => Answer::json(200, &json!({ "data": data, "info": { "more_records": false } })),
@@ -191,7 +213,7 @@ impl Zoho {
             None => module.records.insert(fields.into_iter().filter(|(_, value)| !value.is_empty()).collect(), now_us),
         };
         Ok(json!({ "code": "SUCCESS", "status": "success", "message": "record updated", "action": action,
-                   "details": { "id": id, "Modified_Time": instant(now_us) } }))
+                   "details": { "id": id, "Modified_Time": second(now_us) } }))
     }
 
     fn batch(&mut self, body: &Value, mut each: impl FnMut(&mut Self, &Value) -> Result<Value, Value>) -> Answer {
@@ -217,11 +239,14 @@ impl Zoho {
         if std::mem::take(&mut self.touched) {
             self.records(module).change(id, BTreeMap::from([("Title".to_owned(), "Engineer".to_owned())]), now_us);
         }
-        let changed = self.records(module).get(id).map(|record| instant(record.updated_at));
-        if let (Some(since), Some(changed)) = (call.header("if-unmodified-since"), changed)
-            && since != changed
-        {
-            return failure(412, "PRECONDITION_FAILED", "the record was modified meanwhile");
+        if let Some(since) = call.header("if-unmodified-since") {
+            let Ok(since) = since.parse::<jiff::Timestamp>() else {
+                return failure(400, "INVALID_DATA", "the header If-Unmodified-Since is no instant");
+            };
+            let changed = self.records(module).get(id).map(|record| record.updated_at.div_euclid(SECOND_US));
+            if changed.is_some_and(|changed| changed > since.as_second()) {
+                return failure(412, "ALREADY_MODIFIED", "Record updated time has already passed if-unmodified-since time");
+            }
         }
         self.batch(&call.json(), |zoho, input| {
             let fields = zoho.row(module, input, conditions)?;
@@ -309,7 +334,10 @@ impl Vendor for Zoho {
                 Some(record) => Answer::json(200, &json!({ "data": [self.shown(module, record)] })),
                 None => Answer::empty(204),
             },
-            ("GET", [contact, "Tasks"]) if module == "Contacts" => self.tasks_of(contact),
+            ("GET", [contact, "Tasks"]) if module == "Contacts" => self.tasks_of(contact, false, call),
+            ("GET", [contact, "Activities_Chronological_View_History"]) if module == "Contacts" => {
+                self.tasks_of(contact, true, call)
+            }
             ("POST", []) => self.insert(module, &call.json(), conditions, now_us),
             ("POST", ["upsert"]) => self.upsert(module, &call.json(), conditions, now_us),
             ("PUT", [id]) => self.update(module, id, call, conditions, now_us),
@@ -330,6 +358,14 @@ impl Vendor for Zoho {
         }
         state.into()
     }
+}
+
+/// A second, in microseconds.
+const SECOND_US: i64 = 1_000_000;
+
+/// An instant as Zoho writes it.
+fn second(us: i64) -> String {
+    instant(us.div_euclid(SECOND_US) * SECOND_US).replace('Z', "+00:00")
 }
 
 /// The most criteria of one search.
@@ -368,4 +404,41 @@ fn row_error(code: &str, message: &str, field: &str) -> Value {
 fn failure(status: u16, code: &str, message: &str) -> Answer {
     let details = object(&Value::Null, "").cloned().unwrap_or_default();
     Answer::json(status, &json!({ "code": code, "status": "error", "message": message, "details": details }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "Zoho-oauthtoken 1000.fake.access.1";
+
+    fn changed(zoho: &mut Zoho, id: &str, since: &str) -> Answer {
+        let call = Call {
+            method: "PUT".to_owned(),
+            path: ["crm", "v8", "Contacts", id].map(str::to_owned).to_vec(),
+            headers: [("authorization", TOKEN), ("if-unmodified-since", since)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            body: json!({ "data": [{ "Title": "Engineer" }] }).to_string().into_bytes(),
+            ..Call::default()
+        };
+        zoho.answer(&call, &Conditions::default(), 9_000_000)
+    }
+
+    /// All times are whole seconds, so that of two changes within one the condition cannot tell the second.
+    #[test]
+    fn a_record_changed_in_a_later_second_is_left_and_one_changed_again_within_the_second_is_not() {
+        let mut zoho = Zoho::default();
+        zoho.tokens.issue(&Conditions::default(), 0);
+        let id = zoho.contacts().insert(BTreeMap::from([("Last_Name".to_owned(), "Example".to_owned())]), 2_100_000);
+        assert_eq!(
+            zoho.shown("Contacts", zoho.modules["Contacts"].records.get(&id).unwrap())["Modified_Time"],
+            "1970-01-01T00:00:02+00:00"
+        );
+        let late = changed(&mut zoho, &id, "1970-01-01T01:00:01+01:00");
+        assert_eq!((late.status, late.body.contains("ALREADY_MODIFIED"), late.wrote), (412, true, false));
+        assert!(zoho.contacts().change(&id, BTreeMap::new(), 2_900_000));
+        assert_eq!(changed(&mut zoho, &id, "1970-01-01T00:00:02+00:00").status, 200);
+        assert_eq!(changed(&mut zoho, &id, "yesterday").status, 400);
+    }
 }

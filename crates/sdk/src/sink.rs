@@ -100,6 +100,23 @@ pub struct DeliveryRow {
     pub seen: Fields,
 }
 
+impl DeliveryRow {
+    /// Whether somebody changed a field that the row sets since it was planned, and not to what the row sets: an attempt whose answer
+    /// was lost may have set it. `holds` says whether the record holds a value in a field now.
+    ///
+    /// # Errors
+    /// Those of `holds`.
+    pub fn moved(&self, mut holds: impl FnMut(&str, Option<&str>) -> Result<bool>) -> Result<bool> {
+        for (name, seen) in &self.seen {
+            let Some(set) = self.fields.get(name) else { continue };
+            if !holds(name, seen.as_deref())? && !holds(name, set.as_deref())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// What became of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowOutcome {

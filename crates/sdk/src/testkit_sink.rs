@@ -5,7 +5,7 @@
 
 #![expect(clippy::panic, reason = "a test kit fails by panicking")]
 
-use crate::sink::{DeliveryRow, EXTERNAL_ID, Lookup, MatchKey, Operation, Removal, RowOutcome};
+use crate::sink::{DeliveryRow, EXTERNAL_ID, Lookup, MOVED, MatchKey, Operation, Removal, RowOutcome};
 use crate::{ErrorKind, Result, Sink};
 
 /// Holds a sink against its contract. `make` gives a sink on the same remote each time it is called; `rows` are at least three
@@ -266,6 +266,45 @@ pub async fn check_awkward_values(make: impl Fn() -> Result<Box<dyn Sink>>, rows
     }
     let strangers = sink.lookup(&keys(".example")).await.unwrap_or_else(|error| panic!("the lookup failed: {error}"));
     assert!(strangers.iter().all(|found| *found == Lookup::Absent), "somebody is found by an address of nobody: {strangers:?}");
+}
+
+/// Holds a sink that reads a record before it changes it against this: what somebody else changed since the plan is not written over,
+/// and the row says that the record moved. `row` is a create that the remote does not have and would take, with a value in `field`;
+/// three values that the remote takes there are the plan's, somebody else's and ours.
+///
+/// # Panics
+/// When it is otherwise, saying how.
+pub async fn check_moved(
+    make: impl Fn() -> Result<Box<dyn Sink>>,
+    row: &DeliveryRow,
+    (field, [planned, theirs, ours]): (&str, [&str; 3]),
+) {
+    let fresh = || make().unwrap_or_else(|error| panic!("the sink cannot be made: {error}"));
+    let set = |value: &str| crate::sink::Fields::from([(field.to_owned(), Some(value.to_owned()))]);
+    let mut first = row.clone();
+    first.fields.extend(set(planned));
+    let ids = created(write(&*fresh(), &[first]).await);
+    let Some(id) = ids.first() else { panic!("the row is created") };
+    let change = |value: &str, seen| DeliveryRow {
+        operation: Operation::Update { remote_id: id.clone() },
+        fields: set(value),
+        seen,
+        ..row.clone()
+    };
+    let updated = [RowOutcome::Updated { remote_id: id.clone() }];
+    let held = || async { fetched(&*fresh(), id).await.and_then(|fields| fields.get(field).cloned().flatten()) };
+    assert_eq!(
+        write(&*fresh(), &[change(theirs, crate::sink::Fields::new())]).await,
+        updated,
+        "somebody else changes the record"
+    );
+    let moved = [RowOutcome::Rejected { reason: MOVED.to_owned() }];
+    assert_eq!(write(&*fresh(), &[change(ours, set(planned))]).await, moved, "what was planned for another value");
+    assert_eq!(held().await.as_deref(), Some(theirs), "nothing is written over");
+    assert_eq!(write(&*fresh(), &[change(ours, set(theirs))]).await, updated, "what was planned for what is there");
+    assert_eq!(held().await.as_deref(), Some(ours));
+    let again = write(&*fresh(), &[change(ours, set(theirs))]).await;
+    assert_eq!(again, [RowOutcome::Unchanged { remote_id: id.clone() }], "an attempt whose answer was lost has done it");
 }
 
 /// A value without what remotes write in a form of their own: space around it, a flag's case, the zeros at a fraction's end.

@@ -220,6 +220,7 @@ pub(crate) async fn with_tasks(conditions: &Conditions) -> Vec<(Bench, TaskField
     let fields = |name: &str| {
         let (text, due) = match name {
             "attio" => ("content", ("deadline_at", "2026-03-01T09:00:00Z")),
+            "close" => ("text", ("date", "2026-03-01")),
             "dataverse" => ("subject", ("scheduledend", "2026-03-01T09:00:00Z")),
             "freshsales" => ("title", ("due_date", "2026-03-01T09:00:00Z")),
             "odoo" | "odoo_jsonrpc" => ("summary", ("date_deadline", "2026-03-01")),

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use headwater_fakes::{Conditions, Rate, RetryAfter};
 use headwater_sdk::testkit_sink::{
-    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_poison, check_removal_contract, check_sink_contract,
+    AWKWARD_ADDRESSES, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract,
+    check_sink_contract,
 };
 use headwater_sdk::{DeliveryRow, ErrorKind, RowOutcome, Sink};
 
@@ -69,6 +70,18 @@ async fn every_sink_keeps_the_contract_of_sinks() {
 async fn every_sink_keeps_the_contract_of_removals() {
     all(&Conditions::default(), |bench| Box::pin(async move { check_removal_contract(|| bench.sink(), &bench.rows(3)).await }))
         .await;
+}
+
+/// Whatever the vendor: the sink looks again just before it writes.
+#[tokio::test]
+async fn what_somebody_changed_since_the_plan_stays() {
+    all(&Conditions::default(), |bench| {
+        Box::pin(async move {
+            let values = ["as planned", "O'Brien by hand", "as we would have it"];
+            check_moved(|| bench.sink(), &bench.rows(1)[0], (bench.text.0, values)).await;
+        })
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use headwater_fakes::attio::Attio;
 use headwater_fakes::close::Close;
 use headwater_fakes::dataverse::Dataverse;
+use headwater_fakes::freshsales::Freshsales;
 use headwater_fakes::mailchimp::Mailchimp;
 use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Rate, Running};
@@ -125,6 +126,16 @@ async fn a_record_that_is_gone_in_dataverse_is_not_made_again_by_a_change() {
     let gone = [change("00000000-0000-4000-8000-000000000999", &[("lastname", "Lovelace")])];
     assert!(matches!(write(&*sink, &gone).await.as_slice(), [RowOutcome::Rejected { .. }]));
     assert_eq!(fake.state(), json!([]));
+}
+
+#[tokio::test]
+async fn how_the_field_for_our_id_is_made_in_freshsales_is_told_by_the_check() {
+    let fake = fake(Freshsales::default(), Conditions::default()).await;
+    let config = json!({ "url": fake.url(), "api_key": { "env": "T" }, "id_field": "cf_our_id" });
+    let told = sink_of("freshsales", config, headwater_fakes::freshsales::KEY).unwrap().check().await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Config);
+    let hint = told.hint_text().unwrap();
+    assert!(hint.contains("Admin Settings, Contacts") && hint.contains("the internal name cf_our_id"), "{hint}");
 }
 
 #[tokio::test]

@@ -97,7 +97,10 @@ async fn a_reason_of_pipedrive_names_the_field_and_hides_the_value() {
     let fake = pipedrive(Conditions { refuse: Some("ada1@".to_owned()), ..Conditions::default() }).await;
     let outcomes = write(&*to_pipedrive(&fake).unwrap(), &persons(3)).await;
     let refused = refused(&outcomes);
-    assert!(matches!(refused.as_slice(), [(1, reason)] if reason.contains("emails") && !reason.contains("ada1")), "{refused:?}");
+    assert!(
+        matches!(refused.as_slice(), [(1, reason)] if reason.starts_with("email: ") && !reason.contains("ada1")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -167,20 +170,6 @@ async fn a_field_that_zoho_would_pass_over_is_refused_before_anything_is_written
     assert_eq!(told.kind(), ErrorKind::Config);
     assert!(told.to_string().contains("Emial"));
     assert_eq!(fake.counts().writes, 0);
-}
-
-/// Between our reading and our writing somebody else writes: the row waits, and nothing is overwritten.
-#[tokio::test]
-async fn a_change_by_somebody_else_is_not_overwritten_in_zoho() {
-    let fake = zoho(Conditions::default()).await;
-    let sink = to_zoho(&fake).unwrap();
-    let created = write(&*sink, &contacts(1)).await;
-    let [RowOutcome::Created { remote_id }] = created.as_slice() else { panic!("{created:?}") };
-    fake.with(|vendor| vendor.touch_before_next_update());
-    let rows = [change(remote_id, &[("Mailing_City", "Graz")])];
-    let outcomes = write(&*sink, &rows).await;
-    assert!(matches!(outcomes.as_slice(), [RowOutcome::Retry { .. }]), "{outcomes:?}");
-    assert_eq!(write(&*sink, &rows).await, [RowOutcome::Updated { remote_id: remote_id.clone() }]);
 }
 
 #[tokio::test]

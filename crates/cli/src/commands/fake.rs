@@ -118,7 +118,9 @@ fn task(kind: Kind) -> Option<&'static str> {
             "subject: \"Call {{ given_name }}\", scheduledend: \"{{ became_customer_at | plus_days(3) }}T09:00:00Z\""
         }
         Kind::Freshsales => "title: \"Call {{ given_name }}\", due_date: \"{{ became_customer_at | plus_days(3) }}T09:00:00Z\"",
-        Kind::BottleCrm | Kind::Close | Kind::Brevo | Kind::Mailchimp => return None,
+        Kind::Close => "text: \"Call {{ given_name }}\", date: \"{{ became_customer_at | plus_days(3) }}\"",
+        Kind::BottleCrm => "title: \"Call {{ given_name }}\", due_date: \"{{ became_customer_at | plus_days(3) }}\"",
+        Kind::Brevo | Kind::Mailchimp => return None,
     })
 }
 

@@ -21,7 +21,7 @@ use crate::engine::plan::{Auth, BudgetPlan, BudgetPolicy, BudgetRate, Checkpoint
 
 pub(super) use companions::{ListPlan, MovePlan, compile_companies, compile_list, compile_tasks};
 pub(super) use sink::{
-    AnswersPlan, DescribePlan, FieldPlan, FindPlan, JobPlan, MakeFieldPlan, SinkPlan, WritePlan, compile_sink,
+    AnswersPlan, DescribePlan, FieldPlan, FindPlan, FirstPlan, JobPlan, MakeFieldPlan, SinkPlan, WritePlan, compile_sink,
 };
 
 type Result<T> = std::result::Result<T, LanguageError>;

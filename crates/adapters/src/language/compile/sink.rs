@@ -12,8 +12,8 @@ use crate::engine::{Evaluate as _, Scope, Value};
 use crate::language::evaluate::{PageVariable, Placed, Tree};
 use crate::language::expr::{Known, Names, Type, Variable};
 use crate::language::spec::{
-    Answers, Fetch, Find, Hold, JobResult, MakeStep, Missing, Named, Request, ResponseRule, SinkField, SinkSpec, SinkType, Spec,
-    TiedBy, Write, WriteJob,
+    Answers, Fetch, Find, First, Further, Hold, JobResult, MakeStep, Missing, Named, Request, ResponseRule, SinkField, SinkSpec,
+    SinkType, Spec, TiedBy, Write, WriteJob,
 };
 
 /// The most rows of one write that a file may ask for: they are kept in memory with their answers.
@@ -88,6 +88,7 @@ pub(in crate::language) struct DescribePlan {
     pub(in crate::language) name: Placed,
     pub(in crate::language) label: Option<Placed>,
     pub(in crate::language) filter: Option<Placed>,
+    pub(in crate::language) by_hand: Option<Placed>,
 }
 
 /// How fields are made on request.
@@ -119,6 +120,15 @@ pub(in crate::language) struct FindPlan {
     pub(in crate::language) at_most: Option<usize>,
     pub(in crate::language) fetch: bool,
     pub(in crate::language) lag: Option<Duration>,
+    pub(in crate::language) first: Option<FirstPlan>,
+    pub(in crate::language) also: Vec<(Requester, Placed)>,
+}
+
+/// A request whose answer another one needs.
+#[derive(Debug)]
+pub(in crate::language) struct FirstPlan {
+    pub(in crate::language) request: Requester,
+    pub(in crate::language) give: Vec<(String, Placed)>,
 }
 
 /// How records are read by their id.
@@ -135,6 +145,7 @@ pub(in crate::language) struct FetchPlan {
 pub(in crate::language) struct WritePlan {
     pub(in crate::language) request: Requester,
     pub(in crate::language) batch: Option<usize>,
+    pub(in crate::language) first: Option<FirstPlan>,
     pub(in crate::language) add: Vec<(String, Tree)>,
     pub(in crate::language) item: Option<Tree>,
     pub(in crate::language) answers: Vec<AnswersPlan>,
@@ -348,6 +359,11 @@ impl Compiler<'_> {
                 .as_ref()
                 .map(|text| self.condition(&self.at("describe.where"), text, record, PageVariable::None))
                 .transpose()?,
+            by_hand: describe
+                .by_hand
+                .as_ref()
+                .map(|text| self.template(&self.at("describe.by_hand"), text, &self.names("a hint"), PageVariable::None))
+                .transpose()?,
         }))
     }
 
@@ -436,19 +452,42 @@ impl Compiler<'_> {
     }
 
     pub(super) fn key_names(&self) -> Names {
+        self.key_names_with(None)
+    }
+
+    fn key_names_with(&self, first: Option<&First>) -> Names {
         let keys = [("field", Type::Text), ("value", Type::Text), ("values", Type::List)];
-        let keys = keys.map(|(name, ty)| (name.to_owned(), ty)).to_vec();
-        self.names("a search").with(Variable::Key, Known::Keys(keys))
+        self.names("a search").with(Variable::Key, known_with(&keys, first))
+    }
+
+    /// What is asked before a request that carries one thing.
+    fn first(&self, path: &str, first: Option<&First>, names: &Names, auth: &Auth, alone: bool) -> Result<Option<FirstPlan>> {
+        let Some(first) = first else { return Ok(None) };
+        let path = format!("{path}.first");
+        if !alone {
+            return Err(self.error(&path, "`first` is asked for each by itself, so it does not go with `batch`"));
+        }
+        let give = first.give.iter().map(|(name, text)| Ok((name.clone(), self.response(&format!("{path}.give.{name}"), text)?)));
+        let give = give.collect::<Result<_>>()?;
+        Ok(Some(FirstPlan { request: self.asking(&path, &first.request, names, auth, false)?, give }))
     }
 
     fn find(&self, index: usize, find: &Find, auth: &Auth) -> Result<FindPlan> {
         let path = self.at(&format!("find[{index}]"));
+        let names = self.key_names_with(find.first.as_ref());
+        let also = |(index, further): (usize, &Further)| {
+            let path = format!("{path}.also[{index}]");
+            let from = self.response(&format!("{path}.from"), &further.from)?;
+            Ok((self.asking(&path, &further.request, &names, auth, false)?, from))
+        };
         let lag = find.lag.as_ref().map(|lag| self.constant_span(&format!("{path}.lag"), lag)).transpose()?.flatten();
         Ok(FindPlan {
             fields: find.fields.clone(),
-            request: self.asking(&path, &find.request, &self.key_names(), auth, false)?,
+            request: self.asking(&path, &find.request, &names, auth, false)?,
             from: self.response(&format!("{path}.from"), &find.from)?,
             batch: self.batch(&path, find.batch)?,
+            first: self.first(&path, find.first.as_ref(), &self.key_names(), auth, find.batch == 1)?,
+            also: find.also.iter().enumerate().map(also).collect::<Result<_>>()?,
             at_most: find.at_most,
             fetch: find.fetch,
             lag,
@@ -480,8 +519,8 @@ impl Compiler<'_> {
             ("version", Type::Any),
             ("index", Type::Number),
         ];
-        let row = Known::Keys(row.map(|(name, ty)| (name.to_owned(), ty)).to_vec());
-        let of_row = self.names("a row").with(Variable::Row, row.clone());
+        let bare = self.names("a row").with(Variable::Row, known_with(&row, None));
+        let of_row = self.names("a row").with(Variable::Row, known_with(&row, write.first.as_ref()));
         let names = match write.batch {
             None => of_row.clone(),
             Some(_) => self.names("a batch").with(Variable::Rows, Known::Anything),
@@ -499,6 +538,7 @@ impl Compiler<'_> {
         Ok(WritePlan {
             request: self.asking(path, &write.request, &names, auth, once)?,
             batch: write.batch.map(|rows| self.batch(path, rows)).transpose()?,
+            first: self.first(path, write.first.as_ref(), &bare, auth, write.batch.is_none())?,
             add: add.collect::<Result<_>>()?,
             item: write.item.as_ref().map(item).transpose()?,
             answers: answers
@@ -571,6 +611,12 @@ impl Compiler<'_> {
             conflict: test("conflict", &answers.conflict)?,
         })
     }
+}
+
+/// What a request knows, with what was asked before it.
+fn known_with(own: &[(&str, Type)], first: Option<&First>) -> Known {
+    let given = first.into_iter().flat_map(|first| first.give.keys()).map(|name| (name.clone(), Type::Any));
+    Known::Keys(own.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).chain(given).collect())
 }
 
 /// `check` and the steps of a job are requests; elsewhere the request is one of several keys.

@@ -34,7 +34,9 @@ impl DeclarativeSink {
         let make = self.plan.make_field.as_ref();
         if !self.keeps_our_id(&fields) {
             let lacking = Error::new(ErrorKind::Config, self.lacking(&self.plan.external_id));
-            let Some(make) = make else { return Err(lacking.hint("make it as the connector's README says")) };
+            let by_hand = describe.by_hand.as_ref().map(|hint| hint.text(&self.scope())).transpose()?;
+            let by_hand = by_hand.unwrap_or_else(|| "make it as the connector's README says".to_owned());
+            let Some(make) = make else { return Err(lacking.hint(by_hand)) };
             if let Some(error) = self.named_by_the_remote(make, &answer)? {
                 return Err(error);
             }

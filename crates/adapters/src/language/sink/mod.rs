@@ -134,9 +134,19 @@ impl DeclarativeSink {
         let mut records = Vec::new();
         let mut parts: Vec<&[&str]> = values.chunks(find.batch).rev().collect();
         while let Some(values) = parts.pop() {
-            let key = key(self.field(field), values);
+            let mut key = key(self.field(field), values);
+            if let Some(first) = &find.first {
+                match self.given(first, "key", &key).await? {
+                    Some(given) => key = given,
+                    // Where what is looked for is filed under is gone, and it with it.
+                    None => continue,
+                }
+            }
             let body = self.ask("search", &find.request, &[("key", &key)]).await?;
-            let found = self.listed(body.as_ref(), &find.from)?;
+            let mut found = self.listed(body.as_ref(), &find.from)?;
+            for (request, from) in &find.also {
+                found.extend(self.listed(self.ask("search", request, &[("key", &key)]).await?.as_ref(), from)?);
+            }
             // One value that fills an answer alone is ambiguous however many records follow.
             if values.len() > 1 && find.at_most.is_some_and(|most| found.len() >= most) {
                 let (one, other) = values.split_at(values.len() / 2);

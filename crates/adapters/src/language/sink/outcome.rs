@@ -1,6 +1,6 @@
 //! What an answer says of each row.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use headwater_sdk::{DeliveryRow, Error, ErrorKind, Result, RowOutcome};
 
@@ -185,8 +185,24 @@ impl DeclarativeSink {
         if holds(&answers.conflict)?.unwrap_or(answer.status == PRECONDITION_FAILED) {
             return Ok(Some(Told::Conflict));
         }
-        let reason = hidden(&self.reason(Some(answers), answer, item)?, job, rows);
+        let reason = self.ours(&self.reason(Some(answers), answer, item)?, job);
+        let reason = blaming(hidden(&reason, job, rows), job.fields.keys());
         Ok(Some(if holds(&answers.retry)? == Some(true) { Told::Later(reason) } else { Told::Refused(reason) }))
+    }
+
+    /// A reason with the field at fault as the project calls it, where it was sent under another name.
+    fn ours(&self, reason: &str, job: &Job) -> String {
+        let Some((field, said)) = reason.split_once(": ").filter(|(field, _)| !job.fields.contains_key(*field)) else {
+            return reason.to_owned();
+        };
+        let sent_as = |name: &&String| {
+            let at = self.plan.fields.get(*name).and_then(|plan| plan.at.as_deref());
+            at == Some(field) || at.is_none() && name.rsplit('.').next() == Some(field)
+        };
+        match job.fields.keys().find(sent_as) {
+            Some(name) => format!("{name}: {said}"),
+            None => reason.to_owned(),
+        }
     }
 
     /// Why a row was refused, in the remote's words.
@@ -202,6 +218,29 @@ impl DeclarativeSink {
             None => reason,
         })
     }
+}
+
+/// A reason with the field at fault before it, where the remote names one alone of those that were sent, and only in passing.
+fn blaming<'a>(reason: String, sent: impl Iterator<Item = &'a String>) -> String {
+    let words: HashSet<&str> = reason.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    let last = |field: &'a String| field.rsplit('.').next().unwrap_or_default();
+    let named: Vec<&String> = sent.filter(|field| words.contains(last(field))).collect();
+    match named.as_slice() {
+        [field] if is_telling(last(field)) && !blames(&reason) => format!("{field}: {reason}"),
+        _ => reason,
+    }
+}
+
+/// Whether a reason begins with the field at fault.
+fn blames(reason: &str) -> bool {
+    let name = |c: char| c.is_alphanumeric() || "_.@-".contains(c);
+    reason.split_once(": ").is_some_and(|(field, _)| !field.is_empty() && field.split(", ").all(|field| field.chars().all(name)))
+}
+
+/// Whether a word is a field's name and none of a sentence: `name` and `title` are both.
+fn is_telling(word: &str) -> bool {
+    let inner = |c: char| c == '_' || c.is_ascii_digit() || c.is_uppercase();
+    matches!(word, "email" | "phone") || word.chars().skip(1).any(inner)
 }
 
 /// Where the job of a row stands, by our id of the row and the remote's.
@@ -222,4 +261,25 @@ pub(super) fn hidden(message: &str, job: &Job, rows: &[DeliveryRow]) -> String {
         told = told.replace(value, "…");
     }
     if told.chars().count() > MAX_REASON { told.chars().take(MAX_REASON).chain(['…']).collect() } else { told }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_names_one_field_alone_blames_it() {
+        for (reason, sent, told) in [
+            ("Invalid email address", &["email", "name"][..], "email: Invalid email address"),
+            ("Invalid LASTNAME: …", &["attributes.LASTNAME", "email"], "attributes.LASTNAME: Invalid LASTNAME: …"),
+            ("last_name is invalid", &["first_name", "last_name"], "last_name: last_name is invalid"),
+            ("last_name: is invalid", &["first_name", "last_name"], "last_name: is invalid"),
+            ("The name is too long", &["name"], "The name is too long"),
+            ("email or mobile_number is needed", &["email", "mobile_number"], "email or mobile_number is needed"),
+            ("the remote is full", &["email"], "the remote is full"),
+        ] {
+            let sent: Vec<String> = sent.iter().map(|field| (*field).to_owned()).collect();
+            assert_eq!(blaming(reason.to_owned(), sent.iter()), told);
+        }
+    }
 }

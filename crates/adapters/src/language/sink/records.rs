@@ -9,7 +9,7 @@ use super::DeclarativeSink;
 use super::outcome::refused;
 use crate::engine::plan::Requester;
 use crate::engine::{self, Evaluate as _, Map, Value};
-use crate::language::compile::FieldPlan;
+use crate::language::compile::{FieldPlan, FirstPlan};
 use crate::language::evaluate::Placed;
 use crate::language::spec::SinkType;
 
@@ -46,6 +46,25 @@ impl DeclarativeSink {
                 .context("request", request.name.clone())
                 .context("status", status.to_string())),
         }
+    }
+
+    /// What a request needs of another one's answer, beside what it knows already; nothing when the remote knows of nothing there.
+    pub(super) async fn given(&self, first: &FirstPlan, name: &str, known: &Value) -> Result<Option<Value>> {
+        let Some(answer) = self.ask("read", &first.request, &[(name, known)]).await? else { return Ok(None) };
+        let scope = engine::Scope {
+            response: Some(&answer.body),
+            headers: Some(&answer.headers),
+            status: Some(answer.status),
+            ..self.scope()
+        };
+        let mut known = known.clone();
+        for (name, value) in &first.give {
+            match value.found(&scope)? {
+                Some(value) if !value.is_null() => engine::set(&mut known, &[name], value),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(known))
     }
 
     /// Whether an answer of a good status refuses nonetheless.
@@ -249,17 +268,10 @@ impl DeclarativeSink {
 
     /// Whether somebody changed a field of the record since the row was planned, and not to what the row sets.
     pub(super) fn moved(&self, row: &DeliveryRow, record: &Value) -> Result<bool> {
-        for (name, seen) in &row.seen {
-            let stands = |value: Option<&str>| match value.map(str::trim).filter(|value| !value.is_empty()) {
-                None => Ok(self.text(record, name)?.is_none()),
-                Some(value) => self.same(record, name, value),
-            };
-            let set = row.fields.get(name);
-            if set.is_some() && !stands(seen.as_deref())? && !stands(set.and_then(Option::as_deref))? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        row.moved(|name, value| match value.map(str::trim).filter(|value| !value.is_empty()) {
+            None => Ok(self.text(record, name)?.is_none()),
+            Some(value) => self.same(record, name, value),
+        })
     }
 
     fn same(&self, record: &Value, name: &str, value: &str) -> Result<bool> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt as _;
-use headwater_sdk::{DeliveryRow, Error, Fields, Result};
+use headwater_sdk::{DeliveryRow, Error, ErrorKind, Fields, Result};
 
 use super::DeclarativeSink;
 use super::outcome::{Judged, Told, hidden};
@@ -68,7 +68,12 @@ impl DeclarativeSink {
                     if jobs.is_empty() {
                         continue;
                     }
-                    self.exchange(plan, &body, &jobs, rows).await
+                    match self.prepared(plan, body).await {
+                        Ok(Some(body)) => self.exchange(plan, &body, &jobs, rows).await,
+                        Ok(None) => Ok(Judged::Whole("the remote knows nothing of what the row is about".to_owned())),
+                        Err(error) if error.kind() == ErrorKind::Rejected => Ok(Judged::Whole(error.message().to_owned())),
+                        Err(error) => Err(error),
+                    }
                 }
                 Bodies::Broken(error) => Err(error),
             };
@@ -138,6 +143,14 @@ impl DeclarativeSink {
         }
         row.insert("fields", fields);
         Ok(Value::Map(row))
+    }
+
+    /// The body with what must be asked before; nothing where the remote knows of nothing there.
+    async fn prepared(&self, plan: &WritePlan, body: Value) -> Result<Option<Value>> {
+        match &plan.first {
+            Some(first) => self.given(first, "row", &body).await,
+            None => Ok(Some(body)),
+        }
     }
 
     async fn exchange(&self, plan: &WritePlan, body: &Value, jobs: &[Job], rows: &[DeliveryRow]) -> Result<Judged> {

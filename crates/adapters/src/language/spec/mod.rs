@@ -13,8 +13,8 @@ use serde_json::Value as Json;
 
 pub use auth::{Assertion, Auth, ClientIn, Grant};
 pub use sink::{
-    Answers, CompaniesSpec, Describe, Fetch, Find, Hold, JobResult, ListsSpec, MakeField, MakeStep, Missing, Move, Named,
-    SinkField, SinkSpec, SinkType, TasksSpec, TiedBy, Write, WriteJob,
+    Answers, CompaniesSpec, Describe, Fetch, Find, First, Further, Hold, JobResult, ListsSpec, MakeField, MakeStep, Missing,
+    Move, Named, SinkField, SinkSpec, SinkType, TasksSpec, TiedBy, Write, WriteJob,
 };
 pub use streams::{
     BoundKind, CursorKind, CursorSpec, Decode, DecodeFormat, Field, ForEach, Job, Lookup, MapRule, Method, Packed, Paging,

@@ -248,6 +248,9 @@ pub struct Describe {
     /// Which may be written.
     #[serde(default, rename = "where")]
     pub filter: Option<String>,
+    /// Where no request makes the field for our id: what the user does who lacks it. May hold `${connection.…}`.
+    #[serde(default)]
+    pub by_hand: Option<String>,
 }
 
 /// How fields are made on request. All conditions and requests know `field.name`, and whether it is the one for our id: `field.is_id`.
@@ -320,6 +323,32 @@ pub struct Find {
     /// How long a new record may be missing, such as `5s`: so long is waited before a doubtful row is looked for.
     #[serde(default)]
     pub lag: Option<String>,
+    /// What must be asked before: `${key.NAME}` is what it gave. Without `batch`.
+    #[serde(default)]
+    pub first: Option<First>,
+    /// Further places where such records may be; all that is found counts.
+    #[serde(default)]
+    pub also: Vec<Further>,
+}
+
+/// A request whose answer another one needs: what the remote files records under, which is not what names them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct First {
+    /// The request; it knows what the other one knows.
+    pub request: Request,
+    /// What its `response` gives the other one: `name: expression`.
+    pub give: BTreeMap<String, String>,
+}
+
+/// A further place where records may be.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Further {
+    /// The request.
+    pub request: Request,
+    /// Where the records are in its `response`.
+    pub from: String,
 }
 
 /// How records are read by their id.
@@ -347,6 +376,9 @@ pub struct Write {
     /// How many rows one request carries; without it one, as `row`.
     #[serde(default)]
     pub batch: Option<usize>,
+    /// What must be asked before: `${row.NAME}` is what it gave. Without `batch`.
+    #[serde(default)]
+    pub first: Option<First>,
     /// Further members of `row.fields`.
     #[serde(default, rename = "with")]
     pub add: BTreeMap<String, Json>,

@@ -22,6 +22,8 @@ use crate::process::mask::Mask;
 
 /// The field that holds our id: the key of the stream, as the sinks of this program name it.
 pub(super) const KEY: &str = "headwater_id";
+/// How many rows a target may refuse one after the other before it took any: more, and it is the target that does not work.
+const LONE_FAILURES: usize = 3;
 /// What is written at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -80,6 +82,44 @@ impl TargetSink {
         }
         child.finish().await?;
         Ok(takes && last.as_ref() == Some(mark))
+    }
+
+    /// Runs the target over rows and says which it will not take, with the reason. A target that exits over them is given their halves
+    /// apart, until the rows at fault stand alone. One that takes none of the first rows is at fault itself.
+    async fn refused(&self, rows: &[&DeliveryRow]) -> Result<Vec<Option<String>>> {
+        let mut refused: Vec<Option<String>> = vec![None; rows.len()];
+        let (mut passed, mut alone) = (false, 0);
+        let mut parts = vec![(0, rows.len())];
+        while let Some((start, end)) = parts.pop() {
+            let Some(given) = rows.get(start..end) else { continue };
+            let mark = mark(&self.stream, given);
+            let mut mask = Mask::default();
+            given.iter().flat_map(|row| row.fields.values().flatten()).for_each(|value| mask.hide(value));
+            match self.run(self.lines(given, &mark), &mark, mask).await {
+                Ok(true) => passed = true,
+                Ok(false) => {
+                    return Err(Error::new(ErrorKind::Protocol, "the target ended without confirming the batch")
+                        .context("rows", given.len().to_string())
+                        .hint("a target prints the last STATE that it was given once all before it is safe"));
+                }
+                // What was loaded before the exit would stand there twice.
+                Err(error) if self.verify.as_ref().is_some_and(Verify::appends) => return Err(error),
+                Err(error) => match error.context_of("exit_code").map(str::to_owned) {
+                    Some(_) if given.len() > 1 => {
+                        let middle = start + given.len() / 2;
+                        parts.extend([(middle, end), (start, middle)]);
+                    }
+                    Some(code) if rows.len() > 1 && (passed || alone < LONE_FAILURES) => {
+                        alone += 1;
+                        if let Some(slot) = refused.get_mut(start) {
+                            *slot = Some(format!("the target exits with {code} over this row; what it said stands in the log"));
+                        }
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(refused)
     }
 
     fn lines<'a>(&'a self, rows: &'a [&DeliveryRow], mark: &'a Value) -> impl Iterator<Item = Result<Vec<u8>>> + 'a {
@@ -172,15 +212,14 @@ impl Sink for TargetSink {
         let send: Vec<&DeliveryRow> = rows.iter().filter(|row| !there(row)).collect();
         let mut sent = Vec::new();
         if !send.is_empty() {
-            let mark = mark(&self.stream, &send);
-            let mut mask = Mask::default();
-            send.iter().flat_map(|row| row.fields.values().flatten()).for_each(|value| mask.hide(value));
-            if !self.run(self.lines(&send, &mark), &mark, mask).await? {
-                return Err(Error::new(ErrorKind::Protocol, "the target ended without confirming the batch")
-                    .context("rows", send.len().to_string())
-                    .hint("a target prints the last STATE that it was given once all before it is safe"));
-            }
-            sent = self.outcomes(&send, before.as_ref()).await?;
+            let refused = self.refused(&send).await?;
+            let taken: Vec<&DeliveryRow> =
+                send.iter().zip(&refused).filter(|(_, refused)| refused.is_none()).map(|(row, _)| *row).collect();
+            let mut taken = self.outcomes(&taken, before.as_ref()).await?.into_iter();
+            sent = refused
+                .into_iter()
+                .filter_map(|refused| refused.map_or_else(|| taken.next(), |why| Some(rejected(&why))))
+                .collect();
         }
         let mut sent = sent.into_iter();
         let unchanged = |row| RowOutcome::Unchanged { remote_id: id(row).to_owned() };

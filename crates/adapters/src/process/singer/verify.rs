@@ -52,6 +52,11 @@ impl Verify {
         Ok(Self { way, appends })
     }
 
+    /// Whether a record that comes twice stands there twice.
+    pub(super) fn appends(&self) -> bool {
+        self.appends
+    }
+
     /// What is there before a batch. A table or file that is not there yet cannot be counted, so a failure is no answer: nothing
     /// is taken to be there, and if that is wrong the count afterwards does not fit.
     pub(super) async fn before(&self, program: &Program, ids: &[&str]) -> Option<Held> {

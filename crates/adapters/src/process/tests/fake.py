@@ -147,6 +147,11 @@ def target():
             if fault == "crash":
                 print("cannot load", message["record"], message["record"]["email"], "Ashgrove", file=sys.stderr)
                 sys.exit(1)
+            if fault == "validates" and "Poison" in json.dumps(message["record"]):
+                # What was loaded before stays, as in targets that load as they read.
+                json.dump(held, open(path, "w"))
+                print("cannot load", message["record"], file=sys.stderr)
+                sys.exit(1)
             if fault == "hang":
                 time.sleep(1000)
             if not (fault == "loses_first" and first):

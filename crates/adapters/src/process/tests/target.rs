@@ -1,5 +1,5 @@
 use headwater_sdk::sink::Fields;
-use headwater_sdk::testkit_sink::check_sink_contract;
+use headwater_sdk::testkit_sink::{Poison, check_poison, check_sink_contract};
 use headwater_sdk::{Connector as _, DeliveryRow, ErrorKind, Operation, Result, RowOutcome, Sink};
 use tempfile::TempDir;
 
@@ -80,6 +80,33 @@ async fn a_record_that_a_target_loses_is_reported_though_it_confirms_all() {
     assert_eq!(lost(by_keys()).await, [true, false, false, false]);
     assert_eq!(lost(by_total()).await, [true; 4], "a total cannot tell which");
     assert_eq!(lost(json!({})).await, [false; 4], "nobody looks, so nobody knows");
+}
+
+/// A target that checks its records exits over one that does not fit, and takes nothing of the others with it.
+#[tokio::test]
+async fn a_record_over_which_a_target_exits_keeps_no_other_out() {
+    let many: Vec<DeliveryRow> = (0..40).map(row).collect();
+    for (verify, places) in [(by_keys(), &[0, 1, 2, 17, 39][..]), (by_total(), &[5]), (json!({}), &[38])] {
+        let dir = tempfile::tempdir().unwrap();
+        let poison = Poison { places, field: "phone", named: None, value: "Poison" };
+        check_poison(|| target(&dir, json!({"fault": "validates"}), verify.clone()), &many, poison).await;
+        assert_eq!(held(&dir).as_object().unwrap().len(), 40 - places.len());
+    }
+}
+
+/// Where no record gets through it is the target that does not work: the rows wait.
+#[tokio::test]
+async fn a_target_that_takes_nothing_refuses_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let poisoned = |n| DeliveryRow { fields: Fields::from([("email".to_owned(), Some("Poison".to_owned()))]), ..row(n) };
+    let rows: Vec<DeliveryRow> = (0..40).map(poisoned).collect();
+    let sink = target(&dir, json!({"fault": "validates"}), json!({})).unwrap();
+    assert_eq!(sink.write(&rows).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let mut appending = by_total();
+    appending["verify"]["appends"] = json!(true);
+    let sink = target(&dir, json!({"fault": "validates"}), appending).unwrap();
+    let told = sink.write(&[row(1), poisoned(2)]).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Unavailable, "what was loaded before would stand there twice");
 }
 
 #[tokio::test]
