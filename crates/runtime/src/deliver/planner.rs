@@ -13,7 +13,7 @@ use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
 use headwater_store::{CrmLink, OutboxState, Snapshot};
 
 use super::budget::Budget;
-use super::companies;
+use super::companies::{self, Voices};
 use super::consent;
 use super::leave::Members;
 use super::look;
@@ -21,9 +21,9 @@ use super::map::{audience_error, expressions};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
 use super::policy::{Standing, Times, Verdict, on_update};
-use super::push::Queue;
 use super::receipt::OUR_ID;
 use super::reference::{COMING, Reference, References};
+use super::taker::Taker;
 use super::values::{Values, cell};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -51,13 +51,13 @@ pub(super) struct Part {
     pub(super) is_named: bool,
 }
 
-/// Plans one part of a delivery, window by window, into `queue` where there is one. What its records name is planned before.
+/// Plans one part of a delivery, window by window, and gives each to whoever takes the rows. What its records name is planned before.
 pub(super) async fn plan_with(
     engine: &Engine,
     part: &Part,
-    references: Option<&References>,
+    references: Option<&References<'_>>,
     keep: Keep,
-    mut queue: Option<&mut Queue<'_>>,
+    taker: &mut dyn Taker,
 ) -> Result<Plan> {
     let Part { entry, sink, map, is_named } = part;
     let sink = sink.as_ref();
@@ -93,6 +93,7 @@ pub(super) async fn plan_with(
     if let Some(members) = &mut members {
         planner.spent = std::mem::take(&mut members.spent);
     }
+    taker.begin(&entry.name)?;
     let mut plan = Plan {
         sink: entry.name.clone(),
         rows: Vec::new(),
@@ -103,7 +104,7 @@ pub(super) async fn plan_with(
         calls_made: 0,
         calls_to_write: 0,
         seconds_to_write: None,
-        employers: HashMap::new(),
+        employers: None,
         named: HashMap::new(),
         budget: None,
     };
@@ -114,16 +115,15 @@ pub(super) async fn plan_with(
     let mut windows = Windows { rows: WINDOW_ROWS / most * most, held: Vec::new(), count: 0 };
     let (mut looked, mut read) = (0, 0);
     if entry.companion == Some(Companion::Companies) {
-        let mut people = Vec::new();
+        let mut voices = Voices::default();
         while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
-            people.push(planner.only_admitted(&batch)?);
+            let batch = planner.only_admitted(&batch)?;
+            let ids = text(&batch, "prospect_id")?;
+            voices.hear(&batch, |row| Ok(!planner.is_suppressed(ids.value(row), &batch, row)?))?;
         }
-        let companies = companies::of(&people, |batch, row| {
-            let id = text(batch, "prospect_id")?.value(row);
-            Ok(!planner.is_suppressed(id, batch, row)?)
-        })?;
+        let (companies, employers) = voices.companies();
         planner.aliases = companies::aliases(&companies);
-        plan.employers = companies::employers(&companies);
+        plan.employers = Some(employers);
         windows.push(companies::batch(&companies)?);
     }
     loop {
@@ -152,15 +152,13 @@ pub(super) async fn plan_with(
                 rows.extend(planned);
             }
             looked += planner.compare(&mut rows).await?;
-            if queue.is_some() {
+            if taker.writes() {
                 rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
             }
             if let Some(owners) = &mut owners {
                 planner.give(owners, &mut rows);
             }
-            if let Some(queue) = &mut queue {
-                queue.take(&rows).await?;
-            }
+            taker.take(&rows, false).await?;
             plan.take(rows, keep, *is_named);
         }
         if is_last {
@@ -171,9 +169,7 @@ pub(super) async fn plan_with(
         plan.outside_audience = living.saturating_sub(read);
     }
     for rows in members.into_iter().flat_map(|members| members.leave(&planner)) {
-        if let Some(queue) = &mut queue {
-            queue.take(&rows).await?;
-        }
+        taker.take(&rows, true).await?;
         plan.take(rows, keep, *is_named);
     }
     // Tasks and places in lists are planned only for those who are in the remote.
@@ -188,6 +184,7 @@ pub(super) async fn plan_with(
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
     plan.seconds_to_write = seconds;
+    taker.end(&plan)?;
     Ok(plan)
 }
 
@@ -348,7 +345,7 @@ pub(super) struct Planner<'a> {
     /// Who may be somebody else too, by the question that is open about them.
     in_review: HashMap<String, String>,
     /// What the rows name.
-    references: Option<&'a References>,
+    references: Option<&'a References<'a>>,
     /// Whether the settings give people to owners.
     is_owned: bool,
 }
