@@ -190,6 +190,10 @@ impl Sink for BottleCrmSink {
         Some(self.client.sent())
     }
 
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: CALLS_A_SECOND, per: Duration::from_secs(1) })
     }

@@ -295,6 +295,10 @@ impl Sink for HubSpotSink {
         Some(self.client.sent())
     }
 
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
+    }
+
     fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
         // What is changed is read first.
         creates.div_ceil(MAX_BATCH) + 2 * updates.div_ceil(MAX_BATCH)

@@ -247,6 +247,12 @@ pub trait Sink: Send + Sync {
         None
     }
 
+    /// How many calls were made with its credential on the present day of UTC, by all processes that count together; nothing where
+    /// they do not.
+    fn calls_today(&self) -> Option<u64> {
+        None
+    }
+
     /// How many calls it would make to write so many new records and so many changes: an estimate.
     fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
         (creates + updates) * self.capability().calls_per_row

@@ -358,6 +358,10 @@ impl Sink for DeclarativeSink {
         Some(self.executor.sent())
     }
 
+    fn calls_today(&self) -> Option<u64> {
+        self.executor.sent_today()
+    }
+
     fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
         let calls = |rows: usize, batch: Option<usize>| rows.div_ceil(batch.unwrap_or(1).max(1));
         // What is changed is read first.
