@@ -172,6 +172,24 @@ async fn people_whose_company_is_refused_go_without_and_get_it_once_it_is_there(
 }
 
 #[tokio::test]
+async fn a_company_without_a_required_field_is_held_back_and_its_people_go_without_until_it_is_known() {
+    let companies =
+        ", companies: { match_on: [external_id, name], map: { name: company_name, domain: company_domain }, required: [domain] }";
+    let rig = Rig::new(&project(companies)).await;
+    let at_home = |domain| ["cat@gmail.com", "Cat", "Elm", domain, "FR", "69001", ""];
+    rig.scripts.say("list", COLUMNS, &[ANN, ("3", &at_home("")[..])]);
+    let held = planned(&rig).await.remove(0).held_back;
+    assert_eq!(held, BTreeMap::from([("required field `domain` has no value".to_owned(), 1)]));
+    let report = rig.sync().await;
+    assert_eq!((told(&report, "crm.companies"), told(&report, "crm")), ([1, 0, 0, 0, 1, 0], [2, 0, 0, 0, 0, 0]));
+    assert_eq!(employers(&rig), pairs(&[("Ann", "Alder GmbH"), ("Cat", "")]));
+    rig.scripts.say("list", COLUMNS, &[ANN, ("3", &at_home("elm.example")[..])]);
+    let report = rig.sync().await;
+    assert_eq!((told(&report, "crm.companies")[0], told(&report, "crm")[1]), (1, 1));
+    assert_eq!(employers(&rig), pairs(&[("Ann", "Alder GmbH"), ("Cat", "Elm")]));
+}
+
+#[tokio::test]
 async fn people_wait_for_a_company_that_waits() {
     let rig = Rig::new(&project(COMPANIES)).await;
     rig.scripts.say("list", COLUMNS, &[ANN]);
