@@ -72,6 +72,11 @@ struct Modification {
 }
 
 impl Property {
+    /// As one is that we make.
+    pub(super) fn to_be_made(name: &str, unique: bool) -> Self {
+        Self { name: name.to_owned(), label: "made when a sync begins".to_owned(), unique, modification: Modification::default() }
+    }
+
     pub(super) fn writable(&self) -> bool {
         !self.modification.read_only
     }

@@ -61,8 +61,8 @@ struct Takers<'a> {
 
 #[async_trait]
 impl Taker for Takers<'_> {
-    fn begin(&mut self, sink: &str) -> Result<(), Error> {
-        self.saved.iter_mut().try_for_each(|saved| saved.begin(sink))?;
+    fn begin(&mut self, sink: &str, fields_to_make: &[String]) -> Result<(), Error> {
+        self.saved.iter_mut().try_for_each(|saved| saved.begin(sink, fields_to_make))?;
         self.shown.iter_mut().try_for_each(|shown| shown.begin(sink))
     }
 
@@ -90,6 +90,7 @@ struct Shown<'a> {
 /// What stands of a part after its rows.
 #[derive(Serialize)]
 struct Rest<'a> {
+    fields_to_make: &'a [String],
     held_back: &'a BTreeMap<String, u64>,
     outside_audience: u64,
     calls_made: usize,
@@ -120,8 +121,9 @@ impl Shown<'_> {
     }
 
     fn end(&mut self, plan: &Plan) -> Result<(), Error> {
-        let Plan { held_back, outside_audience, calls_made, calls_to_write, seconds_to_write, budget, .. } = plan;
+        let Plan { fields_to_make, held_back, outside_audience, calls_made, calls_to_write, seconds_to_write, budget, .. } = plan;
         let rest = Rest {
+            fields_to_make,
             held_back,
             outside_audience: *outside_audience,
             calls_made: *calls_made,
@@ -198,6 +200,9 @@ fn human(plan: &Plan, limit: usize) -> String {
             .unwrap_or_default(),
         plan.budget.map(budget).unwrap_or_default(),
     );
+    if !plan.fields_to_make.is_empty() {
+        text.push_str(&format!("fields that a sync makes in the remote first: {}\n", plan.fields_to_make.join(", ")));
+    }
     if plan.people() == 0 {
         text.push_str("nobody is in its audience\n");
     }

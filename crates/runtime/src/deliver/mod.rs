@@ -92,12 +92,14 @@ pub async fn plans(engine: &Engine, entries: &[&SinkEntry], keep: Keep, taker: &
     planned.await.map_err(|error| engine.naming_credentials(error))
 }
 
-/// Checks a sink's map, policy and audience against both sides, without looking at anybody.
+/// Checks a sink's map, policy and audience against both sides, without looking at anybody and without writing anything. By part, the
+/// fields that a sync makes in the remote before it writes the first row.
 ///
 /// # Errors
 /// The first thing that does not fit, with file and line.
-pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<()> {
-    parts(engine, entry).await.map(drop).map_err(|error| engine.naming_credentials(error))
+pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<Vec<(String, Vec<String>)>> {
+    let parts = parts(engine, entry).await.map_err(|error| engine.naming_credentials(error))?;
+    Ok(parts.into_iter().map(|part| (part.entry.name, part.to_make)).filter(|(_, to_make)| !to_make.is_empty()).collect())
 }
 
 /// Plans one sink into the outbox, pushes what is there, and counts in `counts` what became of each part's rows. Parts follow one
@@ -108,6 +110,7 @@ pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<()> {
 pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut BTreeMap<String, SinkCounts>) -> Result<()> {
     // What is wrong with the settings of any part is said before the first is written to.
     let parts = parts(engine, entry).await?;
+    prepare(&parts).await?;
     for part in &parts {
         push::requeue_doubtful(engine, &part.entry.name).await?;
     }
@@ -163,6 +166,9 @@ pub async fn run_saved(
         sinks.push((parts, plans));
     }
     let mut spool = comparison.same()?;
+    for (parts, _) in &sinks {
+        prepare(parts).await?;
+    }
     for (parts, plans) in sinks {
         apply(engine, &parts, plans, &mut spool, (run_id, &mut *counts)).await?;
     }
@@ -209,9 +215,26 @@ async fn parts(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
             None => people_are_named,
             Some(Companion::Tasks | Companion::List { .. }) => false,
         };
-        parts.push(Part { entry, sink, map, is_named });
+        let to_make = sink.fields_to_make().await.map_err(|error| of_settings(&entry, error))?;
+        parts.push(Part { entry, sink, map, is_named, to_make });
     }
     Ok(parts)
+}
+
+/// Makes in the remotes what the settings ask for and they lack, before anything is queued.
+async fn prepare(parts: &[Part]) -> Result<()> {
+    for part in parts.iter().filter(|part| !part.to_make.is_empty()) {
+        part.sink.prepare().await.map_err(|error| of_settings(&part.entry, error))?;
+    }
+    Ok(())
+}
+
+/// What a sink complains of in the settings stands with its line.
+fn of_settings(entry: &SinkEntry, error: headwater_sdk::Error) -> Error {
+    match error.config_path() {
+        Some(_) => entry.config_error(&error).into(),
+        None => Error::connection(&entry.name, None, error),
+    }
 }
 
 async fn planned(engine: &Engine, parts: &[Part], keep: Keep, taker: &mut dyn Taker) -> Result<Vec<Plan>> {

@@ -121,8 +121,12 @@ impl<'a> Comparison<'a> {
 
 #[async_trait]
 impl Taker for Comparison<'_> {
-    fn begin(&mut self, sink: &str) -> Result<()> {
+    fn begin(&mut self, sink: &str, fields_to_make: &[String]) -> Result<()> {
         self.missing.remove(sink);
+        // One that somebody made meanwhile is as the plan said.
+        for field in fields_to_make.iter().filter(|field| !self.saved.makes(sink, field)) {
+            self.differs(|| format!("{sink}: the field `{field}` would be made too"));
+        }
         (self.sink, self.leaving) = (sink.to_owned(), false);
         self.then = Some(self.saved.rows(sink, false)?);
         self.spool.begin(sink)

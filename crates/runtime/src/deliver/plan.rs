@@ -22,6 +22,8 @@ pub(super) const NOT_MADE: &str = "the record that it names was not made";
 pub struct Plan {
     /// The sink.
     pub sink: String,
+    /// The fields that a sync makes in the remote before it writes the first row.
+    pub fields_to_make: Vec<String>,
     /// Every prospect of the audience, or those of them that were asked for: see [`Keep`].
     pub rows: Vec<PlannedRow>,
     /// How many prospects of the audience end where.

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, SinkField};
 use crate::query::{KEPT_OUT, asks_who_may_be_contacted};
 use crate::resolve;
-use crate::rows::{at, booleans, instants, load, text};
+use crate::rows::{at, batches, booleans, instants, text};
 
 /// The match key that means the field in which a sink keeps our id.
 const EXTERNAL_ID: &str = OUR_ID;
@@ -49,6 +49,8 @@ pub(super) struct Part {
     pub(super) map: BTreeMap<String, SinkField>,
     /// Whether records of other parts name those of this one.
     pub(super) is_named: bool,
+    /// The fields that are made in the remote before the first row is written.
+    pub(super) to_make: Vec<String>,
 }
 
 /// Plans one part of a delivery, window by window, and gives each to whoever takes the rows. What its records name is planned before.
@@ -59,7 +61,7 @@ pub(super) async fn plan_with(
     keep: Keep,
     taker: &mut dyn Taker,
 ) -> Result<Plan> {
-    let Part { entry, sink, map, is_named } = part;
+    let Part { entry, sink, map, is_named, to_make } = part;
     let sink = sink.as_ref();
     let before = sink.calls_made();
     let values = Values::new(entry, map)?;
@@ -93,9 +95,10 @@ pub(super) async fn plan_with(
     if let Some(members) = &mut members {
         planner.spent = std::mem::take(&mut members.spent);
     }
-    taker.begin(&entry.name)?;
+    taker.begin(&entry.name, to_make)?;
     let mut plan = Plan {
         sink: entry.name.clone(),
+        fields_to_make: to_make.clone(),
         rows: Vec::new(),
         actions: BTreeMap::new(),
         waiting_for_another: 0,
@@ -227,7 +230,8 @@ struct Living {
 impl Living {
     fn read(snapshot: &Snapshot) -> Result<Self> {
         let mut living = Self { count: 0, aliases: HashMap::new() };
-        for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+        for batch in batches(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+            let batch = batch?;
             let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
             for row in 0..batch.num_rows() {
                 match at(into, row) {
@@ -258,7 +262,8 @@ async fn in_review(engine: &Engine, entry: &SinkEntry, snapshot: &Snapshot) -> R
     }
     let asked: HashSet<&str> = pairs.iter().flat_map(|pair| [pair.one.as_str(), pair.two.as_str()]).collect();
     let mut prospect_of: HashMap<String, String> = HashMap::with_capacity(asked.len());
-    for batch in load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])? {
+    for batch in batches(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])? {
+        let batch = batch?;
         let (lead, prospect) = (text(&batch, "lead_id")?, text(&batch, "prospect_id")?);
         for row in (0..batch.num_rows()).filter(|row| asked.contains(lead.value(*row))) {
             prospect_of.insert(lead.value(row).to_owned(), prospect.value(row).to_owned());
@@ -286,7 +291,8 @@ pub(super) async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Op
     if screen.is_empty() {
         return Ok(Some(objectors));
     }
-    for batch in load(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
+    for batch in batches(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
+        let batch = batch?;
         let (id, field, value) = (text(&batch, "prospect_id")?, text(&batch, "field")?, text(&batch, "value")?);
         for row in 0..batch.num_rows() {
             let kind = match field.value(row) {
@@ -309,7 +315,8 @@ fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, S
         return Ok(observed);
     }
     let columns = ["prospect_id", "field", "is_winner", "observed_at"];
-    for batch in load(snapshot, &tables::PROSPECT_FIELD, &columns)? {
+    for batch in batches(snapshot, &tables::PROSPECT_FIELD, &columns)? {
+        let batch = batch?;
         let (id, field, when) = (text(&batch, "prospect_id")?, text(&batch, "field")?, instants(&batch, "observed_at")?);
         let winner: &BooleanArray = booleans(&batch, "is_winner")?;
         for row in (0..batch.num_rows()).filter(|row| winner.value(*row)) {

@@ -36,6 +36,7 @@ struct Line<'a> {
     #[serde(borrow)]
     prospect_id: Option<Cow<'a, str>>,
     rows: Option<u64>,
+    fields_to_make: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -49,6 +50,8 @@ struct PartLine<'a> {
     sink: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    fields_to_make: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -122,9 +125,9 @@ impl PlanFile {
         self.draft.write_all(&self.line).map_err(|source| file_error(&self.path, "written", source))
     }
 
-    fn put_part(&mut self) -> Result<()> {
+    fn put_part(&mut self, fields_to_make: &[String]) -> Result<()> {
         let sink = std::mem::take(&mut self.sink);
-        self.put(&PartLine { sink: &sink, leaving: self.leaving })?;
+        self.put(&PartLine { sink: &sink, leaving: self.leaving, fields_to_make })?;
         self.sink = sink;
         Ok(())
     }
@@ -132,15 +135,15 @@ impl PlanFile {
 
 #[async_trait]
 impl Taker for PlanFile {
-    fn begin(&mut self, sink: &str) -> Result<()> {
+    fn begin(&mut self, sink: &str, fields_to_make: &[String]) -> Result<()> {
         (self.sink, self.leaving) = (sink.to_owned(), false);
-        self.put_part()
+        self.put_part(fields_to_make)
     }
 
     async fn take(&mut self, rows: &[PlannedRow], leaving: bool) -> Result<()> {
         if leaving && !self.leaving {
             self.leaving = true;
-            self.put_part()?;
+            self.put_part(&[])?;
         }
         for row in rows {
             self.put(row)?;
@@ -164,6 +167,7 @@ pub struct SavedPlan {
 struct SavedPart {
     sink: String,
     leaving: bool,
+    fields_to_make: Vec<String>,
     /// Where its first row begins.
     at: u64,
     rows: u64,
@@ -193,13 +197,14 @@ impl SavedPlan {
                     last.clear();
                     last.push_str(&id);
                 }
-                Line { sink: Some(sink), leaving, .. } => {
+                Line { sink: Some(sink), leaving, fields_to_make, .. } => {
                     let (sink, leaving) = (sink.into_owned(), leaving == Some(true));
                     let is_there = plan.parts.iter().any(|part| part.sink == sink && part.leaving == leaving);
                     if is_there || plan.parts.len() >= MAX_PARTS {
                         return Err(lines.foreign());
                     }
-                    plan.parts.push(SavedPart { sink, leaving, at: lines.at, rows: 0 });
+                    let fields_to_make = fields_to_make.unwrap_or_default();
+                    plan.parts.push(SavedPart { sink, leaving, fields_to_make, at: lines.at, rows: 0 });
                 }
                 Line { rows: Some(told), .. } => {
                     if told != rows || lines.advance()? {
@@ -215,6 +220,11 @@ impl SavedPlan {
     /// The parts of sinks that it is for.
     pub fn sinks(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter(|part| !part.leaving).map(|part| part.sink.as_str())
+    }
+
+    /// Whether it says that this field is made.
+    pub(super) fn makes(&self, sink: &str, field: &str) -> bool {
+        self.parts.iter().any(|part| part.sink == sink && part.fields_to_make.iter().any(|made| made == field))
     }
 
     /// When it was made.

@@ -8,12 +8,12 @@ use crate::error::Result;
 /// Takes what is planned: part by part, and within a part in the order of the prospects' ids.
 #[async_trait]
 pub trait Taker: Send {
-    /// A part of a sink is planned next.
+    /// A part of a sink is planned next; a sync makes these fields in the remote first.
     ///
     /// # Errors
     /// When it cannot be taken; the planning ends with it, here and in the other methods.
-    fn begin(&mut self, sink: &str) -> Result<()> {
-        let _ = sink;
+    fn begin(&mut self, sink: &str, fields_to_make: &[String]) -> Result<()> {
+        let (_, _) = (sink, fields_to_make);
         Ok(())
     }
 
