@@ -137,7 +137,7 @@ impl Sink for BottleCrmSink {
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
         // No record can have our id where there is no field for it.
         let lacks_id = self.lacks_id.load(Ordering::Relaxed);
-        let is_looked_for = |key: &&MatchKey| !key.value.is_empty() && !(lacks_id && key.field == EXTERNAL_ID);
+        let is_looked_for = |key: &&MatchKey| !(key.value.is_empty() || lacks_id && key.field == EXTERNAL_ID);
         let keys = || rows.iter().flatten().filter(is_looked_for);
         let mut hits: HashMap<(&str, String), Hit> = HashMap::new();
         if keys().any(|key| self.filter(key).is_none()) {

@@ -105,8 +105,11 @@ impl Budget {
         if now < spent.closed_until {
             return Some(spent.closed_until - now);
         }
-        let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
         let account = self.accounts.get(index).and_then(Option::as_ref);
+        if let Some(closed) = account.and_then(|account| account.closed_for(LONGEST_RESET)) {
+            return Some(closed);
+        }
+        let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
         let count = if policy.fixed_window { fixed } else { moving };
         let shared = account.and_then(|account| account.with(longest, |now, sent| count(policy, now, sent)));
         shared.unwrap_or_else(|| count(policy, now, &mut spent.sent))
@@ -125,6 +128,9 @@ impl Budget {
         let wait = u64::try_from(reset - now.as_second()).map(Duration::from_secs).unwrap_or_default().min(LONGEST_RESET);
         if let Some(spent) = self.spent.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
             spent.closed_until = spent.closed_until.max(self.pause.elapsed() + wait);
+        }
+        if let Some(account) = self.accounts.get(index).and_then(Option::as_ref) {
+            account.close_for(wait);
         }
     }
 }

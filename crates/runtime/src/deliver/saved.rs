@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn a_plan_that_is_cut_off_anywhere_is_refused_and_so_is_one_with_lines_of_others() {
         for end in 0..WHOLE.len() {
-            let told = read(WHOLE[..end].as_bytes()).unwrap_err().to_string();
+            let told = read(&WHOLE.as_bytes()[..end]).unwrap_err().to_string();
             assert!(told.contains("plan again with `headwater plan --out"), "{end}: {told}");
         }
         let with = |from: &str, to: &str| {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `HASH` | when requests were sent: microseconds since 1970, eight bytes each |
 //! | `HASH.day` | a day of UTC and how many requests were sent on it, as text |
+//! | `HASH.closed` | until when the remote wants nothing: microseconds since 1970, eight bytes |
 //! | `HASH.slot-N` | nothing: who has a request in flight holds the lock of one of them |
 //! | `HASH.turn` | nothing: who is next in line for a slot holds its lock |
 //!
@@ -125,6 +126,35 @@ impl Account {
         Ok(count)
     }
 
+    /// Notes that the remote wants nothing for so long. Where the file cannot be used, only this process knows.
+    pub fn close_for(&self, wait: Duration) {
+        let closed = self.until(wait).and_then(|until| {
+            let mut file = open(&self.beside("closed"))?;
+            file.lock()?;
+            let known = read_instant(&mut file)?;
+            file.rewind()?;
+            file.write_all(&known.max(until).to_le_bytes())
+        });
+        if let Err(error) = closed {
+            tracing::debug!(%error, "that the remote is closed is known to this process alone");
+        }
+    }
+
+    /// How long the remote still wants nothing, as far as any process knows; `longest` at most, since a clock may be set back.
+    #[must_use]
+    pub fn closed_for(&self, longest: Duration) -> Option<Duration> {
+        let mut file = File::open(self.beside("closed")).ok()?;
+        file.lock_shared().ok()?;
+        let now = u64::try_from(self.clock.now_us()).ok()?;
+        let left = Duration::from_micros(read_instant(&mut file).ok()?.checked_sub(now)?);
+        (!left.is_zero() && left <= longest).then_some(left)
+    }
+
+    fn until(&self, wait: Duration) -> std::io::Result<u64> {
+        let until = Duration::from_micros(u64::try_from(self.clock.now_us()).unwrap_or_default()).saturating_add(wait);
+        u64::try_from(until.as_micros()).map_err(std::io::Error::other)
+    }
+
     /// Waits for one of `most` slots that all processes share. Nothing where the files cannot be used, or nobody gives one back.
     async fn slot(&self, most: usize) -> Option<File> {
         let until = Instant::now() + LONGEST_WAIT;
@@ -169,6 +199,13 @@ impl Account {
     fn beside(&self, what: &str) -> PathBuf {
         self.path.with_extension(what)
     }
+}
+
+/// The instant that a file holds; the beginning of time where it holds none.
+fn read_instant(file: &mut File) -> std::io::Result<u64> {
+    let mut bytes = Vec::with_capacity(INSTANT_BYTES);
+    file.take(INSTANT_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -270,6 +307,22 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         let nowhere = Account::in_folder(&folder.path().join("file"), Clock::fixed(Timestamp::UNIX_EPOCH), b"a");
         assert_eq!(nowhere.sent_today(1), None, "where the folder cannot be used, nothing is shared");
+    }
+
+    #[test]
+    fn what_one_learns_of_a_closed_remote_all_know_until_it_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |when: &str| of(&folder, when, b"a");
+        let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
+        assert_eq!(at("2026-03-01T12:00:00Z").closed_for(hour), None);
+        at("2026-03-01T12:00:00Z").close_for(minute);
+        at("2026-03-01T12:00:10Z").close_for(minute / 6);
+        assert_eq!(at("2026-03-01T12:00:20Z").closed_for(hour), Some(minute * 2 / 3), "the longer wait holds");
+        assert_eq!(at("2026-03-01T12:01:00Z").closed_for(hour), None);
+        assert_eq!(at("2026-03-01T09:00:00Z").closed_for(hour), None, "a clock that was set back shuts nobody out");
+        assert_eq!(of(&folder, "2026-03-01T12:00:20Z", b"b").closed_for(hour), None, "another credential");
+        fs::write(at("2026-03-01T12:00:20Z").beside("closed"), "?").unwrap();
+        assert_eq!(at("2026-03-01T12:00:20Z").closed_for(hour), None);
     }
 
     #[test]
