@@ -57,6 +57,11 @@ impl Client {
         self.http.sent()
     }
 
+    /// How many were sent today with this credential, by all processes.
+    pub(super) fn sent_today(&self) -> Option<u64> {
+        self.http.sent_today()
+    }
+
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {
         let token = cx.secret(&config.token)?;
         let bearer = format!("Bearer {}", token.expose_str());

@@ -114,6 +114,10 @@ impl Sink for IntakeSink {
     fn calls_made(&self) -> Option<u64> {
         Some(self.client.sent())
     }
+
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
+    }
 }
 
 /// What a change says, in a few digits.

@@ -1,6 +1,7 @@
 //! Rows into the CRM, one outcome each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +29,8 @@ pub(crate) struct BottleCrmSink {
     object: Object,
     id: IdField,
     create_id_field: bool,
+    /// Whether the field for our id is still to be made.
+    lacks_id: AtomicBool,
     built_in: BTreeMap<String, Field>,
 }
 
@@ -42,19 +45,30 @@ impl BottleCrmSink {
                 .hint("set `id_field: cf_KEY`, and make a custom text field of that key for contacts and for accounts"));
         }
         let (object, create_id_field) = (config.object, config.create_id_field);
-        Ok(Self { built_in: built_in(object, &id), client: Client::new(config, cx)?, object, create_id_field, id })
+        Ok(Self {
+            built_in: built_in(object, &id),
+            client: Client::new(config, cx)?,
+            object,
+            create_id_field,
+            lacks_id: AtomicBool::new(false),
+            id,
+        })
     }
 
-    /// The fields that a row may set, with the organisation's own.
-    async fn all_fields(&self) -> Result<BTreeMap<String, Field>> {
+    /// The fields that a row may set, with the organisation's own. The one for our id is made only if `make` says so.
+    async fn all_fields(&self, make: bool) -> Result<BTreeMap<String, Field>> {
         let mut fields = self.built_in.clone();
         let mut keeps_id = self.id == IdField::SourceRef;
         let mut customs = self.client.custom_fields().await?;
         if let (IdField::Custom(key), true) = (&self.id, self.create_id_field)
             && !customs.iter().any(|custom| custom.key == *key)
         {
-            self.client.make_custom_field(key).await?;
-            customs = self.client.custom_fields().await?;
+            if make {
+                self.client.make_custom_field(key).await?;
+                customs = self.client.custom_fields().await?;
+            }
+            (self.lacks_id).store(!make, Ordering::Relaxed);
+            keeps_id = !make;
         }
         for custom in customs {
             if self.id == IdField::Custom(custom.key.clone()) {
@@ -82,7 +96,7 @@ impl BottleCrmSink {
     async fn fields_for(&self, rows: &[DeliveryRow]) -> Result<BTreeMap<String, Field>> {
         let named: BTreeSet<&String> = rows.iter().flat_map(|row| row.fields.keys()).collect();
         let custom = self.id != IdField::SourceRef || named.iter().any(|name| name.starts_with("cf_"));
-        let known = if custom { self.all_fields().await? } else { self.built_in.clone() };
+        let known = if custom { self.all_fields(true).await? } else { self.built_in.clone() };
         match named.into_iter().find(|name| !known.contains_key(*name)) {
             None => Ok(known),
             // The CRM would ignore it without a word.
@@ -100,22 +114,38 @@ impl Sink for BottleCrmSink {
 
     async fn check(&self) -> Result<()> {
         self.client.probe().await?;
-        if self.id == IdField::SourceRef { Ok(()) } else { self.all_fields().await.map(drop) }
+        if self.id == IdField::SourceRef { Ok(()) } else { self.all_fields(false).await.map(drop) }
     }
 
     async fn fields(&self) -> Result<Vec<(String, String)>> {
-        Ok(self.all_fields().await?.into_iter().map(|(name, field)| (name, field.about)).collect())
+        Ok(self.all_fields(false).await?.into_iter().map(|(name, field)| (name, field.about)).collect())
+    }
+
+    async fn fields_to_make(&self) -> Result<Vec<String>> {
+        let IdField::Custom(key) = &self.id else { return Ok(Vec::new()) };
+        if !self.create_id_field {
+            return Ok(Vec::new());
+        }
+        self.all_fields(false).await?;
+        Ok(if self.lacks_id.load(Ordering::Relaxed) { vec![format!("cf_{key}")] } else { Vec::new() })
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        if self.create_id_field && self.id != IdField::SourceRef { self.all_fields(true).await.map(drop) } else { Ok(()) }
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
-        let keys = || rows.iter().flatten().filter(|key| !key.value.is_empty());
+        // No record can have our id where there is no field for it.
+        let lacks_id = self.lacks_id.load(Ordering::Relaxed);
+        let is_looked_for = |key: &&MatchKey| !(key.value.is_empty() || lacks_id && key.field == EXTERNAL_ID);
+        let keys = || rows.iter().flatten().filter(is_looked_for);
         let mut hits: HashMap<(&str, String), Hit> = HashMap::new();
         if keys().any(|key| self.filter(key).is_none()) {
             hits = keys().map(|key| (folded(key), Hit::default())).collect();
             self.gather(None, &mut hits).await?;
         } else {
             for keys in rows {
-                for key in keys.iter().filter(|key| !key.value.is_empty()) {
+                for key in keys.iter().filter(is_looked_for) {
                     if !hits.contains_key(&folded(key)) {
                         let mut hit = HashMap::from([(folded(key), Hit::default())]);
                         let filter = self.filter(key);
@@ -164,6 +194,10 @@ impl Sink for BottleCrmSink {
 
     fn calls_made(&self) -> Option<u64> {
         Some(self.client.sent())
+    }
+
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
     }
 
     fn pace(&self) -> Option<Pace> {

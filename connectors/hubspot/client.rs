@@ -74,6 +74,11 @@ struct Modification {
 }
 
 impl Property {
+    /// As one is that we make.
+    pub(super) fn to_be_made(name: &str, unique: bool) -> Self {
+        Self { name: name.to_owned(), label: "made when a sync begins".to_owned(), unique, modification: Modification::default() }
+    }
+
     pub(super) fn writable(&self) -> bool {
         !self.modification.read_only
     }
@@ -154,6 +159,11 @@ impl Client {
     /// How many requests were sent so far.
     pub(super) fn sent(&self) -> u64 {
         self.http.sent()
+    }
+
+    /// How many were sent today with this credential, by all processes.
+    pub(super) fn sent_today(&self) -> Option<u64> {
+        self.http.sent_today()
     }
 
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {

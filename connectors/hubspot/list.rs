@@ -118,6 +118,14 @@ impl Sink for ListSink {
         Some(self.pace)
     }
 
+    fn calls_made(&self) -> Option<u64> {
+        Some(self.client.sent())
+    }
+
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
+    }
+
     fn removes(&self) -> bool {
         true
     }

@@ -26,7 +26,18 @@ pub(crate) struct HubSpotSink {
     tie: Option<Tie>,
     pace: Pace,
     /// The account's properties, read once: a sink lives for one run.
-    properties: OnceCell<Vec<Property>>,
+    properties: OnceCell<Properties>,
+    /// Whether those that it lacked were made.
+    made: OnceCell<()>,
+}
+
+/// What is known of the account's properties.
+#[derive(Debug)]
+struct Properties {
+    /// Those that there are, and those to be made.
+    all: Vec<Property>,
+    /// Those that the settings ask for and the account lacks.
+    to_make: Vec<String>,
 }
 
 impl HubSpotSink {
@@ -43,16 +54,27 @@ impl HubSpotSink {
             tie: config.object.tie(),
             pace,
             properties: OnceCell::new(),
+            made: OnceCell::new(),
         })
     }
 
-    /// The account's properties, among them the one that keeps our id.
+    /// The account's properties, among them the one that keeps our id, also if it is still to be made.
     async fn properties(&self) -> Result<&[Property]> {
-        Ok(self.properties.get_or_try_init(|| self.read_properties()).await?)
+        Ok(&self.known().await?.all)
     }
 
-    async fn read_properties(&self) -> Result<Vec<Property>> {
-        let properties = self.client.properties().await?;
+    async fn known(&self) -> Result<&Properties> {
+        self.properties.get_or_try_init(|| self.read_properties()).await
+    }
+
+    /// Whether a property is still to be made.
+    fn is_to_be_made(&self, name: &str) -> bool {
+        let known = self.properties.get().filter(|_| !self.made.initialized());
+        known.is_some_and(|known| known.to_make.iter().any(|lacking| lacking == name))
+    }
+
+    async fn read_properties(&self) -> Result<Properties> {
+        let mut properties = self.client.properties().await?;
         let own = properties.iter().find(|property| property.name == self.id_property);
         let mut lacking: Vec<&str> = match own {
             Some(own) if own.unique => Vec::new(),
@@ -62,13 +84,24 @@ impl HubSpotSink {
         };
         let further = self.create_properties.iter().map(String::as_str);
         lacking.extend(further.filter(|name| !properties.iter().any(|property| property.name == *name)));
-        if lacking.is_empty() {
-            return Ok(properties);
+        let to_make: Vec<String> = lacking.into_iter().map(str::to_owned).collect();
+        properties.extend(to_make.iter().map(|name| Property::to_be_made(name, *name == self.id_property)));
+        Ok(Properties { all: properties, to_make })
+    }
+
+    async fn make_all(&self, to_make: &[String]) -> Result<()> {
+        if to_make.is_empty() {
+            return Ok(());
         }
-        for name in lacking {
+        for name in to_make {
             self.client.make_property(name).await?;
         }
-        self.client.properties().await
+        let there = self.client.properties().await?;
+        match to_make.iter().find(|name| !there.iter().any(|property| property.name == **name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::new(ErrorKind::Config, format!("the property `{name}` was made and is not there"))
+                .hint("make it in HubSpot's settings, Properties")),
+        }
     }
 
     fn no_place(&self, why: &str) -> Error {
@@ -82,7 +115,7 @@ impl HubSpotSink {
         let properties = self.properties().await?;
         let unique = properties.iter().filter(|property| property.unique || property.name == "email");
         let unique = unique.map(|property| property.name.clone()).collect();
-        let writable = properties.iter().filter(|property| property.writable());
+        let writable = properties.iter().filter(|property| property.writable() && !self.is_to_be_made(&property.name));
         let mut names: Vec<String> = writable.map(|property| property.name.clone()).collect();
         if let Some(tie) = self.tie.filter(|tie| tie.is_property && !names.iter().any(|name| name == tie.field)) {
             names.push(tie.field.to_owned());
@@ -119,6 +152,9 @@ impl HubSpotSink {
     /// The records with these values in a field, each with its value as it is compared.
     async fn having(&self, field: &str, values: &[String], names: &[String], unique: &BTreeSet<String>) -> Result<Vec<Record>> {
         let property = if field == EXTERNAL_ID { self.id_property.as_str() } else { field };
+        if self.is_to_be_made(property) {
+            return Ok(Vec::new());
+        }
         let records = if unique.contains(property) {
             self.client.read(Some(property), values, names).await?
         } else {
@@ -213,6 +249,15 @@ impl Sink for HubSpotSink {
         Ok(writable.map(|property| (property.name.clone(), property.label.clone())).collect())
     }
 
+    async fn fields_to_make(&self) -> Result<Vec<String>> {
+        Ok(self.known().await?.to_make.clone())
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        let to_make = &self.known().await?.to_make;
+        self.made.get_or_try_init(|| self.make_all(to_make)).await.copied()
+    }
+
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
         let (mut names, unique) = self.readable().await?;
         names.push("hs_additional_emails".to_owned());
@@ -263,6 +308,7 @@ impl Sink for HubSpotSink {
         if rows.is_empty() {
             return WriteReport::new(0, Vec::new());
         }
+        self.prepare().await?;
         self.check_fields(rows).await?;
         let mut work = Work { outcomes: vec![None; rows.len()], ..Work::default() };
         self.sort(rows, &mut work).await?;
@@ -311,6 +357,10 @@ impl Sink for HubSpotSink {
 
     fn calls_made(&self) -> Option<u64> {
         Some(self.client.sent())
+    }
+
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
     }
 
     fn calls_to_write(&self, creates: usize, updates: usize) -> usize {

@@ -50,6 +50,11 @@ impl Client {
         self.http.sent()
     }
 
+    /// How many were sent today with this credential, by all processes.
+    pub(super) fn sent_today(&self) -> Option<u64> {
+        self.http.sent_today()
+    }
+
     /// # Errors
     /// `Config` when the address or a secret cannot be used.
     pub(super) fn new(config: &SinkConfig, cx: &BuildContext) -> Result<Self> {

@@ -155,6 +155,10 @@ impl Sink for WebhookSink {
         Some(self.client.sent())
     }
 
+    fn calls_today(&self) -> Option<u64> {
+        self.client.sent_today()
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(self.pace)
     }

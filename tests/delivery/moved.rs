@@ -72,6 +72,37 @@ fn each_kind_of_movement_refuses_the_plan_before_anything_is_written() -> Fact {
 }
 
 #[test]
+fn who_checks_and_plans_makes_no_field_and_a_sync_makes_those_that_the_plan_named() -> Fact {
+    let crm = Stand::start(headwater_fakes::hubspot::HubSpot::default(), Conditions::default(), 0)?;
+    let sink = format!("    create_id_property: true\n{SINK}");
+    let project = project(crm.url(), &sink)?;
+    project.write("list.csv", &list(&[ANN]))?;
+    run(&project, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+    let checked = run(&project, &["check", "--format", "json"])?.done()?;
+    assert!(checked.stdout.contains("a sync would first make in crm: headwater_id"), "{checked}");
+    let plan = run(&project, &["plan", "--format", "json"])?.done()?.json()?;
+    assert_eq!(plan["sinks"][0]["fields_to_make"], json!(["headwater_id"]), "{plan}");
+    let plan = run(&project, &["plan", "--out", "plan.json"])?.done()?;
+    assert!(plan.stdout.contains("fields that a sync makes in the remote first: headwater_id"), "{plan}");
+    run(&project, &["sync", "--dry-run"])?;
+    assert_eq!(crm.counts().writes, 0, "nothing is made so far");
+
+    let settings = project.read("headwater.yaml")?;
+    let more =
+        settings.replace("    create_id_property: true", "    create_id_property: true\n    create_properties: [first_touch]");
+    project.write("headwater.yaml", &more)?;
+    let refused = run(&project, &["sync", "--plan", "plan.json"])?;
+    assert_eq!((refused.code, crm.counts().writes), (Some(7), 0), "{refused}");
+    assert!(refused.stderr.contains("the field `first_touch` would be made too"), "{refused}");
+    project.write("headwater.yaml", &settings)?;
+    let applied = run(&project, &["sync", "--plan", "plan.json", "--format", "json"])?.done()?.json()?;
+    assert_eq!(applied["sinks"]["crm"]["created"], json!(1), "{applied}");
+    let again = run(&project, &["plan", "--format", "json"])?.done()?.json()?;
+    assert_eq!(again["sinks"][0]["fields_to_make"], json!([]), "{again}");
+    Ok(())
+}
+
+#[test]
 fn a_plan_of_another_project_is_refused() -> Fact {
     let crm = hubspot(Conditions::default())?;
     let (one, other) = (project(crm.url(), SINK)?, project(crm.url(), SINK)?);

@@ -1,10 +1,11 @@
 //! Too many calls, a wrong token, a row that is refused again and again: what each costs, and what is said.
 
 use headwater_fakes::{Conditions, Rate, RetryAfter};
+use headwater_tests::project::{Project, Run};
 use serde_json::json;
 
 use super::Fact;
-use super::stand::{Stand, hubspot, list, project, run};
+use super::stand::{Stand, TOKEN, hubspot, list, project, run};
 
 const SINK: &str = "    audience: \"true\"
     map: { email: email, firstname: given_name, jobtitle: job_title }
@@ -27,6 +28,34 @@ fn a_call_too_many_is_waited_for_in_every_form_and_is_no_failure() -> Fact {
         assert_eq!(synced["sinks"]["crm"]["created"], json!(2), "{synced}");
         assert_eq!(crm.state()["contacts"].as_array().map(Vec::len), Some(2));
     }
+    Ok(())
+}
+
+#[test]
+fn two_projects_of_one_credential_spend_one_days_calls() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let cache = tempfile::tempdir()?;
+    let of = |project: &Project, args: &[&str], shared: bool| {
+        let mut command = project.command(args);
+        command.env("CRM_TOKEN", TOKEN);
+        if shared {
+            command.env("XDG_CACHE_HOME", cache.path());
+        }
+        project.finish(&mut command)
+    };
+    let sink = SINK.replace("    policy:", "    budget: { calls_per_day: 100 }\n    policy:");
+    let (one, other) = (project(crm.url(), &sink)?, project(crm.url(), &sink)?);
+    let left = |run: &Run| Ok::<_, std::io::Error>(run.json()?["sinks"][0]["budget"]["calls_left_today"].as_u64());
+    for (project, person) in [(&one, ANN), (&other, BOB)] {
+        project.write("list.csv", &list(&[person]))?;
+        of(project, &["sync", "--stage", "ingest", "--stage", "resolve"], true)?.done()?;
+    }
+    of(&one, &["sync", "--stage", "deliver"], true)?.done()?;
+    let plan = of(&other, &["plan", "--format", "json"], true)?.done()?;
+    assert_eq!(left(&plan)?, Some(100 - crm.counts().calls), "what the other project and this plan spent: {plan}");
+    let before = crm.counts().calls;
+    let alone = of(&other, &["plan", "--format", "json"], false)?.done()?;
+    assert_eq!(left(&alone)?, Some(100 - (crm.counts().calls - before)), "without the folder each counts alone: {alone}");
     Ok(())
 }
 

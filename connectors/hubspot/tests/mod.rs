@@ -396,9 +396,17 @@ async fn properties_that_the_account_lacks_are_made_on_request_and_once() {
     let fake = serve(HubSpot::default(), Conditions::default(), 0, || Clock::system().now_us()).await.unwrap();
     let config = json!({ "requests_per_10s": 10_000, "create_id_property": true, "create_properties": ["first_touch", "city"] });
     let sink = || sink_with(&fake, TOKEN, config.clone()).unwrap();
+    let looked = sink();
+    looked.check().await.unwrap();
+    assert_eq!(looked.fields_to_make().await.unwrap(), ["headwater_id", "first_touch"], "the account has a city");
+    let keys = [("external_id", "p1"), ("email", "ada@example.com")];
+    let keys = keys.map(|(field, value)| MatchKey { field: field.to_owned(), value: value.to_owned() });
+    assert_eq!(looked.lookup(&[keys.to_vec()]).await.unwrap(), [Lookup::Absent]);
+    assert_eq!(fake.counts().writes, 0, "who checks and plans makes nothing");
     for _ in 0..2 {
-        sink().check().await.unwrap();
+        sink().prepare().await.unwrap();
     }
+    assert!(sink().fields_to_make().await.unwrap().is_empty());
     let names: Vec<String> = sink().fields().await.unwrap().into_iter().map(|(name, _)| name).collect();
     assert!(["headwater_id", "first_touch", "city"].iter().all(|name| names.iter().filter(|known| known == name).count() == 1));
     let row = named("p1", &[("email", "ada@example.com"), ("first_touch", "page")]);

@@ -20,13 +20,13 @@ const ID: &str = "cmp_";
 /// A number that stands with more domains than this only fills a form.
 const DOMAINS_PER_NUMBER: usize = 8;
 
-/// What one person says of the company.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Employee {
-    /// The person.
-    pub prospect_id: String,
-    /// What the person's fields say, by [`FIELDS`].
+/// What some people say alike of their company.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Voice {
+    /// What their fields say, by [`FIELDS`].
     pub fields: BTreeMap<&'static str, String>,
+    /// How many people say so.
+    pub people: usize,
 }
 
 /// A company.
@@ -38,8 +38,8 @@ pub struct Company {
     pub aliases: Vec<String>,
     /// What most of its people say, by [`FIELDS`]; of values said equally often, the first in the alphabet.
     pub fields: BTreeMap<&'static str, String>,
-    /// Its people, in the order in which they were given.
-    pub people: Vec<String>,
+    /// Whose company it is: the places of their voices among those that were given, in that order.
+    pub voices: Vec<usize>,
 }
 
 /// What a company is known by, the strongest first.
@@ -84,37 +84,36 @@ impl Said {
 
 /// The companies of these people, by what they are known by. Whoever names neither a company nor a number or domain of one has none.
 #[must_use]
-pub fn roll_up(people: &[Employee]) -> Vec<Company> {
-    let registers = Registers::of(people);
-    let said: Vec<Said> = people
+pub fn roll_up(voices: &[Voice]) -> Vec<Company> {
+    let registers = Registers::of(voices);
+    let said: Vec<Said> = voices
         .iter()
-        .map(|person| Said {
-            number: registers.number(person),
-            domain: domain(person).map(Key::Domain),
-            name: name(person).map(Key::Name),
+        .map(|voice| Said {
+            number: registers.number(voice),
+            domain: domain(voice).map(Key::Domain),
+            name: name(voice).map(Key::Name),
         })
         .collect();
     let mut known = Known::of(&said);
-    let mut companies: BTreeMap<&Key, Vec<(&Employee, &Said)>> = BTreeMap::new();
-    for (person, said) in people.iter().zip(&said) {
+    let mut companies: BTreeMap<&Key, Vec<(usize, &Voice, &Said)>> = BTreeMap::new();
+    for (place, (voice, said)) in voices.iter().zip(&said).enumerate() {
         let key = match (said.proof(), &said.name) {
             (Some(proof), _) => known.company_of(proof),
             (None, Some(name)) => known.only(name).or(Some(name)),
             (None, None) => None,
         };
         if let Some(key) = key {
-            companies.entry(key).or_default().push((person, said));
+            companies.entry(key).or_default().push((place, voice, said));
         }
     }
     let mut aliases = known.aliases(&registers);
-    let company = |(key, people): (&Key, Vec<(&Employee, &Said)>)| {
-        let mut fields: BTreeMap<&'static str, String> = FIELDS
-            .iter()
-            .filter_map(|field| Some((*field, most(people.iter().filter_map(|(person, _)| person.fields.get(field)))?)))
-            .collect();
+    let company = |(key, voices): (&Key, Vec<(usize, &Voice, &Said)>)| {
+        let said =
+            |field: &&'static str| most(voices.iter().filter_map(|(_, voice, _)| Some((voice.fields.get(field)?, voice.people))));
+        let mut fields: BTreeMap<&'static str, String> = FIELDS.iter().filter_map(|field| Some((*field, said(field)?))).collect();
         // The domain that it has is not that of somebody's private mailbox, and its number not one that only fills a form.
-        let domain = most(people.iter().filter_map(|(_, said)| said.domain.as_ref()).map(Key::text));
-        let number = most(people.iter().filter_map(|(_, said)| said.number.as_ref()).map(Key::text));
+        let domain = most(voices.iter().filter_map(|(_, voice, said)| Some((said.domain.as_ref()?.text(), voice.people))));
+        let number = most(voices.iter().filter_map(|(_, voice, said)| Some((said.number.as_ref()?.text(), voice.people))));
         for (field, value) in [("company_domain", domain), ("company_number", number)] {
             match value {
                 Some(value) => drop(fields.insert(field, value)),
@@ -125,7 +124,7 @@ pub fn roll_up(people: &[Employee]) -> Vec<Company> {
             id: key.id(),
             aliases: aliases.remove(key).unwrap_or_default(),
             fields,
-            people: people.iter().map(|(person, _)| person.prospect_id.clone()).collect(),
+            voices: voices.iter().map(|(place, ..)| *place).collect(),
         }
     };
     companies.into_iter().map(company).collect()
@@ -142,27 +141,27 @@ struct Register {
 }
 
 impl Registers {
-    fn of(people: &[Employee]) -> Self {
+    fn of(voices: &[Voice]) -> Self {
         let mut registers: BTreeMap<String, Register> = BTreeMap::new();
-        for person in people {
-            if let Some(number) = number(person) {
+        for voice in voices {
+            if let Some(number) = number(voice) {
                 let register = registers.entry(number.clone()).or_default();
-                register.places.extend(place(&number, person));
-                register.domains.extend(domain(person));
+                register.places.extend(place(&number, voice));
+                register.domains.extend(domain(voice));
             }
         }
         Self(registers)
     }
 
     /// The number that a person says. Who says no country means the one that others say of it, if it is one alone.
-    fn number(&self, person: &Employee) -> Option<Key> {
-        let number = number(person)?;
+    fn number(&self, voice: &Voice) -> Option<Key> {
+        let number = number(voice)?;
         self.0.get(&number).filter(|register| register.domains.len() <= DOMAINS_PER_NUMBER)?;
         if company_number::is_of_a_court(&number) {
-            let place = place(&number, person)?;
+            let place = place(&number, voice)?;
             return Some(Key::Number(number, Some(place)));
         }
-        let place = self.only_place(&number).cloned().or_else(|| place(&number, person));
+        let place = self.only_place(&number).cloned().or_else(|| place(&number, voice));
         Some(Key::Number(number, place))
     }
 
@@ -289,32 +288,32 @@ impl<'a> Known<'a> {
     }
 }
 
-fn number(person: &Employee) -> Option<String> {
-    company_number::normalise(person.fields.get("company_number")?)
+fn number(voice: &Voice) -> Option<String> {
+    company_number::normalise(voice.fields.get("company_number")?)
 }
 
-fn country(person: &Employee) -> Option<String> {
-    let country = person.fields.get("country")?.trim().to_uppercase();
+fn country(voice: &Voice) -> Option<String> {
+    let country = voice.fields.get("country")?.trim().to_uppercase();
     (!country.is_empty()).then_some(country)
 }
 
 /// Where a number is given: in a country, or by the court of a city in it.
-fn place(number: &str, person: &Employee) -> Option<String> {
+fn place(number: &str, voice: &Voice) -> Option<String> {
     if !company_number::is_of_a_court(number) {
-        return country(person);
+        return country(voice);
     }
-    let city = person.fields.get("city").map(|city| city.trim().to_lowercase()).filter(|city| !city.is_empty())?;
-    Some(format!("{}\n{city}", country(person).unwrap_or_default()))
+    let city = voice.fields.get("city").map(|city| city.trim().to_lowercase()).filter(|city| !city.is_empty())?;
+    Some(format!("{}\n{city}", country(voice).unwrap_or_default()))
 }
 
-fn domain(person: &Employee) -> Option<String> {
-    let domain = person.fields.get("company_domain")?.trim().to_lowercase();
+fn domain(voice: &Voice) -> Option<String> {
+    let domain = voice.fields.get("company_domain")?.trim().to_lowercase();
     (!domain.is_empty() && !lists::is_freemail(&domain) && !lists::is_disposable(&domain)).then_some(domain)
 }
 
 /// A company's name without what spells it otherwise: case, punctuation, and the words at its end that say what it is in law.
-fn name(person: &Employee) -> Option<String> {
-    let said = person.fields.get("company_name")?;
+fn name(voice: &Voice) -> Option<String> {
+    let said = voice.fields.get("company_name")?;
     let folded: String = said.to_lowercase().replace(['.', '\''], "");
     let mut words: Vec<&str> =
         folded.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -368,11 +367,11 @@ const LEGAL: [&str; 40] = [
     "lda",
 ];
 
-/// The value that is said most often.
-fn most<'a>(values: impl Iterator<Item = &'a String>) -> Option<String> {
+/// The value that most people say.
+fn most<'a>(values: impl Iterator<Item = (&'a String, usize)>) -> Option<String> {
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
-    for value in values.filter(|value| !value.trim().is_empty()) {
-        *counts.entry(value).or_default() += 1;
+    for (value, people) in values.filter(|(value, _)| !value.trim().is_empty()) {
+        *counts.entry(value).or_default() += people;
     }
     let mut best: Option<(&String, usize)> = None;
     for (value, count) in counts {
@@ -386,6 +385,44 @@ fn most<'a>(values: impl Iterator<Item = &'a String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, Clone)]
+    struct Employee {
+        prospect_id: String,
+        fields: BTreeMap<&'static str, String>,
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Company {
+        id: String,
+        aliases: Vec<String>,
+        fields: BTreeMap<&'static str, String>,
+        people: Vec<String>,
+    }
+
+    /// The companies of people; whether those who say the same are heard one by one or as one voice makes none of them another.
+    fn roll_up(people: &[Employee]) -> Vec<Company> {
+        let each: Vec<Voice> = people.iter().map(|person| Voice { fields: person.fields.clone(), people: 1 }).collect();
+        let named = |company: super::Company, people_of: &dyn Fn(usize) -> Vec<String>| {
+            let super::Company { id, aliases, fields, voices } = company;
+            let mut people: Vec<String> = voices.into_iter().flat_map(people_of).collect();
+            people.sort();
+            Company { id, aliases, fields, people }
+        };
+        let one = |place: usize| vec![people[place].prospect_id.clone()];
+        let companies: Vec<Company> = super::roll_up(&each).into_iter().map(|company| named(company, &one)).collect();
+        let mut alike: BTreeMap<&BTreeMap<&'static str, String>, Vec<String>> = BTreeMap::new();
+        for person in people {
+            alike.entry(&person.fields).or_default().push(person.prospect_id.clone());
+        }
+        let voices: Vec<Voice> =
+            alike.iter().map(|(fields, people)| Voice { fields: (*fields).clone(), people: people.len() }).collect();
+        let groups: Vec<&Vec<String>> = alike.values().collect();
+        let some = |place: usize| groups[place].clone();
+        let of_voices: Vec<Company> = super::roll_up(&voices).into_iter().map(|company| named(company, &some)).collect();
+        assert_eq!(of_voices, companies);
+        companies
+    }
 
     fn person(id: &str, name: &str, domain: &str, city: &str) -> Employee {
         let fields = [("company_name", name), ("company_domain", domain), ("city", city)];

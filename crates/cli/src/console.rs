@@ -42,9 +42,14 @@ impl Console {
 
     /// Writes text to standard output. A reader that went away is no failure.
     pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        self.pour(text).map_err(|error| Failure::output(&error))
+    }
+
+    /// The same for a part of an answer that is long.
+    pub(crate) fn pour(&self, text: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),
         }
     }

@@ -51,6 +51,13 @@ impl LastWord {
         }
     }
 
+    /// Hears what was last said elsewhere.
+    pub fn hear_last(&mut self, other: Self) {
+        if let Some((at_us, status)) = other.0 {
+            self.hear(at_us, status);
+        }
+    }
+
     /// The state; nothing where nothing was said.
     #[must_use]
     pub fn status(self) -> Option<&'static str> {

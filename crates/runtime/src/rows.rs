@@ -13,11 +13,17 @@ use crate::error::{Error, Result};
 
 /// The named columns of a table, batch by batch, in the order of their commits.
 pub(crate) fn load(snapshot: &Snapshot, table: &'static Table, columns: &[&str]) -> Result<Vec<RecordBatch>> {
-    snapshot
-        .read(table, columns, None)?
-        .map(|batch| Ok(batch?))
-        .filter(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0))
-        .collect()
+    batches(snapshot, table, columns)?.collect()
+}
+
+/// The same, one batch in memory at a time.
+pub(crate) fn batches(
+    snapshot: &Snapshot,
+    table: &'static Table,
+    columns: &[&str],
+) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
+    let batches = snapshot.read(table, columns, None)?.map(|batch| Ok(batch?));
+    Ok(batches.filter(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0)))
 }
 
 /// Keeps of each key's rows the last one: what it says now. The order of the rest stays.

@@ -10,7 +10,7 @@ use headwater_store::{NewRun, RunStatus};
 use serde::Serialize;
 use tracing::{error, info};
 
-use crate::deliver::{self, Keep, SavedPlan, SinkCounts};
+use crate::deliver::{self, Keep, Nobody, SavedPlan, SinkCounts};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ingest::{self, Buckets};
@@ -226,7 +226,7 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
     }
     if options.dry_run {
         for sink in wanted_sinks(engine, options) {
-            match deliver::plans(engine, sink, Keep::First(0)).await {
+            match deliver::plans(engine, &[sink], Keep::First(0), &mut Nobody).await {
                 Ok(plans) => report.sinks.extend(plans.into_iter().map(|plan| (plan.sink.clone(), plan.counts()))),
                 Err(error) => report.fail(&sink.name, engine.naming_credentials(error))?,
             }

@@ -6,6 +6,7 @@
 //! - K4 Nothing is reported as written while it is only buffered.
 //! - K5 Limits and abilities are declared in `capability`, `pace` and `removes`.
 //! - K6 What is taken back is taken back once: `remove` of a record that is gone says so and touches nothing else.
+//! - K7 Only `prepare`, `write`, `remove` and `release` change anything in the remote: who checks and plans writes nothing.
 //!
 //! Rows, not record batches, are the currency here: after the field policy each row carries only the fields it changes, so the
 //! rows of one call have different columns, and a delivery is small beside an ingest.
@@ -226,9 +227,20 @@ pub trait Sink: Send + Sync {
     /// Makes the least real request that shows that `write` could work.
     async fn check(&self) -> Result<()>;
 
-    /// The fields this sink takes, with a word on each; empty when it takes any.
+    /// The fields this sink takes, with a word on each; empty when it takes any. Those that `prepare` would make are among them.
     async fn fields(&self) -> Result<Vec<(String, String)>> {
         Ok(Vec::new())
+    }
+
+    /// The fields that the settings ask for and the remote lacks: `prepare` would make them. Reads only.
+    async fn fields_to_make(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Makes what `fields_to_make` names, before the first row is written; the second time there is nothing to make. A sink that was
+    /// not told to prepare does it as it writes.
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Finds the remote's record for each list of match keys, in order. Reads only.
@@ -261,6 +273,12 @@ pub trait Sink: Send + Sync {
 
     /// How many calls this sink has made so far; nothing where there is no API whose calls count.
     fn calls_made(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many calls were made with its credential on the present day of UTC, by all processes that count together; nothing where
+    /// they do not.
+    fn calls_today(&self) -> Option<u64> {
         None
     }
 

@@ -7,9 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use headwater_sdk::http::{Account, HttpResponse, Method, Pause, Url};
+use headwater_sdk::http::{Account, HttpResponse, Method, Pause, Slots, Url};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 
 use super::plan::{BudgetMatcher, BudgetPlan, BudgetPolicy};
 
@@ -30,19 +29,19 @@ pub(super) struct Budget {
     plan: BudgetPlan,
     spent: Mutex<Vec<Spent>>,
     /// Requests that may be in flight.
-    pub(super) slots: Semaphore,
+    pub(super) slots: Slots,
     /// The clock of everything that is counted here.
     pause: Pause,
     /// Where the requests of all processes are counted, by policy.
     accounts: Vec<Option<Account>>,
+    /// The account of the credential as a whole.
+    account: Option<Account>,
 }
 
 #[derive(Debug, Default)]
 struct Spent {
-    /// When requests were sent, for moving windows.
+    /// When requests were sent; for a fixed window when it began, once for each.
     sent: VecDeque<Duration>,
-    /// When the fixed window began, and how many were sent in it.
-    window: Option<(Duration, u32)>,
     /// Until when the remote wants nothing.
     closed_until: Duration,
 }
@@ -51,11 +50,13 @@ impl Budget {
     pub(super) fn new(plan: BudgetPlan, concurrency: usize, pause: Pause) -> Self {
         let spent = plan.policies.iter().map(|_| Spent::default()).collect();
         let accounts = Vec::new();
-        Self { plan, spent: Mutex::new(spent), slots: Semaphore::new(concurrency.max(1)), pause, accounts }
+        Self { plan, spent: Mutex::new(spent), slots: Slots::new(concurrency, None), pause, accounts, account: None }
     }
 
     /// The same, with what other processes spend of this credential counted too.
-    fn with_accounts(mut self, credential: &Credential) -> Self {
+    fn with_accounts(mut self, credential: &Credential, concurrency: usize) -> Self {
+        self.account = Account::of(credential);
+        self.slots = Slots::new(concurrency, self.account.clone());
         let account = |index: usize| Account::of(&[&credential[..], &index.to_le_bytes()].concat());
         self.accounts = (0..self.plan.policies.len()).map(account).collect();
         self
@@ -70,16 +71,24 @@ impl Budget {
         if shared.len() >= MAX_REMEMBERED {
             shared.retain(|_, budget| Arc::strong_count(budget) > 1);
         }
-        let made = || Arc::new(Self::new(plan, concurrency, pause).with_accounts(&credential));
+        let made = || Arc::new(Self::new(plan, concurrency, pause).with_accounts(&credential, concurrency));
         Arc::clone(shared.entry(credential).or_insert_with(made))
     }
 
     /// Waits until the request may be sent, and counts it.
     pub(super) async fn take(&self, request: &Sent<'_>) {
-        let Some(index) = self.policy(request) else { return };
-        while let Some(wait) = self.try_take(index, self.pause.elapsed()) {
-            self.pause.sleep(wait).await;
+        if let Some(index) = self.policy(request) {
+            while let Some(wait) = self.try_take(index, self.pause.elapsed()) {
+                self.pause.sleep(wait).await;
+            }
         }
+        self.account.as_ref().and_then(|account| account.sent_today(1));
+    }
+
+    /// How many requests were sent with this credential on the present day of UTC, by all processes; nothing where they do not count
+    /// together.
+    pub(super) fn sent_today(&self) -> Option<u64> {
+        self.account.as_ref()?.sent_today(0)
     }
 
     fn policy(&self, request: &Sent<'_>) -> Option<usize> {
@@ -96,13 +105,14 @@ impl Budget {
         if now < spent.closed_until {
             return Some(spent.closed_until - now);
         }
-        if policy.fixed_window {
-            return spent.fixed(policy, now);
+        let account = self.accounts.get(index).and_then(Option::as_ref);
+        if let Some(closed) = account.and_then(|account| account.closed_for(LONGEST_RESET)) {
+            return Some(closed);
         }
         let longest = policy.rates.iter().map(|rate| rate.interval).max().unwrap_or_default();
-        let account = self.accounts.get(index).and_then(Option::as_ref);
-        let shared = account.and_then(|account| account.with(longest, |now, sent| moving(policy, now, sent)));
-        shared.unwrap_or_else(|| moving(policy, now, &mut spent.sent))
+        let count = if policy.fixed_window { fixed } else { moving };
+        let shared = account.and_then(|account| account.with(longest, |now, sent| count(policy, now, sent)));
+        shared.unwrap_or_else(|| count(policy, now, &mut spent.sent))
     }
 
     /// Learns from an answer how much is left.
@@ -118,6 +128,9 @@ impl Budget {
         let wait = u64::try_from(reset - now.as_second()).map(Duration::from_secs).unwrap_or_default().min(LONGEST_RESET);
         if let Some(spent) = self.spent.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
             spent.closed_until = spent.closed_until.max(self.pause.elapsed() + wait);
+        }
+        if let Some(account) = self.accounts.get(index).and_then(Option::as_ref) {
+            account.close_for(wait);
         }
     }
 }
@@ -141,17 +154,18 @@ fn moving(policy: &BudgetPolicy, now: Duration, sent: &mut VecDeque<Duration>) -
     wait
 }
 
-impl Spent {
-    fn fixed(&mut self, policy: &BudgetPolicy, now: Duration) -> Option<Duration> {
-        self.sent.clear();
-        let rate = policy.rates.first()?;
-        let (begun, count) = self.window.filter(|(begun, _)| now < *begun + rate.interval).unwrap_or((now, 0));
-        if count >= rate.limit.max(1) {
-            return Some(begun + rate.interval - now);
-        }
-        self.window = Some((begun, count + 1));
-        None
+/// The same where windows follow each other: for each request of the present one the instant stands in `sent` at which it began.
+fn fixed(policy: &BudgetPolicy, now: Duration, sent: &mut VecDeque<Duration>) -> Option<Duration> {
+    let rate = policy.rates.first()?;
+    if sent.front().is_some_and(|begun| *begun + rate.interval <= now) {
+        sent.clear();
     }
+    let begun = sent.front().copied().unwrap_or(now);
+    if sent.len() >= usize::try_from(rate.limit.max(1)).unwrap_or(usize::MAX) {
+        return Some(begun + rate.interval - now);
+    }
+    sent.push_back(begun);
+    None
 }
 
 /// What of a request a matcher sees.

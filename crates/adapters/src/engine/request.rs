@@ -263,7 +263,7 @@ impl Shared {
             (None, None) => request,
         };
         let sent = Sent { method: &requester.method, url: &url, headers: &headers };
-        let slot = self.budget.slots.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the source is closed"))?;
+        let slot = self.budget.slots.take().await.ok_or_else(|| Error::new(ErrorKind::Internal, "the source is closed"))?;
         self.budget.take(&sent).await;
         let answer = client.exchange(&request).await?;
         drop(slot);
@@ -274,6 +274,11 @@ impl Shared {
     /// How many requests were sent so far.
     pub(crate) fn sent(&self) -> u64 {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).values().map(HttpClient::sent).sum()
+    }
+
+    /// How many requests were sent with this credential on the present day, by all processes that count together.
+    pub(crate) fn sent_today(&self) -> Option<u64> {
+        self.budget.sent_today()
     }
 
     /// The client for a URL's host, if the plan lets it be called.

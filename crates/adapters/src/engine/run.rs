@@ -77,6 +77,12 @@ impl Executor {
         self.shared.sent()
     }
 
+    /// How many requests were sent with its credential on the present day of UTC, by all processes that count together.
+    #[must_use]
+    pub fn sent_today(&self) -> Option<u64> {
+        self.shared.sent_today()
+    }
+
     /// A stream of the plan.
     #[must_use]
     pub fn stream(&self, name: &str) -> Option<&Arc<StreamPlan>> {

@@ -9,7 +9,8 @@ use headwater_fakes::pipedrive::Pipedrive;
 use headwater_fakes::salesforce::Salesforce;
 use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Vendor};
-use headwater_sdk::{BuildContext, Clock, Companion, Connector as _, ErrorKind, Result, RowOutcome, Sink};
+use headwater_sdk::sink::EXTERNAL_ID;
+use headwater_sdk::{BuildContext, Clock, Companion, Connector as _, ErrorKind, Lookup, MatchKey, Result, RowOutcome, Sink};
 use serde_json::{Value, json};
 
 use crate::{connector, fake, row, settings, write};
@@ -59,9 +60,24 @@ impl<V: Vendor> Case<V> {
         let mut config = with(&bare, json!({ "create_id_field": true }));
         config = also.map_or(config.clone(), |also| with(&config, json!({ "create_fields": [also] })));
         let sink = || made(name, config.clone(), secret, None).unwrap();
-        sink().check().await.unwrap_or_else(|error| panic!("{name}: {error} {:?}", error.hint_text()));
+        let looked = sink();
+        looked.check().await.unwrap_or_else(|error| panic!("{name}: {error} {:?}", error.hint_text()));
+        let known = looked.fields().await.unwrap();
+        let to_make = looked.fields_to_make().await.unwrap();
+        assert!(to_make.iter().all(|field| known.iter().any(|(known, _)| known == field)), "{name}: {to_make:?} {known:?}");
+        assert_eq!(to_make.len(), 1 + usize::from(also.is_some()), "{name}: {to_make:?}");
+        let ours = MatchKey { field: EXTERNAL_ID.to_owned(), value: "prs_1".to_owned() };
+        assert_eq!(
+            looked.lookup(&[vec![ours]]).await.unwrap(),
+            [Lookup::Absent],
+            "{name}: nobody has a value in a field that is to be made"
+        );
+        assert_eq!(fake.counts().writes, 0, "{name}: who checks and plans makes nothing");
+        looked.prepare().await.unwrap_or_else(|error| panic!("{name}: {error} {:?}", error.hint_text()));
         let writes = fake.counts().writes;
         assert!(writes > 0, "{name}");
+        sink().prepare().await.unwrap();
+        assert_eq!(sink().fields_to_make().await.unwrap(), [""; 0], "{name}");
         let mut fields: Vec<(&str, String)> = fields.iter().map(|(field, value)| (*field, (*value).to_owned())).collect();
         fields.extend(also.map(|also| (also, "page".to_owned())));
         let known = sink().fields().await.unwrap();
@@ -75,7 +91,7 @@ impl<V: Vendor> Case<V> {
         assert_eq!(fake.counts().writes, writes + 1, "{name}: a field is made once");
         if tasks {
             let tasks = || made(name, config.clone(), secret, Some(&Companion::Tasks)).unwrap();
-            tasks().check().await.unwrap_or_else(|error| panic!("{name}: {error} {:?}", error.hint_text()));
+            tasks().prepare().await.unwrap_or_else(|error| panic!("{name}: {error} {:?}", error.hint_text()));
             tasks().check().await.unwrap();
         }
     }
@@ -169,8 +185,13 @@ async fn made_and_named<V: Vendor>(name: &str, vendor: V, secret: &str, config: 
     let told = made(name, bare.clone(), secret, None).unwrap().check().await.unwrap_err();
     assert!(told.hint_text().unwrap().contains("create_id_field"), "{name}: {told}");
     assert_eq!(fake.counts().writes, 0);
+    let asked = made(name, with(&bare, json!({ "create_id_field": true })), secret, None).unwrap();
+    asked.check().await.unwrap();
+    assert!(asked.fields_to_make().await.unwrap()[0].contains("which the remote names"), "{name}");
+    assert_eq!(fake.counts().writes, 0, "{name}");
     for _ in 0..2 {
-        let told = made(name, with(&bare, json!({ "create_id_field": true })), secret, None).unwrap().check().await.unwrap_err();
+        let told =
+            made(name, with(&bare, json!({ "create_id_field": true })), secret, None).unwrap().prepare().await.unwrap_err();
         assert_eq!((told.kind(), told.config_path()), (ErrorKind::Config, Some("id_field")), "{name}: {told}");
         assert_eq!(told.hint_text(), Some(format!("write `id_field: {key}`").as_str()), "{name}");
     }

@@ -87,6 +87,8 @@ async fn check_sink(engine: &Engine, entry: &headwater_runtime::project::SinkEnt
         return Ok("its settings are valid; not called".to_owned());
     }
     sink.check().await.map_err(|source| Error::Connection { connection: entry.name.clone(), stream: None, source })?;
-    headwater_runtime::deliver::check(engine, entry).await?;
-    Ok("answers; its map, audience and policy fit".to_owned())
+    let to_make = headwater_runtime::deliver::check(engine, entry).await?;
+    let to_make: String =
+        to_make.iter().map(|(part, fields)| format!("; a sync would first make in {part}: {}", fields.join(", "))).collect();
+    Ok(format!("answers; its map, audience and policy fit{to_make}"))
 }

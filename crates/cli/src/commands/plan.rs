@@ -1,17 +1,22 @@
 //! `plan`: what a delivery would do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use headwater_runtime::deliver::{Action, Keep, Plan, PlannedBudget, PlannedRow, SavedPlan, plans};
+use async_trait::async_trait;
+use headwater_runtime::deliver::{Action, Keep, Plan, PlanFile, PlannedBudget, PlannedRow, Taker, plans};
 use headwater_runtime::project::SinkEntry;
 use headwater_runtime::{Engine, Error};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::args::{Format, Global};
 use crate::console::{Console, Rows};
 use crate::exit_code::Code;
 use crate::failure::Failure;
 use crate::wiring;
+
+/// How a plan in JSON begins.
+const OPENING: &str = "{\"version\":1,\"sinks\":[";
 
 pub(crate) async fn run(
     global: &Global,
@@ -20,27 +25,139 @@ pub(crate) async fn run(
     console: &Console,
 ) -> Result<Code, Failure> {
     let engine = wiring::engine(global, console).await?;
-    // A plan that is only shown need not be held as a whole.
-    let keep = if out.is_some() || console.format() == Format::Json { Keep::All } else { Keep::First(limit) };
-    let mut planned = Vec::new();
-    for entry in sinks(&engine, sink)? {
-        planned.extend(Box::pin(engine.unless_told(plans(&engine, entry, keep))).await??);
-    }
-    if let Some(path) = out {
-        SavedPlan::of(&engine, &planned)?.write(path)?;
+    let entries = sinks(&engine, sink)?;
+    let json = console.format() == Format::Json;
+    let mut takers = Takers {
+        saved: out.map(|path| PlanFile::create(&engine, path)).transpose()?,
+        shown: json.then(|| Shown { console, text: String::new(), parts: 0, rows: 0 }),
+    };
+    // Whoever is shown some rows is shown them after the counts; everything else goes by.
+    let keep = Keep::First(if json { 0 } else { limit });
+    let planned = Box::pin(engine.unless_told(plans(&engine, &entries, keep, &mut takers))).await??;
+    let Takers { saved, shown } = takers;
+    if let Some((path, saved)) = out.zip(saved) {
+        saved.finish()?;
         let program = wiring::invocation(global);
         console.hint(&format!(
             "`{program} sync --plan {}` does exactly this, and nothing if the world moves before",
             path.display()
         ));
     }
-    if console.format() == Format::Json {
-        return console.answer(&json!({ "version": 1, "sinks": planned }), String::new);
+    if let Some(shown) = shown {
+        shown.finish()?;
+        return Ok(Code::Done);
     }
     for plan in &planned {
         console.write(&human(plan, limit))?;
     }
     Ok(Code::Done)
+}
+
+/// Who takes a plan while it is made.
+struct Takers<'a> {
+    saved: Option<PlanFile>,
+    shown: Option<Shown<'a>>,
+}
+
+#[async_trait]
+impl Taker for Takers<'_> {
+    fn begin(&mut self, sink: &str, fields_to_make: &[String]) -> Result<(), Error> {
+        self.saved.iter_mut().try_for_each(|saved| saved.begin(sink, fields_to_make))?;
+        self.shown.iter_mut().try_for_each(|shown| shown.begin(sink))
+    }
+
+    async fn take(&mut self, rows: &[PlannedRow], leaving: bool) -> Result<(), Error> {
+        if let Some(saved) = &mut self.saved {
+            saved.take(rows, leaving).await?;
+        }
+        self.shown.iter_mut().try_for_each(|shown| shown.rows(rows))
+    }
+
+    fn end(&mut self, plan: &Plan) -> Result<(), Error> {
+        self.saved.iter_mut().try_for_each(|saved| saved.end(plan))?;
+        self.shown.iter_mut().try_for_each(|shown| shown.end(plan))
+    }
+}
+
+/// Shows a plan as one JSON document, row by row as it is made.
+struct Shown<'a> {
+    console: &'a Console,
+    text: String,
+    parts: usize,
+    rows: usize,
+}
+
+/// What stands of a part after its rows.
+#[derive(Serialize)]
+struct Rest<'a> {
+    fields_to_make: &'a [String],
+    held_back: &'a BTreeMap<String, u64>,
+    outside_audience: u64,
+    calls_made: usize,
+    calls_to_write: usize,
+    seconds_to_write: Option<f64>,
+    budget: Option<PlannedBudget>,
+}
+
+impl Shown<'_> {
+    fn begin(&mut self, sink: &str) -> Result<(), Error> {
+        self.text.push_str(if self.parts == 0 { OPENING } else { "," });
+        (self.parts, self.rows) = (self.parts + 1, 0);
+        self.text.push_str("{\"sink\":");
+        self.put(&sink)?;
+        self.text.push_str(",\"rows\":[");
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: &[PlannedRow]) -> Result<(), Error> {
+        for row in rows {
+            if self.rows > 0 {
+                self.text.push(',');
+            }
+            self.rows += 1;
+            self.put(row)?;
+        }
+        self.write()
+    }
+
+    fn end(&mut self, plan: &Plan) -> Result<(), Error> {
+        let Plan { fields_to_make, held_back, outside_audience, calls_made, calls_to_write, seconds_to_write, budget, .. } = plan;
+        let rest = Rest {
+            fields_to_make,
+            held_back,
+            outside_audience: *outside_audience,
+            calls_made: *calls_made,
+            calls_to_write: *calls_to_write,
+            seconds_to_write: *seconds_to_write,
+            budget: *budget,
+        };
+        self.text.push_str("],");
+        let at = self.text.len();
+        self.put(&rest)?;
+        // Its members belong to the object that is open.
+        self.text.remove(at);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        if self.parts == 0 {
+            self.text.push_str(OPENING);
+        }
+        self.text.push_str("]}\n");
+        self.write()
+    }
+
+    fn put(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))?;
+        self.text.push_str(&text);
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        let poured = self.console.pour(&self.text);
+        self.text.clear();
+        poured.map_err(|source| Error::File { path: "the answer".to_owned(), doing: "written", source })
+    }
 }
 
 /// The sink of that name, or all.
@@ -83,6 +200,9 @@ fn human(plan: &Plan, limit: usize) -> String {
             .unwrap_or_default(),
         plan.budget.map(budget).unwrap_or_default(),
     );
+    if !plan.fields_to_make.is_empty() {
+        text.push_str(&format!("fields that a sync makes in the remote first: {}\n", plan.fields_to_make.join(", ")));
+    }
     if plan.people() == 0 {
         text.push_str("nobody is in its audience\n");
     }

@@ -1,7 +1,8 @@
 //! What of a day's calls a sink has left, where the project bounds them.
 //!
-//! The ledger keeps how many calls of the day were made, so that one run knows what those before it spent. Calls are counted by the sink,
-//! attempts that failed among them. A day is one of UTC.
+//! The sink knows how many calls of the day were made with its credential, by whichever process and project. Where it does not, as on
+//! a machine without a folder for that, the ledger knows what the runs before this one spent. Attempts that failed count. A day is one
+//! of UTC.
 
 use headwater_sdk::Sink;
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,7 @@ impl<'a> Budget<'a> {
         let day = self.engine.clock().now().strftime("%F").to_string();
         let kept = if day == self.spent.day { self.spent.calls } else { 0 };
         let fresh = self.sink.calls_made().unwrap_or_default().saturating_sub(self.counted);
-        Spent { day, calls: kept.saturating_add(fresh) }
+        let ours = kept.saturating_add(fresh);
+        Spent { day, calls: self.sink.calls_today().map_or(ours, |all| all.max(ours)) }
     }
 }

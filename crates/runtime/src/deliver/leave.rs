@@ -10,7 +10,7 @@ use super::plan::{Action, FieldChange, Ownership, PlannedRow, link_fields};
 use super::planner::{Part, Planner};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::rows::{load, text};
+use crate::rows::{batches, text};
 
 /// What stands at the end of the key of a delivery that takes somebody off a list.
 const LEAVE: &str = ":leave";
@@ -53,7 +53,8 @@ impl Members {
             // Who was in the list before us stays in it, and so does somebody of whom we know nothing any more.
             let ours: HashSet<&str> = spent.iter().filter_map(|key| whose(key)).collect();
             let mut known = HashSet::new();
-            for batch in load(snapshot, &tables::PROSPECT, &["prospect_id"])? {
+            for batch in batches(snapshot, &tables::PROSPECT, &["prospect_id"])? {
+                let batch = batch?;
                 known.extend(
                     text(&batch, "prospect_id")?.iter().flatten().filter(|id| links.contains_key(*id)).map(str::to_owned),
                 );

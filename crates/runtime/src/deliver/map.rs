@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use headwater_sdk::{Companion, Sink};
 
 use super::owners;
+use super::receipt::OUR_ID;
 use super::values::{Values, computed, fields_of, is_template, noun, unknown};
 use crate::error::{Error, Result};
 use crate::project::{SinkEntry, SinkField, nearest};
@@ -46,6 +47,29 @@ pub(super) fn expressions(map: &BTreeMap<String, SinkField>) -> Vec<(String, &st
     expressions
 }
 
+/// Checks that every key by which a record is found has values: a key without finds nobody, and everybody would be made again.
+fn findable(entry: &SinkEntry) -> Result<()> {
+    let (section, ours) = (&entry.section, fields_of(entry));
+    let known = || {
+        let mapped = section.map.keys().map(String::as_str);
+        std::iter::once(OUR_ID).chain(mapped).chain(ours.iter().copied().filter(|field| !section.map.contains_key(*field)))
+    };
+    let Some((index, stray)) = section.match_on.iter().enumerate().find(|(_, key)| !known().any(|known| known == key.as_str()))
+    else {
+        return Ok(());
+    };
+    let message = format!("records cannot be found by `{stray}`: `map` gives no such field a value");
+    let complaint = entry.error(&format!("match_on[{index}]"), message);
+    let help = nearest(stray, known()).map_or_else(
+        || {
+            let names: Vec<&str> = std::iter::once(OUR_ID).chain(section.map.keys().map(String::as_str)).collect();
+            format!("name one of: {}", names.join(", "))
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(complaint.help(help).into())
+}
+
 /// The remote's field ← ours, checked against both sides.
 pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTreeMap<String, SinkField>> {
     let theirs = sink.fields().await.map_err(|error| match error.config_path() {
@@ -57,6 +81,7 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
     if let Some(Companion::List { .. }) = entry.companion {
         return Ok(BTreeMap::new());
     }
+    findable(entry)?;
     if section.map.is_empty() {
         if theirs.is_empty() {
             let same = |field: &&str| ((*field).to_owned(), SinkField::Text((*field).to_owned()));
@@ -96,18 +121,22 @@ pub(super) async fn field_map(entry: &SinkEntry, sink: &dyn Sink) -> Result<BTre
             || section.owners.as_ref().is_some_and(|owners| owners.field == field)
     };
     let known = |field: &String| *field == DEFAULT_POLICY || section.map.contains_key(field) || set_by_us(field);
+    let near = |stray: &str, else_do: &str| {
+        let mapped = section.map.keys().map(String::as_str);
+        nearest(stray, mapped).map_or_else(|| else_do.to_owned(), |near| format!("did you mean `{near}`? Else {else_do}"))
+    };
     if let Some(stray) = section.policy.keys().find(|field| !known(field)) {
         let complaint =
             entry.error(&format!("policy.{stray}"), format!("there is a policy for `{stray}`, but no such field in `map`"));
-        return Err(complaint.help("map the field, or take its policy out").into());
+        return Err(complaint.help(near(stray, "map the field, or take its policy out")).into());
     }
     if let Some(stray) = section.clear.iter().find(|field| !section.map.contains_key(*field)) {
         let complaint = entry.error("clear", format!("`{stray}` is to be cleared, but there is no such field in `map`"));
-        return Err(complaint.help("map the field, or take it out of `clear`").into());
+        return Err(complaint.help(near(stray, "map the field, or take it out of `clear`")).into());
     }
     if let Some(stray) = section.required.iter().find(|field| !section.map.contains_key(*field)) {
         let complaint = entry.error("required", format!("`{stray}` is required, but there is no such field in `map`"));
-        return Err(complaint.help("map the field, or take it out of `required`").into());
+        return Err(complaint.help(near(stray, "map the field, or take it out of `required`")).into());
     }
     Values::new(entry, &section.map)?;
     Ok(section.map.clone())

@@ -11,6 +11,7 @@ mod drift;
 mod leave;
 mod look;
 mod map;
+mod moved;
 mod owners;
 mod payload;
 mod plan;
@@ -20,10 +21,13 @@ mod push;
 mod receipt;
 mod reference;
 mod saved;
+mod spool;
+mod taker;
 mod undo;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use headwater_sdk::{Companion, ErrorKind, Sink};
 use serde::Serialize;
@@ -32,16 +36,19 @@ pub use drift::{Drift, DriftedField, DriftedRecord, drift};
 pub(crate) use map::DEFAULT_POLICY;
 pub use plan::{Action, FieldChange, Keep, Kept, Plan, PlannedBudget, PlannedRow};
 pub use policy::stage_rank;
-pub use saved::SavedPlan;
+pub use saved::{PlanFile, SavedPlan};
+pub use taker::{Nobody, Taker};
 pub use undo::{Left, UndoReport, undo};
 pub(crate) use values::cell;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{SinkEntry, sink_of_part};
+use moved::Comparison;
 use planner::Part;
 use push::Queue;
-use reference::References;
+use reference::{References, Settling};
+use spool::Spool;
 
 /// The longest namespace of ids: with an id of ours it fits into what CRMs take for one.
 const MAX_NAMESPACE: usize = 24;
@@ -65,21 +72,34 @@ pub struct SinkCounts {
     pub pending: u64,
 }
 
-/// Plans a delivery to one sink: its parts in the order in which they would be written. The remote is read, never written.
+/// Plans deliveries to sinks: the parts of each in the order in which they would be written. The remote is read, never written. The
+/// plans hold as many rows as `keep` says; all go by `taker`.
 ///
 /// # Errors
-/// When the sink's settings are wrong or it cannot be read.
-pub async fn plans(engine: &Engine, entry: &SinkEntry, keep: Keep) -> Result<Vec<Plan>> {
-    let planned = async { planned(engine, &parts(engine, entry).await?, keep).await };
+/// When a sink's settings are wrong, before anything is planned; when one cannot be read.
+pub async fn plans(engine: &Engine, entries: &[&SinkEntry], keep: Keep, taker: &mut dyn Taker) -> Result<Vec<Plan>> {
+    let planned = async {
+        let mut sinks = Vec::with_capacity(entries.len());
+        for entry in entries {
+            sinks.push(parts(engine, entry).await?);
+        }
+        let mut plans = Vec::new();
+        for parts in &sinks {
+            plans.extend(planned(engine, parts, keep, taker).await?);
+        }
+        Ok(plans)
+    };
     planned.await.map_err(|error| engine.naming_credentials(error))
 }
 
-/// Checks a sink's map, policy and audience against both sides, without looking at anybody.
+/// Checks a sink's map, policy and audience against both sides, without looking at anybody and without writing anything. By part, the
+/// fields that a sync makes in the remote before it writes the first row.
 ///
 /// # Errors
 /// The first thing that does not fit, with file and line.
-pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<()> {
-    parts(engine, entry).await.map(drop).map_err(|error| engine.naming_credentials(error))
+pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<Vec<(String, Vec<String>)>> {
+    let parts = parts(engine, entry).await.map_err(|error| engine.naming_credentials(error))?;
+    Ok(parts.into_iter().map(|part| (part.entry.name, part.to_make)).filter(|(_, to_make)| !to_make.is_empty()).collect())
 }
 
 /// Plans one sink into the outbox, pushes what is there, and counts in `counts` what became of each part's rows. Parts follow one
@@ -90,6 +110,7 @@ pub async fn check(engine: &Engine, entry: &SinkEntry) -> Result<()> {
 pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut BTreeMap<String, SinkCounts>) -> Result<()> {
     // What is wrong with the settings of any part is said before the first is written to.
     let parts = parts(engine, entry).await?;
+    prepare(&parts).await?;
     for part in &parts {
         push::requeue_doubtful(engine, &part.entry.name).await?;
     }
@@ -99,7 +120,7 @@ pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut 
         let counts = counts.entry(part.entry.name.clone()).or_default();
         let references = references(engine, part, &before).await?;
         let mut queue = Queue::new(engine, &part.entry, run_id).await?;
-        let plan = Box::pin(planner::plan_with(engine, part, references.as_ref(), Keep::First(0), Some(&mut queue)));
+        let plan = Box::pin(planner::plan_with(engine, part, references.as_ref(), Keep::First(0), &mut queue));
         let plan = engine.unless_told(plan).await.flatten();
         let mut plan = match plan {
             Ok(plan) => plan,
@@ -118,7 +139,7 @@ pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut 
     Ok(())
 }
 
-/// Applies a saved plan to all of its sinks, if the same would be planned now. The plan is held in memory.
+/// Applies a saved plan to all of its sinks, if the same would be planned now. What it would write is put aside on disk meanwhile.
 ///
 /// # Errors
 /// `Moved` when it would not, before anything is written; else as [`run`].
@@ -130,6 +151,8 @@ pub async fn run_saved(
 ) -> Result<()> {
     let names: BTreeSet<&str> = saved.sinks().map(sink_of_part).collect();
     let mut sinks = Vec::with_capacity(names.len());
+    let folder = engine.store.ledger().parent().unwrap_or(Path::new("."));
+    let mut comparison = Comparison::new(saved, Spool::new(folder)?);
     for name in names {
         let entry = engine.project.sink(name).ok_or_else(|| Error::NotFound {
             what: format!("the plan is for a sink `{name}` that the project does not have"),
@@ -139,12 +162,15 @@ pub async fn run_saved(
         for part in &parts {
             push::requeue_doubtful(engine, &part.entry.name).await?;
         }
-        let plans = planned(engine, &parts, Keep::All).await?;
+        let plans = planned(engine, &parts, Keep::First(0), &mut comparison).await?;
         sinks.push((parts, plans));
     }
-    saved.check(sinks.iter().flat_map(|(_, plans)| plans))?;
+    let mut spool = comparison.same()?;
+    for (parts, _) in &sinks {
+        prepare(parts).await?;
+    }
     for (parts, plans) in sinks {
-        apply(engine, &parts, plans, run_id, counts).await?;
+        apply(engine, &parts, plans, &mut spool, (run_id, &mut *counts)).await?;
     }
     Ok(())
 }
@@ -189,24 +215,41 @@ async fn parts(engine: &Engine, entry: &SinkEntry) -> Result<Vec<Part>> {
             None => people_are_named,
             Some(Companion::Tasks | Companion::List { .. }) => false,
         };
-        parts.push(Part { entry, sink, map, is_named });
+        let to_make = sink.fields_to_make().await.map_err(|error| of_settings(&entry, error))?;
+        parts.push(Part { entry, sink, map, is_named, to_make });
     }
     Ok(parts)
 }
 
-async fn planned(engine: &Engine, parts: &[Part], keep: Keep) -> Result<Vec<Plan>> {
+/// Makes in the remotes what the settings ask for and they lack, before anything is queued.
+async fn prepare(parts: &[Part]) -> Result<()> {
+    for part in parts.iter().filter(|part| !part.to_make.is_empty()) {
+        part.sink.prepare().await.map_err(|error| of_settings(&part.entry, error))?;
+    }
+    Ok(())
+}
+
+/// What a sink complains of in the settings stands with its line.
+fn of_settings(entry: &SinkEntry, error: headwater_sdk::Error) -> Error {
+    match error.config_path() {
+        Some(_) => entry.config_error(&error).into(),
+        None => Error::connection(&entry.name, None, error),
+    }
+}
+
+async fn planned(engine: &Engine, parts: &[Part], keep: Keep, taker: &mut dyn Taker) -> Result<Vec<Plan>> {
     let mut before: Vec<(&Part, Plan)> = Vec::new();
     for part in parts {
         let references = references(engine, part, &before).await?;
-        let plan = Box::pin(planner::plan_with(engine, part, references.as_ref(), keep, None));
+        let plan = Box::pin(planner::plan_with(engine, part, references.as_ref(), keep, &mut *taker));
         let plan = engine.unless_told(plan).await??;
         before.push((part, plan));
     }
-    Ok(before.into_iter().map(|(_, plan)| plan).collect())
+    Ok(before.into_iter().map(|(_, plan)| plan.without_names()).collect())
 }
 
 /// What a part's records name, of the parts before it.
-async fn references(engine: &Engine, part: &Part, before: &[(&Part, Plan)]) -> Result<Option<References>> {
+async fn references<'a>(engine: &Engine, part: &Part, before: &'a [(&Part, Plan)]) -> Result<Option<References<'a>>> {
     let plan_of = |companion: Option<&Companion>| {
         before.iter().find(|(part, _)| part.entry.companion.as_ref() == companion).map(|(_, plan)| plan)
     };
@@ -242,28 +285,45 @@ fn ties(entry: &SinkEntry, sink: &dyn Sink) -> Result<()> {
     Err(entry.error(key, message).help("take this section out").into())
 }
 
-/// Queues plans that were made together and pushes them, one part after the other.
+/// Queues what was put aside of plans that were made together, and pushes it, one part after the other.
 async fn apply(
     engine: &Engine,
     parts: &[Part],
     plans: Vec<Plan>,
-    run_id: &str,
-    counts: &mut BTreeMap<String, SinkCounts>,
+    spool: &mut Spool,
+    (run_id, counts): (&str, &mut BTreeMap<String, SinkCounts>),
 ) -> Result<()> {
-    let mut before: Vec<(&Part, Plan)> = Vec::new();
     for (part, mut plan) in parts.iter().zip(plans) {
         engine.stop_if_told()?;
-        if let Some(references) = references(engine, part, &before).await? {
-            reference::settle(engine, &part.entry, &references, &mut plan).await?;
+        let settling = settling(engine, part, parts).await?;
+        let mut queue = Queue::new(engine, &part.entry, run_id).await?;
+        let mut spooled = spool.rows(&part.entry.name)?;
+        loop {
+            let mut rows = spooled.next()?;
+            if rows.is_empty() {
+                break;
+            }
+            if let Some(settling) = &settling {
+                settling.settle(engine, &mut rows, &mut plan).await?;
+            }
+            queue.take(&rows, false).await?;
         }
         let counts = counts.entry(part.entry.name.clone()).or_default();
-        let mut queue = Queue::new(engine, &part.entry, run_id).await?;
-        queue.take(&plan.rows).await?;
         *counts = plan.counts();
         queue.stop_unplanned(counts).await?;
         push::drain(engine, part, &plan, run_id, counts).await?;
-        plan.rows = Vec::new();
-        before.push((part, plan));
     }
     Ok(())
+}
+
+/// How the rows of a part come to name records of the parts before it.
+async fn settling(engine: &Engine, part: &Part, parts: &[Part]) -> Result<Option<Settling>> {
+    let before = |companion: Option<&Companion>| parts.iter().find(|part| part.entry.companion.as_ref() == companion);
+    let (field, named, is_needed) = match &part.entry.companion {
+        None => (part.sink.company_field(), before(Some(&Companion::Companies)), false),
+        Some(Companion::Tasks | Companion::List { .. }) => (part.sink.person_field(), before(None), true),
+        Some(Companion::Companies) => (None, None, false),
+    };
+    let Some((field, named)) = field.zip(named) else { return Ok(None) };
+    Settling::new(engine, &part.entry, (field, &named.entry.name), is_needed).await.map(Some)
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use headwater_sdk::MatchKey;
 use headwater_store::CrmLink;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::SinkCounts;
 use super::budget::Budget;
+use super::companies::Employers;
 use super::owners::Territory;
 use super::reference::{COMING, Reference};
 
@@ -17,17 +18,17 @@ pub(super) const NOT_MADE_YET: &str = "the record that it names is not made yet"
 pub(super) const NOT_MADE: &str = "the record that it names was not made";
 
 /// What a delivery to one sink would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Plan {
     /// The sink.
     pub sink: String,
+    /// The fields that a sync makes in the remote before it writes the first row.
+    pub fields_to_make: Vec<String>,
     /// Every prospect of the audience, or those of them that were asked for: see [`Keep`].
     pub rows: Vec<PlannedRow>,
     /// How many prospects of the audience end where.
-    #[serde(skip)]
     pub(super) actions: BTreeMap<Action, u64>,
     /// How many wait for a record that they name and are not queued.
-    #[serde(skip)]
     pub(super) waiting_for_another: u64,
     /// How many are held back by which rule.
     pub held_back: BTreeMap<String, u64>,
@@ -40,10 +41,8 @@ pub struct Plan {
     /// How long these would take at the pace of the sink, where it tells one.
     pub seconds_to_write: Option<f64>,
     /// The company of each person, where this is a plan of companies.
-    #[serde(skip)]
-    pub(super) employers: HashMap<String, String>,
+    pub(super) employers: Option<Employers>,
     /// How those who name these records would name each, where other parts do.
-    #[serde(skip)]
     pub(super) named: HashMap<String, Reference>,
     /// What the project lets the sink spend, where it bounds that.
     pub budget: Option<PlannedBudget>,
@@ -147,7 +146,7 @@ pub(super) struct Ownership {
 }
 
 /// What is done with a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A record is made.
@@ -167,7 +166,7 @@ pub enum Action {
 }
 
 /// One field that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// The remote's field.
     pub field: String,
@@ -219,6 +218,12 @@ impl Plan {
         }
     }
 
+    /// Without what other parts name its records by, once these are planned too.
+    pub(super) fn without_names(mut self) -> Self {
+        (self.employers, self.named) = (None, HashMap::new());
+        self
+    }
+
     /// Counts a window of rows, and keeps what was asked for of them.
     pub(super) fn take(&mut self, rows: Vec<PlannedRow>, keep: Keep, is_named: bool) {
         for row in rows {
@@ -249,12 +254,12 @@ impl Plan {
         }
     }
 
-    /// Counts the rows again, after some of them came to end elsewhere.
-    pub(super) fn recount(&mut self) {
-        (self.actions, self.waiting_for_another, self.held_back) = (BTreeMap::new(), 0, BTreeMap::new());
-        let rows = std::mem::take(&mut self.rows);
-        rows.iter().for_each(|row| self.count_row(row));
-        self.rows = rows;
+    /// Counts a row that came to end elsewhere than it was planned to.
+    pub(super) fn recount(&mut self, planned: Action, row: &PlannedRow) {
+        if planned != row.action {
+            self.actions.entry(planned).and_modify(|count| *count = count.saturating_sub(1));
+            self.count_row(row);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
 use headwater_store::{CrmLink, OutboxState, Snapshot};
 
 use super::budget::Budget;
-use super::companies;
+use super::companies::{self, Voices};
 use super::consent;
 use super::leave::Members;
 use super::look;
@@ -21,16 +21,16 @@ use super::map::{audience_error, expressions};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
 use super::policy::{Standing, Times, Verdict, on_update};
-use super::push::Queue;
 use super::receipt::OUR_ID;
 use super::reference::{COMING, Reference, References};
+use super::taker::Taker;
 use super::values::{Values, cell};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, SinkField};
 use crate::query::{KEPT_OUT, asks_who_may_be_contacted};
 use crate::resolve;
-use crate::rows::{at, booleans, instants, load, text};
+use crate::rows::{at, batches, booleans, instants, text};
 
 /// The match key that means the field in which a sink keeps our id.
 const EXTERNAL_ID: &str = OUR_ID;
@@ -49,17 +49,19 @@ pub(super) struct Part {
     pub(super) map: BTreeMap<String, SinkField>,
     /// Whether records of other parts name those of this one.
     pub(super) is_named: bool,
+    /// The fields that are made in the remote before the first row is written.
+    pub(super) to_make: Vec<String>,
 }
 
-/// Plans one part of a delivery, window by window, into `queue` where there is one. What its records name is planned before.
+/// Plans one part of a delivery, window by window, and gives each to whoever takes the rows. What its records name is planned before.
 pub(super) async fn plan_with(
     engine: &Engine,
     part: &Part,
-    references: Option<&References>,
+    references: Option<&References<'_>>,
     keep: Keep,
-    mut queue: Option<&mut Queue<'_>>,
+    taker: &mut dyn Taker,
 ) -> Result<Plan> {
-    let Part { entry, sink, map, is_named } = part;
+    let Part { entry, sink, map, is_named, to_make } = part;
     let sink = sink.as_ref();
     let before = sink.calls_made();
     let values = Values::new(entry, map)?;
@@ -93,8 +95,10 @@ pub(super) async fn plan_with(
     if let Some(members) = &mut members {
         planner.spent = std::mem::take(&mut members.spent);
     }
+    taker.begin(&entry.name, to_make)?;
     let mut plan = Plan {
         sink: entry.name.clone(),
+        fields_to_make: to_make.clone(),
         rows: Vec::new(),
         actions: BTreeMap::new(),
         waiting_for_another: 0,
@@ -103,7 +107,7 @@ pub(super) async fn plan_with(
         calls_made: 0,
         calls_to_write: 0,
         seconds_to_write: None,
-        employers: HashMap::new(),
+        employers: None,
         named: HashMap::new(),
         budget: None,
     };
@@ -114,16 +118,15 @@ pub(super) async fn plan_with(
     let mut windows = Windows { rows: WINDOW_ROWS / most * most, held: Vec::new(), count: 0 };
     let (mut looked, mut read) = (0, 0);
     if entry.companion == Some(Companion::Companies) {
-        let mut people = Vec::new();
+        let mut voices = Voices::default();
         while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
-            people.push(planner.only_admitted(&batch)?);
+            let batch = planner.only_admitted(&batch)?;
+            let ids = text(&batch, "prospect_id")?;
+            voices.hear(&batch, |row| Ok(!planner.is_suppressed(ids.value(row), &batch, row)?))?;
         }
-        let companies = companies::of(&people, |batch, row| {
-            let id = text(batch, "prospect_id")?.value(row);
-            Ok(!planner.is_suppressed(id, batch, row)?)
-        })?;
+        let (companies, employers) = voices.companies();
         planner.aliases = companies::aliases(&companies);
-        plan.employers = companies::employers(&companies);
+        plan.employers = Some(employers);
         windows.push(companies::batch(&companies)?);
     }
     loop {
@@ -152,15 +155,13 @@ pub(super) async fn plan_with(
                 rows.extend(planned);
             }
             looked += planner.compare(&mut rows).await?;
-            if queue.is_some() {
+            if taker.writes() {
                 rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
             }
             if let Some(owners) = &mut owners {
                 planner.give(owners, &mut rows);
             }
-            if let Some(queue) = &mut queue {
-                queue.take(&rows).await?;
-            }
+            taker.take(&rows, false).await?;
             plan.take(rows, keep, *is_named);
         }
         if is_last {
@@ -171,9 +172,7 @@ pub(super) async fn plan_with(
         plan.outside_audience = living.saturating_sub(read);
     }
     for rows in members.into_iter().flat_map(|members| members.leave(&planner)) {
-        if let Some(queue) = &mut queue {
-            queue.take(&rows).await?;
-        }
+        taker.take(&rows, true).await?;
         plan.take(rows, keep, *is_named);
     }
     // Tasks and places in lists are planned only for those who are in the remote.
@@ -188,6 +187,7 @@ pub(super) async fn plan_with(
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
     plan.seconds_to_write = seconds;
+    taker.end(&plan)?;
     Ok(plan)
 }
 
@@ -230,7 +230,8 @@ struct Living {
 impl Living {
     fn read(snapshot: &Snapshot) -> Result<Self> {
         let mut living = Self { count: 0, aliases: HashMap::new() };
-        for batch in load(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+        for batch in batches(snapshot, &tables::PROSPECT, &["prospect_id", "merged_into"])? {
+            let batch = batch?;
             let (id, into) = (text(&batch, "prospect_id")?, text(&batch, "merged_into")?);
             for row in 0..batch.num_rows() {
                 match at(into, row) {
@@ -261,7 +262,8 @@ async fn in_review(engine: &Engine, entry: &SinkEntry, snapshot: &Snapshot) -> R
     }
     let asked: HashSet<&str> = pairs.iter().flat_map(|pair| [pair.one.as_str(), pair.two.as_str()]).collect();
     let mut prospect_of: HashMap<String, String> = HashMap::with_capacity(asked.len());
-    for batch in load(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])? {
+    for batch in batches(snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])? {
+        let batch = batch?;
         let (lead, prospect) = (text(&batch, "lead_id")?, text(&batch, "prospect_id")?);
         for row in (0..batch.num_rows()).filter(|row| asked.contains(lead.value(*row))) {
             prospect_of.insert(lead.value(row).to_owned(), prospect.value(row).to_owned());
@@ -289,7 +291,8 @@ pub(super) async fn objectors(engine: &Engine, snapshot: &Snapshot) -> Result<Op
     if screen.is_empty() {
         return Ok(Some(objectors));
     }
-    for batch in load(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
+    for batch in batches(snapshot, &tables::PROSPECT_FIELD, &["prospect_id", "field", "value"])? {
+        let batch = batch?;
         let (id, field, value) = (text(&batch, "prospect_id")?, text(&batch, "field")?, text(&batch, "value")?);
         for row in 0..batch.num_rows() {
             let kind = match field.value(row) {
@@ -312,7 +315,8 @@ fn observed(entry: &SinkEntry, snapshot: &Snapshot) -> Result<HashMap<(String, S
         return Ok(observed);
     }
     let columns = ["prospect_id", "field", "is_winner", "observed_at"];
-    for batch in load(snapshot, &tables::PROSPECT_FIELD, &columns)? {
+    for batch in batches(snapshot, &tables::PROSPECT_FIELD, &columns)? {
+        let batch = batch?;
         let (id, field, when) = (text(&batch, "prospect_id")?, text(&batch, "field")?, instants(&batch, "observed_at")?);
         let winner: &BooleanArray = booleans(&batch, "is_winner")?;
         for row in (0..batch.num_rows()).filter(|row| winner.value(*row)) {
@@ -348,7 +352,7 @@ pub(super) struct Planner<'a> {
     /// Who may be somebody else too, by the question that is open about them.
     in_review: HashMap<String, String>,
     /// What the rows name.
-    references: Option<&'a References>,
+    references: Option<&'a References<'a>>,
     /// Whether the settings give people to owners.
     is_owned: bool,
 }

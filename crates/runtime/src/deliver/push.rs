@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use async_trait::async_trait;
 use headwater_model::suppression::Kind;
 use headwater_model::{email, ids, phone, tables};
 use headwater_sdk::sink::MOVED;
@@ -19,6 +20,7 @@ use super::payload::{self, Payload, json};
 use super::plan::{Action, Plan, PlannedRow};
 use super::planner::Part;
 use super::receipt::{self, NewReceipt, REMOVED};
+use super::taker::Taker;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::SinkEntry;
@@ -57,36 +59,6 @@ impl<'a> Queue<'a> {
         let waiting = engine.store.outbox_waiting(&entry.name).await?;
         let earlier = waiting.into_iter().map(|id| (id, Earlier::NotPlanned)).collect();
         Ok(Self { engine, entry, run_id, earlier })
-    }
-
-    /// Queues what is to be written of these rows, and notes the links that were found.
-    pub(super) async fn take(&mut self, rows: &[PlannedRow]) -> Result<()> {
-        let now = self.engine.clock().now_us();
-        self.compare(rows);
-        let mut work: Vec<&PlannedRow> = rows
-            .iter()
-            .filter(|row| matches!(row.action, Action::Create | Action::Update | Action::Leave) || row.relink)
-            .collect();
-        // Changes of one kind go into few statements.
-        work.sort_by_key(|row| !row.relink);
-        for chunk in work.chunks(ROWS_PER_COMMIT) {
-            let mut commit = self.engine.store.commit(self.run_id, now);
-            for row in chunk {
-                commit.ledger(if row.relink {
-                    LedgerOp::Link(LinkUpdate {
-                        sink: self.entry.name.clone(),
-                        prospect_id: row.prospect_id.clone(),
-                        remote_id: row.remote_id.clone().unwrap_or_default(),
-                        pushed_hash: row.hash.clone(),
-                        pushed_fields: json(&row.pushed)?,
-                    })
-                } else {
-                    LedgerOp::Enqueue(payload::entry(&self.entry.name, row)?)
-                });
-            }
-            commit.execute().await?;
-        }
-        Ok(())
     }
 
     fn compare(&mut self, rows: &[PlannedRow]) {
@@ -134,6 +106,43 @@ impl<'a> Queue<'a> {
         }
         engine.store.outbox_settle(&stopped, engine.clock().now_us()).await?;
         Ok(())
+    }
+}
+
+/// Queues what is to be written of the rows, and notes the links that were found.
+#[async_trait]
+impl Taker for Queue<'_> {
+    async fn take(&mut self, rows: &[PlannedRow], _leaving: bool) -> Result<()> {
+        let now = self.engine.clock().now_us();
+        self.compare(rows);
+        let mut work: Vec<&PlannedRow> = rows
+            .iter()
+            .filter(|row| matches!(row.action, Action::Create | Action::Update | Action::Leave) || row.relink)
+            .collect();
+        // Changes of one kind go into few statements.
+        work.sort_by_key(|row| !row.relink);
+        for chunk in work.chunks(ROWS_PER_COMMIT) {
+            let mut commit = self.engine.store.commit(self.run_id, now);
+            for row in chunk {
+                commit.ledger(if row.relink {
+                    LedgerOp::Link(LinkUpdate {
+                        sink: self.entry.name.clone(),
+                        prospect_id: row.prospect_id.clone(),
+                        remote_id: row.remote_id.clone().unwrap_or_default(),
+                        pushed_hash: row.hash.clone(),
+                        pushed_fields: json(&row.pushed)?,
+                    })
+                } else {
+                    LedgerOp::Enqueue(payload::entry(&self.entry.name, row)?)
+                });
+            }
+            commit.execute().await?;
+        }
+        Ok(())
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 }
 

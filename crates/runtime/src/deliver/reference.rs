@@ -2,11 +2,12 @@
 //!
 //! The other record may be one that the same delivery makes first. Until it is there, the plan says so in place of its id.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use headwater_sdk::Sink;
 use headwater_store::OutboxState;
 
+use super::companies::Employers;
 use super::plan::{Action, NOT_MADE, NOT_MADE_YET, Plan, PlannedRow};
 use crate::engine::Engine;
 use crate::error::Result;
@@ -31,36 +32,41 @@ pub(super) enum Reference {
 }
 
 /// What a part's records name, by the person they are about.
-#[derive(Debug, Default)]
-pub(super) struct References {
+#[derive(Debug)]
+pub(super) struct References<'a> {
     /// The remote's field.
     pub(super) field: String,
-    /// The part that makes the named records.
-    pub(super) part: String,
     /// Whether a record makes no sense without.
     pub(super) is_needed: bool,
-    of: HashMap<String, Reference>,
+    of: By<'a>,
 }
 
-impl References {
+#[derive(Debug)]
+enum By<'a> {
+    /// By the person's company.
+    Company { employers: &'a Employers, named: &'a HashMap<String, Reference> },
+    /// By the person: as this delivery plans them, else where they are already.
+    Person { planned: &'a HashMap<String, Reference>, there: HashMap<String, Reference> },
+}
+
+impl<'a> References<'a> {
     /// What people name: their companies.
-    pub(super) fn to_companies(sink: &dyn Sink, companies: &Plan) -> Option<Self> {
+    pub(super) fn to_companies(sink: &dyn Sink, companies: &'a Plan) -> Option<Self> {
         let field = sink.company_field()?.to_owned();
-        let of = companies.employers.iter();
-        let of =
-            of.map(|(person, company)| (person.clone(), companies.named.get(company).cloned().unwrap_or(Reference::Missing)));
-        Some(Self { field, part: companies.sink.clone(), is_needed: false, of: of.collect() })
+        let of = By::Company { employers: companies.employers.as_ref()?, named: &companies.named };
+        Some(Self { field, is_needed: false, of })
     }
 
     /// What tasks and places in lists name: people.
-    pub(super) async fn to_people(engine: &Engine, sink: &dyn Sink, people: &Plan) -> Result<Option<Self>> {
+    pub(super) async fn to_people(engine: &Engine, sink: &dyn Sink, people: &'a Plan) -> Result<Option<Self>> {
         let Some(field) = sink.person_field() else { return Ok(None) };
         // Who left the audience is still in the remote.
         let links = engine.store.links(&people.sink).await?.into_values();
-        let mut of: HashMap<String, Reference> =
-            links.map(|link| (link.prospect_id.clone(), Reference::There(link.prospect_id, link.remote_id))).collect();
-        of.extend(people.named.iter().map(|(id, reference)| (id.clone(), reference.clone())));
-        Ok(Some(Self { field: field.to_owned(), part: people.sink.clone(), is_needed: true, of }))
+        let there = links
+            .filter(|link| !people.named.contains_key(&link.prospect_id))
+            .map(|link| (link.prospect_id.clone(), Reference::There(link.prospect_id, link.remote_id)))
+            .collect();
+        Ok(Some(Self { field: field.to_owned(), is_needed: true, of: By::Person { planned: &people.named, there } }))
     }
 
     /// Whether the record about this person makes no sense, because what it names was not made.
@@ -70,7 +76,10 @@ impl References {
 
     /// What the record about this person names.
     pub(super) fn of(&self, person: &str) -> Option<&Reference> {
-        self.of.get(person)
+        match &self.of {
+            By::Company { employers, named } => Some(named.get(employers.of(person)?).unwrap_or(&Reference::Missing)),
+            By::Person { planned, there } => planned.get(person).or_else(|| there.get(person)),
+        }
     }
 }
 
@@ -107,31 +116,55 @@ pub(super) async fn made(engine: &Engine, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-/// Puts the remote's ids in place of ours, now that the records are made. One that was refused is left out; one of which nobody
-/// knows yet makes its rows wait.
-pub(super) async fn settle(engine: &Engine, entry: &SinkEntry, references: &References, plan: &mut Plan) -> Result<()> {
-    let field = &references.field;
-    let coming =
-        |fields: &BTreeMap<String, String>| fields.get(field).and_then(|value| value.strip_prefix(COMING)).map(str::to_owned);
-    if !plan.rows.iter().any(|row| coming(&row.desired).is_some()) {
-        return Ok(());
+/// Puts the remote's ids in place of ours, once the records are made that the rows of a saved plan name.
+pub(super) struct Settling {
+    /// The remote's field that names them.
+    field: String,
+    /// The part that made them.
+    part: String,
+    /// Whether a row makes no sense without.
+    is_needed: bool,
+    /// Whose records are still under way.
+    waiting: HashSet<String>,
+    /// Deliveries that the remote refused before.
+    refused: HashSet<String>,
+}
+
+impl Settling {
+    /// For the rows of a part that name records of another one, which was pushed before it.
+    pub(super) async fn new(engine: &Engine, entry: &SinkEntry, (field, part): (&str, &str), is_needed: bool) -> Result<Self> {
+        let waiting = engine.store.outbox_waiting(part).await?.into_iter().collect();
+        let refused = engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?;
+        Ok(Self { field: field.to_owned(), part: part.to_owned(), is_needed, waiting, refused })
     }
-    let links = engine.store.links(&references.part).await?;
-    let waiting: HashSet<String> = engine.store.outbox_waiting(&references.part).await?.into_iter().collect();
-    let refused = engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?;
-    for row in &mut plan.rows {
-        let Some(id) = coming(&row.desired) else { continue };
-        match links.get(&id) {
-            Some(link) => row.name(field, Some(&link.remote_id)),
-            None if waiting.contains(&id) => row.wait_for_another(NOT_MADE_YET),
-            None if references.is_needed => row.hold(NOT_MADE),
-            None => row.name(field, None),
+
+    /// Settles some rows, and counts in the plan where they come to end. What was refused is left out; one of which nobody knows
+    /// yet makes its rows wait.
+    pub(super) async fn settle(&self, engine: &Engine, rows: &mut [PlannedRow], plan: &mut Plan) -> Result<()> {
+        let coming = |row: &PlannedRow| {
+            let value = row.desired.get(&self.field).filter(|_| row.names_what_is_coming())?;
+            value.strip_prefix(COMING).map(str::to_owned)
+        };
+        let named: HashSet<String> = rows.iter().filter_map(coming).collect();
+        if named.is_empty() {
+            return Ok(());
         }
-        if refused.contains(&row.key) && matches!(row.action, Action::Create | Action::Update) {
-            row.action = Action::Rejected;
-            row.reason = Some("the remote refused exactly this before".to_owned());
+        let links = engine.store.links_of(&self.part, &named.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        for row in rows {
+            let Some(id) = coming(row) else { continue };
+            let planned = row.action;
+            match links.get(&id) {
+                Some(link) => row.name(&self.field, Some(&link.remote_id)),
+                None if self.waiting.contains(&id) => row.wait_for_another(NOT_MADE_YET),
+                None if self.is_needed => row.hold(NOT_MADE),
+                None => row.name(&self.field, None),
+            }
+            if self.refused.contains(&row.key) && matches!(row.action, Action::Create | Action::Update) {
+                row.action = Action::Rejected;
+                row.reason = Some("the remote refused exactly this before".to_owned());
+            }
+            plan.recount(planned, row);
         }
+        Ok(())
     }
-    plan.recount();
-    Ok(())
 }

@@ -655,6 +655,10 @@ pub struct CompaniesSection {
     /// What may be done to fields of a company that already have a value.
     #[serde(default)]
     pub policy: BTreeMap<String, FieldPolicy>,
+    /// The remote's fields of a company without which none is made: one that has no value for them is held back, and its people go
+    /// without. Each stands in `map`.
+    #[serde(default)]
+    pub required: Vec<String>,
 }
 
 fn external_id() -> Vec<String> {

@@ -126,10 +126,10 @@ impl SinkEntry {
     pub fn parts(&self) -> Vec<Self> {
         let SinkSection { companies, owners: _, tasks, lists, .. } = &self.section;
         let mut parts = Vec::with_capacity(2 + tasks.len() + lists.len());
-        if let Some(CompaniesSection { match_on, map, clear, policy }) = companies {
-            let (match_on, clear, policy) = (match_on.clone(), clear.clone(), policy.clone());
+        if let Some(CompaniesSection { match_on, map, clear, policy, required }) = companies {
+            let (match_on, clear, policy, required) = (match_on.clone(), clear.clone(), policy.clone(), required.clone());
             let map = map.iter().map(|(theirs, ours)| (theirs.clone(), SinkField::Text(ours.clone()))).collect();
-            let section = SinkSection { match_on, map, clear, policy, ..self.bare(&self.section.audience) };
+            let section = SinkSection { match_on, map, clear, policy, required, ..self.bare(&self.section.audience) };
             parts.push(self.part("companies", Companion::Companies, section));
         }
         parts.push(self.clone());

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use headwater_runtime::Error;
-use headwater_runtime::deliver::{Action, Keep, Plan, SavedPlan, plans};
+use headwater_runtime::deliver::{Action, Keep, Nobody, Plan, PlanFile, SavedPlan, plans};
 use headwater_runtime::project::SinkEntry;
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::sink::Fields;
@@ -12,7 +12,7 @@ use crate::rig::{DAY, Rig};
 
 /// What is planned for the people of a sink.
 async fn plan(rig: &Rig, sink: &SinkEntry) -> Result<Plan, Error> {
-    Ok(plans(&rig.engine, sink, Keep::All).await?.remove(0))
+    Ok(plans(&rig.engine, &[sink], Keep::All, &mut Nobody).await?.remove(0))
 }
 
 const COLUMNS: &[&str] = &["email", "given_name", "job_title"];
@@ -37,9 +37,10 @@ async fn resolved(rig: &Rig) {
 }
 
 async fn saved(rig: &Rig) -> SavedPlan {
-    let plan = plan(rig, rig.engine.project.sink("crm").unwrap()).await.unwrap();
     let path = rig.engine.project.base_dir.join("plan.json");
-    SavedPlan::of(&rig.engine, &[plan]).unwrap().write(&path).unwrap();
+    let mut file = PlanFile::create(&rig.engine, &path).unwrap();
+    plans(&rig.engine, &[rig.engine.project.sink("crm").unwrap()], Keep::First(0), &mut file).await.unwrap();
+    file.finish().unwrap();
     SavedPlan::read(&path).unwrap()
 }
 
@@ -87,6 +88,98 @@ async fn a_saved_plan_is_refused_when_the_world_moved_and_says_where() {
 }
 
 #[tokio::test]
+async fn a_plan_without_rows_and_one_of_several_sinks_are_applied_and_a_row_of_any_of_them_that_moved_refuses_all() {
+    let two = |audience: &str| {
+        let sink = |audience: &str| {
+            format!("{{ connector: remote, audience: \"{audience}\", map: {{ email: email, name: given_name }} }}")
+        };
+        format!(
+            "identity: {{ engine: exact }}\nsources: {{ list: {{ connector: script }} }}\nsinks: {{ crm: {}, also: {} }}\n",
+            sink("true"),
+            sink(audience)
+        )
+    };
+    let both = async |rig: &Rig| {
+        let path = rig.engine.project.base_dir.join("plan.json");
+        let mut file = PlanFile::create(&rig.engine, &path).unwrap();
+        let sinks: Vec<&SinkEntry> = rig.engine.project.sinks.iter().collect();
+        plans(&rig.engine, &sinks, Keep::First(0), &mut file).await.unwrap();
+        file.finish().unwrap();
+        SavedPlan::read(&path).unwrap()
+    };
+    let mut rig = Rig::new(&two("city = 'Nowhere'")).await;
+    rig.scripts.say("list", COLUMNS, &[]);
+    resolved(&rig).await;
+    let empty = both(&rig).await;
+    let report = rig.try_sync(&SyncOptions { plan: Some(empty.clone()), ..SyncOptions::default() }).await.unwrap();
+    assert_eq!((report.sinks["crm"], report.sinks["also"]), Default::default());
+
+    rig.scripts.say("list", COLUMNS, &[ANN, BOB]);
+    resolved(&rig).await;
+    assert_eq!(refused(&rig, &empty).await.matches("crm: prs_").count(), 2, "everybody came into the audience");
+    let saved = both(&rig).await;
+    assert_eq!(saved.sinks().count(), 2);
+    rig.change(&two("given_name = 'Ann'")).await;
+    let moved = refused(&rig, &saved).await;
+    assert!(moved.starts_with("also: prs_") && moved.ends_with("came into the audience"), "{moved}");
+    assert!(rig.remote.written().is_empty());
+    let saved = both(&rig).await;
+    rig.change(&two("city = 'Nowhere'")).await;
+    assert!(refused(&rig, &saved).await.contains("is no longer in the audience"));
+    rig.change(&two("given_name = 'Ann'")).await;
+    let report = rig.try_sync(&SyncOptions { plan: Some(saved), ..SyncOptions::default() }).await.unwrap();
+    let counts = |sink: &str| (report.sinks[sink].created, report.sinks[sink].unchanged);
+    assert_eq!((counts("also"), counts("crm")), ((1, 0), (1, 1)), "both write into one remote, where Ann is made once");
+}
+
+#[tokio::test]
+async fn a_plan_of_more_people_than_are_planned_at_once_is_applied_and_of_many_differences_eight_are_named() {
+    let rig = Rig::new(&project("")).await;
+    rig.remote.most.store(1_000, Ordering::Relaxed);
+    let names: Vec<(String, String)> = (0..4_100).map(|n| (n.to_string(), format!("p{n}@example.com"))).collect();
+    let people = |title: &str| {
+        let cells: Vec<[&str; 3]> = names.iter().map(|(_, email)| [email.as_str(), "P", title]).collect();
+        let rows: Vec<(&str, &[&str])> = names.iter().zip(&cells).map(|((key, _), cells)| (key.as_str(), &cells[..])).collect();
+        rig.scripts.say("list", COLUMNS, &rows);
+    };
+    people("Head");
+    resolved(&rig).await;
+    let first = saved(&rig).await;
+    people("Chief");
+    resolved(&rig).await;
+    let moved = refused(&rig, &first).await;
+    assert_eq!(moved.matches("our `title` changed").count(), 8, "{moved}");
+    assert!(moved.ends_with("and 4092 more"), "{moved}");
+    let second = saved(&rig).await;
+    let report = rig.try_sync(&SyncOptions { plan: Some(second), ..SyncOptions::default() }).await.unwrap();
+    assert_eq!(report.sinks["crm"].created, 4_100);
+}
+
+#[tokio::test]
+async fn a_plan_that_breaks_off_leaves_the_file_that_was_there() {
+    let rig = Rig::new(&project("")).await;
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    resolved(&rig).await;
+    let path = rig.engine.project.base_dir.join("plan.json");
+    std::fs::write(&path, "before").unwrap();
+    let mut file = PlanFile::create(&rig.engine, &path).unwrap();
+    plans(&rig.engine, &[rig.engine.project.sink("crm").unwrap()], Keep::First(0), &mut file).await.unwrap();
+    drop(file);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+    let drafts = std::fs::read_dir(&rig.engine.project.base_dir).unwrap();
+    let drafts = drafts.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(".headwater-"));
+    assert_eq!(drafts.count(), 0);
+    saved(&rig).await;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "it names people");
+    }
+    let folder = PlanFile::create(&rig.engine, &rig.engine.project.base_dir).unwrap_err().to_string();
+    assert!(folder.contains("is no file"), "{folder}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_plan_is_told() {
     let rig = Rig::new(&project("")).await;
     let path = rig.engine.project.base_dir.join("plan.json");
@@ -131,7 +224,7 @@ async fn a_template_makes_a_field_of_several() {
     for (template, says) in [("{{ given_nam }}", "no field `given_nam`"), ("{{ given_name", "the template is wrong")] {
         rig.change(&project(sink).replace("name: given_name", &format!("name: \"{template}\""))).await;
         let entry = rig.engine.project.sink("crm").unwrap();
-        let error = plans(&rig.engine, entry, Keep::All).await.unwrap_err().in_one_line();
+        let error = plans(&rig.engine, &[entry], Keep::All, &mut Nobody).await.unwrap_err().in_one_line();
         assert!(error.contains(says) && error.contains("headwater.yaml:"), "{error}");
     }
 }

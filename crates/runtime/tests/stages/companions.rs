@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headwater_runtime::deliver::{Action, Keep, Plan, SavedPlan, drift, plans, undo};
+use headwater_runtime::deliver::{Action, Keep, Nobody, Plan, PlanFile, SavedPlan, drift, plans, undo};
 use headwater_runtime::sync::{StageName, SyncOptions, SyncReport};
 use headwater_sdk::ErrorKind;
 use headwater_sdk::sink::Fields;
@@ -59,7 +59,15 @@ fn told(report: &SyncReport, part: &str) -> [u64; 6] {
 async fn planned(rig: &Rig) -> Vec<Plan> {
     let stages = vec![StageName::Ingest, StageName::Resolve];
     rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
-    plans(&rig.engine, rig.engine.project.sink("crm").unwrap(), Keep::All).await.unwrap()
+    plans(&rig.engine, &[rig.engine.project.sink("crm").unwrap()], Keep::All, &mut Nobody).await.unwrap()
+}
+
+async fn saved(rig: &Rig) -> SavedPlan {
+    let path = rig.engine.project.base_dir.join("plan.json");
+    let mut file = PlanFile::create(&rig.engine, &path).unwrap();
+    plans(&rig.engine, &[rig.engine.project.sink("crm").unwrap()], Keep::First(0), &mut file).await.unwrap();
+    file.finish().unwrap();
+    SavedPlan::read(&path).unwrap()
 }
 
 #[tokio::test]
@@ -128,7 +136,7 @@ async fn a_plan_shows_the_company_that_is_to_be_made_and_is_applied_as_it_says()
         let change = row.changes.iter().find(|change| change.field == "company").unwrap();
         assert_eq!(change.after.as_ref(), Some(&format!("new:{}", company.prospect_id)));
     }
-    let saved = SavedPlan::of(&rig.engine, &plans).unwrap();
+    let saved = saved(&rig).await;
     let options = || SyncOptions { plan: Some(saved.clone()), ..SyncOptions::default() };
     let report = rig.try_sync(&options()).await.unwrap();
     assert_eq!((told(&report, "crm.companies")[0], told(&report, "crm")[0]), (1, 2));
@@ -161,6 +169,24 @@ async fn people_whose_company_is_refused_go_without_and_get_it_once_it_is_there(
     let report = rig.sync().await;
     assert_eq!((told(&report, "crm.companies")[0], told(&report, "crm")[1]), (1, 1));
     assert_eq!(employers(&rig), pairs(&[("Cat", "Elm Tree")]));
+}
+
+#[tokio::test]
+async fn a_company_without_a_required_field_is_held_back_and_its_people_go_without_until_it_is_known() {
+    let companies =
+        ", companies: { match_on: [external_id, name], map: { name: company_name, domain: company_domain }, required: [domain] }";
+    let rig = Rig::new(&project(companies)).await;
+    let at_home = |domain| ["cat@gmail.com", "Cat", "Elm", domain, "FR", "69001", ""];
+    rig.scripts.say("list", COLUMNS, &[ANN, ("3", &at_home("")[..])]);
+    let held = planned(&rig).await.remove(0).held_back;
+    assert_eq!(held, BTreeMap::from([("required field `domain` has no value".to_owned(), 1)]));
+    let report = rig.sync().await;
+    assert_eq!((told(&report, "crm.companies"), told(&report, "crm")), ([1, 0, 0, 0, 1, 0], [2, 0, 0, 0, 0, 0]));
+    assert_eq!(employers(&rig), pairs(&[("Ann", "Alder GmbH"), ("Cat", "")]));
+    rig.scripts.say("list", COLUMNS, &[ANN, ("3", &at_home("elm.example")[..])]);
+    let report = rig.sync().await;
+    assert_eq!((told(&report, "crm.companies")[0], told(&report, "crm")[1]), (1, 1));
+    assert_eq!(employers(&rig), pairs(&[("Ann", "Alder GmbH"), ("Cat", "Elm")]));
 }
 
 #[tokio::test]
@@ -382,6 +408,23 @@ async fn who_no_longer_fits_leaves_the_list_and_stays_a_contact() {
         assert_eq!(removed(&rig.sync().await), 1);
     }
     assert_eq!(members(&rig), ["Bob"]);
+}
+
+#[tokio::test]
+async fn a_saved_plan_says_who_leaves_a_list_and_is_refused_when_others_leave() {
+    let rig = moved(true).await;
+    planned(&rig).await;
+    let options = |plan: &SavedPlan| SyncOptions { plan: Some(plan.clone()), ..SyncOptions::default() };
+    let first = saved(&rig).await;
+    rig.scripts.say("list", COLUMNS, &[ANN, ("2", &["bob@alder.example", "Bob", "ALDER", "alder.example", "FR", "10115", ""])]);
+    planned(&rig).await;
+    let refused = rig.try_sync(&options(&first)).await.unwrap_err().to_string();
+    for says in ["would leave the list now", "would no longer leave the list", "is no longer in the audience"] {
+        assert!(refused.contains(says), "{says}: {refused}");
+    }
+    let second = saved(&rig).await;
+    let report = rig.try_sync(&options(&second)).await.unwrap();
+    assert_eq!((removed(&report), members(&rig)), (1, vec!["Ann".to_owned()]));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use headwater_runtime::deliver::{Action, Keep, plans};
+use headwater_runtime::deliver::{Action, Keep, Nobody, plans};
 use headwater_runtime::sync::{StageName, SyncOptions};
 use headwater_sdk::ErrorKind;
 use headwater_store::{OutboxState, RunStatus};
@@ -57,7 +57,7 @@ async fn a_plan_writes_nothing() {
     rig.scripts.say("list", COLUMNS, &[ANN]);
     let stages = vec![StageName::Ingest, StageName::Resolve];
     rig.try_sync(&SyncOptions { stages, ..SyncOptions::default() }).await.unwrap();
-    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap(), Keep::All).await.unwrap().remove(0);
+    let plan = plans(&rig.engine, &[rig.engine.project.sink("crm").unwrap()], Keep::All, &mut Nobody).await.unwrap().remove(0);
     assert_eq!(plan.rows.iter().map(|row| row.action).collect::<Vec<_>>(), [Action::Create]);
     assert_eq!((plan.calls_made, plan.calls_to_write), (1, 2));
     let fields: Vec<_> =
@@ -190,7 +190,7 @@ async fn a_record_with_our_id_that_is_somebody_elses_is_left_alone() {
     rig.remote.inner.put("ours", record(&[("external_id", &bob), ("email", "Bob@example.com")]));
     assert_eq!(push(&rig).await, [0, 1, 0, 0, 1, 0], "Bob's record is taken over, Zoe's is not");
     assert!(rig.remote.people().contains(&person(&[("email", "zoe@example.com")])));
-    let plan = plans(&rig.engine, rig.engine.project.sink("crm").unwrap(), Keep::All).await.unwrap().remove(0);
+    let plan = plans(&rig.engine, &[rig.engine.project.sink("crm").unwrap()], Keep::All, &mut Nobody).await.unwrap().remove(0);
     let held = plan.rows.iter().find(|row| row.action == Action::HeldBack).unwrap();
     assert!(held.reason.as_deref().unwrap().contains("`id_namespace`"), "{held:?}");
 }
@@ -206,7 +206,10 @@ async fn a_namespace_tells_our_ids_from_another_projects() {
     assert_eq!(ids.into_iter().collect::<std::collections::BTreeSet<_>>(), [format!("eu-{ann}"), ann].into());
     assert_eq!(push(&rig).await, [0, 0, 1, 0, 0, 0]);
     let broken = Rig::new(&project(", id_namespace: 'E U'")).await;
-    let error = plans(&broken.engine, broken.engine.project.sink("crm").unwrap(), Keep::All).await.unwrap_err().in_one_line();
+    let error = plans(&broken.engine, &[broken.engine.project.sink("crm").unwrap()], Keep::All, &mut Nobody)
+        .await
+        .unwrap_err()
+        .in_one_line();
     assert!(error.contains("`E U` cannot stand before an id"), "{error}");
 }
 

@@ -165,7 +165,15 @@ async fn maps() {
     "#);
     assert_snapshot!(on_sync("sources: { list: { connector: script } }\nsinks:\n  crm:\n    connector: remote\n    map: { name: full_name }\n    policy: { nmae: never }\n").await, @r#"
     line 7: there is a policy for `nmae`, but no such field in `map`
-    help: map the field, or take its policy out
+    help: did you mean `name`? Else map the field, or take its policy out
+    "#);
+    assert_snapshot!(on_sync("sources: { list: { connector: script } }\nsinks:\n  crm:\n    connector: remote\n    match_on: [external_id, emial]\n    map: { name: full_name, email: email }\n").await, @r#"
+    line 6: records cannot be found by `emial`: `map` gives no such field a value
+    help: did you mean `email`?
+    "#);
+    assert_snapshot!(on_sync("sources: { list: { connector: script } }\nsinks:\n  crm:\n    connector: remote\n    match_on: [register]\n    map: { name: full_name }\n").await, @r#"
+    line 6: records cannot be found by `register`: `map` gives no such field a value
+    help: name one of: external_id, name
     "#);
 }
 

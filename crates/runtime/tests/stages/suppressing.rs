@@ -139,3 +139,47 @@ async fn a_push_that_waits_is_stopped_when_the_audience_no_longer_admits_the_per
     assert_eq!((counts.created, counts.pending), (0, 0));
     assert!(rig.remote.written().is_empty());
 }
+
+#[tokio::test]
+async fn the_last_word_on_consent_holds_a_person_back_before_people_are_resolved_again() {
+    let rig = Rig::new(
+        "identity: { engine: exact }\n\
+         sources: { list: { connector: script, basis: { lawful_basis: consent } }, clicks: { connector: script, role: engagements } }\n\
+         sinks: { crm: { connector: remote, audience: may_contact, map: { email: email, name: given_name } } }\n",
+    )
+    .await;
+    let (columns, clicks) = (["email", "given_name", "consent", "observed_at"], ["email", "kind", "occurred_at"]);
+    let names = ["Ann", "Bob", "Cat", "Dan"];
+    let emails = names.map(|name| format!("{}@example.com", name.to_lowercase()));
+    let rows = |when: [&'static str; 4]| -> Vec<(String, [String; 4])> {
+        let row = |n: usize| [emails[n].clone(), names[n].to_owned(), "yes".to_owned(), when[n].to_owned()];
+        (0..4).map(|n| (n.to_string(), row(n))).collect()
+    };
+    let say = |rows: &[(String, [String; 4])]| {
+        let cells: Vec<[&str; 4]> = rows.iter().map(|(_, row)| row.each_ref().map(String::as_str)).collect();
+        let said: Vec<(&str, &[&str])> = rows.iter().zip(&cells).map(|((key, _), row)| (key.as_str(), &row[..])).collect();
+        rig.scripts.say("list", &columns, &said);
+    };
+    say(&rows(["2025-01-01"; 4]));
+    let only = |stage| SyncOptions { stages: vec![stage], ..SyncOptions::default() };
+    for stage in [StageName::Ingest, StageName::Resolve] {
+        rig.try_sync(&only(stage)).await.unwrap();
+    }
+    // Ann went; Bob went and came back by a form; Cat came back by a click and went again; Dan said nothing more.
+    say(&rows(["2025-01-01", "2025-03-01", "2025-01-01", "2025-01-01"]));
+    rig.scripts.say(
+        "clicks",
+        &clicks,
+        &[
+            ("1", &[&emails[0], "unsubscribed", "2025-02-01"]),
+            ("2", &[&emails[1], "unsubscribed", "2025-02-01"]),
+            ("3", &[&emails[2], "unsubscribed", "2025-02-03"]),
+            ("4", &[&emails[2], "resubscribed", "2025-02-02"]),
+        ],
+    );
+    rig.try_sync(&only(StageName::Ingest)).await.unwrap();
+    let counts = rig.try_sync(&only(StageName::Deliver)).await.unwrap().sinks["crm"];
+    let mut there: Vec<String> = rig.remote.people().iter().map(|person| person["name"].clone()).collect();
+    there.sort();
+    assert_eq!((counts.held_back, there), (2, vec!["Bob".to_owned(), "Dan".to_owned()]));
+}

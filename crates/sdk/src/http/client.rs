@@ -9,12 +9,11 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use super::window::Window;
-use super::{Account, Body, HttpSettings, RequestSpec, error, guard};
+use super::{Account, Body, HttpSettings, RequestSpec, Slots, error, guard};
 use crate::{Error, ErrorKind, Result, Retry};
 
 /// The wait before the second attempt; it doubles for each further one, and up to as much again is added at random.
@@ -36,8 +35,9 @@ pub struct HttpClient(Arc<Inner>);
 struct Inner {
     settings: HttpSettings,
     client: reqwest::Client,
-    slots: Semaphore,
+    slots: Slots,
     window: Option<Window>,
+    account: Option<Account>,
     sent: AtomicU64,
 }
 
@@ -76,9 +76,11 @@ impl HttpClient {
                     .hint("install the system's certificate authorities (package `ca-certificates`)")
                     .source(cause)
             })?;
+        let account = account_of(&settings);
         Ok(Self(Arc::new(Inner {
-            slots: Semaphore::new(settings.budget.concurrent.get()),
-            window: settings.budget.rate.map(|rate| Window::new(rate, account_of(&settings))),
+            slots: Slots::new(settings.budget.concurrent.get(), account.clone()),
+            window: settings.budget.rate.map(|rate| Window::new(rate, account.clone())),
+            account,
             client,
             settings,
             sent: AtomicU64::new(0),
@@ -154,6 +156,13 @@ impl HttpClient {
         self.0.sent.load(Ordering::Relaxed)
     }
 
+    /// How many requests were sent with this client's credential on the present day of UTC, by all processes of this user and each
+    /// attempt counted; nothing where they do not count together.
+    #[must_use]
+    pub fn sent_today(&self) -> Option<u64> {
+        self.0.account.as_ref()?.sent_today(0)
+    }
+
     /// The URL every path starts from.
     #[must_use]
     pub fn base_url(&self) -> &Url {
@@ -161,8 +170,8 @@ impl HttpClient {
     }
 
     async fn attempt(&self, request: &RequestSpec, url: Url) -> Result<HttpResponse> {
-        let Inner { settings, client, slots, window, sent } = &*self.0;
-        let slot = slots.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the HTTP client is closed"))?;
+        let Inner { settings, client, slots, window, account, sent } = &*self.0;
+        let slot = slots.take().await.ok_or_else(|| Error::new(ErrorKind::Internal, "the HTTP client is closed"))?;
         if let Some(window) = window {
             while let Err(wait) = window.take(settings.pause.elapsed()) {
                 settings.pause.sleep(wait).await;
@@ -182,6 +191,7 @@ impl HttpClient {
             Body::Raw(bytes) => builder.body(bytes.clone()),
         };
         sent.fetch_add(1, Ordering::Relaxed);
+        account.as_ref().and_then(|account| account.sent_today(1));
         let begun = Instant::now();
         let within = request.timeout.unwrap_or(settings.timeout);
         let answer = settings.pause.answered(within, self.receive(request, builder)).await;

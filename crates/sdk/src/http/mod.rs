@@ -32,7 +32,7 @@ mod settings;
 mod tests;
 mod window;
 
-pub use account::{Account, share_accounts};
+pub use account::{Account, InFlight, Slots, share_accounts};
 pub use client::{HttpClient, HttpResponse};
 pub use error::HttpError;
 #[cfg(feature = "testkit")]

@@ -12,6 +12,15 @@ use crate::language::compile::MakeFieldPlan;
 /// Fields of a remote: names, and what people call them.
 type Fields = Vec<(String, String)>;
 
+/// What is known of the remote's fields.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    /// Those that there are, as far as the remote tells, and those to be made.
+    pub(super) fields: Fields,
+    /// Those that the user wants to be made, and that the remote lacks; the one for our id first.
+    pub(super) to_make: Vec<String>,
+}
+
 /// How long to wait between two questions whether a field is made, and how many there are at most.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(5);
 const MAX_QUESTIONS: u32 = 60;
@@ -25,14 +34,16 @@ struct NotMade {
 }
 
 impl DeclarativeSink {
-    /// The remote's fields, as far as it tells, with those that the user wants to be made.
-    pub(super) async fn describe(&self) -> Result<Fields> {
+    /// The remote's fields, as far as it tells, with those that the user wants to be made. Nothing is made yet.
+    pub(super) async fn describe(&self) -> Result<Described> {
         let Some(describe) = &self.plan.describe else {
-            return Ok(if self.plan.other_fields { Vec::new() } else { self.declared() });
+            let fields = if self.plan.other_fields { Vec::new() } else { self.declared() };
+            return Ok(Described { fields, to_make: Vec::new() });
         };
-        let (mut answer, mut fields) = self.read_fields(describe).await?;
+        let (answer, fields) = self.read_fields(describe).await?;
+        let mut described = Described { fields, to_make: Vec::new() };
         let make = self.plan.make_field.as_ref();
-        if !self.keeps_our_id(&fields) {
+        if !self.keeps_our_id(&described.fields) {
             let lacking = Error::new(ErrorKind::Config, self.lacking(&self.plan.external_id));
             let by_hand = describe.by_hand.as_ref().map(|hint| hint.text(&self.scope())).transpose()?;
             let by_hand = by_hand.unwrap_or_else(|| "make it as the connector's README says".to_owned());
@@ -43,8 +54,36 @@ impl DeclarativeSink {
             if !make.when.test(&self.scope())? {
                 return Err(lacking.hint("set `create_id_field: true`, or make it as the connector's README says"));
             }
-            let refused = self.make(make, &self.plan.external_id, true).await?;
-            (answer, fields) = self.read_fields(describe).await?;
+            if make.named.is_none() {
+                described.fields.push(to_be_made(&self.plan.external_id));
+            }
+            described.to_make.push(self.plan.external_id.clone());
+        }
+        let Some(also) = make.and_then(|make| make.also.as_ref()) else { return Ok(described) };
+        let wanted = also.found(&self.scope())?.as_ref().and_then(Value::as_list).map(<[Value]>::to_vec).unwrap_or_default();
+        for name in wanted.iter().map(Value::to_plain).filter(|name| !name.is_empty()) {
+            if !described.fields.iter().any(|(known, _)| *known == name) && !self.plan.fields.contains_key(&name) {
+                described.fields.push(to_be_made(&name));
+                described.to_make.push(name);
+            }
+        }
+        Ok(described)
+    }
+
+    /// Makes what is lacking.
+    pub(super) async fn make_all(&self, to_make: &[String]) -> Result<()> {
+        let (Some(describe), Some(make)) = (&self.plan.describe, &self.plan.make_field) else { return Ok(()) };
+        for name in to_make {
+            let is_id = *name == self.plan.external_id;
+            let refused = self.make(make, name, is_id).await?;
+            let (answer, fields) = self.read_fields(describe).await?;
+            let lacking = Error::new(ErrorKind::Config, self.lacking(name));
+            if !is_id {
+                match fields.iter().any(|(known, _)| known == name) {
+                    true => continue,
+                    false => return Err(unmade(lacking, refused)),
+                }
+            }
             if let Some(error) = self.named_by_the_remote(make, &answer)? {
                 return Err(error);
             }
@@ -54,19 +93,16 @@ impl DeclarativeSink {
                 refused => return Err(unmade(lacking, refused)),
             }
         }
-        let Some((make, also)) = make.and_then(|make| Some((make, make.also.as_ref()?))) else { return Ok(fields) };
-        let wanted = also.found(&self.scope())?.as_ref().and_then(Value::as_list).map(<[Value]>::to_vec).unwrap_or_default();
-        for name in wanted.iter().map(Value::to_plain).filter(|name| !name.is_empty()) {
-            if fields.iter().any(|(known, _)| *known == name) || self.plan.fields.contains_key(&name) {
-                continue;
-            }
-            let refused = self.make(make, &name, false).await?;
-            fields = self.read_fields(describe).await?.1;
-            if !fields.iter().any(|(known, _)| *known == name) {
-                return Err(unmade(Error::new(ErrorKind::Config, self.lacking(&name)), refused));
-            }
+        Ok(())
+    }
+
+    /// What people are told of a field that is to be made.
+    pub(super) fn called(&self, name: &str) -> String {
+        let is_named_there = self.plan.make_field.as_ref().is_some_and(|make| make.named.is_some());
+        match *name == self.plan.external_id && is_named_there {
+            true => "one that keeps our id, which the remote names and the sync then tells".to_owned(),
+            false => name.to_owned(),
         }
-        Ok(fields)
     }
 
     /// The fields that the file tells a user of.
@@ -153,6 +189,10 @@ impl DeclarativeSink {
         }
         Ok(None)
     }
+}
+
+fn to_be_made(name: &str) -> (String, String) {
+    (name.to_owned(), "made when a sync begins".to_owned())
 }
 
 fn unmade(lacking: Error, refused: Option<NotMade>) -> Error {

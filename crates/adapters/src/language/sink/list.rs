@@ -214,6 +214,10 @@ impl Sink for ListSink {
         Some(self.executor.sent())
     }
 
+    fn calls_today(&self) -> Option<u64> {
+        self.executor.sent_today()
+    }
+
     fn removes(&self) -> bool {
         true
     }

@@ -20,6 +20,7 @@ use headwater_sdk::{
 };
 use tokio::sync::OnceCell;
 
+use self::fields::Described;
 pub(super) use self::list::ListSink;
 use self::outcome::{Told, refused};
 use self::records::ByValue;
@@ -33,7 +34,9 @@ pub(super) struct DeclarativeSink {
     executor: Executor,
     plan: SinkPlan,
     /// The remote's fields, once they were asked for.
-    described: OnceCell<Vec<(String, String)>>,
+    described: OnceCell<Described>,
+    /// Whether those that it lacked were made.
+    made: OnceCell<()>,
 }
 
 impl DeclarativeSink {
@@ -43,7 +46,7 @@ impl DeclarativeSink {
         if plan.external_id.is_empty() && !told {
             return Err(Error::new(ErrorKind::Config, "no field of the remote is named to keep our id"));
         }
-        Ok(Self { executor, plan, described: OnceCell::new() })
+        Ok(Self { executor, plan, described: OnceCell::new(), made: OnceCell::new() })
     }
 
     fn scope(&self) -> Scope<'_> {
@@ -125,8 +128,17 @@ impl DeclarativeSink {
         self.plan.find.iter().find(|find| find.fields.is_empty() || find.fields.iter().any(fits))
     }
 
+    /// Whether no record can have a value in a field, because the field is still to be made.
+    fn is_to_be_made(&self, field: &str) -> bool {
+        let to_make = self.described.get().filter(|_| !self.made.initialized()).map(|described| &described.to_make);
+        to_make.is_some_and(|to_make| to_make.iter().any(|name| *name == self.field(field)))
+    }
+
     /// The records that a search by one field gives; whole, but not verified.
     async fn having(&self, field: &str, values: &[&str]) -> Result<Vec<Value>> {
+        if self.is_to_be_made(field) {
+            return Ok(Vec::new());
+        }
         let find = self.finder(field).ok_or_else(|| {
             Error::new(ErrorKind::Config, format!("records cannot be found by `{field}`"))
                 .hint("match by a field that the connector's README names")
@@ -303,7 +315,7 @@ impl Sink for DeclarativeSink {
     }
 
     async fn fields(&self) -> Result<Vec<(String, String)>> {
-        let mut fields = self.described().await?.to_vec();
+        let mut fields = self.described().await?.fields.clone();
         if !fields.is_empty() {
             // What the file tells of, the remote need not list: an address that is no field of its own there.
             let told = self.declared();
@@ -311,6 +323,15 @@ impl Sink for DeclarativeSink {
                 .extend(told.into_iter().filter(|(name, _)| !fields.iter().any(|(known, _)| known == name)).collect::<Vec<_>>());
         }
         Ok(fields)
+    }
+
+    async fn fields_to_make(&self) -> Result<Vec<String>> {
+        Ok(self.described().await?.to_make.iter().map(|name| self.called(name)).collect())
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        let to_make = &self.described().await?.to_make;
+        self.made.get_or_try_init(|| self.make_all(to_make)).await.copied()
     }
 
     async fn lookup(&self, rows: &[Vec<MatchKey>]) -> Result<Vec<Lookup>> {
@@ -332,6 +353,7 @@ impl Sink for DeclarativeSink {
         if rows.is_empty() {
             return WriteReport::new(0, Vec::new());
         }
+        self.prepare().await?;
         self.check_fields(rows).await?;
         let (ours, known) = self.present(rows).await?;
         let mut outcomes: Vec<Option<RowOutcome>> = vec![None; rows.len()];
@@ -366,6 +388,10 @@ impl Sink for DeclarativeSink {
 
     fn calls_made(&self) -> Option<u64> {
         Some(self.executor.sent())
+    }
+
+    fn calls_today(&self) -> Option<u64> {
+        self.executor.sent_today()
     }
 
     fn calls_to_write(&self, creates: usize, updates: usize) -> usize {

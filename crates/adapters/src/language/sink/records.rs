@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use headwater_sdk::{DeliveryRow, Error, ErrorKind, Fields, RemoteRecord, Result};
 
 use super::DeclarativeSink;
+use super::fields::Described;
 use super::outcome::refused;
 use crate::engine::plan::Requester;
 use crate::engine::{self, Evaluate as _, Map, Value};
@@ -90,8 +91,8 @@ impl DeclarativeSink {
     }
 
     /// The remote's fields, by name, as far as it tells. Asked once: a sink lives for one run.
-    pub(super) async fn described(&self) -> Result<&[(String, String)]> {
-        Ok(self.described.get_or_try_init(|| self.describe()).await?)
+    pub(super) async fn described(&self) -> Result<&Described> {
+        self.described.get_or_try_init(|| self.describe()).await
     }
 
     pub(super) fn keeps_our_id(&self, fields: &[(String, String)]) -> bool {
@@ -109,7 +110,7 @@ impl DeclarativeSink {
 
     /// Refuses fields that the remote lacks, where it tells which it has: some remotes pass over them without a word.
     pub(super) async fn check_fields(&self, rows: &[DeliveryRow]) -> Result<()> {
-        let known = self.described().await?;
+        let known = &self.described().await?.fields;
         let declared = |name: &String| self.plan.fields.contains_key(name) || known.iter().any(|(known, _)| known == name);
         match rows.iter().flat_map(|row| row.fields.keys()).find(|name| !declared(name)) {
             Some(name) if !known.is_empty() => {
