@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The tables of the lake.
-pub const TABLES: [&str; 24] = [
+pub const TABLES: [&str; 25] = [
     "source_record",
     "lead",
     "touch",
@@ -33,6 +33,7 @@ pub const TABLES: [&str; 24] = [
     "drift",
     "propensity",
     "customer",
+    "company",
     "propensity_model",
     "delivery",
 ];

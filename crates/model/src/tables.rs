@@ -491,6 +491,17 @@ tables! {
         expected_value: Float,
         as_of: Instant required,
     }
+    /// Of which company is somebody, and what do its people say of it? One row per person who names one; rewritten by measure.
+    COMPANY = "company" {
+        prospect_id: Text required,
+        company_id: Text required,
+        company_name: Text personal,
+        company_domain: Text personal,
+        company_number: Text personal,
+        country: Text,
+        people: Int required,
+        as_of: Instant required,
+    }
     /// What were those scores made by, and what are they worth? The model with its report, or why there is none.
     PROPENSITY_MODEL = "propensity_model" {
         model_version: Text,

@@ -16,7 +16,7 @@ use crate::rows::text;
 
 /// What people say of their companies.
 #[derive(Debug, Default)]
-pub(super) struct Voices {
+pub(crate) struct Voices {
     /// The place of each voice among all.
     places: HashMap<BTreeMap<&'static str, String>, u32>,
     /// How many people have each voice.
@@ -28,8 +28,8 @@ pub(super) struct Voices {
 }
 
 impl Voices {
-    /// Hears the people of a batch whom `counts` lets count. Batches come in the order of ids.
-    pub(super) fn hear(&mut self, people: &RecordBatch, counts: impl Fn(usize) -> Result<bool>) -> Result<()> {
+    /// Hears the people of a batch whom `counts` lets count. Batches come in the order of ids, if anybody is to be looked for.
+    pub(crate) fn hear(&mut self, people: &RecordBatch, counts: impl Fn(usize) -> Result<bool>) -> Result<()> {
         let ids = text(people, "prospect_id")?;
         for row in 0..people.num_rows() {
             if !counts(row)? {
@@ -54,7 +54,7 @@ impl Voices {
     }
 
     /// The companies, in the order of their ids, and who is of which.
-    pub(super) fn companies(mut self) -> (Vec<Company>, Employers) {
+    pub(crate) fn companies(mut self) -> (Vec<Company>, Employers) {
         let mut voices: Vec<Voice> =
             self.counts.iter().map(|people| Voice { fields: BTreeMap::new(), people: *people }).collect();
         for (fields, place) in self.places {
@@ -81,15 +81,21 @@ impl Voices {
 
 /// The company of each person.
 #[derive(Debug)]
-pub(super) struct Employers {
-    /// The people in the order of their ids.
+pub(crate) struct Employers {
+    /// The people in the order in which they were heard.
     people: StringArray,
     company_of: Vec<Option<u32>>,
     companies: Vec<String>,
 }
 
 impl Employers {
-    /// Our id of the company that a person is of.
+    /// Everybody who is of a company, with its place among the companies.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
+        let people = self.people.iter().zip(&self.company_of);
+        people.filter_map(|(person, company)| Some((person?, (*company)? as usize)))
+    }
+
+    /// Our id of the company that a person is of, where the people were heard in the order of their ids.
     pub(super) fn of(&self, person: &str) -> Option<&str> {
         let (mut low, mut high) = (0, self.people.len());
         while low < high {

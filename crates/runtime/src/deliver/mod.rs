@@ -32,6 +32,7 @@ use std::path::Path;
 use headwater_sdk::{Companion, ErrorKind, Sink};
 use serde::Serialize;
 
+pub(crate) use companies::Voices;
 pub use drift::{Drift, DriftedField, DriftedRecord, drift};
 pub(crate) use map::DEFAULT_POLICY;
 pub use plan::{Action, FieldChange, Keep, Kept, Plan, PlannedBudget, PlannedRow};

@@ -6,6 +6,7 @@
 
 mod changes;
 mod cohort;
+mod companies;
 mod credits;
 mod customers;
 mod drift;
@@ -104,6 +105,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
     engine.stop_if_told()?;
     let scores = propensity::write(engine, &snapshot, now)?;
     let customers = customers::write(engine, &snapshot, &exchange, now)?;
+    let companies = companies::write(engine, &snapshot, now)?;
     engine.stop_if_told()?;
     let mut commit = engine.store.commit(run_id, now);
     commit.replace(&snapshot, &tables::CREDIT, vec![credited.files]);
@@ -116,6 +118,7 @@ pub async fn run(engine: &Engine, run_id: &str, taken: &BTreeMap<String, Buckets
     commit.replace(&snapshot, &tables::DRIFT, vec![drift::write(engine, &drift, now)?]);
     commit.replace(&snapshot, &tables::PROPENSITY, vec![scores.files]);
     commit.replace(&snapshot, &tables::CUSTOMER, vec![customers]);
+    commit.replace(&snapshot, &tables::COMPANY, vec![companies]);
     commit.replace(&snapshot, &tables::PROPENSITY_MODEL, vec![scores.model]);
     commit.advance(CURSOR, cursor.map(|cursor| cursor.sequence), &state);
     commit.execute().await?;

@@ -36,7 +36,7 @@ pub(super) enum Tie {
 pub(super) type Ties = &'static [(&'static str, Tie)];
 
 /// Which columns tie which table's rows to a person. What is not here holds nobody's data: sums over many, or costs.
-pub(super) static TIES: [(&Table, Ties); 17] = [
+pub(super) static TIES: [(&Table, Ties); 18] = [
     (&tables::SOURCE_RECORD, &[("record_id", Tie::Record)]),
     (&tables::LEAD, &[("lead_id", Tie::Lead)]),
     (&tables::TOUCH, &[("lead_id", Tie::Lead)]),
@@ -53,6 +53,7 @@ pub(super) static TIES: [(&Table, Ties); 17] = [
     (&tables::CREDIT, &[("prospect_id", Tie::Prospect), ("conversion_id", Tie::Fact)]),
     (&tables::PROPENSITY, &[("prospect_id", Tie::Prospect)]),
     (&tables::CUSTOMER, &[("prospect_id", Tie::Prospect)]),
+    (&tables::COMPANY, &[("prospect_id", Tie::Prospect)]),
     (&tables::DELIVERY, &[("prospect_id", Tie::Prospect)]),
 ];
 

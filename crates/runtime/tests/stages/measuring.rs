@@ -106,6 +106,27 @@ async fn customers_stand_in_a_table_that_audiences_can_ask() {
 }
 
 #[tokio::test]
+async fn people_of_one_company_stand_together_in_a_table() {
+    let rig = Rig::new(PROJECT).await;
+    let columns = ["email", "full_name", "company_name", "company_domain", "country"];
+    rig.scripts.say(
+        "list",
+        &columns,
+        &[
+            ("1", &["ann@alder.example.com", "Ann Reed", "Alder GmbH", "alder.example.com", "DE"]),
+            ("2", &["bob@alder.example.com", "Bob Stone", "ALDER", "", ""]),
+            ("3", &["", "Cat Field", "alder gmbh", "", ""]),
+            ("4", &["", "Dan Brook", "Oak", "", ""]),
+            ("5", &["", "Eve Hill", "", "", ""]),
+        ],
+    );
+    rig.sync().await;
+    let companies = "SELECT max(company_name), max(company_domain), max(country), max(people), count(*) FROM company \
+                     GROUP BY company_id ORDER BY 1";
+    assert_eq!(rig.table(companies).await, ["ALDER | alder.example.com | DE | 3 | 3", "Oak | - | - | 1 | 1"]);
+}
+
+#[tokio::test]
 async fn a_cohort_holds_the_people_first_named_in_it_and_what_was_spent_then() {
     let rig = Rig::new(&PROJECT.replace("maturity_days: 30", "maturity_days: 30, cohort: quarter")).await;
     rig.scripts.say(
