@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use crate::language::Declarative;
@@ -75,6 +77,16 @@ fn every_complaint_names_its_line_and_what_to_do() {
         let help = (!help.is_empty()).then(|| help.to_owned());
         assert_eq!(found, (Some(line), message.to_owned(), help), "{to}");
     }
+}
+
+#[test]
+fn what_is_asked_before_a_request_is_asked_for_one_row() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors/close/connector.yaml");
+    let close = std::fs::read_to_string(path).unwrap();
+    let both = close.replace("        - fields: [contact]\n", "        - fields: [contact]\n          batch: 2\n");
+    assert_ne!(close, both);
+    let told = Declarative::parse("close.yaml", &both, "").map(drop).unwrap_err();
+    assert_eq!(told.message, "`first` is asked for each by itself, so it does not go with `batch`");
 }
 
 #[test]
