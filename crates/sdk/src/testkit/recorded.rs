@@ -94,6 +94,9 @@ struct Case {
     /// Whether the sink is checked first, as `headwater check` does.
     #[serde(default)]
     check: bool,
+    /// Whether it is told to make the fields that it lacks, as a sync does before the first row.
+    #[serde(default)]
+    prepare: bool,
     /// Who is looked for, and what is found.
     #[serde(default)]
     lookup: Vec<Search>,
@@ -385,6 +388,9 @@ fn prepared(exchange: &Exchange, origin: &str) -> Result<Prepared, String> {
 async fn used(sink: &dyn Sink, case: &Case, problems: &mut Vec<String>) -> crate::Result<()> {
     if case.check {
         sink.check().await?;
+    }
+    if case.prepare {
+        sink.prepare().await?;
     }
     if !case.lookup.is_empty() {
         let key = |key: &Key| MatchKey { field: key.field.clone(), value: key.value.clone() };
