@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use headwater_model::{company_number, ids, lists};
 
 use crate::identity::Forest;
@@ -43,7 +44,7 @@ pub struct Company {
 }
 
 /// What a company is known by, the strongest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
     /// A registration number, and the country of its register as far as somebody says it; of a court's number the city too.
     Number(String, Option<String>),
@@ -175,6 +176,8 @@ impl Registers {
 struct Known<'a> {
     /// Numbers and domains in their order, so that the first of a company is its strongest.
     proofs: Vec<&'a Key>,
+    /// The place of each in that order.
+    places: HashMap<&'a Key, u32>,
     forest: Forest,
     /// The companies that bear each name, each by the place of its first proof.
     bearers: BTreeMap<&'a Key, BTreeSet<u32>>,
@@ -184,8 +187,9 @@ impl<'a> Known<'a> {
     fn of(said: &'a [Said]) -> Self {
         let proofs: BTreeSet<&Key> = said.iter().flat_map(|said| [&said.number, &said.domain]).flatten().collect();
         let proofs: Vec<&Key> = proofs.into_iter().collect();
+        let places = proofs.iter().copied().zip(0..).collect();
         let forest = Forest::new(proofs.len());
-        let mut known = Self { proofs, forest, bearers: BTreeMap::new() };
+        let mut known = Self { proofs, places, forest, bearers: BTreeMap::new() };
         for said in said {
             if let (Some(number), Some(domain)) = (&said.number, &said.domain) {
                 known.join(number, domain);
@@ -198,8 +202,8 @@ impl<'a> Known<'a> {
     }
 
     fn place(&mut self, proof: &Key) -> Option<u32> {
-        let place = u32::try_from(self.proofs.binary_search(&proof).ok()?).ok()?;
-        Some(self.forest.root(place))
+        let place = self.places.get(proof)?;
+        Some(self.forest.root(*place))
     }
 
     fn join(&mut self, one: &Key, other: &Key) {

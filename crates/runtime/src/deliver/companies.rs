@@ -4,48 +4,58 @@
 //! no more than their ids.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
 use headwater_analysis::company::{self, Company, Voice};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::values::cell;
 use crate::error::{Error, Result};
-use crate::rows::text;
+use crate::rows::{at, text};
 
 /// What people say of their companies.
 #[derive(Debug, Default)]
 pub(crate) struct Voices {
-    /// The place of each voice among all.
-    places: HashMap<BTreeMap<&'static str, String>, u32>,
-    /// How many people have each voice.
-    counts: Vec<usize>,
-    /// The people in the order of their ids.
+    /// The place of each voice among all, by a digest of what it says.
+    places: HashMap<u128, u32>,
+    voices: Vec<Voice>,
+    /// The people in the order in which they were heard.
     people: StringBuilder,
     /// The voice of each person.
     voice_of: Vec<u32>,
 }
 
 impl Voices {
-    /// Hears the people of a batch whom `counts` lets count. Batches come in the order of ids, if anybody is to be looked for.
-    pub(crate) fn hear(&mut self, people: &RecordBatch, counts: impl Fn(usize) -> Result<bool>) -> Result<()> {
+    /// Hears what the people of a batch whom `counts` lets count say in these of [`company::FIELDS`]. Batches come in the order of ids,
+    /// if anybody is to be looked for.
+    pub(crate) fn hear(
+        &mut self,
+        people: &RecordBatch,
+        fields: &[&'static str],
+        counts: impl Fn(usize) -> Result<bool>,
+    ) -> Result<()> {
         let ids = text(people, "prospect_id")?;
+        let columns = fields.iter().map(|field| Ok((*field, text(people, field)?))).collect::<Result<Vec<_>>>()?;
+        let mut said = Vec::new();
         for row in 0..people.num_rows() {
             if !counts(row)? {
                 continue;
             }
-            let mut fields = BTreeMap::new();
-            for field in company::FIELDS {
-                fields.extend(cell(people, field, row)?.map(|value| (field, value)));
+            said.clear();
+            for (_, column) in &columns {
+                let value = at(column, row);
+                said.extend_from_slice(&value.map_or(u64::MAX, |value| value.len() as u64).to_le_bytes());
+                said.extend_from_slice(value.unwrap_or_default().as_bytes());
             }
-            let next = u32::try_from(self.counts.len()).map_err(|error| Error::Internal(error.to_string()))?;
-            let place = *self.places.entry(fields).or_insert(next);
+            let next = u32::try_from(self.voices.len()).map_err(|error| Error::Internal(error.to_string()))?;
+            let place = *self.places.entry(xxh3_128(&said)).or_insert(next);
             if place == next {
-                self.counts.push(0);
+                let fields = columns.iter().filter_map(|(field, column)| Some((*field, at(column, row)?.to_owned())));
+                self.voices.push(Voice { fields: fields.collect(), people: 0 });
             }
-            if let Some(count) = self.counts.get_mut(place as usize) {
-                *count += 1;
+            if let Some(voice) = self.voices.get_mut(place as usize) {
+                voice.people += 1;
             }
             self.people.append_value(ids.value(row));
             self.voice_of.push(place);
@@ -55,13 +65,7 @@ impl Voices {
 
     /// The companies, in the order of their ids, and who is of which.
     pub(crate) fn companies(mut self) -> (Vec<Company>, Employers) {
-        let mut voices: Vec<Voice> =
-            self.counts.iter().map(|people| Voice { fields: BTreeMap::new(), people: *people }).collect();
-        for (fields, place) in self.places {
-            if let Some(voice) = voices.get_mut(place as usize) {
-                voice.fields = fields;
-            }
-        }
+        let voices = self.voices;
         let mut companies = company::roll_up(&voices);
         companies.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         let mut company_of: Vec<Option<u32>> = vec![None; voices.len()];
@@ -145,9 +149,9 @@ mod tests {
                 .collect();
         let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
         let mut voices = Voices::default();
-        voices.hear(&batch.slice(0, 5), |row| Ok(row != 4)).unwrap();
-        voices.hear(&batch.slice(5, 4), |_| Ok(true)).unwrap();
-        assert_eq!(voices.counts.len(), 4, "who says the same is heard as one");
+        voices.hear(&batch.slice(0, 5), &company::FIELDS, |row| Ok(row != 4)).unwrap();
+        voices.hear(&batch.slice(5, 4), &company::FIELDS, |_| Ok(true)).unwrap();
+        assert_eq!(voices.voices.len(), 4, "who says the same is heard as one");
         let (companies, employers) = voices.companies();
         let name_of =
             |id: &str| companies.iter().find(|company| company.id == id).map(|company| company.fields["company_name"].as_str());

@@ -122,7 +122,7 @@ pub(super) async fn plan_with(
         while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
             let batch = planner.only_admitted(&batch)?;
             let ids = text(&batch, "prospect_id")?;
-            voices.hear(&batch, |row| Ok(!planner.is_suppressed(ids.value(row), &batch, row)?))?;
+            voices.hear(&batch, &company::FIELDS, |row| Ok(!planner.is_suppressed(ids.value(row), &batch, row)?))?;
         }
         let (companies, employers) = voices.companies();
         planner.aliases = companies::aliases(&companies);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
-use headwater_analysis::company::{self, Company};
+use arrow::array::{Array, Int64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use headwater_analysis::company::Company;
 use headwater_model::tables;
 use headwater_store::{Snapshot, StagedFiles};
 
@@ -16,12 +16,18 @@ use crate::rows::{at, load, text};
 /// How many people are written at once; bounds the memory of a batch.
 const PEOPLE_AT_ONCE: usize = 10_000;
 
+/// What tells companies apart, and what is told of them. The city stands first.
+const TOLD: [&str; 5] = ["city", "company_number", "company_name", "company_domain", "country"];
+
 pub(super) fn write(engine: &Engine, snapshot: &Snapshot, now_us: i64) -> Result<StagedFiles> {
     let mut voices = Voices::default();
-    let columns: Vec<&str> = ["prospect_id", "merged_into", "hold_reason"].into_iter().chain(company::FIELDS).collect();
+    let columns: Vec<&str> = ["prospect_id", "merged_into", "hold_reason"].into_iter().chain(TOLD).collect();
     for batch in load(snapshot, &tables::PROSPECT, &columns)? {
         let (merged, held) = (text(&batch, "merged_into")?, text(&batch, "hold_reason")?);
-        voices.hear(&batch, |row| Ok(at(merged, row).is_none() && at(held, row) != Some(SUPPRESSED)))?;
+        // A city tells companies apart where a court gives them numbers, and nowhere else.
+        let numbers = text(&batch, "company_number")?;
+        let fields = TOLD.get(usize::from(numbers.null_count() == numbers.len())..).unwrap_or_default();
+        voices.hear(&batch, fields, |row| Ok(at(merged, row).is_none() && at(held, row) != Some(SUPPRESSED)))?;
     }
     let (companies, employers) = voices.companies();
     let mut writer = engine.store.writer(&tables::COMPANY, None)?;

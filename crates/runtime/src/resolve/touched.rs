@@ -160,7 +160,7 @@ impl Touched {
 
     /// Whether they are so many that the tables are better written as a whole.
     pub(super) fn are_many(&self, people: usize) -> bool {
-        self.clusters.len() * 100 > people * WORN_PERCENT.unsigned_abs() as usize
+        self.clusters.len() as u64 * 100 > people as u64 * WORN_PERCENT.unsigned_abs()
     }
 
     /// Where the rows of a table of people stand that are of no use any more.
