@@ -90,7 +90,7 @@ async fn happen(rig: &Rig, event: &Event) {
             let waiting = review::list(&rig.engine, 100).await.unwrap().pairs;
             if let Some(pair) = waiting.get(*which) {
                 // Answers may contradict each other, and are refused then.
-                let _ = review::decide(&rig.engine, std::slice::from_ref(&pair.review_id), *verdict).await;
+                drop(review::decide(&rig.engine, std::slice::from_ref(&pair.review_id), *verdict).await);
             }
         }
         Event::Reviewed { which, verdict: None } => {
@@ -98,7 +98,8 @@ async fn happen(rig: &Rig, event: &Event) {
             links.dedup_by(|next, first| next[0] != first[0]);
             links.retain(|link| !link.is_empty());
             if let Some([prospect, lead]) = links.get(*which).map(|link| &link[..]) {
-                let _ = review::split(&rig.engine, prospect, std::slice::from_ref(lead)).await;
+                // Somebody of one record cannot be split.
+                drop(review::split(&rig.engine, prospect, std::slice::from_ref(lead)).await);
             }
         }
     }
