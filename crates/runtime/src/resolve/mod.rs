@@ -1,7 +1,7 @@
 //! Resolve: the leads of every source become people, with a history.
 //!
 //! Reads a pinned snapshot, works purely, and writes the tables it owns in one transaction with its cursor: as a whole, or the rows
-//! of those who [changed](touched). Nothing new in the lake and no change of rules is nothing to do.
+//! of those who changed. Nothing new in the lake and no change of rules is nothing to do.
 
 mod identify;
 mod leads;
