@@ -276,8 +276,13 @@ pub trait Sink: Send + Sync {
         None
     }
 
-    /// How many calls were made with its credential on the present day of UTC, by all processes that count together; nothing where
-    /// they do not.
+    /// What its calls have cost so far, in what the remote allows of them in a day: where that is tokens or credits, one call is several.
+    fn spent(&self) -> Option<u64> {
+        self.calls_made()
+    }
+
+    /// What the calls cost that were made with its credential on the present day of UTC, by all processes that count together; nothing
+    /// where they do not.
     fn calls_today(&self) -> Option<u64> {
         None
     }
@@ -285,6 +290,11 @@ pub trait Sink: Send + Sync {
     /// How many calls it would make to write so many new records and so many changes: an estimate.
     fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
         (creates + updates) * self.capability().calls_per_row
+    }
+
+    /// What these calls would cost.
+    fn cost_to_write(&self, creates: usize, updates: usize) -> usize {
+        self.calls_to_write(creates, updates)
     }
 
     /// Whether `remove` removes records.

@@ -55,6 +55,7 @@ impl Compiler<'_> {
             body: self.body(node)?,
             auth: node.child("authenticator")?.map(|auth| self.auth(&auth, node)).transpose()?.unwrap_or_default(),
             decoder: Decoder::Json,
+            cost: 1,
             timeout: None,
             errors: node.child("error_handler")?.map(|errors| self.errors(&errors)).transpose()?.unwrap_or_else(usual_errors),
         })
@@ -204,6 +205,7 @@ impl Compiler<'_> {
             body,
             auth: Auth::None,
             decoder: Decoder::Json,
+            cost: 1,
             timeout: None,
             errors: usual_errors(),
         };
@@ -298,6 +300,7 @@ impl Compiler<'_> {
             body: BodyPlan::Json(shared(Named(members.map(|(name, value)| (name.to_owned(), value)).into()))),
             auth: Auth::None,
             decoder: Decoder::Json,
+            cost: 1,
             timeout: None,
             errors: usual_errors(),
         };

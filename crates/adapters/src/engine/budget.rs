@@ -75,18 +75,18 @@ impl Budget {
         Arc::clone(shared.entry(credential).or_insert_with(made))
     }
 
-    /// Waits until the request may be sent, and counts it.
-    pub(super) async fn take(&self, request: &Sent<'_>) {
+    /// Waits until the request may be sent, and counts it; against the day as so many calls.
+    pub(super) async fn take(&self, request: &Sent<'_>, cost: u32) {
         if let Some(index) = self.policy(request) {
             while let Some(wait) = self.try_take(index, self.pause.elapsed()) {
                 self.pause.sleep(wait).await;
             }
         }
-        self.account.as_ref().and_then(|account| account.sent_today(1));
+        self.account.as_ref().and_then(|account| account.sent_today(u64::from(cost)));
     }
 
-    /// How many requests were sent with this credential on the present day of UTC, by all processes; nothing where they do not count
-    /// together.
+    /// What the requests cost that were sent with this credential on the present day of UTC, by all processes; nothing where they do not
+    /// count together.
     pub(super) fn sent_today(&self) -> Option<u64> {
         self.account.as_ref()?.sent_today(0)
     }
@@ -204,7 +204,7 @@ mod tests {
         let url = Url::parse("https://api.example.com/a").unwrap();
         let mut at = Vec::new();
         for _ in 0..requests {
-            budget.take(&Sent { method: &Method::GET, url: &url, headers: &[] }).await;
+            budget.take(&Sent { method: &Method::GET, url: &url, headers: &[] }, 1).await;
             at.push(budget.pause.elapsed().as_secs());
         }
         at

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     budget: Arc<Budget>,
     /// How many answers said nothing to this read: passed over by a rule, or empty.
     silent: AtomicU64,
+    /// What its requests cost, told from all clones.
+    spent: Arc<AtomicU64>,
 }
 
 /// What a request is made for, beside its requester.
@@ -77,6 +79,7 @@ impl Shared {
             pause,
             plan: Arc::new(plan),
             silent: AtomicU64::new(0),
+            spent: Arc::default(),
         }
     }
 
@@ -91,6 +94,7 @@ impl Shared {
             tokens: Arc::clone(&self.tokens),
             budget: Arc::clone(&self.budget),
             silent: AtomicU64::new(0),
+            spent: Arc::clone(&self.spent),
         }
     }
 
@@ -264,7 +268,8 @@ impl Shared {
         };
         let sent = Sent { method: &requester.method, url: &url, headers: &headers };
         let slot = self.budget.slots.take().await.ok_or_else(|| Error::new(ErrorKind::Internal, "the source is closed"))?;
-        self.budget.take(&sent).await;
+        self.budget.take(&sent, requester.cost).await;
+        self.spent.fetch_add(u64::from(requester.cost), Ordering::Relaxed);
         let answer = client.exchange(&request).await?;
         drop(slot);
         self.budget.learn(&sent, &answer, self.clock.now());
@@ -276,7 +281,12 @@ impl Shared {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).values().map(HttpClient::sent).sum()
     }
 
-    /// How many requests were sent with this credential on the present day, by all processes that count together.
+    /// What they cost, as the remote counts them.
+    pub(crate) fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// What the requests cost that were sent with this credential on the present day, by all processes that count together.
     pub(crate) fn sent_today(&self) -> Option<u64> {
         self.budget.sent_today()
     }

@@ -77,7 +77,13 @@ impl Executor {
         self.shared.sent()
     }
 
-    /// How many requests were sent with its credential on the present day of UTC, by all processes that count together.
+    /// What they cost, as the remote counts them.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.shared.spent()
+    }
+
+    /// What the requests cost that were sent with its credential on the present day of UTC, by all processes that count together.
     #[must_use]
     pub fn sent_today(&self) -> Option<u64> {
         self.shared.sent_today()

@@ -10,7 +10,7 @@ use headwater_fakes::{Conditions, Rate, Running};
 use headwater_sdk::{ErrorKind, Lookup, Result, RowOutcome, Sink};
 use serde_json::json;
 
-use crate::benches::{attio, close, dataverse, freshsales};
+use crate::benches::{attio, close, dataverse, freshsales, pipedrive};
 use crate::{added, change, fake, key, refused, row, sink_of, write};
 
 fn to_attio(fake: &Running<Attio>) -> Result<Box<dyn Sink>> {
@@ -181,4 +181,24 @@ async fn the_field_for_our_id_is_made_where_that_is_asked_for() {
             assert_eq!(refused(&write(&*sink, &rows).await), [], "{name}");
         }
     }
+}
+
+/// A search is forty of Pipedrive's tokens, a listing twenty, a write ten. What a plan would take of a day is counted so too.
+#[tokio::test]
+async fn calls_count_against_the_day_as_the_remote_counts_them() {
+    let fake = pipedrive(Conditions::default()).await;
+    let config = json!({ "url": fake.url(), "token": { "env": "T" }, "id_field": "hw", "search_lag": "50ms" });
+    let sink = sink_of("pipedrive", config, headwater_fakes::pipedrive::TOKEN).unwrap();
+    let spent = || (sink.calls_made().unwrap(), sink.spent().unwrap());
+    assert_eq!(spent(), (0, 0));
+    sink.lookup(&[key("email", "ada@example.com")]).await.unwrap();
+    let searched = spent();
+    assert_eq!(searched, (1, 40));
+    let outcomes = write(&*sink, &[row(1, &[("name", "Ada".to_owned())])]).await;
+    assert!(matches!(outcomes.as_slice(), [RowOutcome::Created { .. }]), "{outcomes:?}");
+    let (calls, tokens) = spent();
+    let looked = calls - searched.0 - 1;
+    assert!((40 + 10..=40 + 10 + 40 * looked).contains(&tokens), "{calls} calls, {tokens} tokens");
+    assert_eq!((sink.calls_to_write(3, 0), sink.cost_to_write(3, 0)), (3, 30));
+    assert_eq!((sink.calls_to_write(0, 2), sink.cost_to_write(0, 2)), (3, 20 + 2 * 10));
 }

@@ -1,8 +1,8 @@
 //! What of a day's calls a sink has left, where the project bounds them.
 //!
 //! The sink knows how many calls of the day were made with its credential, by whichever process and project. Where it does not, as on
-//! a machine without a folder for that, the ledger knows what the runs before this one spent. Attempts that failed count. A day is one
-//! of UTC.
+//! a machine without a folder for that, the ledger knows what the runs before this one spent. Attempts that failed count, and a call
+//! as so many as the remote counts it. A day is one of UTC.
 
 use headwater_sdk::Sink;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ impl<'a> Budget<'a> {
     /// The most rows up to `most` that can be written with what is left.
     pub(super) fn rows(&self, most: usize) -> usize {
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
-        let cost = |rows| self.sink.calls_to_write(rows, 0).max(self.sink.calls_to_write(0, rows));
+        let cost = |rows| self.sink.cost_to_write(rows, 0).max(self.sink.cost_to_write(0, rows));
         let mut rows = most;
         while rows > 0 && cost(rows) > left {
             rows /= 2;
@@ -78,7 +78,7 @@ impl<'a> Budget<'a> {
     /// # Errors
     /// When the ledger cannot be written.
     pub(super) async fn note(&mut self, run_id: &str) -> Result<()> {
-        let made = self.sink.calls_made().unwrap_or_default();
+        let made = self.sink.spent().unwrap_or_default();
         if made == self.counted {
             return Ok(());
         }
@@ -96,7 +96,7 @@ impl<'a> Budget<'a> {
     fn now(&self) -> Spent {
         let day = self.engine.clock().now().strftime("%F").to_string();
         let kept = if day == self.spent.day { self.spent.calls } else { 0 };
-        let fresh = self.sink.calls_made().unwrap_or_default().saturating_sub(self.counted);
+        let fresh = self.sink.spent().unwrap_or_default().saturating_sub(self.counted);
         let ours = kept.saturating_add(fresh);
         Spent { day, calls: self.sink.calls_today().map_or(ours, |all| all.max(ours)) }
     }

@@ -182,8 +182,10 @@ pub(super) async fn plan_with(
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
     plan.calls_made = counted.unwrap_or(looked);
     let count = |action| usize::try_from(plan.count(action)).unwrap_or(usize::MAX);
-    plan.calls_to_write = sink.calls_to_write(count(Action::Create), count(Action::Update) + count(Action::Leave));
-    plan.budget = budget.map(|budget| PlannedBudget::of(&budget, plan.calls_to_write as u64));
+    let (creates, updates) = (count(Action::Create), count(Action::Update) + count(Action::Leave));
+    plan.calls_to_write = sink.calls_to_write(creates, updates);
+    let cost = sink.cost_to_write(creates, updates);
+    plan.budget = budget.map(|budget| PlannedBudget::of(&budget, cost as u64));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
     plan.seconds_to_write = seconds;

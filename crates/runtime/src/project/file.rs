@@ -555,7 +555,8 @@ pub struct SinkSection {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetSection {
-    /// The most calls that syncs make in a day of UTC. What does not fit waits in the outbox for the next day.
+    /// The most calls that are made in a day of UTC; of a remote that counts tokens, such as Pipedrive, the most tokens. What does not
+    /// fit waits in the outbox for the next day.
     pub calls_per_day: NonZeroU64,
 }
 

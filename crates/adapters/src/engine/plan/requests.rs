@@ -29,6 +29,8 @@ pub struct Requester {
     pub auth: Auth,
     /// How its answer is read.
     pub decoder: Decoder,
+    /// How many calls the remote counts it as.
+    pub cost: u32,
     /// How long an answer may take, where that is not the usual.
     pub timeout: Option<Duration>,
     /// What its answer means.

@@ -1,6 +1,7 @@
 //! Requests: addresses, parameters, bodies, who we are, what answers mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ impl Compiler<'_> {
             body: self.body(path, request, names, page)?,
             auth: if request.anonymous { Self::no_auth() } else { auth.clone() },
             decoder: self.decoder(&format!("{path}.decode"), &request.decode)?,
+            cost: request.cost.map_or(1, NonZeroU32::get),
             timeout: request.timeout.as_ref().map(|text| self.timeout(&format!("{path}.timeout"), text)).transpose()?,
             errors: self.errors(rules)?,
         })
@@ -441,6 +443,7 @@ impl Compiler<'_> {
             body: BodyPlan::Form(Arc::new(TokenForm { members, refresh_token: refreshed })),
             auth: client,
             decoder: Decoder::Json,
+            cost: 1,
             timeout: None,
             errors: self.token_errors()?,
         };

@@ -214,6 +214,10 @@ impl Sink for ListSink {
         Some(self.executor.sent())
     }
 
+    fn spent(&self) -> Option<u64> {
+        Some(self.executor.spent())
+    }
+
     fn calls_today(&self) -> Option<u64> {
         self.executor.sent_today()
     }

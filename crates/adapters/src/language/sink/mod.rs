@@ -26,6 +26,7 @@ use self::outcome::{Told, refused};
 use self::records::ByValue;
 use self::send::Job;
 use super::compile::{FindPlan, SinkPlan};
+use crate::engine::plan::Requester;
 use crate::engine::{Evaluate as _, Executor, Map, Scope, Value};
 
 /// A connection of a file's sink.
@@ -388,6 +389,18 @@ impl Sink for DeclarativeSink {
 
     fn calls_made(&self) -> Option<u64> {
         Some(self.executor.sent())
+    }
+
+    fn spent(&self) -> Option<u64> {
+        Some(self.executor.spent())
+    }
+
+    fn cost_to_write(&self, creates: usize, updates: usize) -> usize {
+        let calls = |rows: usize, batch: Option<usize>| rows.div_ceil(batch.unwrap_or(1).max(1));
+        let cost = |request: &Requester| request.cost as usize;
+        let SinkPlan { create, update, fetch, .. } = &self.plan;
+        let read = calls(updates, Some(fetch.batch)) * cost(&fetch.request);
+        calls(creates, create.batch) * cost(&create.request) + read + calls(updates, update.batch) * cost(&update.request)
     }
 
     fn calls_today(&self) -> Option<u64> {

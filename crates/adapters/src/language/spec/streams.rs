@@ -1,6 +1,7 @@
 //! Streams: requests, paging, records, parts, cursors, fields.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use headwater_model::mapping::{FieldRule, Origin, Role};
 use schemars::JsonSchema;
@@ -96,6 +97,9 @@ pub struct Request {
     /// How the answer is read.
     #[serde(default)]
     pub decode: Decode,
+    /// How many calls the remote counts it as, where a day's allowance is of tokens or credits and not of calls. Default 1.
+    #[serde(default)]
+    pub cost: Option<NonZeroU32>,
     /// How long the answer may take, such as `5m` for a large file; default 30 seconds.
     #[serde(default)]
     pub timeout: Option<String>,
