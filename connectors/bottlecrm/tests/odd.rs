@@ -351,3 +351,25 @@ async fn a_custom_field_is_asked_for_by_its_filter() {
     let again = doubtful(row("p1", &[("cf_score", Some("12"))]));
     assert_eq!(write(&*sink, &[again]).await, [RowOutcome::Unchanged { remote_id: "c1".to_owned() }]);
 }
+
+/// Two syncs make the same field at once: to the later one the CRM answers 500.
+#[tokio::test]
+async fn a_field_that_another_run_made_meanwhile_is_made_and_one_that_nobody_made_is_not() {
+    for is_made in [true, false] {
+        let server = MockServer::start().await;
+        let fields = |keys: &[&str]| {
+            let field =
+                |key| json!({ "target_model": "Contact", "key": key, "label": "Id", "field_type": "text", "is_active": true });
+            let all: Vec<Value> = keys.iter().map(field).collect();
+            ResponseTemplate::new(200).set_body_json(json!({ "definitions": all }))
+        };
+        let at = |kind| Mock::given(method(kind)).and(path("/api/custom-fields/"));
+        at("GET").respond_with(fields(&[])).up_to_n_times(1).mount(&server).await;
+        at("GET").respond_with(fields(if is_made { &["hw"] } else { &[] })).mount(&server).await;
+        at("POST").respond_with(ResponseTemplate::new(500)).mount(&server).await;
+        Mock::given(method("GET")).and(path("/api/contacts/")).respond_with(contacts(&[])).mount(&server).await;
+        let sink = sink_at(&server.uri(), TOKEN, json!({ "id_field": "cf_hw", "create_id_field": true })).unwrap();
+        let told = sink.prepare().await.map_err(|error| error.kind());
+        assert_eq!(told, if is_made { Ok(()) } else { Err(ErrorKind::Unavailable) });
+    }
+}
