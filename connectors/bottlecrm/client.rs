@@ -2,7 +2,7 @@
 
 use headwater_sdk::http::header::AUTHORIZATION;
 use headwater_sdk::http::{HttpClient, HttpError, HttpSettings, Method, RequestSpec, base_url};
-use headwater_sdk::{BuildContext, Error, ErrorKind, Result};
+use headwater_sdk::{BuildContext, Error, ErrorKind, Removal, Result};
 use serde_json::{Map, Value, json};
 
 use super::config::{Object, SinkConfig};
@@ -234,6 +234,19 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Answer::Gone),
             Err(error) => refusal(error).map(Answer::Refused),
         }
+    }
+
+    /// Deletes the records with these ids, one by one.
+    pub(super) async fn remove(&self, ids: &[String]) -> Result<Vec<Removal>> {
+        let mut removals = Vec::with_capacity(ids.len());
+        for id in ids {
+            removals.push(match self.delete(id).await? {
+                Answer::Done(_) => Removal::Removed,
+                Answer::Gone => Removal::Gone,
+                Answer::Refused(reason) => Removal::Refused { reason },
+            });
+        }
+        Ok(removals)
     }
 
     /// What the CRM calls the object where it defines fields.

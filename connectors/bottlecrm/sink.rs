@@ -217,15 +217,7 @@ impl Sink for BottleCrmSink {
     }
 
     async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
-        let mut removals = Vec::with_capacity(remote_ids.len());
-        for id in remote_ids {
-            removals.push(match self.client.delete(id).await? {
-                Answer::Done(_) => Removal::Removed,
-                Answer::Gone => Removal::Gone,
-                Answer::Refused(reason) => Removal::Refused { reason },
-            });
-        }
-        Ok(removals)
+        self.client.remove(remote_ids).await
     }
 
     async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {
