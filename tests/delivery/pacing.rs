@@ -11,6 +11,30 @@ const SINK: &str = "    audience: \"true\"
     map: { email: email, firstname: given_name, jobtitle: job_title }
     policy: { default: overwrite }
 ";
+/// A source that reads the CRM that the sink writes to.
+const SOURCE: &str = r#"version: 1
+name: people
+title: People
+summary: reads the people of the CRM
+connection:
+  url: { type: url, about: Where it is. }
+  token: { type: secret, about: A token. }
+hosts: ["${connection.url}"]
+api:
+  url: "${connection.url}"
+  auth: { type: bearer, token: "${connection.token}" }
+  budget: { requests: 1000, per: 1m }
+streams:
+  people:
+    role: leads
+    origin: import
+    request: { path: /crm/v3/objects/contacts, query: { limit: "${page.size}", after: "${page.token}" } }
+    paging: { type: token, next: response.paging.next.after, size: 1 }
+    records: { from: response.results }
+    key: record.id
+    fields: { id: , email: record.properties.email }
+    map: { external_id: id, email: email }
+"#;
 const ANN: [&str; 8] = ["1", "ann@example.com", "Ann", "Alder", "Head", "DE", "", ""];
 const BOB: [&str; 8] = ["2", "bob@example.com", "Bob", "Birch", "Head", "DE", "", ""];
 
@@ -56,6 +80,35 @@ fn two_projects_of_one_credential_spend_one_days_calls() -> Fact {
     let before = crm.counts().calls;
     let alone = of(&other, &["plan", "--format", "json"], false)?.done()?;
     assert_eq!(left(&alone)?, Some(100 - (crm.counts().calls - before)), "without the folder each counts alone: {alone}");
+    Ok(())
+}
+
+#[test]
+fn a_source_and_a_sink_of_one_credential_spend_one_days_calls() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    for (id, email) in [(1, "ann@example.com"), (2, "bob@example.com"), (3, "cid@example.com")] {
+        crm.with(|crm| {
+            crm.records("contacts").map(|records| records.insert([("email".to_owned(), email.to_owned())].into(), id))
+        });
+    }
+    let cache = tempfile::tempdir()?;
+    let writer = project(crm.url(), &SINK.replace("    policy:", "    budget: { calls_per_day: 100 }\n    policy:"))?;
+    let reader = Project::of(&format!(
+        "sources:\n  crm: {{ connector: ./people/connector.yaml, url: {}, token: {{ env: CRM_TOKEN }}, basis: {{ lawful_basis: contract }} }}\n",
+        crm.url()
+    ))?;
+    reader.write("people/connector.yaml", SOURCE)?;
+    writer.write("list.csv", &list(&[ANN]))?;
+    let of = |project: &Project, args: &[&str]| {
+        project.finish(project.command(args).env("CRM_TOKEN", TOKEN).env("XDG_CACHE_HOME", cache.path()))
+    };
+    of(&writer, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+    let read = of(&reader, &["sync", "--stage", "ingest", "--format", "json"])?.done()?;
+    let asked = crm.counts().calls;
+    assert!(asked >= 3, "a page each: {read}");
+    let plan = of(&writer, &["plan", "--format", "json"])?.done()?;
+    assert!(crm.counts().calls > asked);
+    assert_eq!(plan.json()?["sinks"][0]["budget"]["calls_left_today"], json!(100 - crm.counts().calls), "{plan}");
     Ok(())
 }
 

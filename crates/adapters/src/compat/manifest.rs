@@ -170,7 +170,7 @@ impl Shape<'_> {
         let own = !allowed.is_empty() && allowed.iter().all(|host| said.contains(host.as_str()));
         allowed.extend(around.allow_hosts.iter().cloned());
         Ok(SourcePlan {
-            sink_auth: None,
+            home: None,
             name: "manifest".to_owned(),
             config: compiler.config.clone(),
             check: self.check(&streams)?,
@@ -243,6 +243,7 @@ fn budget(compiler: &Compiler<'_>, root: &Node<'_>) -> std::result::Result<Budge
     };
     Ok(BudgetPlan {
         policies,
+        own: None,
         remaining_header: header("ratelimit_remaining_header", "ratelimit-remaining")?,
         reset_header: header("ratelimit_reset_header", "ratelimit-reset")?,
         exhausted_statuses: statuses,

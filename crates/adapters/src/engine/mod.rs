@@ -12,6 +12,7 @@
 mod anew;
 mod auth;
 mod budget;
+mod credential;
 mod cursor;
 mod decode;
 mod expr;

@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
 use headwater_sdk::http::header::{HeaderName, HeaderValue};
 use headwater_sdk::http::{Body, HttpClient, HttpResponse, HttpSettings, Pause, RequestSpec, Url};
 use headwater_sdk::{BuildContext, Clock, Error, ErrorKind, Result, Retry};
 
 use super::auth::Tokens;
-use super::budget::{Budget, Credential, Sent};
+use super::budget::{Budget, Sent};
+use super::credential::{Credential, basic};
 use super::decode::decode;
 use super::expr::{Expr, Scope, Slice};
-use super::plan::{Action, Auth, BodyPlan, HostRules, Inject, Requester, Retriever, SourcePlan, TokenSource};
+use super::plan::{Action, Auth, BodyPlan, HostRules, Inject, Requester, SourcePlan};
 use super::rules::{Answer, Verdict, judge};
 use super::value::{Map, Value};
+
+/// The status by which a remote tells that it was asked too often.
+const TOO_MANY: u16 = 429;
 
 /// What the executor and all its reads share.
 pub(super) struct Shared {
@@ -75,7 +78,7 @@ impl Shared {
             cx: cx.clone(),
             clients: Arc::default(),
             tokens: Arc::default(),
-            budget: Budget::of(credential(&plan, cx.clock.now()), plan.budget.clone(), plan.concurrency, pause.clone()),
+            budget: Budget::of(Credential::of(&plan, cx.clock.now()), plan.budget.clone(), plan.concurrency, pause.clone()),
             pause,
             plan: Arc::new(plan),
             silent: AtomicU64::new(0),
@@ -124,6 +127,7 @@ impl Shared {
             let (verdict, handler) = judge(&requester.errors, &self.scope(call), answer.as_ref(), &tries, waited)
                 .map_err(|error| error.context("host", host.clone()))?;
             let refused = matches!(&answer, Ok(answer) if answer.status == 401);
+            let too_many = matches!(&answer, Ok(answer) if answer.status == TOO_MANY);
             let wait = match verdict {
                 Verdict::Take(action) => {
                     let answer = answer?;
@@ -140,7 +144,12 @@ impl Shared {
                     self.forget_token(requester).await;
                     Duration::ZERO
                 }
-                Verdict::Wait(wait) => wait,
+                Verdict::Wait(wait) => {
+                    if too_many {
+                        self.budget.close_for(wait);
+                    }
+                    wait
+                }
             };
             if let Some(count) = tries.get_mut(handler) {
                 *count += 1;
@@ -210,9 +219,7 @@ impl Shared {
             }
             Auth::Bearer(token) => draft.headers.push(header("Authorization", format!("Bearer {}", token.text(&scope)?))),
             Auth::Basic { user, password } => {
-                let pair = format!("{}:{}", user.text(&scope)?, password.text(&scope)?);
-                let pair = base64::engine::general_purpose::STANDARD.encode(pair);
-                draft.headers.push(header("Authorization", format!("Basic {pair}")));
+                draft.headers.push(header("Authorization", basic(&user.text(&scope)?, &password.text(&scope)?)));
             }
             Auth::Token(plan) => {
                 let token = self.token(plan).await?;
@@ -322,54 +329,6 @@ const CONTENT_TYPE: HeaderName = headwater_sdk::http::header::CONTENT_TYPE;
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("source", &self.plan.name).finish_non_exhaustive()
-    }
-}
-
-/// What the remotes of a plan know us by: their hosts, who we say we are, and the limits that the plan knows. Nothing where that
-/// depends on the part that is read.
-fn credential(plan: &SourcePlan, now: jiff::Timestamp) -> Option<Credential> {
-    let scope = Scope::new(&plan.config, now);
-    let mut known = Vec::with_capacity(plan.streams.len());
-    match &plan.sink_auth {
-        Some(auth) => known.push(format!("{}\0{}", plan.hosts.allowed.join(" "), secret(auth, &scope)?)),
-        None if plan.streams.is_empty() => return None,
-        None => {}
-    }
-    for stream in &plan.streams {
-        let requester = match &stream.retriever {
-            Retriever::Pages(pages) => &pages.requester,
-            Retriever::Job(job) => &job.create,
-        };
-        let url = Url::parse(&requester.url.text(&scope).ok()?).ok()?;
-        known.push(format!("{}\0{}", url.origin().ascii_serialization(), secret(&requester.auth, &scope)?));
-    }
-    known.sort_unstable();
-    known.dedup();
-    known.push(format!("{:?}\0{}", plan.budget, plan.concurrency));
-    let hash = ring::digest::digest(&ring::digest::SHA256, known.join("\0\0").as_bytes());
-    hash.as_ref().try_into().ok()
-}
-
-/// What tells one account's requests from another's.
-fn secret(auth: &Auth, scope: &Scope<'_>) -> Option<String> {
-    match auth {
-        Auth::None => Some(String::new()),
-        Auth::Key { value, .. } => value.text(scope).ok(),
-        Auth::Bearer(token) => token.text(scope).ok(),
-        Auth::Basic { user, password } => Some(format!("{}\0{}", user.text(scope).ok()?, password.text(scope).ok()?)),
-        Auth::Token(token) => match &token.source {
-            TokenSource::Jwt(jwt) => jwt.key.text(scope).ok(),
-            TokenSource::Request { requester, assertion, .. } => {
-                let key = assertion.as_ref().map(|(jwt, _)| jwt.key.text(scope)).transpose().ok()?.unwrap_or_default();
-                let body = match &requester.body {
-                    BodyPlan::Empty => String::new(),
-                    BodyPlan::Json(body) | BodyPlan::Form(body) | BodyPlan::Text(body) => body.value(scope).ok()?.to_json(),
-                };
-                let headers = requester.headers.as_ref().map(|headers| headers.value(scope)).transpose().ok()?;
-                let headers = headers.unwrap_or_default().to_json();
-                Some(format!("{}\0{headers}\0{body}\0{key}", secret(&requester.auth, scope)?))
-            }
-        },
     }
 }
 

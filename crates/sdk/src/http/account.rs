@@ -5,11 +5,14 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `HASH` | when requests were sent: microseconds since 1970, eight bytes each |
+//! | `HASH` | for how long instants are kept, then when requests were sent: microseconds (since 1970), eight bytes each |
 //! | `HASH.day` | a day of UTC and how many requests were sent on it, as text |
 //! | `HASH.closed` | until when the remote wants nothing: microseconds since 1970, eight bytes |
 //! | `HASH.slot-N` | nothing: who has a request in flight holds the lock of one of them |
 //! | `HASH.turn` | nothing: who is next in line for a slot holds its lock |
+//!
+//! Who looks at the last second and who looks at the last hour count the same requests, so each keeps them for as long as the one with the
+//! longest memory wants.
 //!
 //! Where they cannot be used, each process counts for itself, and the remote's own answer to a call too many is heeded as ever.
 
@@ -22,11 +25,14 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
+use url::Url;
 
 use crate::Clock;
 
 /// The most requests that a file holds: far more than any remote allows in a window.
 const MAX_REQUESTS: usize = 65_536;
+/// The longest that instants are kept: no remote counts in longer windows than a day, and a file that says more is none of ours.
+const LONGEST_KEPT: Duration = Duration::from_hours(48);
 /// The bytes of one instant: microseconds since 1970.
 const INSTANT_BYTES: usize = 8;
 /// The longest that a file with a day and its count may be.
@@ -51,10 +57,27 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account that these bytes name, host and secret among them; nothing where processes share none.
+    /// The account in which a remote sees requests with these proofs of who sent them: names and values as they are sent, such as
+    /// `authorization` and `Bearer …`. Nothing where processes share none.
     #[must_use]
-    pub fn of(credential: &[u8]) -> Option<Self> {
-        SHARED.get().map(|(folder, clock)| Self::in_folder(folder, clock.clone(), credential))
+    pub fn of(remote: &Url, proofs: &[(&str, &[u8])]) -> Option<Self> {
+        let mut proofs: Vec<(String, &[u8])> = proofs.iter().map(|(name, value)| (name.to_ascii_lowercase(), *value)).collect();
+        proofs.sort_unstable();
+        let mut known = remote.origin().ascii_serialization().into_bytes();
+        for (name, value) in proofs {
+            known.push(0);
+            known.extend_from_slice(name.as_bytes());
+            known.push(0);
+            known.extend_from_slice(value);
+        }
+        SHARED.get().map(|(folder, clock)| Self::in_folder(folder, clock.clone(), &known))
+    }
+
+    /// The same for some of its requests, which are counted apart.
+    #[must_use]
+    pub fn part(&self, name: &[u8]) -> Self {
+        let known = [self.path.as_os_str().as_encoded_bytes(), &[0], name].concat();
+        Self::in_folder(self.path.parent().unwrap_or(Path::new("")), self.clock.clone(), &known)
     }
 
     fn in_folder(folder: &Path, clock: Clock, credential: &[u8]) -> Self {
@@ -63,8 +86,8 @@ impl Account {
         Self { path: folder.join(name), clock }
     }
 
-    /// Works on when requests were sent, in the order of time, those before `longest` forgotten; and on what time it is. Nobody else
-    /// does meanwhile. Nothing where the file cannot be used.
+    /// Works on when requests were sent, in the order of time, those of the last `longest` among them; and on what time it is. Nobody
+    /// else does meanwhile. Nothing where the file cannot be used.
     pub fn with<T>(&self, longest: Duration, work: impl FnOnce(Duration, &mut VecDeque<Duration>) -> T) -> Option<T> {
         let now = Duration::from_micros(u64::try_from(self.clock.now_us()).ok()?);
         let worked = self.locked(longest, now, work);
@@ -84,13 +107,17 @@ impl Account {
         // The system takes the lock back when the file is closed, also of a process that dies.
         file.lock()?;
         let mut bytes = Vec::new();
-        (&mut file).take((MAX_REQUESTS * INSTANT_BYTES) as u64).read_to_end(&mut bytes)?;
-        let (instants, _) = bytes.as_chunks::<INSTANT_BYTES>();
-        let instants = instants.iter().map(|bytes| Duration::from_micros(u64::from_le_bytes(*bytes)));
+        (&mut file).take(((MAX_REQUESTS + 1) * INSTANT_BYTES) as u64).read_to_end(&mut bytes)?;
+        let (spans, _) = bytes.as_chunks::<INSTANT_BYTES>();
+        let mut spans = spans.iter().map(|bytes| Duration::from_micros(u64::from_le_bytes(*bytes)));
+        let asked = longest.min(LONGEST_KEPT);
+        let (known, kept) =
+            spans.next().filter(|kept| *kept <= LONGEST_KEPT).map_or((false, asked), |kept| (true, kept.max(asked)));
         // A clock that was set back must not shut us out.
-        let mut sent: VecDeque<Duration> = instants.filter(|at| *at + longest > now && *at <= now + longest).collect();
+        let mut sent: VecDeque<Duration> = spans.filter(|at| known && *at + kept > now && *at <= now + kept).collect();
         let done = work(now, &mut sent);
-        let bytes: Vec<u8> = sent.iter().flat_map(|at| u64::try_from(at.as_micros()).unwrap_or(u64::MAX).to_le_bytes()).collect();
+        let spans = std::iter::once(&kept).chain(sent.iter().skip(sent.len().saturating_sub(MAX_REQUESTS)));
+        let bytes: Vec<u8> = spans.flat_map(|at| u64::try_from(at.as_micros()).unwrap_or(u64::MAX).to_le_bytes()).collect();
         file.rewind()?;
         file.write_all(&bytes)?;
         file.set_len(bytes.len() as u64)?;
@@ -326,12 +353,41 @@ mod tests {
     }
 
     #[test]
-    fn instants_of_a_file_that_an_earlier_version_wrote_count() {
+    fn who_looks_back_longer_finds_what_others_sent() {
         let folder = tempfile::tempdir().unwrap();
-        let account = of(&folder, "1970-01-01T00:00:10Z", b"a");
-        fs::write(&account.path, [9_000_000_u64, 9_500_000].map(u64::to_le_bytes).concat()).unwrap();
-        account.sent_today(1).unwrap();
-        assert_eq!(account.with(Duration::from_secs(5), |_, sent| sent.len()), Some(2));
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        let sent = |at: &str, longest: Duration, more: usize| {
+            let work = |now: Duration, sent: &mut VecDeque<Duration>| {
+                sent.extend(std::iter::repeat_n(now, more));
+                sent.len()
+            };
+            of(&folder, at, b"a").with(longest, work)
+        };
+        assert_eq!(sent("2026-03-01T12:00:00Z", minute, 2), Some(2));
+        assert_eq!(sent("2026-03-01T12:00:30Z", second, 1), Some(3), "two are past one's window and not the other's");
+        assert_eq!(sent("2026-03-01T12:00:59Z", minute, 0), Some(3));
+        assert_eq!(sent("2026-03-01T12:01:00Z", second, 0), Some(1));
+        assert_eq!(sent("2026-03-01T12:00:50Z", minute, MAX_REQUESTS * 2), Some(MAX_REQUESTS * 2 + 1));
+        assert_eq!(sent("2026-03-01T12:00:50Z", minute, 0), Some(MAX_REQUESTS), "a file has a bound");
+        for broken in [&b""[..], b"?", &[255; 64]] {
+            fs::write(&of(&folder, "2026-03-01T12:00:50Z", b"a").path, broken).unwrap();
+            assert_eq!(sent("2026-03-01T12:00:50Z", minute, 1), Some(1));
+            assert_eq!(sent("2026-03-01T12:00:51Z", minute, 0), Some(1));
+        }
+    }
+
+    #[test]
+    fn parts_of_an_account_are_counted_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = of(&folder, "2026-03-01T12:00:00Z", b"a");
+        let count = |account: &Account| {
+            account.with(Duration::from_secs(1), |now, sent| {
+                sent.push_back(now);
+                sent.len()
+            })
+        };
+        let (one, other) = (whole.part(b"search"), whole.part(b"write"));
+        assert_eq!([&whole, &one, &other, &whole.part(b"search")].map(count), [Some(1), Some(1), Some(1), Some(2)]);
     }
 
     #[tokio::test]

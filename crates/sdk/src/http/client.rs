@@ -22,6 +22,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The longest wait that a remote may ask for within a request; for a longer one the request fails and tells how long.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(10);
+/// The longest that what another process was told by the remote keeps us from asking ourselves.
+const LONGEST_CLOSED: Duration = LONGEST_ASKED_WAIT;
 /// How much longer than for other troubles we wait where a remote asks us to slow down and does not say for how long: most count in
 /// windows of ten seconds and more.
 const SLOWED_DOWN: u32 = 4;
@@ -121,6 +123,11 @@ impl HttpClient {
                 (Retry::Backoff, true) => waits.next(),
             };
             let Some(wait) = wait else { return Err(failure) };
+            if let (ErrorKind::RateLimited, Retry::After(asked), Some(account)) =
+                (failure.kind(), failure.retry_advice(), &self.0.account)
+            {
+                account.close_for(asked);
+            }
             tracing::debug!(
                 host = settings.base_url.host_str(),
                 request = &*request.template,
@@ -172,6 +179,9 @@ impl HttpClient {
     async fn attempt(&self, request: &RequestSpec, url: Url) -> Result<HttpResponse> {
         let Inner { settings, client, slots, window, account, sent } = &*self.0;
         let slot = slots.take().await.ok_or_else(|| Error::new(ErrorKind::Internal, "the HTTP client is closed"))?;
+        while let Some(closed) = account.as_ref().and_then(|account| account.closed_for(LONGEST_CLOSED)) {
+            settings.pause.sleep(closed).await;
+        }
         if let Some(window) = window {
             while let Err(wait) = window.take(settings.pause.elapsed()) {
                 settings.pause.sleep(wait).await;
@@ -230,18 +240,11 @@ impl HttpClient {
 /// The account that a client's fixed secrets name, as long as time is the world's; nothing where it has none.
 fn account_of(settings: &HttpSettings) -> Option<Account> {
     let secrets = settings.headers.iter().filter(|(_, value)| value.is_sensitive());
-    let mut known: Vec<u8> = Vec::new();
-    for (name, value) in secrets {
-        known.extend_from_slice(name.as_str().as_bytes());
-        known.push(0);
-        known.extend_from_slice(value.as_bytes());
-        known.push(0);
-    }
-    if known.is_empty() || !settings.pause.is_real() {
+    let proofs: Vec<(&str, &[u8])> = secrets.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    if proofs.is_empty() || !settings.pause.is_real() {
         return None;
     }
-    known.extend_from_slice(settings.base_url.origin().ascii_serialization().as_bytes());
-    Account::of(&known)
+    Account::of(&settings.base_url, &proofs)
 }
 
 impl HttpResponse {

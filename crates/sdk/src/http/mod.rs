@@ -42,3 +42,4 @@ pub use request::{Body, RequestSpec};
 pub use reqwest::{Method, StatusCode, header};
 pub use settings::{Authorize, Budget, HttpSettings, Overload, Rate, base_url};
 pub use url::Url;
+pub use window::wait_for_window;

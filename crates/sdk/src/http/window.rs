@@ -33,19 +33,29 @@ impl Window {
         if let Some(told) = shared {
             return told;
         }
-        self.judge(now, &mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn judge(&self, now: Duration, sent: &mut VecDeque<Duration>) -> Result<(), Duration> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         while sent.front().is_some_and(|at| *at + self.length <= now) {
             sent.pop_front();
         }
-        match sent.front() {
-            Some(first) if sent.len() >= self.requests => Err(*first + self.length - now),
-            _ => {
+        self.judge(now, &mut sent)
+    }
+
+    fn judge(&self, now: Duration, sent: &mut VecDeque<Duration>) -> Result<(), Duration> {
+        match wait_for_window(self.requests, self.length, now, sent) {
+            Some(wait) => Err(wait),
+            None => {
                 sent.push_back(now);
                 Ok(())
             }
         }
     }
+}
+
+/// How long the next request should wait so that no window of that length holds more than so many; nothing when it need not. `sent` may
+/// reach back farther than the window.
+#[must_use]
+pub fn wait_for_window(requests: usize, length: Duration, now: Duration, sent: &VecDeque<Duration>) -> Option<Duration> {
+    let nth = sent.len().checked_sub(requests.max(1))?;
+    let free = *sent.get(nth)? + length;
+    (free > now).then(|| free - now)
 }

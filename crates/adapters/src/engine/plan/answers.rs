@@ -114,6 +114,8 @@ pub trait Capture: Send + Sync + fmt::Debug {
 pub struct BudgetPlan {
     /// The first whose matchers fit a request counts it.
     pub policies: Vec<BudgetPolicy>,
+    /// What the plan's requests alone must keep to, beside what all requests of the credential must.
+    pub own: Option<BudgetRate>,
     /// The header that says how many requests are left.
     pub remaining_header: Option<String>,
     /// The header that says when the count begins anew, in seconds of Unix time.

@@ -46,8 +46,17 @@ pub struct SourcePlan {
     pub concurrency: usize,
     /// When a position is given out.
     pub checkpoints: Checkpoints,
-    /// Who a sink's requests say they are; a source's streams say it each for itself.
-    pub sink_auth: Option<Auth>,
+    /// Where its requests go and who they say they are, where that is one for all.
+    pub home: Option<Home>,
+}
+
+/// Where requests go and who they say they are.
+#[derive(Debug)]
+pub struct Home {
+    /// The address below which they go.
+    pub url: Expr,
+    /// How they show who we are.
+    pub auth: Auth,
 }
 
 /// Which hosts may be called.

@@ -94,7 +94,7 @@ impl Compiler<'_> {
         let hosts = self.hosts()?;
         let budget = self.budget(&self.spec.api.budget)?;
         let plan = SourcePlan {
-            sink_auth: None,
+            home: self.home(auth),
             name: self.spec.name.clone(),
             config: std::mem::take(&mut self.setup.config),
             streams: plans,
@@ -197,7 +197,7 @@ impl Compiler<'_> {
     }
 
     fn budget(&self, budget: &Budget) -> Result<BudgetPlan> {
-        let Budget { requests, per, concurrent, remaining_header, reset_header } = budget;
+        let Budget { requests, per, own, concurrent, remaining_header, reset_header } = budget;
         if *concurrent == 0 || *concurrent > MAX_CONCURRENT {
             return Err(self.error("api.budget.concurrent", format!("must lie between 1 and {MAX_CONCURRENT}")));
         }
@@ -210,8 +210,13 @@ impl Compiler<'_> {
             }
             _ => return Err(self.error("api.budget", "`requests` and `per` go together").help("write both, or none")),
         };
+        let own = own.as_ref().map(|own| {
+            let interval = self.span("api.budget.own.per", &own.per)?;
+            Ok(BudgetRate { limit: own.requests.get(), interval })
+        });
         Ok(BudgetPlan {
             policies,
+            own: own.transpose()?,
             remaining_header: remaining_header.clone(),
             reset_header: reset_header.clone(),
             exhausted_statuses: Vec::new(),

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::{Compiler, Result};
 use crate::engine::plan::{
-    Action, Auth as AuthPlan, BodyPlan, Capture, Decoder, ErrorRules, Fallback, Handler, Inject, Jwt, KeyForm, Lifetime,
+    Action, Auth as AuthPlan, BodyPlan, Capture, Decoder, ErrorRules, Fallback, Handler, Home, Inject, Jwt, KeyForm, Lifetime,
     Requester, Rule, TokenPlan, TokenSource, Wait,
 };
 use crate::engine::{Expr, Value, constant};
@@ -262,6 +262,13 @@ impl Compiler<'_> {
     /// How requests show who we are.
     pub(super) fn auth(&self) -> Result<AuthPlan> {
         self.auth_of("api.auth", &self.spec.api.auth)
+    }
+
+    /// Where requests go and who they say they are; nothing where the address is another one for each part that is read.
+    pub(super) fn home(&self, auth: AuthPlan) -> Option<Home> {
+        let placed = self.template("api.url", &self.spec.api.url, &self.names("an address"), PageVariable::None).ok()?;
+        let url = Address { placed, instead: self.setup.instead.clone(), encode: false, below: None };
+        Some(Home { url: Arc::new(url), auth })
     }
 
     fn auth_of(&self, path: &str, auth: &Auth) -> Result<AuthPlan> {

@@ -213,9 +213,9 @@ impl Compiler<'_> {
     /// What makes the requests of a sink.
     pub(super) fn requests(mut self) -> Result<SourcePlan> {
         let (hosts, budget) = (self.hosts()?, self.budget(&self.spec.api.budget)?);
-        let sink_auth = Some(self.auth()?);
+        let home = self.home(self.auth()?);
         Ok(SourcePlan {
-            sink_auth,
+            home,
             name: self.spec.name.clone(),
             config: std::mem::take(&mut self.setup.config),
             streams: Vec::new(),

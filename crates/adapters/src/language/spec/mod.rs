@@ -6,6 +6,7 @@ mod streams;
 mod tested;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -129,7 +130,17 @@ pub struct Api {
     pub wait: Option<WaitRule>,
 }
 
-/// What the remote allows one credential.
+/// What some requests must keep to beside the budget of their credential.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnBudget {
+    /// So many requests …
+    pub requests: NonZeroU32,
+    /// … in so long, such as `1s`, `1m`, `1h`.
+    pub per: String,
+}
+
+/// What the remote allows one credential, whoever uses it: sources and sinks of all projects count together.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
@@ -139,6 +150,9 @@ pub struct Budget {
     /// … in so long, such as `1s`, `1m`, `1h`.
     #[serde(default)]
     pub per: Option<String>,
+    /// What this file's own requests must keep to beside that, where the remote limits them further, such as searches.
+    #[serde(default)]
+    pub own: Option<OwnBudget>,
     /// Requests in flight at once.
     #[serde(default = "four")]
     pub concurrent: usize,
@@ -152,7 +166,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { requests: None, per: None, concurrent: four(), remaining_header: None, reset_header: None }
+        Self { requests: None, per: None, own: None, concurrent: four(), remaining_header: None, reset_header: None }
     }
 }
 
