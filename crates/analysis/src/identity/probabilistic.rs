@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{
-    Attribute, Decisions, Index, Model, Options, Problem, Resolution, Roster, Spoke, Tie, resolve_by, resolve_taught,
+    Attribute, Decisions, Doubt, Index, Model, Options, Problem, Resolution, Roster, Spoke, resolve_by, resolve_taught,
 };
 use super::leads::{Field, Leads};
 use super::link::{DECISION, Edge, Exact, Links, Method, Resolver};
@@ -172,8 +172,8 @@ impl Probabilistic {
             return Ok(None);
         }
         let Some((index, drift, rows)) = self.take_in((leads, came), index, decisions)? else { return Ok(None) };
-        let (resolution, ties) = index.answer(&rows, self.options.review_at);
-        let links = links(exact, &ties, decisions);
+        let (resolution, spoke) = index.answer(&rows, self.options.review_at);
+        let links = links(exact, (&resolution.joins, &spoke), decisions);
         let (model, is_index_new) = (index.model().clone(), drift.is_some());
         let matched = index.changes();
         Ok(Some(Found { links, resolution, model, drift, is_learned: false, matched, index, is_index_new }))
@@ -243,7 +243,7 @@ impl Probabilistic {
         let mut said = String::new();
         let marks = leads.rows().map(|row| mark(leads, row, &mut said)).collect();
         let index = Index::of(roster, marks, resolution.clone(), model.clone(), decisions.clone(), &self.options);
-        let links = links(exact, index.ties(), decisions);
+        let links = links(exact, (index.joins(), index.spoke()), decisions);
         let (is_learned, matched) = (frozen.is_none(), leads.len());
         Ok(Found { links, resolution, model, drift, is_learned, matched, index, is_index_new: true })
     }
@@ -301,13 +301,13 @@ fn mark(leads: &Leads, row: u32, said: &mut String) -> u64 {
     xxh3_64(said.as_bytes()).max(GONE + 1)
 }
 
-fn links(mut links: Links, ties: &[Tie], decisions: &Decisions) -> Links {
+fn links(mut links: Links, (joins, spoke): (&[Doubt], &[Spoke]), decisions: &Decisions) -> Links {
     let ordered = |one: u32, two: u32| (one.min(two), one.max(two));
     let exact: HashSet<(u32, u32)> = links.edges.iter().map(|edge| ordered(edge.left, edge.right)).collect();
     let said: HashSet<(u32, u32)> = decisions.same.iter().map(|(one, two)| ordered(*one, *two)).collect();
     let mut numbers: HashMap<Option<Spoke>, u32> = HashMap::new();
     numbers.extend((0..).zip(&links.evidence).filter(|(_, text)| *text == DECISION).map(|(at, _)| (None, at)));
-    for Tie { pair, spoke } in ties {
+    for (pair, spoke) in joins.iter().zip(spoke) {
         let (left, right) = (pair.one, pair.two);
         if exact.contains(&(left, right)) {
             continue;

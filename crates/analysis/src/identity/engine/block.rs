@@ -112,8 +112,8 @@ pub(super) struct Blocks {
     pub(super) left_out: Vec<u64>,
 }
 
-/// A block that a frozen model uses is left out nevertheless when it outgrows its bound so many times: then the model is stale.
-pub(super) const GROWN: u64 = 20;
+/// A block that a frozen model uses is left out nevertheless when it outgrows its bound so many times.
+const GROWN: u64 = 20;
 /// How many of the largest blocks are told.
 const TOLD: usize = 10;
 
@@ -165,12 +165,10 @@ impl Blocks {
         if block.len() < 2 {
             return false;
         }
-        let weak = block.iter().filter(|(_, row)| row & 1 == 1).count() as u64;
-        let rule = rule_of(block[0].0);
-        let pairs = weak * (block.len() as u64 - weak) + weak * weak.saturating_sub(1) / 2;
+        let (rule, pairs) = (rule_of(block[0].0), pairs_of(block));
         let is_left_out = match frozen {
             None => pairs > rule.most_pairs(),
-            Some(keys) => keys.binary_search(&block[0].0).is_ok() || pairs > GROWN * rule.most_pairs(),
+            Some(keys) => keys.binary_search(&block[0].0).is_ok() || is_outgrown(block),
         };
         if is_left_out {
             self.left_out.push(block[0].0);
@@ -222,6 +220,22 @@ impl Blocks {
     fn places_of(&self, row: u32) -> &[u32] {
         &self.places[self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize]
     }
+}
+
+/// How many pairs a block brings: at least one of the two must be weak.
+fn pairs_of(block: &[Entry]) -> u64 {
+    let weak = block.iter().filter(|(_, row)| row & 1 == 1).count() as u64;
+    weak * (block.len() as u64 - weak) + weak * weak.saturating_sub(1) / 2
+}
+
+/// Whether a block that a frozen model uses is left out nevertheless.
+pub(super) fn is_outgrown(block: &[Entry]) -> bool {
+    block.first().is_some_and(|(key, _)| pairs_of(block) > GROWN * rule_of(*key).most_pairs())
+}
+
+/// Ordered entries, parted by their keys.
+pub(super) fn runs(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    entries.chunk_by(|one, two| one.0 == two.0)
 }
 
 /// Every key of every record, in order.

@@ -65,6 +65,11 @@ impl<'a> Out<'a> {
         numbers.for_each(|number| self.add(&number.to_le_bytes()));
     }
 
+    pub(super) fn slots(&mut self, slots: impl ExactSizeIterator<Item = [u16; 3]>) {
+        self.u64(slots.len() as u64);
+        slots.for_each(|slot| slot.iter().for_each(|part| self.add(&part.to_le_bytes())));
+    }
+
     /// Rows of `N` numbers each.
     pub(super) fn rows<const N: usize>(&mut self, rows: impl ExactSizeIterator<Item = [u32; N]>) {
         self.u64(rows.len() as u64);
@@ -135,9 +140,23 @@ impl<'a> In<'a> {
     }
 
     pub(super) fn u64s(&mut self) -> Option<Vec<u64>> {
+        self.longs(|number| number)
+    }
+
+    /// What `make` makes of long numbers.
+    pub(super) fn longs<T>(&mut self, make: impl Fn(u64) -> T) -> Option<Vec<T>> {
         let items = self.items(8)?;
         let mut out = Vec::with_capacity(items + items / ROOM);
-        self.pieces(items, 8, |piece| out.extend(piece.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))))?;
+        self.pieces(items, 8, |piece| out.extend(piece.as_chunks().0.iter().map(|number| make(u64::from_le_bytes(*number)))))?;
+        Some(out)
+    }
+
+    pub(super) fn slots(&mut self) -> Option<Vec<[u16; 3]>> {
+        let items = self.items(6)?;
+        let mut out = Vec::with_capacity(items + items / ROOM);
+        self.pieces(items, 6, |piece| {
+            out.extend(piece.as_chunks::<2>().0.as_chunks::<3>().0.iter().map(|slot| slot.map(u16::from_le_bytes)));
+        })?;
         Some(out)
     }
 

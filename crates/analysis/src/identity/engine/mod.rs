@@ -15,11 +15,13 @@ mod index;
 mod lists;
 mod measure;
 mod model;
+mod near;
 mod pool;
 mod rates;
 mod roster;
 mod run;
 mod sheet;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -27,7 +29,7 @@ mod weights;
 
 pub use block::{Block, Rule as BlockRule};
 pub use explain::{Explainer, Explanation, Spoke, Weight};
-pub use index::{Index, Tie};
+pub use index::Index;
 pub use measure::{Quality, Score, quality};
 pub use model::{Model, NotAModel};
 pub use roster::{Attribute, Roster};

@@ -4,6 +4,7 @@ mod bad_input;
 mod care;
 mod decisions;
 mod labels;
+mod outgrown;
 mod promises;
 mod sheets;
 
