@@ -444,7 +444,7 @@ impl Keys<'_> {
             }
         }
         if record.local != 0 {
-            let letters = self.roster.local_facts[record.local as usize].letters;
+            let letters = self.roster.local_fact(record.local).letters;
             let text = self.roster.locals.get(letters);
             if text.len() >= MIN_LETTERS {
                 out.push((key(Rule::Letters, hash(text), 0), true));
@@ -480,7 +480,7 @@ impl Keys<'_> {
                 )));
             }
             if record.local != 0 {
-                let letters = self.roster.locals.get(self.roster.local_facts[record.local as usize].letters);
+                let letters = self.roster.locals.get(self.roster.local_fact(record.local).letters);
                 add(hash(head(letters, 4)));
             }
         }

@@ -9,6 +9,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// So many bytes go at once: what the processor's cache holds.
 const PIECE: usize = 1 << 16;
 
+/// The bytes of a slot of a shelf.
+pub(super) const SLOT_BYTES: usize = 5;
+
 /// What was read grows by one in so many without being moved.
 const ROOM: usize = 32;
 
@@ -65,9 +68,9 @@ impl<'a> Out<'a> {
         numbers.for_each(|number| self.add(&number.to_le_bytes()));
     }
 
-    pub(super) fn slots(&mut self, slots: impl ExactSizeIterator<Item = [u16; 3]>) {
+    pub(super) fn slots(&mut self, slots: impl ExactSizeIterator<Item = [u8; SLOT_BYTES]>) {
         self.u64(slots.len() as u64);
-        slots.for_each(|slot| slot.iter().for_each(|part| self.add(&part.to_le_bytes())));
+        slots.for_each(|slot| self.add(&slot));
     }
 
     /// Rows of `N` numbers each.
@@ -151,12 +154,10 @@ impl<'a> In<'a> {
         Some(out)
     }
 
-    pub(super) fn slots(&mut self) -> Option<Vec<[u16; 3]>> {
-        let items = self.items(6)?;
+    pub(super) fn slots(&mut self) -> Option<Vec<[u8; SLOT_BYTES]>> {
+        let items = self.items(SLOT_BYTES)?;
         let mut out = Vec::with_capacity(items + items / ROOM);
-        self.pieces(items, 6, |piece| {
-            out.extend(piece.as_chunks::<2>().0.as_chunks::<3>().0.iter().map(|slot| slot.map(u16::from_le_bytes)));
-        })?;
+        self.pieces(items, SLOT_BYTES, |piece| out.extend_from_slice(piece.as_chunks().0))?;
         Some(out)
     }
 

@@ -271,7 +271,7 @@ impl Comparer<'_> {
         if a.local == 0 || (a.first != 0 && a.last != 0) {
             return;
         }
-        let letters = self.roster.locals.get(self.roster.local_facts[a.local as usize].letters);
+        let letters = self.roster.locals.get(self.roster.local_fact(a.local).letters);
         if letters.len() < 3 {
             return;
         }
@@ -390,10 +390,10 @@ impl Comparer<'_> {
         }
         let names_agree = |level| !matches!(level, 0 | name::OTHER | name::OTHER_INITIAL | name::NOT_IN_MAILBOX);
         let is_named = names_agree(out.level[FIRST]) && names_agree(out.level[LAST]);
-        let (x, y) = (self.roster.local_facts[a.local as usize], self.roster.local_facts[b.local as usize]);
+        let (x, y) = (self.roster.local_fact(a.local), self.roster.local_fact(b.local));
         let is_same_local = a.local == b.local || (x.letters == y.letters && !x.has_digits && !y.has_digits);
         let has_digits = x.has_digits && y.has_digits;
-        let local = self.rates.local[a.local as usize].max(self.rates.local[b.local as usize]);
+        let local = self.rates.local.of(a.local).max(self.rates.local.of(b.local));
         // A namesake's address is made the same way, and so is that of anybody with the surname and the initial, whatever the
         // given name; a number in it is chance.
         let initial = |form: u32| self.roster.name_facts[form as usize].initial;
@@ -418,14 +418,14 @@ impl Comparer<'_> {
         };
         let is_same_domain = a.domain == b.domain;
         let (level, rate) = match (a.is_work, b.is_work) {
-            (true, true) if a.email == b.email => (mail::WORK_SAME, self.rates.email[a.email as usize]),
+            (true, true) if a.email == b.email => (mail::WORK_SAME, self.rates.email.of(a.email)),
             (true, true) if is_same_domain && is_same_local => (mail::WORK_SLIP, -6.0),
             (true, true) if is_same_domain && slipped() => (mail::WORK_SLIP, if is_named { -4.0 } else { -6.0 }),
             (true, true) if is_same_domain && is_named => (mail::WORK_ALIAS, -0.5),
             (true, true) if is_same_domain => (mail::WORK_COLLEAGUE, 0.0),
             (true, true) if is_same_local => (mail::WORK_MOVED, moved(-1.2)),
             (true, true) => (mail::WORK_OTHER, 0.0),
-            (false, false) if a.email == b.email => (mail::FREE_SAME, self.rates.email[a.email as usize]),
+            (false, false) if a.email == b.email => (mail::FREE_SAME, self.rates.email.of(a.email)),
             (false, false) if is_same_local => (mail::FREE_MOVED, moved(-1.5)),
             (false, false) if slipped() => (mail::FREE_SLIP, if is_named { -4.0 } else { (local + SLIPS_LN).min(-3.0) }),
             (false, false) => (mail::FREE_OTHER, 0.0),
@@ -449,9 +449,9 @@ impl Comparer<'_> {
             0
         };
         if phone != 0 {
-            let rate = self.rates.phone[phone as usize];
+            let rate = self.rates.phone.of(phone);
             // Within one organisation a number is as telling as few of its records have it.
-            let others = self.counts.phone.of[phone as usize].saturating_sub(2) as f32 + 0.5;
+            let others = self.counts.phone.count(phone).saturating_sub(2) as f32 + 0.5;
             let given_org = (others / (org_count - 1.0).max(others + 1.0)).ln();
             (out.level[PHONE], out.rate[PHONE]) = (plain::SAME, if is_same_org { rate.max(given_org) } else { rate });
             return;

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::io::{Error, Read, Write};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::Problem;
 use super::block::{entries, keys_of};
@@ -30,7 +30,7 @@ use super::shelf::Shelf;
 /// So many records are matched at once.
 const MET_AT_ONCE: usize = 16_384;
 /// The mark and the number of the stored form.
-const MARK: u64 = u64::from_le_bytes(*b"hwindex\x05");
+const MARK: u64 = u64::from_le_bytes(*b"hwindex\x06");
 
 /// The known records with their keys, pairs and persons.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ impl Index {
             let other = |pair: &&(u32, u32)| one.binary_search(pair).is_err() || two.binary_search(pair).is_err();
             seeds.extend(one.iter().chain(two).filter(other).flat_map(|(one, two)| [*one, *two]));
         }
-        Ok(self.regroup(seeds, said))
+        Ok(self.regroup(seeds, &rows, said))
     }
 
     /// Compares records with all that share a key with one of them, in the order in which those lie.
@@ -250,8 +250,8 @@ impl Index {
         }
     }
 
-    /// Divides the components of these records anew.
-    fn regroup(&mut self, seeds: BTreeSet<u32>, said: Said) -> Vec<u32> {
+    /// Divides the components of these records anew; `came` has those, in order, that say something else than before.
+    fn regroup(&mut self, seeds: BTreeSet<u32>, came: &[u32], said: Said) -> Vec<u32> {
         let comparer = Comparer { roster: &self.roster, rates: &self.rates, counts: &self.counts };
         let bench = Bench { comparer: &comparer, weights: &self.model.weights, said, merge_at: self.merge_at };
         let mut same: Vec<(u32, u32)> = bench.said.certain().flat_map(|(one, two)| [(one, two), (two, one)]).collect();
@@ -293,12 +293,28 @@ impl Index {
         let class = &self.model.weights.person;
         let order = |row: u32| self.roster.records[row as usize].order;
         ties.sort_unstable_by(surest(order));
-        let spoke: Vec<Spoke> = ties.iter().map(|pair| Spoke::of(class, &comparer.compare(pair.one, pair.two))).collect();
         let mut is_seen = vec![false; self.roster.len()];
         seen.iter().for_each(|row| is_seen[*row as usize] = true);
-        let mut holds = self.joins.iter().map(|pair| !is_seen[pair.one as usize]).collect::<Vec<bool>>().into_iter();
-        self.spoke.retain(|_| holds.next().unwrap_or_default());
-        self.joins.retain(|pair| !is_seen[pair.one as usize]);
+        // Most joins that stood stand again, and what spoke for one is known if both records say what they said.
+        let mut known: HashMap<(u32, u32), Spoke> = HashMap::new();
+        let mut kept = 0;
+        for at in 0..self.joins.len() {
+            let (pair, spoke) = (self.joins[at], self.spoke[at]);
+            if is_seen[pair.one as usize] {
+                known.insert((pair.one, pair.two), spoke);
+            } else {
+                (self.joins[kept], self.spoke[kept]) = (pair, spoke);
+                kept += 1;
+            }
+        }
+        self.joins.truncate(kept);
+        self.spoke.truncate(kept);
+        let says_else = |row: u32| came.binary_search(&row).is_ok();
+        let spoke_for = |pair: &Doubt| match known.get(&(pair.one, pair.two)) {
+            Some(spoke) if !says_else(pair.one) && !says_else(pair.two) => *spoke,
+            _ => Spoke::of(class, &comparer.compare(pair.one, pair.two)),
+        };
+        let spoke: Vec<Spoke> = ties.iter().map(spoke_for).collect();
         self.tie(&ties, &spoke);
         let mut touched: Vec<u32> = seen.into_iter().collect();
         touched.sort_unstable();
@@ -380,7 +396,7 @@ impl Index {
         out.u64(u64::from(self.merge_at.to_bits()));
         out.u64(self.stamp.cast_unsigned());
         self.roster.write(&mut out);
-        self.counts.write(&mut out);
+        self.counts.write(&self.roster, &mut out);
         out.u64s(self.marks.iter().copied());
         self.shelf.write(&mut out, self.roster.len());
         Near::of(&self.near.all(), self.roster.len()).write(&mut out);

@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "tables are as long as the pools that number their rows")]
 #![expect(clippy::cast_possible_truncation, reason = "chances need no more than the precision of an f32")]
 
+use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{In, Out};
@@ -32,13 +33,42 @@ impl Counted {
             self.total += 1;
         }
     }
+}
 
-    /// The natural logarithm of the chance that a further record has a form of so many, the two at hand left out, where in general one in
-    /// `usual` has any given form.
-    fn rate(&self, count: u32, usual: f64) -> f32 {
-        let others = f64::from(count.saturating_sub(2)) + UNSEEN + ELSEWHERE / usual;
-        (others / (f64::from(self.total) + ELSEWHERE)).min(1.0).ln() as f32
+/// The natural logarithm of the chance that a further record of `total` has a form of so many, the two at hand left out, where in general
+/// one in `usual` has any given form.
+fn rate(total: u32, count: u32, usual: f64) -> f32 {
+    let others = f64::from(count.saturating_sub(2)) + UNSEEN + ELSEWHERE / usual;
+    (others / (f64::from(total) + ELSEWHERE)).min(1.0).ln() as f32
+}
+
+/// Occurrences of the forms of a pool of which most are one person's: of those alone that are told from one that nobody else has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared {
+    /// Records and different surnames.
+    of: HashMap<u32, (u32, u32)>,
+    total: u32,
+    /// How many forms were looked at.
+    forms: usize,
+}
+
+impl Shared {
+    fn of(counted: &Counted, names: &[u32]) -> Self {
+        let name = |form: u32| names.get(form as usize).copied().unwrap_or_default();
+        let each = (0_u32..).zip(&counted.of).map(|(form, count)| (form, (*count, name(form))));
+        let of = each.filter(|(_, (count, names))| is_telling(*count, *names)).collect();
+        Self { of, total: counted.total, forms: counted.of.len() }
     }
+
+    /// In how many records a form is; 0 where they are too few to tell.
+    pub(super) fn count(&self, form: u32) -> u32 {
+        self.of.get(&form).map_or(0, |(count, _)| *count)
+    }
+}
+
+/// Whether a value in so many records with so many surnames is told from one that nobody else has: two records are the pair at hand.
+fn is_telling(count: u32, names: u32) -> bool {
+    count > 2 || names > 1
 }
 
 /// Most values are in no more records than this.
@@ -57,13 +87,11 @@ pub(super) struct Counts {
     pub(super) root: Counted,
     pub(super) initial: Counted,
     pub(super) last: Counted,
-    pub(super) email: Counted,
-    pub(super) email_names: Vec<u32>,
-    pub(super) local: Counted,
+    pub(super) email: Shared,
+    pub(super) local: Shared,
     pub(super) domain: Counted,
     pub(super) company: Counted,
-    pub(super) phone: Counted,
-    pub(super) phone_names: Vec<u32>,
+    pub(super) phone: Shared,
     pub(super) city: Counted,
     pub(super) title: Counted,
     pub(super) country: Counted,
@@ -109,26 +137,31 @@ impl Counts {
             root: Counted::new(roster.names.len()),
             initial: Counted::new(INITIALS),
             last: Counted::new(roster.names.len()),
-            email: Counted::new(roster.emails.len()),
-            local: Counted::new(roster.locals.len()),
             domain: Counted::new(roster.domains.len()),
             company: Counted::new(roster.companies.len()),
-            phone: Counted::new(roster.phones.len()),
             city: Counted::new(roster.cities.len()),
             title: Counted::new(roster.titles.len()),
             country: Counted::new(roster.countries.len()),
             plain: std::array::from_fn(|at| Counted::new(roster.plains[at].len())),
             ..Self::default()
         };
+        let (mut email, mut local) = (Counted::new(roster.emails.len()), Counted::new(roster.locals.len()));
+        let mut phone = Counted::new(roster.phones.len());
         for record in &roster.records {
             counts.add(roster, record);
+            email.add(record.email);
+            local.add(record.local);
+            phone.add(record.phone);
+            phone.add(record.mobile);
         }
         for plain in &roster.plain {
             plain.iter().zip(&mut counts.plain).for_each(|(form, counted)| counted.add(*form));
         }
-        counts.email_names = counts.surnames(roster, roster.emails.len(), |record| [record.email, 0]);
+        counts.email = Shared::of(&email, &counts.surnames(roster, roster.emails.len(), |record| [record.email, 0]));
+        counts.local = Shared::of(&local, &[]);
         counts.phone_slip = phone_slip(&roster.phones);
-        counts.phone_names = counts.surnames(roster, roster.phones.len(), |record| [record.phone, record.mobile]);
+        let names = counts.surnames(roster, roster.phones.len(), |record| [record.phone, record.mobile]);
+        counts.phone = Shared::of(&phone, &names);
         counts
     }
 
@@ -140,13 +173,9 @@ impl Counts {
             self.initial.add(initial_bucket(name.initial));
         }
         self.last.add(record.last);
-        self.email.add(record.email);
-        self.local.add(record.local);
         self.domain.add(record.domain);
         self.domain.add(record.web);
         self.company.add(record.company);
-        self.phone.add(record.phone);
-        self.phone.add(record.mobile);
         self.city.add(record.city);
         self.title.add(record.title);
         self.country.add(record.country);
@@ -175,19 +204,12 @@ pub(super) struct Frozen {
     pub(super) of: Vec<(u64, u32, u32)>,
 }
 
-/// A value in fewer records than this counts as one that nobody else has: two are the pair at hand.
-const TELLING: u32 = 3;
-
 impl Frozen {
-    fn of_forms(counted: &Counted, names: &[u32], hash: impl Fn(u32) -> u64) -> Self {
-        let mut of: Vec<(u64, u32, u32)> = (0_u32..)
-            .zip(&counted.of)
-            .map(|(form, count)| (form, *count, names.get(form as usize).copied().unwrap_or(0)))
-            .filter(|(_, count, names)| *count >= TELLING || *names > 1)
-            .map(|(form, count, names)| (hash(form), count, names))
-            .collect();
+    fn new(total: u32, forms: impl Iterator<Item = (u32, (u32, u32))>, hash: impl Fn(u32) -> u64) -> Self {
+        let told = forms.filter(|(_, (count, names))| is_telling(*count, *names));
+        let mut of: Vec<(u64, u32, u32)> = told.map(|(form, (count, names))| (hash(form), count, names)).collect();
         of.sort_unstable();
-        Self { total: counted.total, of }
+        Self { total, of }
     }
 
     fn get(&self, hash: u64) -> (u32, u32) {
@@ -201,108 +223,111 @@ impl Frozen {
 /// How many tables of counts there are.
 pub(super) const TABLES: usize = 12 + PLAIN.len();
 
-impl Counts {
-    /// The tables with the pools of their forms, in the order in which they are frozen. Initials have no pool.
-    fn tables<'a>(&'a self, roster: &'a Roster) -> Vec<(&'a Counted, Option<&'a Pool>, &'a [u32])> {
-        let mut tables: Vec<(&Counted, Option<&Pool>, &[u32])> = vec![
-            (&self.first, Some(&roster.names), &[]),
-            (&self.root, Some(&roster.names), &[]),
-            (&self.initial, None, &[]),
-            (&self.last, Some(&roster.names), &[]),
-            (&self.email, Some(&roster.emails), &self.email_names),
-            (&self.local, Some(&roster.locals), &[]),
-            (&self.domain, Some(&roster.domains), &[]),
-            (&self.company, Some(&roster.companies), &[]),
-            (&self.phone, Some(&roster.phones), &self.phone_names),
-            (&self.city, Some(&roster.cities), &[]),
-            (&self.title, Some(&roster.titles), &[]),
-            (&self.country, Some(&roster.countries), &[]),
-        ];
-        for (counted, pool) in self.plain.iter().zip(&roster.plains) {
-            tables.push((counted, Some(pool), &[]));
-        }
-        tables
-    }
+/// A table of counts.
+enum Table<E, T> {
+    Each(E),
+    Told(T),
+}
 
+/// The tables of counts with the pools of their forms, in the order in which they are frozen and stored. Initials have no pool.
+macro_rules! tables {
+    ($counts:expr, $roster:expr, $each:ident) => {{
+        use Table::{Each, Told};
+        let Counts { first, root, initial, last, email, local, domain, company, phone, city, title, country, plain, .. } =
+            $counts;
+        let mut tables = vec![
+            (Each(first), Some(&$roster.names)),
+            (Each(root), Some(&$roster.names)),
+            (Each(initial), None),
+            (Each(last), Some(&$roster.names)),
+            (Told(email), Some(&$roster.emails)),
+            (Told(local), Some(&$roster.locals)),
+            (Each(domain), Some(&$roster.domains)),
+            (Each(company), Some(&$roster.companies)),
+            (Told(phone), Some(&$roster.phones)),
+            (Each(city), Some(&$roster.cities)),
+            (Each(title), Some(&$roster.titles)),
+            (Each(country), Some(&$roster.countries)),
+        ];
+        tables.extend(plain.$each().zip(&$roster.plains).map(|(counted, pool)| (Each(counted), Some(pool))));
+        tables
+    }};
+}
+
+impl Counts {
     pub(super) fn frozen(&self, roster: &Roster) -> Vec<Frozen> {
-        let freeze = |(counted, pool, names): (&Counted, Option<&Pool>, &[u32])| {
-            Frozen::of_forms(counted, names, |form| pool.map_or(u64::from(form), |pool| xxh3_64(pool.get(form).as_bytes())))
+        let freeze = |(table, pool): (Table<&Counted, &Shared>, Option<&Pool>)| {
+            let hash = |form: u32| pool.map_or(u64::from(form), |pool| xxh3_64(pool.get(form).as_bytes()));
+            match table {
+                Table::Each(Counted { of, total }) => Frozen::new(*total, (0..).zip(of.iter().map(|count| (*count, 0))), hash),
+                Table::Told(Shared { of, total, .. }) => Frozen::new(*total, of.iter().map(|(form, told)| (*form, *told)), hash),
+            }
         };
-        self.tables(roster).into_iter().map(freeze).collect()
+        tables!(self, roster, iter).into_iter().map(freeze).collect()
     }
 
     /// Adds the counts of forms that came to the roster since; for a new roster, of all its forms.
     pub(super) fn thaw(&mut self, model: &Model, roster: &Roster) {
         self.phone_slip = model.phone_slip;
-        let mut frozen = model.counts.iter();
-        let mut extend = |counted: &mut Counted, names: Option<&mut Vec<u32>>, pool: Option<&Pool>| {
-            let Some(frozen) = frozen.next() else { return };
-            counted.total = frozen.total;
-            let (known, forms) = (counted.of.len(), pool.map_or(INITIALS, Pool::len));
-            // Where all that is frozen is known already, nothing of it can be new.
-            let is_known = counted.of.iter().filter(|count| **count > 0).count() == frozen.of.len();
+        for ((table, pool), frozen) in tables!(self, roster, iter_mut).into_iter().zip(&model.counts) {
+            let forms = pool.map_or(INITIALS, Pool::len);
             let hash = |form: usize| pool.map_or(form as u64, |pool| xxh3_64(pool.get(form as u32).as_bytes()));
-            let of_form = |form: usize| if is_known { (0, 0) } else { frozen.get(hash(form)) };
-            let found: Vec<(u32, u32)> = (known..forms).map(of_form).collect();
-            counted.of.extend(found.iter().map(|(count, _)| *count));
-            if let Some(names) = names {
-                names.extend(found.iter().map(|(_, names)| *names));
+            // Where all that is frozen is known already, nothing of it can be new.
+            match table {
+                Table::Each(Counted { of, total }) => {
+                    *total = frozen.total;
+                    let is_known = of.iter().filter(|count| **count > 0).count() == frozen.of.len();
+                    of.extend((of.len()..forms).map(|form| if is_known { 0 } else { frozen.get(hash(form)).0 }));
+                }
+                Table::Told(Shared { of, total, forms: known }) => {
+                    *total = frozen.total;
+                    let is_known = of.len() == frozen.of.len();
+                    let new = if is_known { forms..forms } else { *known..forms };
+                    let told = new.map(|form| (form as u32, frozen.get(hash(form))));
+                    of.extend(told.filter(|(_, (count, names))| is_telling(*count, *names)));
+                    *known = forms;
+                }
             }
-        };
-        extend(&mut self.first, None, Some(&roster.names));
-        extend(&mut self.root, None, Some(&roster.names));
-        extend(&mut self.initial, None, None);
-        extend(&mut self.last, None, Some(&roster.names));
-        extend(&mut self.email, Some(&mut self.email_names), Some(&roster.emails));
-        extend(&mut self.local, None, Some(&roster.locals));
-        extend(&mut self.domain, None, Some(&roster.domains));
-        extend(&mut self.company, None, Some(&roster.companies));
-        extend(&mut self.phone, Some(&mut self.phone_names), Some(&roster.phones));
-        extend(&mut self.city, None, Some(&roster.cities));
-        extend(&mut self.title, None, Some(&roster.titles));
-        extend(&mut self.country, None, Some(&roster.countries));
-        for (counted, pool) in self.plain.iter_mut().zip(&roster.plains) {
-            extend(counted, None, Some(pool));
         }
     }
-}
 
-impl Counts {
-    /// Every table, in a fixed order.
-    fn all(&self) -> Vec<&Counted> {
-        let Self { first, root, initial, last, local, domain, company, city, title, country, email, phone, .. } = self;
-        let named = [first, root, initial, last, local, domain, company, city, title, country, email, phone];
-        named.into_iter().chain(&self.plain).collect()
-    }
-
-    pub(super) fn write(&self, out: &mut Out<'_>) {
-        for Counted { of, total } in self.all() {
-            out.u64(u64::from(*total));
-            out.u32s(of.iter().copied());
+    pub(super) fn write(&self, roster: &Roster, out: &mut Out<'_>) {
+        for (table, _) in tables!(self, roster, iter) {
+            match table {
+                Table::Each(Counted { of, total }) => {
+                    out.u64(u64::from(*total));
+                    out.u32s(of.iter().copied());
+                }
+                Table::Told(Shared { of, total, .. }) => {
+                    let mut told: Vec<[u32; 3]> = of.iter().map(|(form, (count, names))| [*form, *count, *names]).collect();
+                    told.sort_unstable();
+                    out.u64(u64::from(*total));
+                    out.rows(told.into_iter());
+                }
+            }
         }
-        out.u32s(self.email_names.iter().copied());
-        out.u32s(self.phone_names.iter().copied());
         out.u64(u64::from(self.phone_slip.to_bits()));
     }
 
     /// The counts of these bytes, if they are of the forms of this roster.
     pub(super) fn read(bytes: &mut In<'_>, roster: &Roster) -> Option<Self> {
         let mut counts = Self::default();
-        let Self { first, root, initial, last, local, domain, company, city, title, country, email, phone, plain, .. } =
-            &mut counts;
-        let named = [first, root, initial, last, local, domain, company, city, title, country, email, phone];
-        for counted in named.into_iter().chain(plain) {
-            let total = u32::try_from(bytes.u64()?).ok()?;
-            *counted = Counted { of: bytes.u32s()?, total };
-        }
-        counts.email_names = bytes.u32s()?;
-        counts.phone_names = bytes.u32s()?;
-        counts.phone_slip = f32::from_bits(u32::try_from(bytes.u64()?).ok()?);
-        let is_whole = counts.tables(roster).iter().all(|(counted, pool, names)| {
+        for (table, pool) in tables!(&mut counts, roster, iter_mut) {
+            let read = u32::try_from(bytes.u64()?).ok()?;
             let forms = pool.map_or(INITIALS, Pool::len);
-            counted.of.len() == forms && (names.is_empty() || names.len() == forms)
-        });
-        is_whole.then_some(counts)
+            match table {
+                Table::Each(Counted { of, total }) => {
+                    (*total, *of) = (read, bytes.u32s()?);
+                    (of.len() == forms).then_some(())?;
+                }
+                Table::Told(shared) => {
+                    let of = bytes.rows(|[form, count, names]| (form, (count, names)))?.into_iter().collect();
+                    *shared = Shared { of, total: read, forms };
+                }
+            }
+        }
+        counts.phone_slip = f32::from_bits(u32::try_from(bytes.u64()?).ok()?);
+        Some(counts)
     }
 }
 
@@ -313,15 +338,45 @@ pub(super) struct Rates {
     pub(super) root: Vec<f32>,
     pub(super) initial: Vec<f32>,
     pub(super) last: Vec<f32>,
-    pub(super) email: Vec<f32>,
-    pub(super) local: Vec<f32>,
+    pub(super) email: Told,
+    pub(super) local: Told,
     pub(super) domain: Vec<f32>,
     pub(super) company: Vec<f32>,
-    pub(super) phone: Vec<f32>,
+    pub(super) phone: Told,
     pub(super) city: Vec<f32>,
     pub(super) title: Vec<f32>,
     pub(super) country: Vec<f32>,
     pub(super) plain: [Vec<f32>; PLAIN.len()],
+}
+
+/// The same for values of which most are one person's.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// That of a value that nobody else has.
+    own: f32,
+    of: HashMap<u32, f32>,
+}
+
+impl Told {
+    /// That of a form.
+    pub(super) fn of(&self, form: u32) -> f32 {
+        self.of.get(&form).copied().unwrap_or(self.own)
+    }
+
+    fn new(shared: &Shared, rate: impl Fn(u32, u32) -> f32) -> Self {
+        let of = shared.of.iter().map(|(form, (count, names))| (*form, rate(*count, *names))).collect();
+        Self { own: rate(0, 0), of }
+    }
+
+    /// How likely two who are not kin share what is given to one person.
+    fn identifiers(shared: &Shared) -> Self {
+        let total = f64::from(shared.total) + ELSEWHERE;
+        Self::new(shared, |count, names| {
+            let (count, names) = (f64::from(count), f64::from(names));
+            let strangers = if names > 1.0 { count * (names - 1.0) / names } else { 0.0 };
+            ((strangers + UNSEEN_IDENTIFIER) / total).min(1.0).ln() as f32
+        })
+    }
 }
 
 impl Rates {
@@ -334,24 +389,24 @@ impl Rates {
     /// Adds the rates of forms that were counted since.
     pub(super) fn extend(&mut self, counts: &Counts) {
         let plain = |rates: &mut Vec<f32>, counted: &Counted, usual: f64| {
-            let few: Vec<f32> = (0..FEW).map(|count| counted.rate(count, usual)).collect();
-            let rate = |count: &u32| few.get(*count as usize).copied().unwrap_or_else(|| counted.rate(*count, usual));
+            let few: Vec<f32> = (0..FEW).map(|count| rate(counted.total, count, usual)).collect();
+            let of = |count: &u32| few.get(*count as usize).copied().unwrap_or_else(|| rate(counted.total, *count, usual));
             let known = rates.len();
-            rates.extend(counted.of.iter().skip(known).map(rate));
+            rates.extend(counted.of.iter().skip(known).map(of));
         };
         // How many forms a field has in general, each taken for as common as the next. It decides where there are few records.
         plain(&mut self.first, &counts.first, 300.0);
         plain(&mut self.root, &counts.root, 300.0);
         plain(&mut self.initial, &counts.initial, 12.0);
         plain(&mut self.last, &counts.last, 3000.0);
-        plain(&mut self.local, &counts.local, 3000.0);
         plain(&mut self.domain, &counts.domain, 2000.0);
         plain(&mut self.company, &counts.company, 2000.0);
         plain(&mut self.city, &counts.city, 200.0);
         plain(&mut self.title, &counts.title, 50.0);
         plain(&mut self.country, &counts.country, 8.0);
-        identifiers(&mut self.email, &counts.email, &counts.email_names);
-        identifiers(&mut self.phone, &counts.phone, &counts.phone_names);
+        self.local = Told::new(&counts.local, |count, _| rate(counts.local.total, count, 3000.0));
+        self.email = Told::identifiers(&counts.email);
+        self.phone = Told::identifiers(&counts.phone);
         for ((rates, counted), usual) in self.plain.iter_mut().zip(&counts.plain).zip(USUAL_PLAIN) {
             plain(rates, counted, usual);
         }
@@ -360,17 +415,3 @@ impl Rates {
 
 /// How many dates of birth, personal numbers, streets, house numbers, postal codes and regions there are in general.
 const USUAL_PLAIN: [f64; PLAIN.len()] = [10_000.0, 100_000.0, 5_000.0, 100.0, 1_000.0, 20.0];
-
-fn identifiers(rates: &mut Vec<f32>, counted: &Counted, names: &[u32]) {
-    let total = f64::from(counted.total) + ELSEWHERE;
-    let rate = |count: u32, names: u32| {
-        let (count, names) = (f64::from(count), f64::from(names));
-        let strangers = if names > 1.0 { count * (names - 1.0) / names } else { 0.0 };
-        ((strangers + UNSEEN_IDENTIFIER) / total).min(1.0).ln() as f32
-    };
-    // Most belong to one person.
-    let own = rate(1, 1);
-    let known = rates.len();
-    let of = counted.of.iter().zip(names).skip(known);
-    rates.extend(of.map(|(count, names)| if *names <= 1 { own } else { rate(*count, *names) }));
-}

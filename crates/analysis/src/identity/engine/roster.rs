@@ -139,6 +139,15 @@ pub(super) struct Stem {
     pub(super) head: u32,
 }
 
+/// A [`Local`] as it is kept: its number twice, and one more where digits tell it from its namesakes.
+type PackedLocal = u32;
+
+impl Local {
+    fn packed(self) -> PackedLocal {
+        self.letters << 1 | u32::from(self.has_digits)
+    }
+}
+
 impl Stem {
     fn of(text: &str) -> Self {
         let mut head = [0; 4];
@@ -161,7 +170,7 @@ pub struct Roster {
     pub(super) name_facts: Vec<Name>,
     pub(super) emails: Pool,
     pub(super) locals: Pool,
-    pub(super) local_facts: Vec<Local>,
+    local_facts: Vec<PackedLocal>,
     pub(super) doubles: Pool,
     /// First and last part of each double surname.
     pub(super) double_parts: Vec<[u32; 2]>,
@@ -216,7 +225,7 @@ impl Roster {
         roster.known.doubles = columns.iter().map(|_| vec![0]).collect();
         roster.double_parts.push([0; 2]);
         roster.name_facts.push(Name::default());
-        roster.local_facts.push(Local::default());
+        roster.local_facts.push(Local::default().packed());
         roster.domain_facts.push(Stem::default());
         roster.company_facts.push(Stem::default());
         roster.title_words.push(0);
@@ -239,6 +248,12 @@ impl Roster {
     #[must_use]
     pub fn columns(&self) -> &[Attribute] {
         &self.columns
+    }
+
+    /// What is known of a part of an address before the `@`.
+    pub(super) fn local_fact(&self, form: u32) -> Local {
+        let packed = self.local_facts[form as usize];
+        Local { letters: packed >> 1, has_digits: packed & 1 == 1 }
     }
 
     /// The id of a record.
@@ -458,11 +473,11 @@ impl Roster {
         let (id, is_new) = self.locals.intern(text);
         if is_new {
             let at = self.local_facts.len();
-            self.local_facts.push(Local::default());
+            self.local_facts.push(Local::default().packed());
             let letters = form::spelled(&letters(text)).into_owned();
             let has_digits = text.chars().any(char::is_numeric);
             let letters = if letters == text { id } else { self.local(&letters) };
-            self.local_facts[at] = Local { letters, has_digits };
+            self.local_facts[at] = Local { letters, has_digits }.packed();
         }
         id
     }
@@ -532,7 +547,7 @@ impl Roster {
         let fact =
             |name: &Name| [name.root, name.spelled, name.initial, u32::from(name.is_initial) | u32::from(name.is_form) << 1];
         out.rows(name_facts.iter().map(fact));
-        out.rows(local_facts.iter().map(|local| [local.letters, u32::from(local.has_digits)]));
+        out.u32s(local_facts.iter().copied());
         out.rows(self.double_parts.iter().copied());
         let pools = [names, emails, locals, &self.doubles, &self.domains, &self.companies, &self.phones, &self.cities];
         for pool in pools.into_iter().chain([&self.titles, &self.countries]).chain(&self.plains) {
@@ -569,7 +584,7 @@ impl Roster {
             is_initial: flags & 1 == 1,
             is_form: flags & 2 == 2,
         })?;
-        roster.local_facts = bytes.rows(|[letters, digits]| Local { letters, has_digits: digits == 1 })?;
+        roster.local_facts = bytes.u32s()?;
         roster.double_parts = bytes.rows(|parts| parts)?;
         let Self { names, emails, locals, doubles, domains, companies, phones, cities, titles, countries, .. } = &mut roster;
         for pool in [names, emails, locals, doubles, domains, companies, phones, cities, titles, countries] {

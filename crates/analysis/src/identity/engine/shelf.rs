@@ -6,20 +6,20 @@
 use hashbrown::HashSet;
 
 use super::block::{Entry, is_outgrown, runs};
-use super::bytes::{In, Out};
+use super::bytes::{In, Out, SLOT_BYTES};
 
 /// The top bits of a key lead to about so many entries, a power of two.
 const KEYS_PER_TOP: usize = 8;
 /// The bits of a slot.
-const SLOT_BITS: u32 = 48;
+const SLOT_BITS: u32 = 8 * SLOT_BYTES as u32;
 
 /// The entries of records by their keys. Keys that were left out have none.
 #[derive(Debug)]
 pub(super) struct Shelf {
     /// For each entry as many bits of the key below its top as there is room for, then the record as in [`Entry`]; in order of the
-    /// whole, the low 16 bits first. Keys of one top that differ in lower bits alone are taken for one: in a million records, of a hundred
-    /// million looks one meets a stranger by it, who is compared as everybody is.
-    slots: Vec<[u16; 3]>,
+    /// whole, the low byte first. Keys of one top that differ in lower bits alone are taken for one: in a million records, of fifty thousand
+    /// looks one meets a stranger by it, who is compared as everybody is.
+    slots: Vec<[u8; SLOT_BYTES]>,
     /// Where the entries of keys with each value of the top bits begin; one more than a power of two.
     tops: Vec<u32>,
     /// So many bits of a slot are the record.
@@ -173,12 +173,13 @@ fn shelf_slot(top_bits: u32, row_bits: u32, key: u64, row: u32) -> u64 {
     key << top_bits >> (u64::BITS - SLOT_BITS + row_bits) << row_bits | u64::from(row)
 }
 
-fn cut(slot: u64) -> [u16; 3] {
-    [slot as u16, (slot >> 16) as u16, (slot >> 32) as u16]
+fn cut(slot: u64) -> [u8; SLOT_BYTES] {
+    let [one, two, three, four, five, ..] = slot.to_le_bytes();
+    [one, two, three, four, five]
 }
 
-fn whole([low, middle, high]: [u16; 3]) -> u64 {
-    u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32
+fn whole([one, two, three, four, five]: [u8; SLOT_BYTES]) -> u64 {
+    u64::from_le_bytes([one, two, three, four, five, 0, 0, 0])
 }
 
 /// How many there are up to each, out of how many there are of each.
