@@ -144,6 +144,20 @@ impl Comparer<'_> {
         out
     }
 
+    /// Looks at what a comparison of each of these records will look at. They lie all over the memory, and the processor waits for all of
+    /// these looks at once, where it would wait for one after the other while comparing.
+    pub(super) fn look_ahead(&self, rows: impl Iterator<Item = u32> + Clone) {
+        let roster = self.roster;
+        let records = rows.map(|row| &roster.records[row as usize]);
+        let mut seen = records.clone().fold(0, |seen, record| seen ^ record.first);
+        for record in records {
+            seen ^=
+                roster.local_fact(record.local).letters ^ roster.locals.sketch(record.local) ^ roster.phones.sketch(record.phone);
+            seen ^= roster.company_facts[record.company as usize].head ^ roster.domain_facts[record.domain as usize].head;
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Whether two records contradict each other in both names and share neither mailbox nor number: no other field can make
     /// them one person. A birth date or a personal number can, so records that have one are always compared.
     pub(super) fn is_hopeless(&self, one: u32, two: u32) -> bool {
@@ -393,7 +407,7 @@ impl Comparer<'_> {
         let (x, y) = (self.roster.local_fact(a.local), self.roster.local_fact(b.local));
         let is_same_local = a.local == b.local || (x.letters == y.letters && !x.has_digits && !y.has_digits);
         let has_digits = x.has_digits && y.has_digits;
-        let local = self.rates.local.of(a.local).max(self.rates.local.of(b.local));
+        let local = || self.rates.local.of(a.local).max(self.rates.local.of(b.local));
         // A namesake's address is made the same way, and so is that of anybody with the surname and the initial, whatever the
         // given name; a number in it is chance.
         let initial = |form: u32| self.roster.name_facts[form as usize].initial;
@@ -403,13 +417,13 @@ impl Comparer<'_> {
                 if is_named {
                     -5.0
                 } else {
-                    local
+                    local()
                 }
             }
             (true, true) => named,
             (false, true) if is_one_initial => named - 0.5,
-            (false, true) | (true, false) => local.max(-3.0),
-            (false, false) => local,
+            (false, true) | (true, false) => local().max(-3.0),
+            (false, false) => local(),
         };
         let locals = &self.roster.locals;
         let slipped = || {
@@ -427,7 +441,7 @@ impl Comparer<'_> {
             (true, true) => (mail::WORK_OTHER, 0.0),
             (false, false) if a.email == b.email => (mail::FREE_SAME, self.rates.email.of(a.email)),
             (false, false) if is_same_local => (mail::FREE_MOVED, moved(-1.5)),
-            (false, false) if slipped() => (mail::FREE_SLIP, if is_named { -4.0 } else { (local + SLIPS_LN).min(-3.0) }),
+            (false, false) if slipped() => (mail::FREE_SLIP, if is_named { -4.0 } else { (local() + SLIPS_LN).min(-3.0) }),
             (false, false) => (mail::FREE_OTHER, 0.0),
             _ if is_same_local && has_digits => (mail::MIXED_TELLING, moved(-5.0)),
             _ if is_same_local => (mail::MIXED_SAME, moved(-1.4)),

@@ -29,6 +29,8 @@ use super::shelf::Shelf;
 
 /// So many records are matched at once.
 const MET_AT_ONCE: usize = 16_384;
+/// So many pairs are looked at before they are compared: what the processor can wait for at once, and more than once.
+const AT_ONCE: usize = 64;
 /// The mark and the number of the stored form.
 const MARK: u64 = u64::from_le_bytes(*b"hwindex\x06");
 
@@ -237,15 +239,15 @@ impl Index {
         pairs.sort_unstable();
         pairs.dedup();
         let comparer = Comparer { roster, rates, counts };
-        for pair in pairs {
-            let (other, row) = ((pair >> u32::BITS) as u32, pair as u32);
-            if comparer.is_hopeless(row, other) {
-                continue;
-            }
-            let (one, two) = (row.min(other), row.max(other));
-            let chance = model.weights.chance(&comparer.compare(one, two));
-            if chance >= KEPT {
-                near.add(Pair { one, two, chance });
+        for some in pairs.chunks(AT_ONCE) {
+            let some = some.iter().map(|pair| ((pair >> u32::BITS) as u32, *pair as u32));
+            comparer.look_ahead(some.clone().map(|(other, _)| other));
+            for (other, row) in some.filter(|(other, row)| !comparer.is_hopeless(*row, *other)) {
+                let (one, two) = (row.min(other), row.max(other));
+                let chance = model.weights.chance(&comparer.compare(one, two));
+                if chance >= KEPT {
+                    near.add(Pair { one, two, chance });
+                }
             }
         }
     }
