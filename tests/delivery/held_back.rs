@@ -43,8 +43,10 @@ fn a_plan_names_the_rule_for_everybody_whom_it_holds_back() -> Fact {
     assert!(human.stdout.contains(told) && human.stdout.contains("together 4 (outside the audience 1)"), "{human}");
     assert!(human.stdout.contains("about 1 to write"), "the API calls: {human}");
 
-    let dry = run(&project, &["sync", "--dry-run", "--format", "json"])?.json()?;
-    assert_eq!((&dry["sinks"]["crm"]["pending"], &dry["sinks"]["crm"]["held_back"]), (&json!(1), &json!(3)), "{dry}");
+    // It is a success, and tells what would be.
+    let dry = run(&project, &["sync", "--dry-run", "--format", "json"])?.done()?.json()?;
+    assert_eq!((&dry["sinks"]["crm"]["created"], &dry["sinks"]["crm"]["held_back"]), (&json!(1), &json!(3)), "{dry}");
+    assert_eq!(dry["sinks"]["crm"]["pending"], json!(0), "{dry}");
     assert_eq!(crm.counts().writes, 0, "nothing was sent so far");
     let synced = run(&project, &["sync", "--format", "json"])?.done()?.json()?;
     let counts = &synced["sinks"]["crm"];
@@ -96,5 +98,50 @@ fn nobody_is_made_a_record_of_while_a_person_must_say_who_they_are() -> Fact {
     project.write("headwater.yaml", &everybody.replace("    audience:", "    hold_in_review: false\n    audience:"))?;
     let plan = project.run(&["plan", "--format", "json"])?.done()?.json()?;
     assert_eq!(plan["sinks"][0]["held_back"], json!({}));
+    Ok(())
+}
+
+#[test]
+fn a_template_that_fails_for_somebody_holds_them_back_and_nobody_else() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let sink = "    audience: \"true\"\n    map: { email: email, firstname: \"{{ job_title | plus_days(3) }}\" }\n";
+    let project = project(crm.url(), sink)?;
+    let people = [
+        ["1", "ann@example.com", "Ann", "Alder", "2026-03-01", "DE", "", ""],
+        ["2", "bob@example.com", "Bob", "Birch", "Head", "DE", "", ""],
+    ];
+    project.write("list.csv", &list(&people))?;
+    run(&project, &["check"])?.done()?;
+    let synced = run(&project, &["sync", "--format", "json"])?.done()?.json()?;
+    let counts = &synced["sinks"]["crm"];
+    assert_eq!((&counts["created"], &counts["held_back"]), (&json!(1), &json!(1)), "{synced}");
+    assert_eq!(crm.state()["contacts"][0]["firstname"], json!("2026-03-04"));
+    let plan = planned(&project)?;
+    assert_eq!(plan["held_back"], json!({ "the template of `firstname` fails": 1 }), "{plan}");
+    Ok(())
+}
+
+#[test]
+fn a_map_that_can_make_nothing_of_anybody_is_refused_at_its_line() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let refused = |value: &str, command: &str, said: &[&str]| -> Fact {
+        let sink = format!("    audience: \"true\"\n    map:\n      email: email\n      firstname: {value}\n");
+        let project = project(crm.url(), &sink)?;
+        project.write("list.csv", &list(&[["1", "ann@example.com", "Ann", "Alder", "", "DE", "", ""]]))?;
+        run(&project, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+        let refused = run(&project, &[command])?;
+        assert_eq!(refused.code, Some(3), "{refused}");
+        let line = project.read("headwater.yaml")?.lines().position(|line| line.contains("firstname:")).map_or(0, |at| at + 1);
+        for part in said.iter().copied().chain([format!("headwater.yaml:{line}").as_str()]) {
+            assert!(format!("{}{}", refused.stdout, refused.stderr).contains(part), "`{part}` is not said: {refused}");
+        }
+        Ok(())
+    };
+    refused("\"{{ given_name | shout }}\"", "check", &["unknown filter", "upper, lower"])?;
+    refused("\"{{ given_name | replace }}\"", "check", &["missing argument"])?;
+    refused("\"2026-12-01\"", "check", &["`\"{{ '2026-12-01' }}\"`"])?;
+    // Of this nobody knows before there are rows.
+    refused("{ sql: \"cast(given_name AS int)\" }", "plan", &["try_cast"])?;
+    assert_eq!(crm.counts().writes, 0);
     Ok(())
 }

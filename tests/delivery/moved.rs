@@ -118,16 +118,15 @@ fn a_plan_of_another_project_is_refused() -> Fact {
     Ok(())
 }
 
-/// Queues a change that cannot be pushed now, because the day's calls are used up; lets `edit` happen, and has calls again.
+/// Queues a change and dies before it is pushed; lets `edit` happen, and goes on.
 fn pushed_after(project: &Project, run: impl Fn(&[&str]) -> std::io::Result<Run>, edit: impl FnOnce()) -> Fact {
-    let settings = project.read("headwater.yaml")?;
-    project.write("headwater.yaml", &settings.replace("    policy:", "    budget: { calls_per_day: 1 }\n    policy:"))?;
-    let waits = run(&["sync", "--format", "json"])?;
-    assert_eq!(waits.json()?["sinks"]["crm"]["pending"], json!(1), "{waits}");
+    run(&["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+    let died = run(&["sync", "--stage", "deliver", "--fault", "after-commit"])?;
+    assert_eq!(died.code, None, "{died}");
     edit();
-    project.write("headwater.yaml", &settings)?;
     let next = run(&["sync", "--stage", "deliver", "--format", "json"])?.done()?.json()?;
     assert_eq!((&next["sinks"]["crm"]["updated"], &next["sinks"]["crm"]["held_back"]), (&json!(0), &json!(1)), "{next}");
+    assert_eq!(project.rows("SELECT op FROM delivery", &[], |_| {})?.len(), 0);
     Ok(())
 }
 

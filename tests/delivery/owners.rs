@@ -60,3 +60,30 @@ fn capacity_counts_over_runs_and_whoever_finds_no_room_is_asked_for_again() -> F
     expect(&[("9", 1), ("1", 3), ("2", 2), ("", 1)]);
     Ok(())
 }
+
+#[test]
+fn what_was_undone_of_somebody_whom_nobody_has_room_for_is_not_done_again() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let sink = "    audience: \"true\"
+    map: { email: email, jobtitle: job_title }
+    policy: { jobtitle: overwrite }
+    owners: { field: hubspot_owner_id, capacity: { '1': 0 }, rules: [{ to: ['1'] }] }
+";
+    let project = project(crm.url(), sink)?;
+    let title = |title: &'static str| list(&[["0", "p0@example.com", "Ann", "Ash", title, "DE", "", ""]]);
+    let shown = || crm.state()["contacts"][0]["jobtitle"].as_str().map(str::to_owned);
+    project.write("list.csv", &title("Head"))?;
+    run(&project, &["sync"])?.done()?;
+    project.write("list.csv", &title("Chair"))?;
+    let changed = run(&project, &["sync", "--format", "json"])?.done()?.json()?;
+    assert_eq!(shown().as_deref(), Some("Chair"));
+    run(&project, &["undo", changed["run_id"].as_str().ok_or("no run")?])?.done()?;
+    for _ in 0..2 {
+        run(&project, &["sync"])?.done()?;
+        assert_eq!(shown().as_deref(), Some("Head"), "it was undone");
+    }
+    project.write("list.csv", &title("Founder"))?;
+    run(&project, &["sync"])?.done()?;
+    assert_eq!(shown().as_deref(), Some("Founder"));
+    Ok(())
+}

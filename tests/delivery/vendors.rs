@@ -160,3 +160,37 @@ vendors! {
     people_and_lists_go_into_brevo_and_back: "brevo", false, true;
     people_and_lists_go_into_mailchimp_and_back: "mailchimp", false, true;
 }
+
+/// Looking people up leaves calls to write them, and both keep to the day.
+fn keeps_to_the_day(vendor: &str) -> Fact {
+    const PER_DAY: u64 = 40;
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    let person = |at: u32| format!("{at},p{at}@alder{at}.example,Ada,Alder{at},Head,Leeds,\n");
+    let people: String =
+        std::iter::once("id,email,first,last,title,city,phone\n".to_owned()).chain((0..60).map(person)).collect();
+    settle(&project, &people, &format!("{sink}    budget: {{ calls_per_day: {PER_DAY} }}\n"))?;
+    run(&project, secret, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+    let first = run(&project, secret, &["sync", "--stage", "deliver", "--format", "json"])?;
+    let answer = first.json()?;
+    let (created, pending) = (count(&answer, "crm", "created").unwrap_or_default(), count(&answer, "crm", "pending"));
+    assert!(created > 5 && pending == Some(60 - created), "some are written on the first day: {first}");
+    assert_eq!(first.code, Some(if created == 60 { 0 } else { 5 }), "{first}");
+    let again = run(&project, secret, &["sync", "--stage", "deliver", "--format", "json"])?;
+    fake.signal("TERM")?;
+    let calls = fake.wait()?.done()?.json()?["calls"].as_u64().ok_or("no calls")?;
+    assert!(calls <= PER_DAY + 2, "{vendor}: {calls} calls on a day of {PER_DAY}: {first}{again}");
+    Ok(())
+}
+
+#[test]
+fn a_days_calls_bind_looking_where_each_costs_a_call() -> Fact {
+    keeps_to_the_day("bottlecrm")
+}
+
+#[test]
+fn a_days_calls_bind_looking_where_many_share_one() -> Fact {
+    keeps_to_the_day("hubspot")
+}

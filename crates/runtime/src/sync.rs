@@ -227,7 +227,7 @@ async fn stages(engine: &Engine, options: &SyncOptions, report: &mut SyncReport)
     if options.dry_run {
         for sink in wanted_sinks(engine, options) {
             match deliver::plans(engine, &[sink], Keep::First(0), &mut Nobody).await {
-                Ok(plans) => report.sinks.extend(plans.into_iter().map(|plan| (plan.sink.clone(), plan.counts()))),
+                Ok(plans) => report.sinks.extend(plans.into_iter().map(|plan| (plan.sink.clone(), plan.would_be()))),
                 Err(error) => report.fail(&sink.name, engine.naming_credentials(error))?,
             }
         }

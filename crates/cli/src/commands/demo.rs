@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, dir: &Path, console: &Console) -> Resul
 }
 
 fn concluded(global: &Global, synced: SyncReport, console: &Console) -> Code {
-    match sync_command::conclude(global, synced, console) {
+    match sync_command::conclude(global, synced, false, console) {
         // The demo's data hold refused rows on purpose.
         Code::Refused => Code::Done,
         code => code,

@@ -30,19 +30,27 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, console: &Console) -> 
     };
     let report = sync(&engine, &options).await?;
     console.answer(&report, || human(&report, args.dry_run))?;
-    Ok(conclude(global, report, console))
+    if args.dry_run
+        && report.errors.is_empty()
+        && report.sinks.values().any(|counts| counts.created + counts.updated + counts.removed > 0)
+    {
+        console.hint(&format!("this is what a sync would do; `{} plan` shows each record and field", wiring::invocation(global)));
+    }
+    Ok(conclude(global, report, args.dry_run, console))
 }
 
 /// Says what failed and what a person should do next; how the run ended.
-pub(crate) fn conclude(global: &Global, report: SyncReport, console: &Console) -> Code {
+pub(crate) fn conclude(global: &Global, report: SyncReport, dry_run: bool, console: &Console) -> Code {
     let program = wiring::invocation(global);
-    let (refused, waiting) = (report.refused(), report.sinks.values().any(|counts| counts.pending > 0));
+    let (refused, waiting) = (report.refused(), !dry_run && report.sinks.values().any(|counts| counts.pending > 0));
     let failed = report.errors.first().map(code_of);
     for error in report.errors {
         console.tell(&Failure::from(error));
     }
     if waiting {
-        console.hint(&format!("some records wait in the outbox; `{program} sync` goes on with them"));
+        console.hint(&format!(
+            "some records wait; `{program} sync` goes on with them, where a day's calls are used up after midnight UTC"
+        ));
     }
     if refused {
         console.hint(&format!("some rows were refused; `{program} quarantine list` shows which, and why"));

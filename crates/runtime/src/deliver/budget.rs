@@ -62,6 +62,11 @@ impl<'a> Budget<'a> {
         self.per_day.saturating_sub(self.now().calls)
     }
 
+    /// What it costs to make and to change so many records.
+    pub(super) fn cost_to_write(&self, creates: usize, updates: usize) -> u64 {
+        self.sink.cost_to_write(creates, updates) as u64
+    }
+
     /// The most rows up to `most` that can be written with what is left.
     pub(super) fn rows(&self, most: usize) -> usize {
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);

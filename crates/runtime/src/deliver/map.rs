@@ -1,12 +1,14 @@
 //! Which of the remote's fields gets what of ours, checked against both sides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_sdk::{Companion, Sink};
+use headwater_store::Snapshot;
 
 use super::owners;
 use super::receipt::OUR_ID;
 use super::values::{Values, computed, fields_of, is_template, noun, unknown};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{SinkEntry, SinkField, nearest};
 
@@ -33,6 +35,41 @@ pub(super) fn audience_error(entry: &SinkEntry, error: Error) -> Error {
     match error {
         Error::Query(message) => entry.error("audience", message).into(),
         other => other,
+    }
+}
+
+/// Points a complaint about the rows of an audience at the line that is at fault: of the first expression of the map that fails alone, or
+/// of the audience itself.
+pub(super) async fn rows_error(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    entry: &SinkEntry,
+    (columns, map): (&BTreeSet<&'static str>, &BTreeMap<String, SinkField>),
+    error: Error,
+) -> Error {
+    let Error::Query(message) = error else { return error };
+    for expression in expressions(map) {
+        let path = expression.0.clone();
+        if !can_be_read(engine, snapshot, (&entry.section.audience, columns), &[expression]).await {
+            return entry.error(&path, message).into();
+        }
+    }
+    entry.error("audience", message).into()
+}
+
+async fn can_be_read(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    audience: (&str, &BTreeSet<&'static str>),
+    expressions: &[(String, &str)],
+) -> bool {
+    let Ok(mut rows) = crate::query::audience(engine, snapshot, audience, expressions).await else { return false };
+    loop {
+        match rows.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a delivery would do, row by row and field by field, before it does it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headwater_sdk::MatchKey;
 use headwater_store::CrmLink;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub(super) employers: Option<Employers>,
     /// How those who name these records would name each, where other parts do.
     pub(super) named: HashMap<String, Reference>,
+    /// Whom of these nobody looked for, because the day's calls are used up.
+    pub(super) unlooked: HashSet<String>,
     /// What the project lets the sink spend, where it bounds that.
     pub budget: Option<PlannedBudget>,
 }
@@ -195,6 +197,23 @@ impl Plan {
         self.actions.get(&action).copied().unwrap_or_default()
     }
 
+    /// How many records are written in one way.
+    pub(super) fn written(&self, action: Action) -> usize {
+        usize::try_from(self.count(action)).unwrap_or(usize::MAX)
+    }
+
+    /// How many rows would end where, were this plan carried out.
+    #[must_use]
+    pub fn would_be(&self) -> SinkCounts {
+        SinkCounts {
+            created: self.count(Action::Create),
+            updated: self.count(Action::Update),
+            removed: self.count(Action::Leave),
+            pending: self.count(Action::Waiting),
+            ..self.counts()
+        }
+    }
+
     /// How many prospects the audience has, and who leaves a list: each ends in exactly one place.
     #[must_use]
     pub fn people(&self) -> u64 {
@@ -230,6 +249,7 @@ impl Plan {
             self.count_row(&row);
             if is_named {
                 self.named.insert(row.prospect_id.clone(), Reference::of_row(&row));
+                self.unlooked.extend(row.waits_for_another.then(|| row.prospect_id.clone()));
             }
             let is_kept = match (keep, row.action) {
                 (Keep::All, _) => true,
@@ -270,9 +290,10 @@ impl Action {
 }
 
 impl PlannedBudget {
-    pub(super) fn of(budget: &Budget<'_>, calls: u64) -> Self {
+    /// Of a plan that costs so many calls, and of so many more for those whom it has not looked at.
+    pub(super) fn of(budget: &Budget<'_>, calls: u64, rest: u64) -> Self {
         let (calls_per_day, left) = (budget.per_day(), budget.left());
-        let later = calls.saturating_sub(left).div_ceil(calls_per_day);
+        let later = (calls.saturating_sub(left) + rest).div_ceil(calls_per_day);
         let today = u64::from(calls > 0 && left > 0);
         Self { calls_per_day, calls_left_today: left, days_to_write: today + later }
     }
@@ -334,6 +355,11 @@ impl PlannedRow {
 
     /// What a delivery of it would be known by. Who owns the record is not part of it: what is given stays.
     pub(super) fn hash_of_desired(&self) -> String {
+        self.hash_where(self.ownership.open)
+    }
+
+    /// The same where nobody is found to own the record, or somebody.
+    fn hash_where(&self, is_open: bool) -> String {
         let mut desired: BTreeMap<&String, &String> = self.desired.iter().collect();
         // Which record it names is said by our id of it: the remote's may be another after it was taken back.
         let named = self.named.as_ref().map(|named| {
@@ -343,9 +369,23 @@ impl PlannedRow {
         let mut said = serde_json::to_string(&desired).unwrap_or_default();
         said.push_str(&named.unwrap_or_default());
         if self.ownership.asked {
-            said.push_str(if self.ownership.open { " nobody's" } else { " somebody's" });
+            said.push_str(if is_open { " nobody's" } else { " somebody's" });
         }
         blake3::hash(said.as_bytes()).to_hex().to_string()
+    }
+
+    /// What it may be known by from former plans: who is asked for again who found no owner was nobody's then.
+    pub(super) fn hashes_as_known(&self) -> Vec<String> {
+        let mut hashes = vec![self.hash.clone()];
+        if self.ownership.asked && !self.ownership.open {
+            hashes.push(self.hash_where(true));
+        }
+        hashes
+    }
+
+    /// The keys of its delivery with these.
+    pub(super) fn keys_as_known(&self) -> impl Iterator<Item = String> {
+        self.hashes_as_known().into_iter().map(|hash| self.key.replace(&self.hash, &hash))
     }
 
     pub(super) fn rehash(&mut self) {

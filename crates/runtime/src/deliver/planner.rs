@@ -17,14 +17,14 @@ use super::companies::{self, Voices};
 use super::consent;
 use super::leave::Members;
 use super::look;
-use super::map::{audience_error, expressions};
+use super::map::{expressions, rows_error};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
 use super::policy::{Standing, Times, Verdict, on_update};
-use super::receipt::OUR_ID;
+use super::receipt::{OUR_ID, undone};
 use super::reference::{COMING, Reference, References};
 use super::taker::Taker;
-use super::values::{Values, cell};
+use super::values::{Made, Values, cell};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, SinkField};
@@ -38,6 +38,10 @@ const EXTERNAL_ID: &str = OUR_ID;
 const WINDOW_ROWS: usize = 4_000;
 /// Columns that every plan looks at: who it is, whether they may be reached, and what names are made of.
 const ALWAYS: &[&str] = &["prospect_id", "hold_reason", "given_name", "family_name", "full_name"];
+/// Calls that looking at one row does not exceed, in any sink that we know.
+const DEAR_LOOK: u64 = 8;
+/// Why a row waits that was not looked at.
+const USED_UP: &str = "the day's calls are used up; a sync on the next day of UTC goes on";
 /// Why nothing is done to a record that holds an id of ours and is somebody else's.
 const OF_ANOTHER: &str = "a record of somebody else holds this id: another project writes here too (give one of them an `id_namespace`), \
      or our ledger was made anew and the person changed (take the id out of the record)";
@@ -69,6 +73,7 @@ pub(super) async fn plan_with(
     let snapshot = engine.store.snapshot().await?;
     let mut owners = Owners::of(engine, entry).await?;
     let Living { count: living, aliases } = Living::read(&snapshot)?;
+    let taken_back = engine.store.outbox_keys(&entry.name, OutboxState::Undone).await?;
     let mut planner = Planner {
         entry,
         sink,
@@ -76,7 +81,8 @@ pub(super) async fn plan_with(
         aliases,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
         held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
-        undone: engine.store.outbox_keys(&entry.name, OutboxState::Undone).await?,
+        undone_contents: taken_back.iter().filter_map(|key| content_of(key)).collect(),
+        undone: taken_back,
         observed: observed(entry, &snapshot)?,
         waiting: engine.store.outbox_waiting(&entry.name).await?,
         objectors: objectors(engine, &snapshot).await?,
@@ -109,17 +115,27 @@ pub(super) async fn plan_with(
         seconds_to_write: None,
         employers: None,
         named: HashMap::new(),
+        unlooked: HashSet::new(),
         budget: None,
     };
     let (expressions, columns) = (expressions(map), planner.columns());
     let audience = crate::query::audience(engine, &snapshot, (&entry.section.audience, &columns), &expressions);
-    let mut audience = audience.await.map_err(|error| audience_error(entry, error))?;
+    let at_fault = |error| rows_error(engine, &snapshot, entry, (&columns, map), error);
+    let mut audience = match audience.await {
+        Ok(audience) => audience,
+        Err(error) => return Err(at_fault(error).await),
+    };
     let most = sink.capability().max_rows.clamp(1, WINDOW_ROWS);
     let mut windows = Windows { rows: WINDOW_ROWS / most * most, held: Vec::new(), count: 0 };
-    let (mut looked, mut read) = (0, 0);
+    let (mut looked, mut unlooked, mut read) = (0, 0, 0);
     if entry.companion == Some(Companion::Companies) {
         let mut voices = Voices::default();
-        while let Some(batch) = audience.next().await.map_err(|error| audience_error(entry, error))? {
+        loop {
+            let batch = match audience.next().await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(error) => return Err(at_fault(error).await),
+            };
             let batch = planner.only_admitted(&batch)?;
             let ids = text(&batch, "prospect_id")?;
             voices.hear(&batch, &company::FIELDS, |row| Ok(!planner.is_suppressed(ids.value(row), &batch, row)?))?;
@@ -133,7 +149,10 @@ pub(super) async fn plan_with(
         // The people of companies are read already.
         let next = match entry.companion {
             Some(Companion::Companies) => None,
-            _ => audience.next().await.map_err(|error| audience_error(entry, error))?,
+            _ => match audience.next().await {
+                Ok(next) => next,
+                Err(error) => return Err(at_fault(error).await),
+            },
         };
         let is_last = next.is_none();
         next.into_iter().for_each(|batch| windows.push(batch));
@@ -154,7 +173,9 @@ pub(super) async fn plan_with(
                 }
                 rows.extend(planned);
             }
-            looked += planner.compare(&mut rows).await?;
+            let written = (plan.written(Action::Create), plan.written(Action::Update) + plan.written(Action::Leave));
+            looked += planner.compare(&mut rows, budget.as_ref().map(|budget| Purse { budget, written, last: None })).await?;
+            unlooked += rows.iter().filter(|row| row.reason.as_deref() == Some(USED_UP)).count();
             if taker.writes() {
                 rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
             }
@@ -181,16 +202,61 @@ pub(super) async fn plan_with(
     }
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
     plan.calls_made = counted.unwrap_or(looked);
-    let count = |action| usize::try_from(plan.count(action)).unwrap_or(usize::MAX);
-    let (creates, updates) = (count(Action::Create), count(Action::Update) + count(Action::Leave));
+    let (creates, updates) = (plan.written(Action::Create), plan.written(Action::Update) + plan.written(Action::Leave));
     plan.calls_to_write = sink.calls_to_write(creates, updates);
-    let cost = sink.cost_to_write(creates, updates);
-    plan.budget = budget.map(|budget| PlannedBudget::of(&budget, cost as u64));
+    let cost = sink.cost_to_write(creates, updates) as u64;
+    // Whom nobody looked at yet will cost what the others did.
+    let rest = (plan.calls_made as u64 + cost) * unlooked as u64 / (creates + updates).max(1) as u64;
+    plan.budget = budget.map(|budget| PlannedBudget::of(&budget, cost, rest));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
     plan.seconds_to_write = seconds;
     taker.end(&plan)?;
     Ok(plan)
+}
+
+/// What of a day's calls looking may spend: looking leaves what writing costs, or a day would pass with nothing written.
+struct Purse<'a> {
+    budget: &'a Budget<'a>,
+    /// How many records the plan makes and changes so far.
+    written: (usize, usize),
+    /// How many rows were looked at last, and what that cost.
+    last: Option<(usize, u64)>,
+}
+
+impl Purse<'_> {
+    /// How many rows up to `most` may be looked at.
+    fn rows(purse: Option<&Self>, most: usize, looks: bool) -> usize {
+        let Some(Self { budget, written: (creates, updates), last }) = purse.filter(|_| looks) else { return most };
+        let left = budget.left();
+        let look = |rows: usize| match last {
+            Some((known, cost)) => cost.saturating_mul(rows.div_ceil(*known) as u64),
+            // What a look costs is not known yet: one is tried, unless there is plenty.
+            None if rows == 1 => 1,
+            None => DEAR_LOOK * rows as u64,
+        };
+        let mut rows = most;
+        while rows > 0 && look(rows).saturating_add(budget.cost_to_write(creates + rows, *updates)) > left {
+            rows /= 2;
+        }
+        rows
+    }
+
+    fn looked(&mut self, rows: usize, before: Option<u64>, sink: &dyn Sink) {
+        self.last = before.zip(sink.spent()).map(|(before, after)| (rows.max(1), after - before)).or(self.last);
+        self.written.0 += rows;
+    }
+}
+
+/// What a delivery is of, of its key: who, and what of them. What was pushed before it stands between.
+fn content_of(key: &str) -> Option<String> {
+    let mut parts = key.trim_end_matches('+').rsplitn(3, ':');
+    let (hash, _, prospect_id) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(content(prospect_id, hash))
+}
+
+fn content(prospect_id: &str, hash: &str) -> String {
+    format!("{prospect_id}:{hash}")
 }
 
 /// Rows of the audience in windows of one size, so that a plan holds no more of a large audience than of a small one, and no call
@@ -336,6 +402,8 @@ pub(super) struct Planner<'a> {
     observed: HashMap<(String, String), i64>,
     /// Deliveries that somebody took back; the same content is not offered again.
     pub(super) undone: HashSet<String>,
+    /// The same, as who it is and what of them, whatever was pushed before it.
+    undone_contents: HashSet<String>,
     /// The records of the window's people.
     links: HashMap<String, CrmLink>,
     aliases: HashMap<String, Vec<String>>,
@@ -383,7 +451,7 @@ impl Planner<'_> {
     /// What we would want the remote to have of one prospect; nothing of one that it would have to name and lacks.
     fn desired(&self, batch: &RecordBatch, row: usize) -> Result<Option<PlannedRow>> {
         let prospect_id = text(batch, "prospect_id")?.value(row).to_owned();
-        let mut desired = self.values.of(batch, row)?;
+        let Made { values: mut desired, failed } = self.values.of(batch, row)?;
         let mut named = None;
         if let Some(references) = self.references {
             let (value, by) = match references.of(&prospect_id) {
@@ -463,6 +531,8 @@ impl Planner<'_> {
         } else if planned.ids().any(|id| self.waiting.contains(id)) {
             planned.action = Action::Waiting;
             planned.reason = Some("an earlier push of this prospect still waits".to_owned());
+        } else if let Some(reason) = failed {
+            planned.hold(&reason);
         }
         Ok(Some(planned))
     }
@@ -516,8 +586,8 @@ impl Planner<'_> {
         self.links.get(prospect_id).or_else(of_alias)
     }
 
-    /// Compares every row with what the remote has; how many calls that took.
-    async fn compare(&self, rows: &mut [PlannedRow]) -> Result<usize> {
+    /// Compares every row with what the remote has, as far as the day's calls reach; how many calls that took.
+    async fn compare(&self, rows: &mut [PlannedRow], mut purse: Option<Purse<'_>>) -> Result<usize> {
         let mut calls = 0;
         let mut unlinked: Vec<&mut PlannedRow> = Vec::new();
         let mut linked: Vec<(&mut PlannedRow, &CrmLink)> = Vec::new();
@@ -526,30 +596,56 @@ impl Planner<'_> {
                 Some(link) if link.pushed_hash == row.hash && link.prospect_id == row.prospect_id => {
                     row.remote_id = Some(link.remote_id.clone());
                 }
-                _ if self.refused.contains(&row.key) => {
+                _ if !self.refused.is_empty() && row.keys_as_known().any(|key| self.refused.contains(&key)) => {
                     row.action = Action::Rejected;
                     row.reason = Some("the remote refused exactly this before".to_owned());
                 }
-                _ if self.undone.contains(&row.key) => {
+                link if self.was_undone(row, link) => {
                     row.hold("it was undone; it is pushed again when it changes");
-                    row.is_undone = true;
+                    // A record that was only changed is still there.
+                    row.remote_id = link.map(|link| link.remote_id.clone());
+                    row.is_undone = link.is_none();
                 }
                 Some(link) => linked.push((row, link)),
                 None => unlinked.push(row),
             }
         }
         let capability = self.sink.capability();
-        for chunk in linked.chunks_mut(capability.max_rows.max(1)) {
+        let most = capability.max_rows.max(1);
+        let mut rest = linked.as_mut_slice();
+        while !rest.is_empty() {
+            let fits = Purse::rows(purse.as_ref(), rest.len().min(most), capability.lookup);
+            if fits == 0 {
+                for (row, link) in &mut *rest {
+                    row.wait_for_another(USED_UP);
+                    row.remote_id = Some(link.remote_id.clone());
+                }
+                break;
+            }
+            let (chunk, after) = std::mem::take(&mut rest).split_at_mut(fits);
+            let spent = self.sink.spent();
             calls += self.compare_linked(chunk).await?;
+            purse.iter_mut().for_each(|purse| purse.looked(chunk.len(), spent, self.sink));
+            rest = after;
         }
-        for chunk in unlinked.chunks_mut(capability.max_rows.max(1)) {
+        let mut rest = unlinked.as_mut_slice();
+        while !rest.is_empty() {
+            let fits = Purse::rows(purse.as_ref(), rest.len().min(most), capability.lookup);
+            if fits == 0 {
+                rest.iter_mut().for_each(|row| row.wait_for_another(USED_UP));
+                break;
+            }
+            let (chunk, after) = std::mem::take(&mut rest).split_at_mut(fits);
+            rest = after;
             let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
+            let spent = self.sink.spent();
             let found = if capability.lookup {
                 calls += chunk.len();
                 look::find(self.sink, &self.entry.name, &keys).await?
             } else {
                 vec![Ok(Lookup::Absent); chunk.len()]
             };
+            purse.iter_mut().for_each(|purse| purse.looked(chunk.len(), spent, self.sink));
             for (row, lookup) in chunk.iter_mut().zip(found) {
                 match lookup {
                     Ok(Lookup::Absent) => self.create(row),
@@ -563,6 +659,19 @@ impl Planner<'_> {
             }
         }
         Ok(calls)
+    }
+
+    /// Whether somebody took exactly this back: the record as a whole, or what was last written to it.
+    fn was_undone(&self, row: &PlannedRow, link: Option<&CrmLink>) -> bool {
+        if self.undone.is_empty() {
+            return false;
+        }
+        let content = |hash: &String| self.undone_contents.contains(&content(&row.prospect_id, hash));
+        row.keys_as_known().any(|key| self.undone.contains(&key))
+            || match link {
+                Some(link) => row.hashes_as_known().iter().any(|hash| link.pushed_hash == undone(hash)),
+                None => row.hashes_as_known().iter().any(content),
+            }
     }
 
     /// Whether a record that holds our id, and that this ledger never wrote, is somebody else by everything else that records are

@@ -384,6 +384,16 @@ async fn settle(
     let mut receipts = Vec::with_capacity(due.len());
     let mut unlinked = Vec::new();
     for ((row, payload), outcome) in due.iter().zip(payloads).zip(outcomes) {
+        // What a first attempt may have made whose answer was lost, a further one finds.
+        let made = match outcome {
+            RowOutcome::Updated { remote_id } | RowOutcome::Unchanged { remote_id }
+                if row.entry.op == DeliveryOp::Create && row.attempts > 0 =>
+            {
+                Some(RowOutcome::Created { remote_id: remote_id.clone() })
+            }
+            _ => None,
+        };
+        let outcome = made.as_ref().unwrap_or(outcome);
         let mut verdict = verdict(outcome, row, now);
         let is_removed = row.entry.op == DeliveryOp::Remove && verdict.outcome == Outcome::Written;
         match outcome {

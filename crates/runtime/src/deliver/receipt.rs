@@ -22,6 +22,12 @@ pub(super) const REMOVED: &str = "removed";
 /// What was done where a person was taken off a list.
 pub(super) const REMOVE: &str = "remove";
 
+/// What a link holds of content that somebody took back from the record: it is not what was pushed last, and is not pushed again.
+pub(super) fn undone(hash: &str) -> String {
+    const UNDONE: &str = "undone:";
+    if hash.starts_with(UNDONE) { hash.to_owned() } else { format!("{UNDONE}{hash}") }
+}
+
 /// The fields of a receipt, as they are kept.
 pub(super) type Values = BTreeMap<String, Option<String>>;
 

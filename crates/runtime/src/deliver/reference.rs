@@ -109,7 +109,7 @@ pub(super) async fn made(engine: &Engine, plan: &mut Plan) -> Result<()> {
         }
         match links.get(id) {
             Some(link) => *reference = Reference::There(id.clone(), link.remote_id.clone()),
-            None if waiting.contains(id) => {}
+            None if waiting.contains(id) || plan.unlooked.contains(id) => {}
             None => *reference = Reference::NotMade,
         }
     }

@@ -465,12 +465,12 @@ impl Undo<'_> {
                 Back::Remove => {
                     commit.ledger(LedgerOp::Unlink { sink: sink.clone(), prospect_id });
                 }
-                // The hash stays: what was undone is not done again until the data change.
+                // What was undone is not done again until the data change.
                 Back::Restore(fields, _) => {
                     let mut pushed = link_fields(link);
                     pushed.retain(|field, _| !fields.contains_key(field));
                     let pushed_fields = json(&pushed)?;
-                    let (remote_id, pushed_hash) = (link.remote_id.clone(), link.pushed_hash.clone());
+                    let (remote_id, pushed_hash) = (link.remote_id.clone(), receipt::undone(&link.pushed_hash));
                     commit.ledger(LedgerOp::Link(LinkUpdate {
                         sink: sink.clone(),
                         prospect_id,

@@ -7,7 +7,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use headwater_analysis::company;
 use headwater_model::{money, tables};
 use headwater_sdk::Companion;
-use minijinja::{Environment, Value};
+use minijinja::{Environment, ErrorKind, Value};
 
 use crate::error::{Error, Result};
 use crate::project::{ProjectError, SinkEntry, SinkField, nearest};
@@ -22,6 +22,15 @@ pub(super) struct Values {
     names: Vec<String>,
     /// Columns that templates use.
     used: BTreeSet<String>,
+}
+
+/// What a row has for a sink's fields.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// By the remote's name of the field; nothing for a field of which it has no value.
+    pub(super) values: BTreeMap<String, String>,
+    /// Why a template makes nothing of this row, where one fails.
+    pub(super) failed: Option<String>,
 }
 
 impl Values {
@@ -58,6 +67,9 @@ impl Values {
                 }
                 values.used.insert(name);
             }
+            values.tried(remote).map_err(|kind| {
+                at(format!("the template is wrong: {kind}")).help(format!("the filters are: {}", FILTERS.join(", ")))
+            })?;
             values.names.push(remote.clone());
         }
         Ok(values)
@@ -68,16 +80,31 @@ impl Values {
         self.columns.values().chain(&self.used).map(String::as_str).collect()
     }
 
-    /// What a row of prospects has for each field; nothing for a field of which it has no value.
-    pub(super) fn of(&self, batch: &RecordBatch, row: usize) -> Result<BTreeMap<String, String>> {
-        let mut values = BTreeMap::new();
+    /// Whether a template fails whatever a row says: it asks for a filter that there is not, or hands it too little.
+    fn tried(&self, remote: &str) -> Result<(), ErrorKind> {
+        let Ok(template) = self.templates.get_template(remote) else { return Ok(()) };
+        let names = template.undeclared_variables(false);
+        for value in [Value::from("2026-03-01"), Value::UNDEFINED] {
+            let context: BTreeMap<&str, Value> = names.iter().map(|name| (name.as_str(), value.clone())).collect();
+            if let Err(error) = template.render(Value::from(context))
+                && is_of_the_template(error.kind())
+            {
+                return Err(error.kind());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a row of prospects has for each field. A template that fails fails for this row alone.
+    pub(super) fn of(&self, batch: &RecordBatch, row: usize) -> Result<Made> {
+        let mut made = Made::default();
         for (remote, ours) in &self.columns {
             if let Some(value) = value_of(batch, ours, row)? {
-                values.insert(remote.clone(), value);
+                made.values.insert(remote.clone(), value);
             }
         }
         if self.names.is_empty() {
-            return Ok(values);
+            return Ok(made);
         }
         let mut context: BTreeMap<&str, Value> = BTreeMap::new();
         for column in tables::PROSPECT.columns {
@@ -87,19 +114,27 @@ impl Values {
         }
         let context = Value::from(context);
         for remote in &self.names {
-            let made = self.templates.get_template(remote).and_then(|template| template.render(context.clone()));
             // The message of the engine may hold a value.
-            let made = made.map_err(|error| Error::Usage(format!("the template of `{remote}` fails: {}", error.kind())))?;
-            let made = made.trim();
-            if made.len() > MAX_VALUE_BYTES {
-                return Err(Error::Usage(format!("the template of `{remote}` makes more than {MAX_VALUE_BYTES} bytes")));
-            }
-            if !made.is_empty() {
-                values.insert(remote.clone(), made.to_owned());
-            }
+            let rendered = self.templates.get_template(remote).and_then(|template| template.render(context.clone()));
+            let failure = match rendered.as_ref().map(|text| text.trim()) {
+                Ok("") => continue,
+                Ok(text) if text.len() <= MAX_VALUE_BYTES => {
+                    made.values.insert(remote.clone(), text.to_owned());
+                    continue;
+                }
+                Ok(_) => format!("makes more than {MAX_VALUE_BYTES} bytes"),
+                Err(error) => error.kind().to_string(),
+            };
+            made.failed.get_or_insert_with(|| format!("the template of `{remote}` fails: {failure}"));
         }
-        Ok(values)
+        Ok(made)
     }
+}
+
+/// Whether an error is of the template itself, and not of what a row says.
+fn is_of_the_template(kind: ErrorKind) -> bool {
+    use ErrorKind::{MissingArgument, TooManyArguments, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
+    matches!(kind, UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod | MissingArgument | TooManyArguments)
 }
 
 /// The column in which the audience's rows have what an SQL expression gives for a field of the remote. No field of ours has a dot.
@@ -127,12 +162,20 @@ pub(super) fn fields_of(entry: &SinkEntry) -> Vec<&'static str> {
 
 /// Adds help to a complaint about a field that a row does not have.
 pub(super) fn unknown(complaint: ProjectError, field: &str, ours: &[&str]) -> ProjectError {
-    let help = nearest(field, ours.iter().copied())
-        .map_or_else(|| format!("its fields are: {}", ours.join(", ")), |near| format!("did you mean `{near}`?"));
+    let is_name = field.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let help = match nearest(field, ours.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if is_name => format!("its fields are: {}", ours.join(", ")),
+        None => format!("for a value that is the same for all write `\"{{{{ '{}' }}}}\"`", field.replace('\'', "")),
+    };
     complaint.help(help)
 }
 
-/// What a template may do to a text. Nothing is escaped: a value is data for the remote, never markup.
+/// What a template may do to a text.
+const FILTERS: [&str; 11] =
+    ["upper", "lower", "title", "trim", "replace", "default", "split", "first", "last", "join", "plus_days"];
+
+/// Adds what a template may use. Nothing is escaped: a value is data for the remote, never markup.
 fn filters(templates: &mut Environment<'static>) {
     templates.add_filter("upper", minijinja::filters::upper);
     templates.add_filter("lower", minijinja::filters::lower);
@@ -154,9 +197,9 @@ fn plus_days(value: &Value, days: i64) -> Result<Value, minijinja::Error> {
     let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { return Ok(Value::UNDEFINED) };
     let day = text.get(..10).and_then(|day| day.parse::<jiff::civil::Date>().ok());
     let later = day.and_then(|day| day.checked_add(jiff::Span::new().try_days(days).ok()?).ok());
-    later.map(|day| Value::from(day.to_string())).ok_or_else(|| {
-        minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "the value is no day, or the day is too far away")
-    })
+    later
+        .map(|day| Value::from(day.to_string()))
+        .ok_or_else(|| minijinja::Error::new(ErrorKind::InvalidOperation, "the value is no day, or the day is too far away"))
 }
 
 /// What a prospect has for one of our fields. Where a source gave a whole name and the remote wants its parts, or the other way
@@ -217,7 +260,16 @@ mod tests {
         };
         filters(&mut values.templates);
         values.templates.add_template_owned("x", template.to_owned()).unwrap();
-        values.of(&batch, 0).unwrap().remove("x")
+        let mut made = values.of(&batch, 0).unwrap();
+        assert_eq!(made.failed.is_some(), template.contains("[0]") && !made.values.contains_key("x"));
+        made.values.remove("x")
+    }
+
+    #[test]
+    fn a_template_that_fails_for_a_row_makes_nothing_of_it_and_says_so() {
+        let template = "{{ (given_name | split(' '))[0] }}";
+        assert_eq!(made(template, Some("Ann Bea"), None).as_deref(), Some("Ann"));
+        assert_eq!(made(template, None, None), None);
     }
 
     #[test]

@@ -78,12 +78,31 @@ async fn what_was_undone_is_not_done_again_until_it_changes() {
     undo(&rig.engine, &run).await.unwrap();
     let undone = state(&rig);
     let counts = rig.sync().await.sinks["crm"];
-    assert_eq!((counts.created, counts.updated, counts.unchanged, counts.held_back), (0, 0, 1, 1));
+    assert_eq!((counts.created, counts.updated, counts.unchanged, counts.held_back), (0, 0, 0, 2));
     assert_eq!(state(&rig), undone);
     let ann: &[&str] = &["ann@example.com", "Ann", "President"];
     rig.scripts.say("list", COLUMNS, &[("1", ann), ("2", &["bob@example.com", "Bobby", ""])]);
     let counts = rig.sync().await.sinks["crm"];
     assert_eq!((counts.created, counts.updated), (1, 1));
+}
+
+#[tokio::test]
+async fn what_several_runs_did_and_is_undone_from_the_last_to_the_first_is_not_done_again() {
+    let rig = Rig::new(&project(", policy: { default: overwrite }")).await;
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    let made = rig.sync().await.run_id;
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "President"])]);
+    let changed = rig.sync().await.run_id;
+    for run in [&changed, &made] {
+        undo(&rig.engine, run).await.unwrap();
+    }
+    assert_eq!(state(&rig), BTreeMap::new());
+    for _ in 0..2 {
+        let counts = rig.sync().await.sinks["crm"];
+        assert_eq!((counts.created, counts.held_back), (0, 1), "the source says what it said");
+    }
+    rig.scripts.say("list", COLUMNS, &[("1", &["ann@example.com", "Ann", "Chair"])]);
+    assert_eq!(rig.sync().await.sinks["crm"].created, 1);
 }
 
 #[tokio::test]
