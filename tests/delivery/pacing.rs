@@ -163,6 +163,42 @@ fn a_refused_row_is_not_tried_again_by_itself_and_is_by_hand() -> Fact {
 }
 
 #[test]
+fn a_refused_row_is_offered_again_after_a_while_and_not_for_ever() -> Fact {
+    let crm = hubspot(Conditions { refuse: Some("poison".to_owned()), ..Conditions::default() })?;
+    let project =
+        project(crm.url(), &SINK.replace("    policy:", "    retry_refused: { after_hours: 0, at_most: 2 }\n    policy:"))?;
+    project.write("list.csv", &list(&[["2", "bob@example.com", "Bob", "Birch", "poison", "DE", "", ""]]))?;
+    let rejected = |run: &Run| Ok::<_, std::io::Error>(run.json()?["sinks"]["crm"]["rejected"].clone());
+    let synced = |times: usize| -> Fact {
+        for _ in 0..times {
+            let again = run(&project, &["sync", "--format", "json"])?;
+            assert_eq!((again.code, rejected(&again)?), (Some(4), json!(1)), "{again}");
+        }
+        Ok(())
+    };
+    synced(1)?;
+    let writes = crm.counts().writes;
+    let plan = run(&project, &["plan", "--format", "json"])?.done()?.json()?;
+    assert_eq!(plan["sinks"][0]["rows"][0]["action"], json!("waiting"), "{plan}");
+    synced(4)?;
+    assert_eq!(crm.counts().writes, writes, "a refusal writes nothing");
+    let attempts = project.rows("SELECT outcome FROM delivery WHERE outcome = 'rejected'", &[], |_| {})?.len();
+    assert_eq!(attempts, 3, "the first and two more");
+
+    // Mended in the remote while it still may be offered.
+    let other =
+        super::stand::project(crm.url(), &SINK.replace("    policy:", "    retry_refused: { after_hours: 0 }\n    policy:"))?;
+    other.write("list.csv", &list(&[["3", "cat@example.com", "Cat", "Cedar", "poison", "DE", "", ""]]))?;
+    assert_eq!(run(&other, &["sync"])?.code, Some(4));
+    crm.set(Conditions::default());
+    let mended = run(&other, &["sync", "--format", "json"])?.done()?.json()?;
+    assert_eq!(mended["sinks"]["crm"]["created"], json!(1), "{mended}");
+    let open = run(&other, &["quarantine", "list", "--format", "json"])?.done()?;
+    assert!(!open.stdout.contains("jobtitle"), "it is dealt with: {open}");
+    Ok(())
+}
+
+#[test]
 fn a_remote_that_fails_leaves_rows_that_the_next_run_pushes_without_a_change() -> Fact {
     let crm = hubspot(Conditions::default())?;
     let project = project(crm.url(), SINK)?;

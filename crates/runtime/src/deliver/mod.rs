@@ -37,6 +37,7 @@ pub use drift::{Drift, DriftedField, DriftedRecord, drift};
 pub(crate) use map::DEFAULT_POLICY;
 pub use plan::{Action, FieldChange, Keep, Kept, Plan, PlannedBudget, PlannedRow};
 pub use policy::stage_rank;
+pub(crate) use push::quarantine_id;
 pub use saved::{PlanFile, SavedPlan};
 pub use taker::{Nobody, Taker};
 pub use undo::{Left, UndoReport, undo};
@@ -114,6 +115,7 @@ pub async fn run(engine: &Engine, entry: &SinkEntry, run_id: &str, counts: &mut 
     prepare(&parts).await?;
     for part in &parts {
         push::requeue_doubtful(engine, &part.entry.name).await?;
+        push::offer_refused(engine, &part.entry, run_id).await?;
     }
     let mut before: Vec<(&Part, Plan)> = Vec::new();
     for part in &parts {

@@ -21,6 +21,7 @@ use super::map::{expressions, rows_error};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
 use super::policy::{Standing, Times, Verdict, on_update};
+use super::push::refused_and_due;
 use super::receipt::{OUR_ID, undone};
 use super::reference::{COMING, Reference, References};
 use super::taker::Taker;
@@ -80,6 +81,7 @@ pub(super) async fn plan_with(
         links: HashMap::new(),
         aliases,
         refused: engine.store.outbox_keys(&entry.name, OutboxState::Rejected).await?,
+        refused_and_due: refused_and_due(engine, entry).await?,
         held: engine.store.outbox_keys(&entry.name, OutboxState::HeldBack).await?,
         undone_contents: taken_back.iter().filter_map(|key| content_of(key)).collect(),
         undone: taken_back,
@@ -409,6 +411,8 @@ pub(super) struct Planner<'a> {
     aliases: HashMap<String, Vec<String>>,
     /// Deliveries that the remote refused; the same content is not offered again.
     pub(super) refused: HashSet<String>,
+    /// Those of them that the next sync offers again.
+    refused_and_due: HashSet<String>,
     /// Deliveries that were queued and then held back; the queue takes no key twice.
     held: HashSet<String>,
     /// Deliveries to a list that the remote has or had: who left it and comes again is a new one.
@@ -595,6 +599,10 @@ impl Planner<'_> {
             match self.link(&row.prospect_id) {
                 Some(link) if link.pushed_hash == row.hash && link.prospect_id == row.prospect_id => {
                     row.remote_id = Some(link.remote_id.clone());
+                }
+                _ if !self.refused_and_due.is_empty() && row.keys_as_known().any(|key| self.refused_and_due.contains(&key)) => {
+                    row.action = Action::Waiting;
+                    row.reason = Some("the remote refused it before; the next sync offers it again (`retry_refused`)".to_owned());
                 }
                 _ if !self.refused.is_empty() && row.keys_as_known().any(|key| self.refused.contains(&key)) => {
                     row.action = Action::Rejected;

@@ -1,6 +1,6 @@
 //! From the outbox into the remote, and what it said back into the ledger and the lake.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use super::receipt::{self, NewReceipt, REMOVED};
 use super::taker::Taker;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::project::SinkEntry;
+use crate::project::{RetrySection, SinkEntry};
 use crate::resolve;
 
 /// How often one run waits for rows without any of them getting on, before it leaves them to the next run.
@@ -32,6 +32,8 @@ const WAITS_IN_VAIN: u32 = 4;
 const MAX_WAIT: Duration = Duration::from_secs(90);
 /// The wait before another attempt where the remote names none; doubled with each attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Microseconds of an hour.
+const HOUR_US: i64 = 3_600_000_000;
 /// Rows queued in one commit.
 const ROWS_PER_COMMIT: usize = 2_000;
 
@@ -159,6 +161,31 @@ pub(super) async fn requeue_doubtful(engine: &Engine, sink: &str) -> Result<()> 
         engine.store.outbox_requeue(&ids, engine.clock().now_us()).await?;
     }
     Ok(())
+}
+
+/// The keys of deliveries that the remote refused and that are offered again by now, as the settings say.
+pub(super) async fn refused_and_due(engine: &Engine, entry: &SinkEntry) -> Result<HashSet<String>> {
+    let RetrySection { after_hours, at_most } = entry.section.retry_refused;
+    if at_most == 0 {
+        return Ok(HashSet::new());
+    }
+    let before = engine.clock().now_us().saturating_sub(i64::from(after_hours) * HOUR_US);
+    Ok(engine.store.outbox_refused_before(&entry.name, before, at_most).await?)
+}
+
+/// Queues these again, and closes them in the quarantine: what is refused once more is open there again.
+pub(super) async fn offer_refused(engine: &Engine, entry: &SinkEntry, run_id: &str) -> Result<()> {
+    let due = refused_and_due(engine, entry).await?;
+    if !due.is_empty() {
+        let refused: Vec<(String, String)> = due.into_iter().map(|key| (key.clone(), quarantine_id(&entry.name, &key))).collect();
+        engine.store.outbox_retry_refused(&entry.name, &refused, run_id, engine.clock().now_us()).await?;
+    }
+    Ok(())
+}
+
+/// The id in the quarantine of a delivery that the remote refused.
+pub(crate) fn quarantine_id(sink: &str, delivery_key: &str) -> String {
+    ids::derived("qrn_", &[sink, delivery_key])
 }
 
 /// Pushes what is due until nothing is, or the remote asks for more patience than a run has.
@@ -544,7 +571,7 @@ fn quarantined(
         Arc::new(refused.iter().map(|receipt| value(receipt)).collect::<StringArray>())
     };
     let columns: Vec<ArrayRef> = vec![
-        column(&|(row, _, _)| Some(ids::derived("qrn_", &[&entry.name, &row.entry.delivery_key]))),
+        column(&|(row, _, _)| Some(quarantine_id(&entry.name, &row.entry.delivery_key))),
         same(&entry.name),
         same("delivery"),
         column(&|(row, _, _)| Some(row.entry.prospect_id.clone())),

@@ -549,6 +549,35 @@ pub struct SinkSection {
     /// How much of what the remote allows this project may use.
     #[serde(default)]
     pub budget: Option<BudgetSection>,
+    /// When what the remote refused is offered again though nothing changed: what it refused may be mended there.
+    #[serde(default)]
+    pub retry_refused: RetrySection,
+}
+
+/// When refused rows are offered again by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetrySection {
+    /// By the first sync so many hours after the remote refused them last.
+    #[serde(default = "a_day")]
+    pub after_hours: u32,
+    /// So often at most; 0 is never. `headwater quarantine retry` offers them at any time.
+    #[serde(default = "three")]
+    pub at_most: u32,
+}
+
+impl Default for RetrySection {
+    fn default() -> Self {
+        Self { after_hours: a_day(), at_most: three() }
+    }
+}
+
+fn a_day() -> u32 {
+    24
+}
+
+fn three() -> u32 {
+    3
 }
 
 /// How much of what a remote allows a sink may use.
@@ -637,6 +666,7 @@ pub(crate) const SINK_KEYS: &[&str] = &[
     "tasks",
     "lists",
     "budget",
+    "retry_refused",
 ];
 
 /// The companies of a sink's people. Two people are of one company when they share its registration number or its domain, else its

@@ -22,7 +22,7 @@ pub use file::{
     AttributionSection, BasisSection, BudgetSection, ChannelRule, ChannelSection, ChannelsSection, CohortPeriod,
     CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine,
     IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OnAbsence, OwnerRule, OwnersSection, ProjectFile,
-    ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
+    RetrySection, ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
 };
 pub use schedule::Schedule;
 
@@ -168,6 +168,7 @@ impl SinkEntry {
             tasks: BTreeMap::new(),
             lists: BTreeMap::new(),
             budget: self.section.budget,
+            retry_refused: self.section.retry_refused,
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use headwater_model::ids;
 use headwater_store::{LedgerOp, NewRun, OutboxState, QuarantineMark, QuarantineState, RunStatus, Snapshot};
 use serde::Serialize;
 use tracing::info;
 
 use super::record::{NEEDS_SOURCE, Recipe, Refusal, UNREADABLE};
 use super::{AT_INGEST, QuarantineRow, Raw, VERSION, open, unknown};
+use crate::deliver::quarantine_id;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ingest::{Offer, Offered};
@@ -206,7 +206,7 @@ async fn of_sink(engine: &Engine, sink: &str, rows: &[QuarantineRow], retried: &
         return Ok(());
     }
     let rejected = engine.store.outbox_keys(sink, OutboxState::Rejected).await?;
-    let keys: BTreeMap<String, String> = rejected.into_iter().map(|key| (ids::derived("qrn_", &[sink, &key]), key)).collect();
+    let keys: BTreeMap<String, String> = rejected.into_iter().map(|key| (quarantine_id(sink, &key), key)).collect();
     let pairs: Vec<(String, String)> =
         rows.iter().map(|row| (keys.get(&row.quarantine_id).cloned().unwrap_or_default(), row.quarantine_id.clone())).collect();
     let queued = engine.store.outbox_retry_refused(sink, &pairs, &retried.run_id, engine.clock().now_us()).await?;

@@ -26,6 +26,24 @@ impl Store {
         .await
     }
 
+    /// The keys of a sink's deliveries that the remote refused, last at `before` or earlier (microseconds since 1970) and after at most
+    /// so many calls, and that no later push of the same prospect has overtaken.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::StoreError::Database`] if the ledger cannot be read.
+    pub async fn outbox_refused_before(&self, sink: &str, before: i64, most_attempts: u32) -> Result<HashSet<String>> {
+        const REFUSED: &str = "SELECT delivery_key FROM hw_outbox WHERE sink = ?1 AND state = 'rejected' AND payload <> '{}' \
+             AND updated_at <= ?2 AND attempts <= ?3 AND NOT EXISTS (SELECT 1 FROM hw_outbox later WHERE later.sink = ?1 \
+             AND later.prospect_id = hw_outbox.prospect_id AND later.id > hw_outbox.id)";
+        placed("reading the outbox", self.ledger(), async {
+            let query = sqlx::query(REFUSED).bind(sink).bind(before).bind(most_attempts);
+            let rows = query.fetch_all(self.pool()).await?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        })
+        .await
+    }
+
     /// The prospects that a sink has pushes waiting or under way for.
     ///
     /// # Errors
