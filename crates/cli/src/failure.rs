@@ -100,7 +100,7 @@ fn hint_of(error: &Error) -> Option<String> {
              it is right as it is, loosen `identity.gates`"
                 .to_owned(),
         ),
-        Error::Moved { .. } => Some("make the plan again with `headwater plan --out FILE`, and read it".to_owned()),
+        Error::Moved { .. } => Some("make the plan again with `headwater plan --out FILE`, and read it; one that was applied is not applied twice".to_owned()),
         Error::Connection { source, .. } => source.hint_text().map(str::to_owned).or_else(|| match source.kind() {
             ErrorKind::Auth => Some("renew the credentials that the project names for it".to_owned()),
             ErrorKind::Unavailable | ErrorKind::RateLimited => Some(match source.retry_advice() {

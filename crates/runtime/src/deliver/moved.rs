@@ -167,6 +167,10 @@ fn difference(then: &[u8], now: &[u8]) -> Result<Option<String>> {
     }
     let word = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     if word(&then, "action") != word(&now, "action") {
+        let is_written = matches!(word(&then, "action").as_str(), "create" | "update");
+        if is_written && word(&now, "action") == "unchanged" {
+            return Ok(Some("is as the plan would have it already".to_owned()));
+        }
         return Ok(Some(format!("was `{}`, is now `{}`", word(&then, "action"), word(&now, "action"))));
     }
     if word(&then, "remote_id") != word(&now, "remote_id") {

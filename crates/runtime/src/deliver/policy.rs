@@ -77,6 +77,7 @@ pub(super) fn on_update(policy: FieldPolicy, standing: Standing<'_>, times: Time
         FieldPolicy::KeepInStep => match remote {
             None => Verdict::Set,
             Some(_) if is_ours => Verdict::Set,
+            Some(_) if pushed.is_none() => Verdict::Keep("the remote has a value that we did not write"),
             Some(_) => Verdict::Keep("somebody else changed it in the remote"),
         },
         FieldPolicy::NewestWins => match (remote, times.ours, times.remote.and_then(micros)) {
