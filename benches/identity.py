@@ -2,6 +2,7 @@
 """Resolves one table with Headwater and with Splink, in one run, and prints quality and cost side by side.
 
 usage: benches/identity.py FILE [--threads 1] [--binary PATH] [--no-splink] [--u 1e6]
+       benches/identity.py FILE --later 10000 [--runs 3]
 
 FILE is a CSV with the columns id, entity (the truth) and any of first_name, last_name, company, title, email, phone, city,
 country, website. `benches/gen_people.py N FILE` makes one; names there may stand in full_name, which Splink is given split.
@@ -10,8 +11,11 @@ is best on the labels, which nobody without labels can know). Costs are CPU-seco
 of the whole process, file to written clusters, as the operating system accounts them. Splink and DuckDB come from PyPI into a
 virtual environment in the user's cache. The model given to Splink has seven comparisons with term frequencies and twelve
 blocking rules over the columns below, normalised in SQL; EM is run twice.
+
+With --later, so many records, drawn evenly from FILE, come after the others: printed is what they cost against an index of the others,
+beside one run over the others, as medians of runs that take turns. That is of the engine alone (resolve_file).
 """
-import argparse, json, os, pathlib, subprocess, sys, tempfile, time
+import argparse, csv, json, os, pathlib, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "headwater"
@@ -140,6 +144,29 @@ def venv():
     return str(home / "bin" / "python")
 
 
+def later(binary, file, many, runs):
+    """Prints what the last records to come cost, beside one run over all others."""
+    with tempfile.TemporaryDirectory() as folder:
+        base, more, out, index = (f"{folder}/{name}" for name in ["base.csv", "more.csv", "out.csv", "index"])
+        with open(file, newline="") as given, open(base, "w", newline="") as first, open(more, "w", newline="") as rest:
+            rows = csv.reader(given)
+            header, rows = next(rows), list(rows)
+            every = len(rows) // many
+            files = [csv.writer(first), csv.writer(rest)]
+            for to in files:
+                to.writerow(header)
+            for at, row in enumerate(rows):
+                files[at % every == 0 and at < every * many].writerow(row)
+        run([binary, base, "--threads", "1", "--keep", index])
+        whole, few = [], []
+        for _ in range(runs):
+            whole.append(run([binary, base, "--threads", "1", "--out", out])[0])
+            few.append(run([binary, more, "--onto", index])[0])
+    a, b = statistics.median(whole), statistics.median(few)
+    print(f"{len(rows) - many} records in one run {a:.2f} CPU-s ({min(whole):.2f} to {max(whole):.2f}), {many} later {b:.2f} CPU-s "
+          f"({min(few):.2f} to {max(few):.2f}): {b / a:.1%}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
@@ -147,12 +174,16 @@ def main():
     parser.add_argument("--binary", help="the program `headwater`, or its example resolve_file (the engine alone, builds fast), built with --release")
     parser.add_argument("--no-splink", action="store_true")
     parser.add_argument("--u", default="1e6", help="random pairs from which Splink estimates u")
+    parser.add_argument("--later", type=int, help="so many records come after the others: what they cost")
+    parser.add_argument("--runs", type=int, default=3, help="of each, with --later")
     given = parser.parse_args()
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", CACHE / "target"))
     binary = pathlib.Path(given.binary) if given.binary else target / "release" / "examples" / "resolve_file"
     if not binary.exists():
         subprocess.run(["cargo", "build", "--release", "-p", "headwater-analysis", "--example", "resolve_file"], cwd=HERE.parent, check=True,
                        env={**os.environ, "CARGO_TARGET_DIR": str(target)})
+    if given.later:
+        return later(str(binary), given.file, given.later, given.runs)
     python = venv()
     rows = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::file::metadata::RowGroupMetaData;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -26,7 +26,9 @@ const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: F
 pub(super) fn open(path: &Path, file: &str, consumed: &Arc<AtomicU64>) -> Result<Opened> {
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
     let size = opened.metadata().map_or(0, |metadata| metadata.len());
-    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| broken(file, error))?;
+    // What Arrow says of the types beside Parquet is not needed, and reading a torn one panics.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).map_err(|error| broken(file, error))?;
     // The library takes these places for granted, and panics.
     let mut chunks = builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
     if chunks.any(|column| {

@@ -17,6 +17,7 @@ mod payload;
 mod plan;
 mod planner;
 mod policy;
+mod purse;
 mod push;
 mod receipt;
 mod reference;
@@ -25,6 +26,7 @@ mod spool;
 mod taker;
 mod undo;
 mod values;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

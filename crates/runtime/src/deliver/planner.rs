@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::{BooleanArray, RecordBatch, StringArray};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use headwater_analysis::company;
 use headwater_model::suppression::Kind;
 use headwater_model::tables;
@@ -21,11 +21,13 @@ use super::map::{expressions, rows_error};
 use super::owners::{Owners, Territory};
 use super::plan::{Action, FieldChange, Keep, Kept, NOT_MADE, Named, Ownership, Plan, PlannedBudget, PlannedRow, link_fields};
 use super::policy::{Standing, Times, Verdict, on_update};
+use super::purse::{Purse, USED_UP};
 use super::push::refused_and_due;
 use super::receipt::{OUR_ID, undone};
 use super::reference::{COMING, Reference, References};
 use super::taker::Taker;
 use super::values::{Made, Values, cell};
+use super::windows::Windows;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::project::{FieldPolicy, SinkEntry, SinkField};
@@ -39,10 +41,6 @@ const EXTERNAL_ID: &str = OUR_ID;
 const WINDOW_ROWS: usize = 4_000;
 /// Columns that every plan looks at: who it is, whether they may be reached, and what names are made of.
 const ALWAYS: &[&str] = &["prospect_id", "hold_reason", "given_name", "family_name", "full_name"];
-/// Calls that looking at one row does not exceed, in any sink that we know.
-const DEAR_LOOK: u64 = 8;
-/// Why a row waits that was not looked at.
-const USED_UP: &str = "the day's calls are used up; a sync on the next day of UTC goes on";
 /// Why nothing is done to a record that holds an id of ours and is somebody else's.
 const OF_ANOTHER: &str = "a record of somebody else holds this id: another project writes here too (give one of them an `id_namespace`), \
      or our ledger was made anew and the person changed (take the id out of the record)";
@@ -128,7 +126,7 @@ pub(super) async fn plan_with(
         Err(error) => return Err(at_fault(error).await),
     };
     let most = sink.capability().max_rows.clamp(1, WINDOW_ROWS);
-    let mut windows = Windows { rows: WINDOW_ROWS / most * most, held: Vec::new(), count: 0 };
+    let mut windows = Windows::of(WINDOW_ROWS / most * most);
     let (mut looked, mut unlooked, mut read) = (0, 0, 0);
     if entry.companion == Some(Companion::Companies) {
         let mut voices = Voices::default();
@@ -176,7 +174,7 @@ pub(super) async fn plan_with(
                 rows.extend(planned);
             }
             let written = (plan.written(Action::Create), plan.written(Action::Update) + plan.written(Action::Leave));
-            looked += planner.compare(&mut rows, budget.as_ref().map(|budget| Purse { budget, written, last: None })).await?;
+            looked += planner.compare(&mut rows, budget.as_ref().map(|budget| Purse::new(budget, written))).await?;
             unlooked += rows.iter().filter(|row| row.reason.as_deref() == Some(USED_UP)).count();
             if taker.writes() {
                 rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
@@ -217,39 +215,6 @@ pub(super) async fn plan_with(
     Ok(plan)
 }
 
-/// What of a day's calls looking may spend: looking leaves what writing costs, or a day would pass with nothing written.
-struct Purse<'a> {
-    budget: &'a Budget<'a>,
-    /// How many records the plan makes and changes so far.
-    written: (usize, usize),
-    /// How many rows were looked at last, and what that cost.
-    last: Option<(usize, u64)>,
-}
-
-impl Purse<'_> {
-    /// How many rows up to `most` may be looked at.
-    fn rows(purse: Option<&Self>, most: usize, looks: bool) -> usize {
-        let Some(Self { budget, written: (creates, updates), last }) = purse.filter(|_| looks) else { return most };
-        let left = budget.left();
-        let look = |rows: usize| match last {
-            Some((known, cost)) => cost.saturating_mul(rows.div_ceil(*known) as u64),
-            // What a look costs is not known yet: one is tried, unless there is plenty.
-            None if rows == 1 => 1,
-            None => DEAR_LOOK * rows as u64,
-        };
-        let mut rows = most;
-        while rows > 0 && look(rows).saturating_add(budget.cost_to_write(creates + rows, *updates)) > left {
-            rows /= 2;
-        }
-        rows
-    }
-
-    fn looked(&mut self, rows: usize, before: Option<u64>, sink: &dyn Sink) {
-        self.last = before.zip(sink.spent()).map(|(before, after)| (rows.max(1), after - before)).or(self.last);
-        self.written.0 += rows;
-    }
-}
-
 /// What a delivery is of, of its key: who, and what of them. What was pushed before it stands between.
 fn content_of(key: &str) -> Option<String> {
     let mut parts = key.trim_end_matches('+').rsplitn(3, ':');
@@ -259,34 +224,6 @@ fn content_of(key: &str) -> Option<String> {
 
 fn content(prospect_id: &str, hash: &str) -> String {
     format!("{prospect_id}:{hash}")
-}
-
-/// Rows of the audience in windows of one size, so that a plan holds no more of a large audience than of a small one, and no call
-/// to the remote is filled less than it could be.
-struct Windows {
-    rows: usize,
-    held: Vec<RecordBatch>,
-    count: usize,
-}
-
-impl Windows {
-    fn push(&mut self, batch: RecordBatch) {
-        self.count += batch.num_rows();
-        self.held.push(batch);
-    }
-
-    /// The next full window; of the last rows one that is not full.
-    fn next(&mut self, is_last: bool) -> Result<Option<RecordBatch>> {
-        let rows = self.count.min(self.rows);
-        if rows == 0 || rows < self.rows && !is_last {
-            return Ok(None);
-        }
-        let Some(first) = self.held.first() else { return Ok(None) };
-        let all = if self.held.len() == 1 { first.clone() } else { concat_batches(&first.schema(), &self.held)? };
-        self.count -= rows;
-        self.held = if self.count > 0 { vec![all.slice(rows, self.count)] } else { Vec::new() };
-        Ok(Some(all.slice(0, rows)))
-    }
 }
 
 /// The prospects there are.
@@ -816,41 +753,6 @@ impl Planner<'_> {
                     row.rehash();
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::ArrayRef;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn batch(from: usize, rows: usize) -> RecordBatch {
-        let ids: StringArray = (from..from + rows).map(|id| Some(id.to_string())).collect();
-        RecordBatch::try_from_iter([("prospect_id", Arc::new(ids) as ArrayRef)]).unwrap()
-    }
-
-    proptest! {
-        #[test]
-        fn windows_are_full_but_the_last_and_hold_every_row_in_order(rows in 1_usize..9, sizes in prop::collection::vec(1_usize..20, 0..8)) {
-            let mut windows = Windows { rows, held: Vec::new(), count: 0 };
-            let (mut from, mut seen, mut counts) = (0, Vec::new(), Vec::new());
-            for last in 0..=sizes.len() {
-                if let Some(size) = sizes.get(last) {
-                    windows.push(batch(from, *size));
-                    from += size;
-                }
-                while let Some(window) = windows.next(last == sizes.len()).unwrap() {
-                    counts.push(window.num_rows());
-                    seen.extend(text(&window, "prospect_id").unwrap().iter().flatten().map(str::to_owned));
-                }
-            }
-            prop_assert_eq!(seen, (0..from).map(|id| id.to_string()).collect::<Vec<_>>());
-            prop_assert!(counts.iter().rev().skip(1).all(|count| *count == rows), "{:?}", counts);
         }
     }
 }

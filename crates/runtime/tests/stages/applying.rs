@@ -64,7 +64,7 @@ async fn a_saved_plan_is_applied_as_it_says_and_nothing_else_happens() {
     assert_eq!(report.sinks["crm"].created, 2);
     assert!(report.sources.is_empty() && !report.resolve.worked, "a plan reads no source");
     assert_eq!(rig.remote.people().len(), 2);
-    assert!(refused(&rig, &saved).await.contains("was `create`, is now `unchanged`"), "a plan is applied once");
+    assert!(refused(&rig, &saved).await.contains("is as the plan would have it already"), "a plan is applied once");
 }
 
 #[tokio::test]

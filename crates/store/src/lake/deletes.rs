@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::RowGroupMetaData;
@@ -70,7 +70,9 @@ impl DeleteFile {
         if bytes > MOST_BYTES {
             return Err(broken(format!("is larger than {} MiB", MOST_BYTES >> 20)));
         }
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(StoreError::parquet(path))?;
+        // What Arrow says of the types beside Parquet is not needed, and reading a torn one panics.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(StoreError::parquet(path))?;
         // The library takes these places for granted, and panics.
         let mut chunks = builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
         if chunks.any(|column| {

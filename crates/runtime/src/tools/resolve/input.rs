@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use headwater_analysis::identity::engine::{Columns, Misfit, Sheet, Wanted};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{Error, Result};
 
@@ -107,7 +107,9 @@ pub(super) fn from_csv(file: &Path, reader: impl Read, delimiter: u8, wanted: &W
 
 fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
     let broken = |error: &dyn std::fmt::Display| wrong(file, &format!("is Parquet that cannot be read: {error}"));
-    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| broken(&error))?;
+    // What Arrow says of the types beside Parquet is not needed, and reading a torn one panics.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).map_err(|error| broken(&error))?;
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = found(file, &names, wanted)?;
     let mut used: Vec<usize> = columns.evidence.iter().map(|(at, _)| *at).chain([columns.id]).chain(columns.truth).collect();
