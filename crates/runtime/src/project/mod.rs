@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod schedule;
+mod sinks;
 mod values;
 
 use std::collections::BTreeMap;
@@ -19,12 +20,15 @@ use serde_json::{Map, Value};
 
 pub use error::ProjectError;
 pub use file::{
-    AttributionSection, BasisSection, BudgetSection, ChannelRule, ChannelSection, ChannelsSection, CohortPeriod,
-    CompaniesSection, CostDivision, CostRule, CostSection, CostUnit, DriftSection, FieldPolicy, GatesSection, IdentityEngine,
-    IdentitySection, LawfulBasis, ListSection, MapEntry, MeasuresSection, OnAbsence, OwnerRule, OwnersSection, ProjectFile,
-    RetrySection, ScheduleSection, SchemaChange, ServeSection, SinkField, SinkSection, SourceSection, StoreSection, TasksSection,
+    AttributionSection, BasisSection, ChannelRule, ChannelSection, ChannelsSection, CohortPeriod, CostDivision, CostRule,
+    CostSection, CostUnit, DriftSection, GatesSection, IdentityEngine, IdentitySection, LawfulBasis, MapEntry, MeasuresSection,
+    OnAbsence, ProjectFile, ScheduleSection, SchemaChange, ServeSection, SourceSection, StoreSection,
 };
 pub use schedule::Schedule;
+pub use sinks::{
+    BudgetSection, CompaniesSection, FieldPolicy, ListSection, OwnerRule, OwnersSection, RetrySection, SinkField, SinkSection,
+    TasksSection,
+};
 
 use crate::deliver::DEFAULT_POLICY;
 pub(crate) use error::complaint;
@@ -402,7 +406,7 @@ impl Document {
                     .error("", format!("there are two sinks named `{name}`"))
                     .help("give one of them another name"));
             }
-            let (section, config) = split::<SinkSection>(name, values, file::SINK_KEYS, &origin)?;
+            let (section, config) = split::<SinkSection>(name, values, sinks::SINK_KEYS, &origin)?;
             check_connector(registry, dir, &section.connector, &origin)?;
             out.push(SinkEntry { name: name.clone(), section, config, companion: None, origin });
         }
@@ -459,7 +463,7 @@ impl SinkEntry {
     /// Places a connector's complaint at this sink's keys.
     #[must_use]
     pub fn config_error(&self, error: &headwater_sdk::Error) -> ProjectError {
-        config_error(error, &self.config, file::SINK_KEYS, |path, message| self.error(path, message))
+        config_error(error, &self.config, sinks::SINK_KEYS, |path, message| self.error(path, message))
     }
 }
 
