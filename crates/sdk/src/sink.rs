@@ -5,7 +5,8 @@
 //! - K3 The same rows twice leave the remote as once: by idempotency key, else by looking up our id first.
 //! - K4 Nothing is reported as written while it is only buffered.
 //! - K5 Limits and abilities are declared in `capability`, `pace` and `removes`.
-//! - K6 What is taken back is taken back once: `remove` of a record that is gone says so and touches nothing else.
+//! - K6 What is taken back is taken back once: `remove` of a record that is gone says so and touches nothing else. It is no refusal,
+//!   also where the remote refuses to remove what an earlier attempt removed whose answer was lost.
 //! - K7 Only `prepare`, `write`, `remove` and `release` change anything in the remote: who checks and plans writes nothing.
 //!
 //! Rows, not record batches, are the currency here: after the field policy each row carries only the fields it changes, so the

@@ -277,6 +277,24 @@ impl DeclarativeSink {
         };
         made.unwrap_or_else(|error| Decided::Already(RowOutcome::Rejected { reason: error.message().to_owned() }))
     }
+
+    /// Notes as removed what was refused, or not answered, and is there no more: an earlier attempt removed it, and its answer got lost.
+    /// Each remote says in its own words that it does not know what it is to remove; that it cannot show it says the same of all.
+    async fn look_for_the_gone(&self, remote_ids: &[String], removals: &mut [Option<Removal>]) {
+        let is_open = |removal: &Option<Removal>| matches!(removal, None | Some(Removal::Refused { .. }));
+        let open: Vec<String> =
+            remote_ids.iter().zip(&*removals).filter(|(_, removal)| is_open(removal)).map(|(id, _)| id.clone()).collect();
+        if open.is_empty() {
+            return;
+        }
+        // Where nobody can look, it stays as it was told.
+        let Ok(there) = self.read(&open).await else { return };
+        for (id, removal) in remote_ids.iter().zip(removals) {
+            if is_open(removal) && !there.contains_key(id) {
+                *removal = Some(Removal::Removed);
+            }
+        }
+    }
 }
 
 /// A row's value of a field, if it has one.
@@ -441,6 +459,7 @@ impl Sink for DeclarativeSink {
                 });
             }
         }
+        self.look_for_the_gone(remote_ids, &mut removals).await;
         if let (Some(error), true) = (failure, removals.iter().all(Option::is_none)) {
             return Err(error);
         }
