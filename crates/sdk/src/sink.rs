@@ -204,6 +204,19 @@ pub async fn by_external_id(sink: &(impl Sink + ?Sized), ids: &[String]) -> Resu
     Ok(found.into_iter().map(one).collect())
 }
 
+/// How much is to be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// Records to be made, or places in lists to be taken.
+    pub creates: usize,
+    /// Records to be changed.
+    pub updates: usize,
+    /// Records to be removed, or places in lists to be taken back.
+    pub removals: usize,
+    /// How many of those made and changed are tied to another record: a person to a company, a task to a person.
+    pub ties: usize,
+}
+
 /// How fast a sink writes, by the remote's limit or as measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -288,14 +301,16 @@ pub trait Sink: Send + Sync {
         None
     }
 
-    /// How many calls it would make to write so many new records and so many changes: an estimate.
-    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
-        (creates + updates) * self.capability().calls_per_row
+    /// How many calls it would make to write so much, where no answer is lost and no row refused. It lies within a fifth of the calls
+    /// made; what is asked once for all rows need not be in it.
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals, ties: _ } = writes;
+        (creates + updates + removals) * self.capability().calls_per_row
     }
 
     /// What these calls would cost.
-    fn cost_to_write(&self, creates: usize, updates: usize) -> usize {
-        self.calls_to_write(creates, updates)
+    fn cost_to_write(&self, writes: Writes) -> usize {
+        self.calls_to_write(writes)
     }
 
     /// Whether `remove` removes records.

@@ -30,6 +30,8 @@ pub struct Plan {
     pub(super) actions: BTreeMap<Action, u64>,
     /// How many wait for a record that they name and are not queued.
     pub(super) waiting_for_another: u64,
+    /// How many of those that would be written are tied to another record.
+    pub(super) ties: u64,
     /// How many are held back by which rule.
     pub held_back: BTreeMap<String, u64>,
     /// How many people there are beside those of the audience; counted where a plan is of people.
@@ -249,6 +251,7 @@ impl Plan {
     fn count_row(&mut self, row: &PlannedRow) {
         *self.actions.entry(row.action).or_default() += 1;
         self.waiting_for_another += u64::from(row.waits_for_another);
+        self.ties += u64::from(row.action.is_written() && row.is_tied());
         if row.action == Action::HeldBack {
             *self.held_back.entry(row.rule().to_owned()).or_default() += 1;
         }
@@ -293,6 +296,11 @@ impl PlannedRow {
     pub(super) fn hold(&mut self, reason: &str) {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
+    }
+
+    /// Whether it sets the field that names another record.
+    fn is_tied(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| self.changes.iter().any(|change| change.field == named.field))
     }
 
     /// Whether it would be written, and names a record that is not there yet.

@@ -9,7 +9,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use headwater_analysis::company;
 use headwater_model::suppression::Kind;
 use headwater_model::tables;
-use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink};
+use headwater_sdk::{Companion, Lookup, MatchKey, RemoteRecord, Sink, Writes};
 use headwater_store::{CrmLink, OutboxState, Snapshot};
 
 use super::budget::Budget;
@@ -102,6 +102,7 @@ pub(super) async fn plan_with(
         rows: Vec::new(),
         actions: BTreeMap::new(),
         waiting_for_another: 0,
+        ties: 0,
         held_back: BTreeMap::new(),
         outside_audience: 0,
         calls_made: 0,
@@ -182,9 +183,14 @@ pub(super) async fn plan_with(
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
     plan.calls_made = counted.unwrap_or(looked);
     let count = |action| usize::try_from(plan.count(action)).unwrap_or(usize::MAX);
-    let (creates, updates) = (count(Action::Create), count(Action::Update) + count(Action::Leave));
-    plan.calls_to_write = sink.calls_to_write(creates, updates);
-    let cost = sink.cost_to_write(creates, updates);
+    let writes = Writes {
+        creates: count(Action::Create),
+        updates: count(Action::Update),
+        removals: count(Action::Leave),
+        ties: usize::try_from(plan.ties).unwrap_or(usize::MAX),
+    };
+    plan.calls_to_write = sink.calls_to_write(writes);
+    let cost = sink.cost_to_write(writes);
     plan.budget = budget.map(|budget| PlannedBudget::of(&budget, cost as u64));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());

@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use headwater_sdk::{
     DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
-    SinkCapability, WriteReport,
+    SinkCapability, WriteReport, Writes,
 };
 
 use super::key;
@@ -21,7 +21,7 @@ const MAX_ROWS: usize = 100;
 #[derive(Debug)]
 pub(in crate::language) struct ListSink {
     executor: Executor,
-    plan: ListPlan,
+    pub(super) plan: ListPlan,
 }
 
 /// What the remote says of a person and the list.
@@ -237,6 +237,14 @@ impl Sink for ListSink {
 
     fn calls_today(&self) -> Option<u64> {
         self.executor.sent_today()
+    }
+
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        self.requests(writes, |_| 1)
+    }
+
+    fn cost_to_write(&self, writes: Writes) -> usize {
+        self.requests(writes, |request| request.cost as usize)
     }
 
     fn removes(&self) -> bool {
