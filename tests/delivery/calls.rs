@@ -66,8 +66,8 @@ sinks:
         Ok((run, self.crm.counts().calls - before))
     }
 
-    /// Writes the people under this name, and asks that the plan told what that took.
-    fn tells(&self, last: &str) -> Fact {
+    /// A list of the people under this name, in the lake.
+    fn say(&self, last: &str) -> Fact {
         let mut list = "id,email,first,last,company,domain\n".to_owned();
         for person in 0..self.people {
             let company = person / STAFF;
@@ -77,6 +77,12 @@ sinks:
         }
         self.project.write("list.csv", &list)?;
         self.run(&["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
+        Ok(())
+    }
+
+    /// Writes the people under this name, and asks that the plan told what that took.
+    fn tells(&self, last: &str) -> Fact {
+        self.say(last)?;
         let (plan, looking) = self.cost(&["plan", "--out", "plan", "--format", "json"])?;
         let plan = plan.json()?;
         let parts = plan["sinks"].as_array().ok_or("no plan")?;
@@ -99,6 +105,22 @@ fn tells(kind: Kind, people: usize, companies: &str) -> Fact {
     let rig = Rig::new(kind, people, companies)?;
     rig.tells("Alder")?;
     rig.tells("Birch")
+}
+
+/// Whom a run has just made is on no list, and no task is about them: nobody need ask.
+#[test]
+fn a_sync_asks_no_more_than_a_plan_and_its_writing() -> Fact {
+    for (kind, people) in [(Kind::HubSpot, 250), (Kind::Mailchimp, 40), (Kind::Odoo, 40), (Kind::BottleCrm, 40)] {
+        let (planned, plain) = (Rig::new(kind, people, "")?, Rig::new(kind, people, "")?);
+        planned.say("Alder")?;
+        planned.run(&["plan", "--out", "plan"])?.done()?;
+        let (_, applying) = planned.cost(&["sync", "--plan", "plan"])?;
+        plain.say("Alder")?;
+        let (_, syncing) = plain.cost(&["sync", "--stage", "deliver"])?;
+        assert!(syncing <= applying + ROUGHLY, "{kind}: a saved plan takes {applying} calls, and a sync {syncing}");
+        assert_eq!(plain.crm.state().as_array().map(Vec::len), planned.crm.state().as_array().map(Vec::len), "{kind}");
+    }
+    Ok(())
 }
 
 macro_rules! vendors {

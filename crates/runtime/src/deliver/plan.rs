@@ -129,6 +129,8 @@ pub(super) struct Named {
     pub(super) field: String,
     /// Our id of it; empty while it is not in the remote.
     pub(super) id: String,
+    /// Whether this delivery makes it, so that nothing in the remote names it yet.
+    pub(super) is_new: bool,
 }
 
 /// How a row stands to the owners of the settings.

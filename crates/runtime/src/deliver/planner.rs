@@ -393,14 +393,17 @@ impl Planner<'_> {
         let mut named = None;
         if let Some(references) = self.references {
             let (value, by) = match references.of(&prospect_id) {
-                Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
-                Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
+                Some(Reference::There(id, remote_id) | Reference::Made(id, remote_id)) => {
+                    (Some(remote_id.clone()), Some(id.clone()))
+                }
+                Some(Reference::New(id) | Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
                 Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
                 Some(Reference::Undone(id)) => (None, Some(id.clone())),
                 Some(Reference::Missing | Reference::NotMade) => (None, Some(String::new())),
                 None => (None, None),
             };
-            named = by.map(|id| Named { field: references.field.clone(), id });
+            let is_new = references.is_first(&prospect_id);
+            named = by.map(|id| Named { field: references.field.clone(), id, is_new });
             desired.extend(value.map(|value| (references.field.clone(), value)));
         }
         let mut keys = Vec::new();
@@ -541,6 +544,8 @@ impl Planner<'_> {
                     row.is_undone = true;
                 }
                 Some(link) => linked.push((row, link)),
+                // A task or a place in a list of somebody who is not there, or was not a moment ago.
+                None if row.named.as_ref().is_some_and(|named| named.is_new) => self.create(row),
                 None => unlinked.push(row),
             }
         }
