@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, Retry,
-    RowOutcome, Sink, SinkCapability, WriteReport,
+    RowOutcome, Sink, SinkCapability, WriteReport, Writes,
 };
 
 use super::client::{Answer, Client, Record};
@@ -202,6 +202,13 @@ impl Sink for BottleCrmSink {
 
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: CALLS_A_SECOND, per: Duration::from_secs(1) })
+    }
+
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals, ties: _ } = writes;
+        // What is changed is read first; before each part of them the custom fields are.
+        let fields = if self.id == IdField::SourceRef { 0 } else { (creates + updates).div_ceil(MAX_ROWS) };
+        fields + creates + 2 * updates + removals
     }
 
     fn changed_at_field(&self) -> Option<&str> {

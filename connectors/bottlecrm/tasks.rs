@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
-    RowOutcome, Sink, SinkCapability, WriteReport,
+    RowOutcome, Sink, SinkCapability, WriteReport, Writes,
 };
 use serde_json::{Value, json};
 
@@ -178,7 +178,6 @@ fn remote(remote_id: String, record: &Record, matched_on: &str) -> RemoteRecord 
 #[async_trait]
 impl Sink for TaskSink {
     fn capability(&self) -> SinkCapability {
-        // A task is made, listed and read.
         SinkCapability { max_rows: MAX_ROWS, lookup: true, calls_per_row: 3 }
     }
 
@@ -241,6 +240,12 @@ impl Sink for TaskSink {
 
     fn calls_made(&self) -> Option<u64> {
         Some(self.client.sent())
+    }
+
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals, ties: _ } = writes;
+        // A task is made, listed and read; what is changed is read first.
+        (creates + updates).div_ceil(MAX_ROWS) + 3 * creates + 2 * updates + removals
     }
 
     fn pace(&self) -> Option<Pace> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
-    RowOutcome, Sink, SinkCapability, WriteReport,
+    RowOutcome, Sink, SinkCapability, WriteReport, Writes,
 };
 
 use super::client::{Client, MAX_BATCH, Moved, WINDOW};
@@ -124,6 +124,11 @@ impl Sink for ListSink {
 
     fn calls_today(&self) -> Option<u64> {
         self.client.sent_today()
+    }
+
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals, ties: _ } = writes;
+        (creates + updates).div_ceil(MAX_BATCH) + removals.div_ceil(MAX_BATCH)
     }
 
     fn removes(&self) -> bool {

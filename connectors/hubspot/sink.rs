@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     BuildContext, DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result,
-    RowOutcome, Sink, SinkCapability, WriteReport,
+    RowOutcome, Sink, SinkCapability, WriteReport, Writes,
 };
 use tokio::sync::OnceCell;
 
@@ -363,9 +363,12 @@ impl Sink for HubSpotSink {
         self.client.sent_today()
     }
 
-    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
-        // What is changed is read first.
-        creates.div_ceil(MAX_BATCH) + 2 * updates.div_ceil(MAX_BATCH)
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals, ties } = writes;
+        let calls = |rows: usize| rows.div_ceil(MAX_BATCH);
+        // What is changed or removed is read first, and what it belongs to where no property shows that.
+        let reads = if self.tie.is_some_and(|tie| !tie.is_property) { 2 } else { 1 };
+        calls(creates) + (reads + 1) * calls(updates) + calls(removals) + removals + calls(ties)
     }
 
     fn removes(&self) -> bool {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use headwater_sdk::{
     BuildContext, Clock, DeliveryRow, Error, ErrorKind, Operation, Pace, Result, RowOutcome, Sink, SinkCapability, WriteReport,
+    Writes,
 };
 use serde::Serialize;
 
@@ -147,7 +148,8 @@ impl Sink for WebhookSink {
         WriteReport::new(rows.len(), outcomes)
     }
 
-    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals: _, ties: _ } = writes;
         (creates + updates).div_ceil(self.batch_rows)
     }
 

@@ -14,6 +14,7 @@ macro_rules! steps {
     };
 }
 
+mod calls;
 mod crm;
 mod held_back;
 mod killed;

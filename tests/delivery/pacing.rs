@@ -117,7 +117,7 @@ fn a_wrong_token_is_named_by_the_key_that_refers_to_it() -> Fact {
     let crm = hubspot(Conditions::default())?;
     let project = project(crm.url(), SINK)?;
     project.write("list.csv", &list(&[ANN]))?;
-    for args in [&["sync"][..], &["plan"], &["drift"]] {
+    for args in [&["check", "--format", "json"][..], &["sync"], &["plan"], &["drift"]] {
         let refused = project.finish(project.command(args).env("CRM_TOKEN", "pat-of-yesterday"))?;
         if args == ["drift"] && refused.code == Some(0) {
             // Nothing was written that could be read back.
@@ -125,9 +125,27 @@ fn a_wrong_token_is_named_by_the_key_that_refers_to_it() -> Fact {
         }
         assert_eq!(refused.code, Some(6), "{refused}");
         for part in ["crm", "`token` (headwater.yaml:", "environment variable CRM_TOKEN"] {
-            assert!(refused.stderr.contains(part), "`{part}` is not said: {refused}");
+            let said = if args[0] == "check" { &refused.stdout } else { &refused.stderr };
+            assert!(said.contains(part), "`{part}` is not said: {refused}");
         }
-        assert!(!refused.stderr.contains("pat-of-yesterday"), "{refused}");
+        assert!(!refused.to_string().contains("pat-of-yesterday"), "{refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wrong_token_of_a_source_is_named_by_what_looks_into_it() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let project = Project::of(&format!(
+        "sources:\n  deals: {{ connector: hubspot, url: {}, token: {{ env: CRM_TOKEN }}, streams: [deals] }}\n",
+        crm.url()
+    ))?;
+    for args in [&["check", "--format", "json"][..], &["preview", "deals", "--stream", "deals"]] {
+        let refused = project.finish(project.command(args).env("CRM_TOKEN", "pat-of-yesterday"))?;
+        assert_eq!(refused.code, Some(6), "{refused}");
+        for part in ["`token` (headwater.yaml:", "environment variable CRM_TOKEN"] {
+            assert!(refused.to_string().contains(part), "`{part}` is not said: {refused}");
+        }
     }
     Ok(())
 }

@@ -6,7 +6,57 @@ use headwater_tests::project::Project;
 use serde_json::json;
 
 use super::Fact;
-use super::stand::Stand;
+use super::stand::{Stand, hubspot};
+
+/// Reading back is tried against the stand-in that the sink writes to.
+#[test]
+fn a_deal_that_was_won_in_hubspot_is_that_of_the_person_who_was_pushed() -> Fact {
+    let crm = hubspot(Conditions::default())?;
+    let url = crm.url();
+    let project = Project::of(&format!(
+        "
+sources:
+  list:
+    connector: file
+    path: list.csv
+    key: id
+    channel: {{ group: event, vendor: fair }}
+    map: {{ external_id: id, email: email, given_name: first, created_at: at }}
+  deals:
+    connector: hubspot
+    url: {url}
+    token: {{ env: CRM_TOKEN }}
+    streams: [deals]
+    same_as_sink: crm
+sinks:
+  crm:
+    connector: hubspot
+    url: {url}
+    token: {{ env: CRM_TOKEN }}
+    audience: \"true\"
+    map: {{ firstname: given_name, email: email }}
+"
+    ))?;
+    project.write("list.csv", "id,email,first,at\n1,ann@example.com,Ann,2026-10-01\n2,bob@example.com,Bob,2026-10-01\n")?;
+    let run = |args: &[&str]| project.finish(project.command(args).env("CRM_TOKEN", super::stand::TOKEN));
+    run(&["sync"])?.done()?;
+    let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    crm.with(|crm| -> Option<()> {
+        let ann = crm.records("contacts")?.iter().find(|contact| contact.fields["firstname"] == "Ann")?.id.clone();
+        let won = [text("amount", "1200.00"), text("deal_currency_code", "EUR"), text("closedate", "2026-10-20T09:00:00Z")];
+        let deals = crm.records("deals")?;
+        let deal = deals.insert(won.into_iter().chain([text("dealstage", "closedwon")]).collect(), 0);
+        deals.insert([text("amount", "70.00"), text("dealstage", "appointmentscheduled")].into(), 0);
+        crm.tie(("deals", &deal), ("contacts", &ann));
+        Some(())
+    })
+    .ok_or("no Ann, or no deals")?;
+    run(&["sync"])?.done()?;
+    let matched =
+        project.rows("SELECT matched_on, count(*) AS n FROM fact_link WHERE kind = 'conversion' GROUP BY ALL", &[], |_| {})?;
+    assert_eq!(matched, [r#"{"matched_on":"remote_id","n":1}"#]);
+    Ok(())
+}
 
 #[test]
 fn a_deal_that_was_won_in_the_crm_is_revenue_of_the_channel_that_brought_the_person() -> Fact {

@@ -90,6 +90,33 @@ fn keeps(vendor: &str, tasks: bool, lists: bool) -> Fact {
     Ok(())
 }
 
+/// Both refuse to remove what they have no more; what every sink does then is in the contract of removals.
+#[test]
+fn a_lost_answer_leaves_nobody_in_the_remote_and_nobody_unchanged_in_the_plan() -> Fact {
+    for vendor in ["zoho", "salesforce"] {
+        gives_back(vendor)?;
+    }
+    Ok(())
+}
+
+/// What a sync made is removed, though every other answer is lost.
+fn gives_back(vendor: &str) -> Fact {
+    let project = Project::empty()?;
+    let mut fake = project.start(&["fake", vendor, "--lose-answer-every", "2", "--format", "json"])?;
+    let begun: Value = serde_json::from_str(&fake.line()?)?;
+    let (sink, secret) = (begun["sink"].as_str().ok_or("no sink")?, begun["secret"].as_str().ok_or("no secret")?);
+    settle(&project, PEOPLE, sink)?;
+    let synced = run(&project, secret, &["sync", "--format", "json"])?.done()?.json()?;
+    let undone =
+        run(&project, secret, &["undo", synced["run_id"].as_str().ok_or("no run")?, "--format", "json"])?.done()?.json()?;
+    assert_eq!((&undone["removed"], &undone["left"]), (&json!(3), &json!([])), "{undone}");
+    let plan = run(&project, secret, &["plan"])?.done()?;
+    assert!(plan.stdout.contains("unchanged 0, held back 3"), "{plan}");
+    fake.signal("TERM")?;
+    assert_eq!(fake.wait()?.done()?.json()?["people"], json!(0));
+    Ok(())
+}
+
 /// Of a batch with poison in it the others arrive, and the quarantine names the field that the vendor blames.
 fn refuses(vendor: &str, field: &str) -> Fact {
     let project = Project::empty()?;

@@ -1,7 +1,9 @@
 //! Contacts one by one, and tasks about them, against the stand-in.
 
+use std::num::NonZeroU64;
+
 use headwater_fakes::bottlecrm::{BottleCrm, TOKEN};
-use headwater_fakes::{Conditions, Running, serve};
+use headwater_fakes::{Conditions, Counts, Running, serve};
 use headwater_sdk::testkit_sink::{Poison, check_moved, check_poison, check_removal_contract, check_sink_contract};
 use headwater_sdk::{Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, ErrorKind, Lookup, Result, RowOutcome, Sink};
 use serde_json::{Value, json};
@@ -16,6 +18,12 @@ fn sink(fake: &Running<BottleCrm>) -> Result<Box<dyn Sink>> {
     sink_at(fake.url(), TOKEN, json!({ "id_field": "cf_headwater_id", "create_id_field": true }))
 }
 
+/// The answer to the next call that writes gets lost, or none does any more.
+fn losing(lose: bool, so_far: Counts) -> Conditions {
+    let next = NonZeroU64::new(so_far.writes + 1).filter(|_| lose);
+    Conditions { lose_answer_every: next, ..Conditions::default() }
+}
+
 fn person(number: usize) -> DeliveryRow {
     let email = format!("ada{number}@example.com");
     row(&format!("prs_{number}"), &[("first_name", Some("Ada")), ("last_name", Some("O'Brien")), ("email", Some(&email))])
@@ -28,7 +36,7 @@ fn people(count: usize) -> Vec<DeliveryRow> {
 #[tokio::test]
 async fn contacts_keep_the_contracts() {
     let fake = crm(Conditions::default()).await;
-    check_removal_contract(|| sink(&fake), &people(3)).await;
+    check_removal_contract(|| sink(&fake), &people(4), |lose| fake.set(losing(lose, fake.counts()))).await;
     check_sink_contract(|| sink(&fake), &people(4)).await;
 }
 
@@ -77,7 +85,7 @@ async fn tasks_keep_the_contracts() {
     let about = contact(&fake).await;
     let rows: Vec<DeliveryRow> = (0..4).map(|number| task(number, &about)).collect();
     tasks(&fake).unwrap().check().await.unwrap();
-    check_removal_contract(|| tasks(&fake), &rows[..3]).await;
+    check_removal_contract(|| tasks(&fake), &rows, |lose| fake.set(losing(lose, fake.counts()))).await;
     assert_eq!(fake.with(|crm| crm.tasks().len()), 0);
     check_sink_contract(|| tasks(&fake), &rows).await;
     assert_eq!(fake.with(|crm| crm.tasks().len()), 4);
@@ -98,7 +106,7 @@ async fn poison_keeps_no_other_task_out() {
 async fn a_task_whose_answer_is_lost_is_made_once() {
     let fake = crm(Conditions::default()).await;
     let about = contact(&fake).await;
-    fake.set(Conditions { lose_answer_every: std::num::NonZeroU64::new(1), ..Conditions::default() });
+    fake.set(Conditions { lose_answer_every: NonZeroU64::new(1), ..Conditions::default() });
     let lost = tasks(&fake).unwrap().write(&[task(1, &about)]).await.unwrap().into_outcomes();
     assert!(matches!(lost[..], [RowOutcome::Retry { .. }]), "{lost:?}");
     assert_eq!(fake.with(|crm| crm.tasks().len()), 1);

@@ -66,7 +66,7 @@ async fn contract(object: &str, model: &str) {
         // No address: the CRM itself would take these twice.
         let rows = [first, row(&format!("{unused}-2"), &full), named(&format!("{unused}-3"))]
             .map(|row| DeliveryRow { prospect_id: format!("{id_field}-{}", row.prospect_id), ..row });
-        check_removal_contract(make, &rows).await;
+        check_removal_contract(make, &rows, |_| {}).await;
         check_sink_contract(make, &rows).await;
         let once = named(&format!("{unused}-{id_field}-m"));
         check_moved(make, &once, ("city", ["Leeds", "O'York by hand", "Hull"])).await;
@@ -228,7 +228,7 @@ async fn the_real_crm_keeps_the_contract_for_tasks() {
         row(&format!("welcome-{unused}-{number}"), &fields)
     };
     let rows: Vec<DeliveryRow> = (0..4).map(task).collect();
-    check_removal_contract(make, &rows[..3]).await;
+    check_removal_contract(make, &rows[..3], |_| {}).await;
     check_sink_contract(make, &rows).await;
     check_moved(make, &task(9), ("title", ["Call", "Write by hand", "Visit"])).await;
     let awkward = Awkward { text: "title", email: None, addresses: &[] };

@@ -63,7 +63,7 @@ async fn csv_and_json_lines_keep_the_sink_contract() {
         let folder = tempfile::tempdir().unwrap();
         let make = || sink_of(folder.path(), json!({ "path": name }));
         make().unwrap().check().await.unwrap();
-        check_removal_contract(make, &people()).await;
+        check_removal_contract(make, &people(), |_| {}).await;
         check_sink_contract(make, &people()).await;
     }
 }

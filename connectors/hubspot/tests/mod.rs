@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headwater_fakes::hubspot::{HubSpot, TOKEN};
-use headwater_fakes::{Conditions, Rate, RetryAfter, Running, serve};
+use headwater_fakes::{Conditions, Counts, Rate, RetryAfter, Running, serve};
 use headwater_sdk::testkit_sink::{
     AWKWARD_ADDRESSES, AWKWARD_TEXTS, Awkward, Poison, check_awkward_values, check_moved, check_poison, check_removal_contract,
     check_sink_contract,
@@ -54,6 +54,12 @@ fn sink(fake: &Running<HubSpot>) -> Box<dyn Sink> {
     sink_with(fake, TOKEN, json!({ "requests_per_10s": 10_000 })).unwrap()
 }
 
+/// The answer to the next call that writes gets lost, or none does any more.
+fn losing(lose: bool, so_far: Counts) -> Conditions {
+    let next = NonZeroU64::new(so_far.writes + 1).filter(|_| lose);
+    Conditions { lose_answer_every: next, ..Conditions::default() }
+}
+
 fn person(number: usize, surname: &str) -> DeliveryRow {
     let fields =
         [("email", format!("ada{number}@example.com")), ("firstname", "Ada".to_owned()), ("lastname", surname.to_owned())];
@@ -99,7 +105,8 @@ async fn the_contract_of_sinks_is_kept() {
 #[tokio::test]
 async fn the_contract_of_removals_is_kept() {
     let fake = account(Conditions::default()).await;
-    check_removal_contract(|| sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 })), &people(3)).await;
+    let sink = || sink_with(&fake, TOKEN, json!({ "requests_per_10s": 10_000 }));
+    check_removal_contract(sink, &people(4), |lose| fake.set(losing(lose, fake.counts()))).await;
     assert_eq!(contacts(&fake).len(), 0);
 }
 

@@ -83,7 +83,7 @@ async fn a_made_table_keeps_the_contract_and_grows_by_columns(database: &dyn Dat
         row("p3", &[]),
         row("p4", &[("city", None)]),
     ];
-    check_removal_contract(make, &people).await;
+    check_removal_contract(make, &people, |_| {}).await;
     check_sink_contract(make, &people).await;
     make().unwrap().check().await.unwrap();
     let sink = make().unwrap();

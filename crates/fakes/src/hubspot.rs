@@ -21,6 +21,10 @@ pub const TOKEN: &str = "pat-fake-0000";
 const EMAIL: &str = "email";
 /// The property that shows a contact's company; only associations change it.
 const PRIMARY_COMPANY: &str = "associatedcompanyid";
+/// The property that says whether a deal was won; only its stage changes it.
+const IS_WON: &str = "hs_is_closed_won";
+/// The stage of the default pipeline in which deals are that were won.
+const WON: &str = "closedwon";
 
 /// A HubSpot account.
 #[derive(Debug)]
@@ -67,7 +71,7 @@ impl Default for HubSpot {
         ];
         let task = ["hs_task_subject", "hs_task_body", "hs_task_status", "hs_task_priority", "hs_timestamp", "hubspot_owner_id"];
         let company = ["name", "domain", "city", "country", "hubspot_owner_id"];
-        let deal = ["dealname", "amount", "dealstage", "closedate", "deal_currency_code", "hubspot_owner_id"];
+        let deal = ["dealname", "amount", "dealstage", "closedate", "deal_currency_code", "hubspot_owner_id", IS_WON];
         let kind = |names: &[&str], unique: &[&str], first| Object {
             records: Records::starting_at(first, unique),
             properties: names.iter().chain(unique).map(|name| ((*name).to_owned(), unique.contains(name))).collect(),
@@ -109,6 +113,11 @@ impl HubSpot {
         self.lists.get(id).into_iter().flat_map(|list| &list.members).cloned().collect()
     }
 
+    /// Associates two records, each named by its kind and its id, as a user would.
+    pub fn tie(&mut self, (from, one): (&str, &str), (to, other): (&str, &str)) {
+        self.associate(from, to, &json!({ "inputs": [{ "from": { "id": one }, "to": { "id": other } }] }));
+    }
+
     /// What a record is associated with, of one kind.
     #[must_use]
     pub fn associated(&self, from: &str, id: &str, to: &str) -> Vec<String> {
@@ -144,7 +153,10 @@ impl Vendor for HubSpot {
                     if method == "DELETE" || rest == ["batch", "archive"] {
                         self.forget(kind);
                     }
-                    answer
+                    match (method, rest, call.parameter("associations")) {
+                        ("GET", [], Some(others)) => self.with_associations(kind, others, answer),
+                        _ => answer,
+                    }
                 }
                 None => failure(404, "OBJECT_NOT_FOUND", "Unable to infer object type"),
             },
@@ -178,7 +190,7 @@ struct Moment<'a> {
 impl HubSpot {
     fn list_properties(&self, kind: &str) -> Answer {
         let Some(object) = self.objects.get(kind) else { return Answer::empty(404) };
-        let property = |(name, unique): (&String, &bool)| json!({ "name": name, "label": name, "type": "string", "hasUniqueValue": unique, "modificationMetadata": { "readOnlyValue": name == PRIMARY_COMPANY } });
+        let property = |(name, unique): (&String, &bool)| json!({ "name": name, "label": name, "type": "string", "hasUniqueValue": unique, "modificationMetadata": { "readOnlyValue": name == PRIMARY_COMPANY || name == IS_WON } });
         Answer::json(200, &json!({ "results": object.properties.iter().map(property).collect::<Vec<_>>() }))
     }
 
@@ -250,6 +262,23 @@ impl HubSpot {
             (!ends.is_empty()).then(|| json!({ "from": { "id": id }, "to": ends }))
         });
         Answer::json(200, &json!({ "status": "COMPLETE", "results": found.collect::<Vec<_>>() }))
+    }
+
+    /// A page of records with what each is associated with, of these kinds.
+    fn with_associations(&self, kind: &str, others: &str, mut answer: Answer) -> Answer {
+        let Ok(mut body) = serde_json::from_str::<Value>(&answer.body) else { return answer };
+        for record in body.get_mut("results").and_then(Value::as_array_mut).into_iter().flatten() {
+            let id = text(record, "id").to_owned();
+            let ends =
+                |other: &str| self.associated(kind, &id, other).into_iter().map(|id| json!({ "id": id })).collect::<Vec<_>>();
+            let tied = others.split(',').map(|other| (other, ends(other))).filter(|(_, ends)| !ends.is_empty());
+            let tied: Map<String, Value> = tied.map(|(other, ends)| (other.to_owned(), json!({ "results": ends }))).collect();
+            if let (false, Some(record)) = (tied.is_empty(), record.as_object_mut()) {
+                record.insert("associations".to_owned(), tied.into());
+            }
+        }
+        answer.body = body.to_string();
+        answer
     }
 
     fn on_lists(&mut self, method: &str, rest: &[&str], body: &Value) -> Answer {
@@ -381,7 +410,8 @@ impl Object {
         let mut properties = Map::new();
         properties.insert("hs_object_id".to_owned(), json!(record.id));
         for name in wanted.iter().filter(|name| self.properties.contains_key(*name)) {
-            properties.insert(name.clone(), json!(record.fields.get(name)));
+            let is_won = || (record.fields.get("dealstage").map(String::as_str) == Some(WON)).to_string();
+            properties.insert(name.clone(), if name == IS_WON { is_won().into() } else { json!(record.fields.get(name)) });
         }
         json!({ "id": record.id, "properties": properties, "createdAt": instant(record.created_at), "updatedAt": instant(record.updated_at), "archived": false })
     }
@@ -561,6 +591,9 @@ impl Object {
     }
 
     fn page(&self, call: &Call) -> Answer {
+        if call.parameter("archived") == Some("true") {
+            return Answer::json(200, &json!({ "results": [] }));
+        }
         let limit = call.parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10).min(MAX_BATCH);
         let after: u64 = call.parameter("after").and_then(|after| after.parse().ok()).unwrap_or(0);
         let mut rest = self.records.iter().filter(|record| record.id.parse::<u64>().is_ok_and(|id| id > after));

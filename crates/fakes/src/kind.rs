@@ -343,6 +343,25 @@ mod tests {
         }
     }
 
+    /// Of a batch HubSpot takes the others; whoever it refused is not there after a new start without the refusal.
+    #[test]
+    fn who_was_refused_does_not_come_to_life_at_a_new_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let person = |last: &str| {
+            let email = format!("{last}@example.com");
+            json!({ "idProperty": "headwater_id", "id": last, "properties": { "lastname": last, "email": email } })
+        };
+        let body = json!({ "inputs": [person("Poison"), person("Alder")] });
+        let call = bearer(Kind::HubSpot.secret(), "POST", "crm/v3/objects/contacts/batch/upsert", &body);
+        let poisoned = Conditions { refuse: Some("Poison".to_owned()), ..Conditions::default() };
+        let path = folder.path().join("crm.jsonl");
+        let mut vendor = Journalled::open(Kind::HubSpot.account(), &path).unwrap();
+        assert_eq!(vendor.answer(&call, &poisoned, 7).status, 207);
+        assert_eq!(Kind::HubSpot.people(&vendor.state()).len(), 1);
+        let again = Journalled::open(Kind::HubSpot.account(), &path).unwrap();
+        assert_eq!(again.state(), vendor.state());
+    }
+
     #[test]
     fn a_line_that_is_no_call_is_named() {
         let folder = tempfile::tempdir().unwrap();

@@ -124,7 +124,8 @@ impl Engine {
     }
 
     /// Says of a connection whose credentials were refused which keys of the project name them.
-    pub(crate) fn naming_credentials(&self, error: Error) -> Error {
+    #[must_use]
+    pub fn naming_credentials(&self, error: Error) -> Error {
         let Error::Connection { connection, stream, source } = error else { return error };
         if source.kind() != ErrorKind::Auth {
             return Error::Connection { connection, stream, source };

@@ -100,7 +100,8 @@ pub struct Previewed {
 /// When the source cannot be made or asked.
 pub async fn discover(engine: &Engine, entry: &SourceEntry) -> Result<Vec<StreamSpec>> {
     let source = engine.source(entry)?;
-    let mut streams = engine.unless_told(source.streams()).await?.map_err(|error| Error::connection(&entry.name, None, error))?;
+    let fail = |error| engine.naming_credentials(Error::connection(&entry.name, None, error));
+    let mut streams = engine.unless_told(source.streams()).await?.map_err(fail)?;
     for stream in &mut streams {
         (stream.role, stream.mapping) = ingest::mapping(entry, stream)?;
     }
@@ -113,7 +114,7 @@ pub async fn discover(engine: &Engine, entry: &SourceEntry) -> Result<Vec<Stream
 /// When the source cannot be read, or has no such stream.
 pub async fn preview(engine: &Engine, entry: &SourceEntry, stream: Option<&str>, limit: usize) -> Result<Preview> {
     let source = engine.source(entry)?;
-    let fail = |error| Error::connection(&entry.name, stream, error);
+    let fail = |error| engine.naming_credentials(Error::connection(&entry.name, stream, error));
     let specs = engine.unless_told(source.streams()).await?.map_err(fail)?;
     let wanted = |spec: &&StreamSpec| stream.is_none_or(|name| spec.name == name);
     let Some(spec) = specs.iter().find(wanted) else {

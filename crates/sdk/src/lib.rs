@@ -26,5 +26,6 @@ pub use secret::{Secret, SecretRef};
 pub use since::SinceCursor;
 pub use sink::{
     DeliveryRow, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, RowOutcome, Sink, SinkCapability, WriteReport,
+    Writes,
 };
 pub use source::{EventStream, Source, SourceEvent, StreamSpec};

@@ -5,7 +5,8 @@
 //! - K3 The same rows twice leave the remote as once: by idempotency key, else by looking up our id first.
 //! - K4 Nothing is reported as written while it is only buffered.
 //! - K5 Limits and abilities are declared in `capability`, `pace` and `removes`.
-//! - K6 What is taken back is taken back once: `remove` of a record that is gone says so and touches nothing else.
+//! - K6 What is taken back is taken back once: `remove` of a record that is gone says so and touches nothing else. It is no refusal,
+//!   also where the remote refuses to remove what an earlier attempt removed whose answer was lost.
 //! - K7 Only `prepare`, `write`, `remove` and `release` change anything in the remote: who checks and plans writes nothing.
 //!
 //! Rows, not record batches, are the currency here: after the field policy each row carries only the fields it changes, so the
@@ -203,6 +204,19 @@ pub async fn by_external_id(sink: &(impl Sink + ?Sized), ids: &[String]) -> Resu
     Ok(found.into_iter().map(one).collect())
 }
 
+/// How much is to be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// Records to be made, or places in lists to be taken.
+    pub creates: usize,
+    /// Records to be changed.
+    pub updates: usize,
+    /// Records to be removed, or places in lists to be taken back.
+    pub removals: usize,
+    /// How many of those made and changed are tied to another record: a person to a company, a task to a person.
+    pub ties: usize,
+}
+
 /// How fast a sink writes, by the remote's limit or as measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -287,14 +301,16 @@ pub trait Sink: Send + Sync {
         None
     }
 
-    /// How many calls it would make to write so many new records and so many changes: an estimate.
-    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
-        (creates + updates) * self.capability().calls_per_row
+    /// How many calls it would make to write so much, where no answer is lost and no row refused. It lies within a fifth of the calls
+    /// made; what is asked once for all rows need not be in it.
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        let Writes { creates, updates, removals, ties: _ } = writes;
+        (creates + updates + removals) * self.capability().calls_per_row
     }
 
     /// What these calls would cost.
-    fn cost_to_write(&self, creates: usize, updates: usize) -> usize {
-        self.calls_to_write(creates, updates)
+    fn cost_to_write(&self, writes: Writes) -> usize {
+        self.calls_to_write(writes)
     }
 
     /// Whether `remove` removes records.

@@ -76,13 +76,15 @@ pub async fn check_sink_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows:
 ///
 /// - What `fetch` reads back is what was written, field by field: an undo compares with it.
 /// - K6: a record that is removed is gone for another sink, once and not twice, and the others stay.
+/// - K6: what is removed twice is removed both times, also when the first answer was lost. `lose` makes the remote lose the answer
+///   to the next call that writes, or none any more; it does nothing where no answer can get lost.
 ///
 /// # Panics
 /// When the contract is broken, saying which part.
-pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[DeliveryRow]) {
+pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, rows: &[DeliveryRow], lose: impl Fn(bool)) {
     let fresh = || make().unwrap_or_else(|error| panic!("the sink cannot be made: {error}"));
     assert!(fresh().removes() && fresh().capability().lookup, "the kit needs a sink that reads back and removes");
-    assert!(rows.len() >= 2, "the kit needs at least two rows");
+    assert!(rows.len() >= 3, "the kit needs at least three rows");
     let ids = created(write(&*fresh(), rows).await);
     assert_eq!(ids.len(), rows.len(), "every row is created");
     for (row, id) in rows.iter().zip(&ids) {
@@ -111,8 +113,20 @@ pub async fn check_removal_contract(make: impl Fn() -> Result<Box<dyn Sink>>, ro
             row.prospect_id
         );
     }
-    let last = removed(&*fresh(), others).await;
-    assert!(last.iter().all(|removal| *removal == Removal::Removed), "K6: one answer per id, in order: {last:?}");
+    let (kept, lost) = others.split_at(1.min(others.len()));
+    let removals = removed(&*fresh(), kept).await;
+    assert!(removals.iter().all(|removal| *removal == Removal::Removed), "K6: one answer per id, in order: {removals:?}");
+    lose(true);
+    let first = removed(&*fresh(), lost).await;
+    lose(false);
+    let second = removed(&*fresh(), lost).await;
+    for removal in first.iter().chain(&second) {
+        let is_gone = matches!(removal, Removal::Removed | Removal::Gone);
+        assert!(is_gone, "K6: what is removed twice is removed both times, also when the first answer was lost: {removal:?}");
+    }
+    for id in lost {
+        assert_eq!(fetched(&*fresh(), id).await, None, "K6: what was removed is gone, though the answer was lost");
+    }
 }
 
 /// Rows that the remote refuses among others that it takes.

@@ -7,7 +7,7 @@ use headwater_sdk::{Companion, Connector as _, DeliveryRow, ErrorKind, Lookup, R
 use serde_json::{Value, json};
 
 use crate::benches::mailchimp;
-use crate::{added, change, connector, fake, key, refused, row, settings, sink_of, write};
+use crate::{added, change, connector, fake, key, losing, refused, row, settings, sink_of, write};
 
 fn to_mailchimp(fake: &Running<Mailchimp>) -> Result<Box<dyn Sink>> {
     let config = json!({ "server_url": fake.url(), "api_key": { "env": "T" }, "list_id": LIST });
@@ -147,7 +147,11 @@ fn list_of(name: &str, config: Value, secret: &str, id: &str) -> Result<Box<dyn 
 }
 
 /// Somebody joins once, whoever is gone or may not be written to stays out, and who leaves is taken off and stays in the account.
-async fn keeps_a_list(list: &dyn Fn() -> Result<Box<dyn Sink>>, [ada, grace, unsubscribed, nobody]: [&str; 4]) {
+async fn keeps_a_list(
+    list: &dyn Fn() -> Result<Box<dyn Sink>>,
+    lose: &dyn Fn(bool),
+    [ada, grace, unsubscribed, nobody]: [&str; 4],
+) {
     list().unwrap().check().await.unwrap();
     let field = list().unwrap().person_field().unwrap().to_owned();
     let joins = |number, person: &str| row(number, &[(field.as_str(), person.to_owned())]);
@@ -175,6 +179,14 @@ async fn keeps_a_list(list: &dyn Fn() -> Result<Box<dyn Sink>>, [ada, grace, uns
     assert_eq!(list().unwrap().remove(&ids[..1]).await.unwrap(), [Removal::Gone]);
     assert_eq!(list().unwrap().fetch(ada).await.unwrap(), None);
     assert!(list().unwrap().fetch(grace).await.unwrap().is_some(), "nobody else is taken off");
+    // A remote refuses to move somebody who was moved by an attempt whose answer got lost.
+    lose(true);
+    assert_eq!(list().unwrap().remove(&[grace.to_owned()]).await.unwrap(), [Removal::Removed]);
+    assert_eq!(list().unwrap().fetch(grace).await.unwrap(), None);
+    lose(true);
+    assert_eq!(write(&*list().unwrap(), &rows[2..3]).await, [RowOutcome::Created { remote_id: grace.to_owned() }]);
+    lose(false);
+    assert!(list().unwrap().fetch(grace).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -187,7 +199,8 @@ async fn people_join_a_list_of_brevo_and_leave_it() {
         let config = json!({ "url": fake.url(), "api_key": { "env": "T" } });
         list_of("brevo", config, headwater_fakes::brevo::KEY, id)
     };
-    keeps_a_list(&|| list("7"), [&ada, &grace, &unsubscribed, "9999"]).await;
+    let lose = |lose| fake.set(losing(lose, fake.counts()));
+    keeps_a_list(&|| list("7"), &lose, [&ada, &grace, &unsubscribed, "9999"]).await;
     assert_eq!(held(&fake, &ada, "listIds").as_deref(), Some("3"), "the other list is left alone");
     let told = list("8").unwrap().check().await.unwrap_err();
     assert_eq!((told.kind(), told.config_path()), (ErrorKind::Config, Some("list")));
@@ -213,7 +226,12 @@ async fn a_tag_of_mailchimp_is_a_list_that_members_join_and_leave() {
         let config = json!({ "server_url": fake.url(), "api_key": { "env": "T" }, "list_id": LIST });
         list_of("mailchimp", config, headwater_fakes::mailchimp::KEY, "2026")
     };
-    keeps_a_list(&list, [&ada, &grace, &linus, "0123456789abcdef0123456789abcdef"]).await;
+    keeps_a_list(
+        &list,
+        &|lose| fake.set(losing(lose, fake.counts())),
+        [&ada, &grace, &linus, "0123456789abcdef0123456789abcdef"],
+    )
+    .await;
     assert_eq!(status_of(&fake, "ada@example.com"), "subscribed");
     let tags = fake.with(|vendor| vendor.members().holder("email_address", "ada@example.com").unwrap().fields["tags"].clone());
     assert_eq!(tags, "2025", "other tags are left alone");

@@ -23,6 +23,7 @@ pub(crate) trait Fake: Send + Sync {
     fn url(&self) -> &str;
     fn counts(&self) -> Counts;
     fn state(&self) -> Value;
+    fn set(&self, conditions: Conditions);
 }
 
 impl<V: Vendor> Fake for Running<V> {
@@ -36,6 +37,10 @@ impl<V: Vendor> Fake for Running<V> {
 
     fn state(&self) -> Value {
         self.state()
+    }
+
+    fn set(&self, conditions: Conditions) {
+        self.set(conditions);
     }
 }
 

@@ -9,12 +9,13 @@ use ring::signature::{KeyPair as _, RsaKeyPair};
 use serde_json::{Value, json};
 
 use crate::benches::{odoo, salesforce, zoho};
-use crate::{added, companies_of, connector, key, refused, row, settings, sink_of, write};
+use crate::{added, companies_of, connector, key, losing, refused, row, settings, sink_of, write};
 
 /// A CRM with companies, as the tests here see it.
 struct Crm<'a> {
     sink: &'a dyn Fn() -> Result<Box<dyn Sink>>,
     companies: &'a dyn Fn() -> Result<Box<dyn Sink>>,
+    lose: &'a dyn Fn(bool),
     /// The fields of a company with its name and with its site.
     company: (&'static str, &'static str),
     /// What stands before a host where a site is written.
@@ -32,7 +33,7 @@ impl Crm<'_> {
                 row(number, &[(name, format!("O'Brien & Söhne {number}")), (site, format!("{}c{number}.example", self.scheme))])
             })
             .collect();
-        check_removal_contract(self.companies, &rows).await;
+        check_removal_contract(self.companies, &rows, self.lose).await;
         check_sink_contract(self.companies, &rows).await;
 
         let companies = (self.companies)().unwrap();
@@ -69,6 +70,7 @@ async fn accounts_of_salesforce_come_before_their_contacts() {
     let crm = Crm {
         sink: &|| sink_of("salesforce", config(), headwater_fakes::salesforce::SECRET),
         companies: &|| companies_of("salesforce", config(), headwater_fakes::salesforce::SECRET),
+        lose: &|lose| fake.set(losing(lose, fake.counts())),
         company: ("Name", "Website"),
         scheme: "",
         person: ("AccountId", "LastName"),
@@ -87,6 +89,7 @@ async fn accounts_of_zoho_come_before_their_contacts() {
     let crm = Crm {
         sink: &|| sink_of("zoho", config(), headwater_fakes::zoho::REFRESH_TOKEN),
         companies: &|| companies_of("zoho", config(), headwater_fakes::zoho::REFRESH_TOKEN),
+        lose: &|lose| fake.set(losing(lose, fake.counts())),
         company: ("Account_Name", "Website"),
         scheme: "",
         person: ("account_id", "Last_Name"),
@@ -103,6 +106,7 @@ async fn companies_of_odoo_come_before_their_contacts() {
     let crm = Crm {
         sink: &|| sink_of("odoo", config(), headwater_fakes::odoo::KEY),
         companies: &|| companies_of("odoo", config(), headwater_fakes::odoo::KEY),
+        lose: &|lose| fake.set(losing(lose, fake.counts())),
         company: ("name", "website"),
         // Odoo puts it there.
         scheme: "http://",

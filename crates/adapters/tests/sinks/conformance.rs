@@ -11,7 +11,7 @@ use headwater_sdk::testkit_sink::{
 use headwater_sdk::{DeliveryRow, ErrorKind, RowOutcome, Sink};
 
 use crate::benches::{Bench, benches};
-use crate::write;
+use crate::{losing, write};
 
 /// Rounds until everything must have an outcome: a run waits and goes on as often.
 const ROUNDS: usize = 12;
@@ -68,8 +68,13 @@ async fn every_sink_keeps_the_contract_of_sinks() {
 
 #[tokio::test]
 async fn every_sink_keeps_the_contract_of_removals() {
-    all(&Conditions::default(), |bench| Box::pin(async move { check_removal_contract(|| bench.sink(), &bench.rows(3)).await }))
-        .await;
+    all(&Conditions::default(), |bench| {
+        Box::pin(async move {
+            check_removal_contract(|| bench.sink(), &bench.rows(4), |lose| bench.fake.set(losing(lose, bench.fake.counts())))
+                .await;
+        })
+    })
+    .await;
 }
 
 /// Whatever the vendor: the sink looks again just before it writes.

@@ -7,7 +7,7 @@ use headwater_fakes::freshsales::Freshsales;
 use headwater_fakes::mailchimp::Mailchimp;
 use headwater_fakes::zoho::Zoho;
 use headwater_fakes::{Conditions, Rate, Running};
-use headwater_sdk::{ErrorKind, Lookup, Result, RowOutcome, Sink};
+use headwater_sdk::{ErrorKind, Lookup, Result, RowOutcome, Sink, Writes};
 use serde_json::json;
 
 use crate::benches::{attio, close, dataverse, freshsales, pipedrive};
@@ -199,6 +199,7 @@ async fn calls_count_against_the_day_as_the_remote_counts_them() {
     let (calls, tokens) = spent();
     let looked = calls - searched.0 - 1;
     assert!((40 + 10..=40 + 10 + 40 * looked).contains(&tokens), "{calls} calls, {tokens} tokens");
-    assert_eq!((sink.calls_to_write(3, 0), sink.cost_to_write(3, 0)), (3, 30));
-    assert_eq!((sink.calls_to_write(0, 2), sink.cost_to_write(0, 2)), (3, 20 + 2 * 10));
+    let (makes, changes) = (Writes { creates: 3, ..Writes::default() }, Writes { updates: 2, ..Writes::default() });
+    assert_eq!((sink.calls_to_write(makes), sink.cost_to_write(makes)), (3, 30));
+    assert_eq!((sink.calls_to_write(changes), sink.cost_to_write(changes)), (3, 20 + 2 * 10));
 }

@@ -21,11 +21,12 @@ mod oddities;
 mod tasks;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
 use headwater_adapters::language::Declarative;
-use headwater_fakes::{Conditions, Running, Vendor, serve};
+use headwater_fakes::{Conditions, Counts, Running, Vendor, serve};
 use headwater_sdk::{
     BuildContext, Clock, Companion, ConfigDoc, Connector as _, DeliveryRow, MatchKey, Operation, Result, RowOutcome, Sink,
 };
@@ -52,6 +53,12 @@ fn sink_from(connector: &Declarative, config: Value, secret: &str) -> Result<Box
 fn companies_of(name: &str, config: Value, secret: &str) -> Result<Box<dyn Sink>> {
     let (config, cx) = settings(config, secret);
     connector(name).companion(&Companion::Companies, &config, &cx)
+}
+
+/// The answer to the next call that writes gets lost, or none does any more.
+fn losing(lose: bool, so_far: Counts) -> Conditions {
+    let next = NonZeroU64::new(so_far.writes + 1).filter(|_| lose);
+    Conditions { lose_answer_every: next, ..Conditions::default() }
 }
 
 fn settings(config: Value, secret: &str) -> (ConfigDoc, BuildContext) {

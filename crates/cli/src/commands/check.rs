@@ -64,7 +64,7 @@ pub(crate) async fn run(global: &Global, offline: bool, console: &Console) -> Re
 
 async fn check_source(engine: &Engine, entry: &headwater_runtime::project::SourceEntry, offline: bool) -> Result<String, Error> {
     let source = engine.source(entry)?;
-    let fail = |source| Error::Connection { connection: entry.name.clone(), stream: None, source };
+    let fail = |error| refused(engine, &entry.name, error);
     if offline {
         return Ok("its settings are valid; not called".to_owned());
     }
@@ -78,6 +78,11 @@ async fn check_source(engine: &Engine, entry: &headwater_runtime::project::Sourc
     Ok(format!("answers; streams: {}", names.join(", ")))
 }
 
+/// What a connection complains of; of credentials with the key that names them.
+fn refused(engine: &Engine, connection: &str, source: headwater_sdk::Error) -> Error {
+    engine.naming_credentials(Error::Connection { connection: connection.to_owned(), stream: None, source })
+}
+
 async fn check_sink(engine: &Engine, entry: &headwater_runtime::project::SinkEntry, offline: bool) -> Result<String, Error> {
     let sink = engine.sink(entry)?;
     for part in entry.parts() {
@@ -86,7 +91,7 @@ async fn check_sink(engine: &Engine, entry: &headwater_runtime::project::SinkEnt
     if offline {
         return Ok("its settings are valid; not called".to_owned());
     }
-    sink.check().await.map_err(|source| Error::Connection { connection: entry.name.clone(), stream: None, source })?;
+    sink.check().await.map_err(|error| refused(engine, &entry.name, error))?;
     let to_make = headwater_runtime::deliver::check(engine, entry).await?;
     let to_make: String =
         to_make.iter().map(|(part, fields)| format!("; a sync would first make in {part}: {}", fields.join(", "))).collect();

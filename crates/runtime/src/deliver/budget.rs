@@ -4,7 +4,7 @@
 //! a machine without a folder for that, the ledger knows what the runs before this one spent. Attempts that failed count, and a call
 //! as so many as the remote counts it. A day is one of UTC.
 
-use headwater_sdk::Sink;
+use headwater_sdk::{Sink, Writes};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
@@ -20,6 +20,8 @@ pub(super) struct Budget<'a> {
     sink: &'a dyn Sink,
     key: String,
     per_day: u64,
+    /// Whether the rows are tied to other records.
+    ties: bool,
     sequence: Option<i64>,
     spent: Spent,
     /// How many of the sink's calls are in `spent`.
@@ -49,7 +51,9 @@ impl<'a> Budget<'a> {
         let cursor = engine.store.cursor(&key).await?;
         let sequence = cursor.as_ref().map(|cursor| cursor.sequence);
         let spent = cursor.and_then(|cursor| serde_json::from_value(cursor.value).ok()).unwrap_or_default();
-        Ok(Some(Self { engine, sink, key, per_day: budget.calls_per_day.get(), sequence, spent, counted: 0 }))
+        let per_day = budget.calls_per_day.get();
+        let ties = entry.section.companies.is_some() || sink.person_field().is_some();
+        Ok(Some(Self { engine, sink, key, per_day, ties, sequence, spent, counted: 0 }))
     }
 
     /// How many calls a day has.
@@ -62,15 +66,21 @@ impl<'a> Budget<'a> {
         self.per_day.saturating_sub(self.now().calls)
     }
 
-    /// What it costs to make and to change so many records.
-    pub(super) fn cost_to_write(&self, creates: usize, updates: usize) -> u64 {
-        self.sink.cost_to_write(creates, updates) as u64
+    /// What it costs to write so much, and to make so many records more.
+    pub(super) fn cost_to_write(&self, writes: Writes, more: usize) -> u64 {
+        let ties = writes.ties + if self.ties { more } else { 0 };
+        self.sink.cost_to_write(Writes { creates: writes.creates + more, ties, ..writes }) as u64
     }
 
     /// The most rows up to `most` that can be written with what is left.
     pub(super) fn rows(&self, most: usize) -> usize {
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
-        let cost = |rows| self.sink.cost_to_write(rows, 0).max(self.sink.cost_to_write(0, rows));
+        let cost = |rows| {
+            let ties = if self.ties { rows } else { 0 };
+            let makes = Writes { creates: rows, ties, ..Writes::default() };
+            let changes = Writes { updates: rows, ties, ..Writes::default() };
+            self.sink.cost_to_write(makes).max(self.sink.cost_to_write(changes))
+        };
         let mut rows = most;
         while rows > 0 && cost(rows) > left {
             rows /= 2;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use headwater_sdk::MatchKey;
+use headwater_sdk::{MatchKey, Writes};
 use headwater_store::CrmLink;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub struct Plan {
     pub(super) actions: BTreeMap<Action, u64>,
     /// How many wait for a record that they name and are not queued.
     pub(super) waiting_for_another: u64,
+    /// How many of those that would be written are tied to another record.
+    pub(super) ties: u64,
     /// How many are held back by which rule.
     pub held_back: BTreeMap<String, u64>,
     /// How many people there are beside those of the audience; counted where a plan is of people.
@@ -129,6 +131,8 @@ pub(super) struct Named {
     pub(super) field: String,
     /// Our id of it; empty while it is not in the remote.
     pub(super) id: String,
+    /// Whether this delivery makes it, so that nothing in the remote names it yet.
+    pub(super) is_new: bool,
 }
 
 /// How a row stands to the owners of the settings.
@@ -197,9 +201,15 @@ impl Plan {
         self.actions.get(&action).copied().unwrap_or_default()
     }
 
-    /// How many records are written in one way.
-    pub(super) fn written(&self, action: Action) -> usize {
-        usize::try_from(self.count(action)).unwrap_or(usize::MAX)
+    /// How much is written.
+    pub(super) fn writes(&self) -> Writes {
+        let count = |action| usize::try_from(self.count(action)).unwrap_or(usize::MAX);
+        Writes {
+            creates: count(Action::Create),
+            updates: count(Action::Update),
+            removals: count(Action::Leave),
+            ties: usize::try_from(self.ties).unwrap_or(usize::MAX),
+        }
     }
 
     /// How many rows would end where, were this plan carried out.
@@ -269,6 +279,7 @@ impl Plan {
     fn count_row(&mut self, row: &PlannedRow) {
         *self.actions.entry(row.action).or_default() += 1;
         self.waiting_for_another += u64::from(row.waits_for_another);
+        self.ties += u64::from(row.action.is_written() && row.is_tied());
         if row.action == Action::HeldBack {
             *self.held_back.entry(row.rule().to_owned()).or_default() += 1;
         }
@@ -314,6 +325,11 @@ impl PlannedRow {
     pub(super) fn hold(&mut self, reason: &str) {
         self.action = Action::HeldBack;
         self.reason = Some(reason.to_owned());
+    }
+
+    /// Whether it sets the field that names another record.
+    fn is_tied(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| self.changes.iter().any(|change| change.field == named.field))
     }
 
     /// Whether it would be written, and names a record that is not there yet.

@@ -108,6 +108,7 @@ pub(super) async fn plan_with(
         rows: Vec::new(),
         actions: BTreeMap::new(),
         waiting_for_another: 0,
+        ties: 0,
         held_back: BTreeMap::new(),
         outside_audience: 0,
         calls_made: 0,
@@ -173,8 +174,7 @@ pub(super) async fn plan_with(
                 }
                 rows.extend(planned);
             }
-            let written = (plan.written(Action::Create), plan.written(Action::Update) + plan.written(Action::Leave));
-            looked += planner.compare(&mut rows, budget.as_ref().map(|budget| Purse::new(budget, written))).await?;
+            looked += planner.compare(&mut rows, budget.as_ref().map(|budget| Purse::new(budget, plan.writes()))).await?;
             unlooked += rows.iter().filter(|row| row.reason.as_deref() == Some(USED_UP)).count();
             if taker.writes() {
                 rows.iter_mut().filter(|row| row.names_what_is_coming()).for_each(PlannedRow::wait_for_what_it_names);
@@ -202,11 +202,12 @@ pub(super) async fn plan_with(
     }
     let counted = sink.calls_made().zip(before).map(|(after, before)| usize::try_from(after - before).unwrap_or(usize::MAX));
     plan.calls_made = counted.unwrap_or(looked);
-    let (creates, updates) = (plan.written(Action::Create), plan.written(Action::Update) + plan.written(Action::Leave));
-    plan.calls_to_write = sink.calls_to_write(creates, updates);
-    let cost = sink.cost_to_write(creates, updates) as u64;
+    let writes = plan.writes();
+    plan.calls_to_write = sink.calls_to_write(writes);
+    let cost = sink.cost_to_write(writes) as u64;
     // Whom nobody looked at yet will cost what the others did.
-    let rest = (plan.calls_made as u64 + cost) * unlooked as u64 / (creates + updates).max(1) as u64;
+    let written = (writes.creates + writes.updates).max(1) as u64;
+    let rest = (plan.calls_made as u64 + cost) * unlooked as u64 / written;
     plan.budget = budget.map(|budget| PlannedBudget::of(&budget, cost, rest));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = sink.pace().map(|pace| plan.calls_to_write as f64 / f64::from(pace.calls.max(1)) * pace.per.as_secs_f64());
@@ -396,14 +397,17 @@ impl Planner<'_> {
         let mut named = None;
         if let Some(references) = self.references {
             let (value, by) = match references.of(&prospect_id) {
-                Some(Reference::There(id, remote_id)) => (Some(remote_id.clone()), Some(id.clone())),
-                Some(Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
+                Some(Reference::There(id, remote_id) | Reference::Made(id, remote_id)) => {
+                    (Some(remote_id.clone()), Some(id.clone()))
+                }
+                Some(Reference::New(id) | Reference::Coming(id)) => (Some(format!("{COMING}{id}")), Some(id.clone())),
                 Some(Reference::Undone(_) | Reference::Missing) | None if references.is_needed => return Ok(None),
                 Some(Reference::Undone(id)) => (None, Some(id.clone())),
                 Some(Reference::Missing | Reference::NotMade) => (None, Some(String::new())),
                 None => (None, None),
             };
-            named = by.map(|id| Named { field: references.field.clone(), id });
+            let is_new = references.is_first(&prospect_id);
+            named = by.map(|id| Named { field: references.field.clone(), id, is_new });
             desired.extend(value.map(|value| (references.field.clone(), value)));
         }
         let mut keys = Vec::new();
@@ -552,6 +556,8 @@ impl Planner<'_> {
                     row.is_undone = link.is_none();
                 }
                 Some(link) => linked.push((row, link)),
+                // A task or a place in a list of somebody who is not there, or was not a moment ago.
+                None if row.named.as_ref().is_some_and(|named| named.is_new) => self.create(row),
                 None => unlinked.push(row),
             }
         }

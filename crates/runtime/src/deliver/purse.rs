@@ -1,6 +1,6 @@
 //! What of a day's calls looking people up may spend.
 
-use headwater_sdk::Sink;
+use headwater_sdk::{Sink, Writes};
 
 use super::budget::Budget;
 
@@ -12,20 +12,22 @@ pub(super) const USED_UP: &str = "the day's calls are used up; a sync on the nex
 /// What of a day's calls looking may spend: looking leaves what writing costs, or a day would pass with nothing written.
 pub(super) struct Purse<'a> {
     budget: &'a Budget<'a>,
-    /// How many records the plan makes and changes so far.
-    written: (usize, usize),
+    /// What the plan writes so far.
+    writes: Writes,
+    /// How many rows were looked at since: each may be written.
+    more: usize,
     /// How many rows were looked at last, and what that cost.
     last: Option<(usize, u64)>,
 }
 
 impl<'a> Purse<'a> {
-    pub(super) fn new(budget: &'a Budget<'a>, written: (usize, usize)) -> Self {
-        Self { budget, written, last: None }
+    pub(super) fn new(budget: &'a Budget<'a>, writes: Writes) -> Self {
+        Self { budget, writes, more: 0, last: None }
     }
 
     /// How many rows up to `most` may be looked at.
     pub(super) fn rows(purse: Option<&Self>, most: usize, looks: bool) -> usize {
-        let Some(Self { budget, written: (creates, updates), last }) = purse.filter(|_| looks) else { return most };
+        let Some(Self { budget, writes, more, last }) = purse.filter(|_| looks) else { return most };
         let left = budget.left();
         let look = |rows: usize| match last {
             Some((known, cost)) => cost.saturating_mul(rows.div_ceil(*known) as u64),
@@ -34,7 +36,7 @@ impl<'a> Purse<'a> {
             None => DEAR_LOOK * rows as u64,
         };
         let mut rows = most;
-        while rows > 0 && look(rows).saturating_add(budget.cost_to_write(creates + rows, *updates)) > left {
+        while rows > 0 && look(rows).saturating_add(budget.cost_to_write(*writes, more + rows)) > left {
             rows /= 2;
         }
         rows
@@ -43,6 +45,6 @@ impl<'a> Purse<'a> {
     /// Notes that so many rows were looked at, and what that cost.
     pub(super) fn looked(&mut self, rows: usize, before: Option<u64>, sink: &dyn Sink) {
         self.last = before.zip(sink.spent()).map(|(before, after)| (rows.max(1), after - before)).or(self.last);
-        self.written.0 += rows;
+        self.more += rows;
     }
 }

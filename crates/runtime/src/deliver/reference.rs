@@ -21,7 +21,11 @@ pub(super) const COMING: &str = "new:";
 pub(super) enum Reference {
     /// It is in the remote: our id of it, and the remote's.
     There(String, String),
-    /// This delivery makes it, or an earlier one has it under way; our id of it.
+    /// This delivery has made it: our id of it, and the remote's.
+    Made(String, String),
+    /// This delivery makes it; our id of it.
+    New(String),
+    /// An earlier delivery has it under way; our id of it.
     Coming(String),
     /// It was there and was taken back; our id of it.
     Undone(String),
@@ -74,6 +78,11 @@ impl<'a> References<'a> {
         self.is_needed && self.of(person) == Some(&Reference::NotMade)
     }
 
+    /// Whether a record that makes no sense without what it names is about something that this delivery makes: then none is there yet.
+    pub(super) fn is_first(&self, person: &str) -> bool {
+        self.is_needed && matches!(self.of(person), Some(Reference::New(_) | Reference::Made(..)))
+    }
+
     /// What the record about this person names.
     pub(super) fn of(&self, person: &str) -> Option<&Reference> {
         match &self.of {
@@ -89,7 +98,8 @@ impl Reference {
         let id = || row.prospect_id.clone();
         match (row.action, &row.remote_id) {
             (_, Some(remote_id)) => Self::There(id(), remote_id.clone()),
-            (Action::Create | Action::Waiting, None) => Self::Coming(id()),
+            (Action::Create, None) => Self::New(id()),
+            (Action::Waiting, None) => Self::Coming(id()),
             (Action::HeldBack, None) if row.is_undone => Self::Undone(id()),
             (Action::Update | Action::Leave | Action::Unchanged | Action::HeldBack | Action::Rejected, None) => Self::Missing,
         }
@@ -98,16 +108,20 @@ impl Reference {
 
 /// Says of the records that a part was to make what became of them, now that it was pushed.
 pub(super) async fn made(engine: &Engine, plan: &mut Plan) -> Result<()> {
-    if !plan.named.values().any(|reference| matches!(reference, Reference::Coming(_))) {
+    let is_open = |reference: &Reference| matches!(reference, Reference::New(_) | Reference::Coming(_));
+    if !plan.named.values().any(is_open) {
         return Ok(());
     }
     let links = engine.store.links(&plan.sink).await?;
     let waiting = engine.store.outbox_waiting(&plan.sink).await?;
     for (id, reference) in &mut plan.named {
-        if !matches!(reference, Reference::Coming(_)) {
+        if !is_open(reference) {
             continue;
         }
         match links.get(id) {
+            Some(link) if matches!(reference, Reference::New(_)) => {
+                *reference = Reference::Made(id.clone(), link.remote_id.clone())
+            }
             Some(link) => *reference = Reference::There(id.clone(), link.remote_id.clone()),
             None if waiting.contains(id) || plan.unlooked.contains(id) => {}
             None => *reference = Reference::NotMade,

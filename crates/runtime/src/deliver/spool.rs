@@ -160,7 +160,7 @@ fn planned(row: Spooled) -> PlannedRow {
         keys: row.keys.into_iter().map(|(field, value)| MatchKey { field, value }).collect(),
         observed: BTreeMap::new(),
         ownership: Ownership { asked: row.has_owners, open: row.is_open, ..Ownership::default() },
-        named: row.named.map(|(field, id)| Named { field, id }),
+        named: row.named.map(|(field, id)| Named { field, id, is_new: false }),
         is_undone: row.is_undone,
         waits_for_another: row.waits_for_another,
         adopted: row.adopted,

@@ -181,6 +181,8 @@ struct Undo<'a> {
 enum Back {
     /// Nothing: it stands as it stood, or is left.
     Nothing,
+    /// The record is gone, and the ledger does not know it yet: an undo died, or was not told.
+    Note,
     /// The record goes.
     Remove,
     /// The person is put into the list again.
@@ -197,6 +199,7 @@ impl Undo<'_> {
         for (receipt, record) in receipts.iter().zip(records) {
             match self.judge(receipt, record).await? {
                 Back::Nothing => {}
+                Back::Note => done.push((self.removed(receipt)?, Back::Note)),
                 Back::Remove => removals.push(receipt),
                 Back::Rejoin => places.push(receipt),
                 Back::Restore(fields, release) => restores.push((receipt, fields, release)),
@@ -254,9 +257,10 @@ impl Undo<'_> {
         let Some(record) = record else {
             if made(receipt) {
                 self.report.unchanged += 1;
-            } else {
-                self.leave(receipt, None, "the record is gone");
+                let is_linked = self.links.get(&receipt.prospect_id).map(|link| &link.remote_id) == receipt.remote_id.as_ref();
+                return Ok(if is_linked { Back::Note } else { Back::Nothing });
             }
+            self.leave(receipt, None, "the record is gone");
             return Ok(Back::Nothing);
         };
         if made(receipt) {
@@ -363,8 +367,7 @@ impl Undo<'_> {
             match removal {
                 Removal::Removed | Removal::Gone => {
                     self.report.removed += 1;
-                    let fields = Receipt::values(receipt.fields.as_ref());
-                    done.push((self.receipt(receipt, "removed", &Values::new(), &fields)?, Back::Remove));
+                    done.push((self.removed(receipt)?, Back::Remove));
                 }
                 Removal::Refused { reason } => self.leave(receipt, None, reason),
             }
@@ -425,6 +428,10 @@ impl Undo<'_> {
         Ok(())
     }
 
+    fn removed(&self, of: &Receipt) -> Result<Receipt> {
+        self.receipt(of, REMOVED, &Values::new(), &Receipt::values(of.fields.as_ref()))
+    }
+
     fn receipt(&self, of: &Receipt, outcome: &str, fields: &Values, before: &Values) -> Result<Receipt> {
         Ok(Receipt {
             op: UNDO.to_owned(),
@@ -462,7 +469,7 @@ impl Undo<'_> {
             let Some(link) = self.links.get(&prospect_id) else { continue };
             match back {
                 Back::Nothing | Back::Rejoin => {}
-                Back::Remove => {
+                Back::Remove | Back::Note => {
                     commit.ledger(LedgerOp::Unlink { sink: sink.clone(), prospect_id });
                 }
                 // What was undone is not done again until the data change.

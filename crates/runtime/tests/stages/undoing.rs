@@ -157,7 +157,22 @@ async fn an_undo_that_breaks_off_goes_on_where_it_stood() {
     rig.remote.fail(None);
     undo(&rig.engine, &run).await.unwrap();
     assert_eq!(state(&rig), before);
-    assert_eq!(rig.cell("SELECT count(*) FROM delivery WHERE op = 'undo'").await, "1", "the removal was not noted twice");
+    let receipts = rig.table("SELECT op, outcome FROM delivery WHERE op = 'undo' ORDER BY outcome").await;
+    assert_eq!(receipts, ["undo | removed", "undo | updated"], "each is noted once, also the removal that came before the break");
+}
+
+/// The program died between the removal and its note: what the remote has no more is as before, and the ledger must know it too.
+#[tokio::test]
+async fn a_record_that_an_undo_removed_and_did_not_note_is_noted_by_the_next() {
+    let rig = Rig::new(&project("")).await;
+    rig.scripts.say("list", COLUMNS, &[ANN]);
+    let run = rig.sync().await.run_id;
+    rig.remote.inner.remove("remote-1");
+    assert_eq!(told(&undo(&rig.engine, &run).await.unwrap()), (0, 0, 1, vec![]));
+    let counts = rig.sync().await.sinks["crm"];
+    assert_eq!((counts.unchanged, counts.held_back), (0, 1), "held back as undone");
+    assert_eq!(told(&undo(&rig.engine, &run).await.unwrap()), (0, 0, 1, vec![]));
+    assert_eq!(rig.cell("SELECT count(*) FROM delivery WHERE op = 'undo'").await, "1", "noted once");
 }
 
 #[tokio::test]

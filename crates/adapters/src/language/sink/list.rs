@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use headwater_sdk::{
     DeliveryRow, Error, ErrorKind, Fields, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
-    SinkCapability, WriteReport,
+    SinkCapability, WriteReport, Writes,
 };
 
 use super::key;
@@ -21,7 +21,7 @@ const MAX_ROWS: usize = 100;
 #[derive(Debug)]
 pub(in crate::language) struct ListSink {
     executor: Executor,
-    plan: ListPlan,
+    pub(super) plan: ListPlan,
 }
 
 /// What the remote says of a person and the list.
@@ -85,13 +85,22 @@ impl ListSink {
     }
 
     /// The same for many, each answered for: who is refused together is tried alone.
-    async fn all_moved(&self, plan: &MovePlan, people: &[&str]) -> Vec<Result<Option<String>>> {
+    async fn all_moved(&self, joins: bool, people: &[&str]) -> Vec<Result<Option<String>>> {
+        let plan = if joins { &self.plan.add } else { &self.plan.remove };
         let mut told = Vec::with_capacity(people.len());
         for chunk in people.chunks(plan.batch) {
             match self.moved(plan, chunk).await {
                 Ok(Some(_)) if chunk.len() > 1 => {
                     for person in chunk {
-                        told.push(self.moved(plan, &[person]).await);
+                        told.push(match self.moved(plan, &[person]).await {
+                            Ok(Some(reason)) => Ok(self.unless_moved(joins, person, reason).await),
+                            told => told,
+                        });
+                    }
+                }
+                Ok(Some(reason)) => {
+                    for person in chunk {
+                        told.push(Ok(self.unless_moved(joins, person, reason.clone()).await));
                     }
                 }
                 Ok(one) => told.extend(chunk.iter().map(|_| Ok(one.clone()))),
@@ -102,6 +111,14 @@ impl ListSink {
             }
         }
         told
+    }
+
+    /// Why somebody was not moved. Who stands where they were to be was moved by an attempt whose answer got lost: remotes refuse to
+    /// move them again.
+    async fn unless_moved(&self, joins: bool, person: &str, reason: String) -> Option<String> {
+        // Where nobody can look, it stays as it was told.
+        let is_moved = self.place(person).await.is_ok_and(|place| matches!(place, Place::On) == joins);
+        Some(reason).filter(|_| !is_moved)
     }
 
     fn record(&self, person: &str) -> RemoteRecord {
@@ -183,7 +200,7 @@ impl Sink for ListSink {
             .collect();
         let people: Vec<&str> = joining.iter().map(|(_, person)| *person).collect();
         let mut failure = None;
-        for ((place, person), told) in joining.iter().zip(self.all_moved(&self.plan.add, &people).await) {
+        for ((place, person), told) in joining.iter().zip(self.all_moved(true, &people).await) {
             let remote_id = (*person).to_owned();
             let outcome = match (told, rows.get(*place).map(|row| &row.operation)) {
                 (Ok(None), Some(Operation::Update { .. })) => RowOutcome::Updated { remote_id },
@@ -222,6 +239,14 @@ impl Sink for ListSink {
         self.executor.sent_today()
     }
 
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        self.requests(writes, |_| 1)
+    }
+
+    fn cost_to_write(&self, writes: Writes) -> usize {
+        self.requests(writes, |request| request.cost as usize)
+    }
+
     fn removes(&self) -> bool {
         true
     }
@@ -242,7 +267,7 @@ impl Sink for ListSink {
             .collect();
         let people: Vec<&str> = leaving.iter().map(|(_, person)| *person).collect();
         let mut failure = None;
-        for ((place, _), told) in leaving.iter().zip(self.all_moved(&self.plan.remove, &people).await) {
+        for ((place, _), told) in leaving.iter().zip(self.all_moved(false, &people).await) {
             let removal = match told {
                 Ok(None) => Removal::Removed,
                 Ok(Some(reason)) => Removal::Refused { reason },

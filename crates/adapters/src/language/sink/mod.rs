@@ -3,6 +3,7 @@
 //! Invariants: a record that the remote finds counts only if it holds what was looked for; a row counts as written only if the
 //! answer says so; a record is made by a request that is sent once, and what became doubtful is looked up by our id first.
 
+mod cost;
 mod fields;
 mod jobs;
 mod list;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use headwater_sdk::sink::{EXTERNAL_ID, MOVED};
 use headwater_sdk::{
     DeliveryRow, Error, ErrorKind, Lookup, MatchKey, Operation, Pace, RemoteRecord, Removal, Result, RowOutcome, Sink,
-    SinkCapability, WriteReport,
+    SinkCapability, WriteReport, Writes,
 };
 use tokio::sync::OnceCell;
 
@@ -26,7 +27,6 @@ use self::outcome::{Told, refused};
 use self::records::ByValue;
 use self::send::Job;
 use super::compile::{FindPlan, SinkPlan};
-use crate::engine::plan::Requester;
 use crate::engine::{Evaluate as _, Executor, Map, Scope, Value};
 
 /// A connection of a file's sink.
@@ -277,6 +277,24 @@ impl DeclarativeSink {
         };
         made.unwrap_or_else(|error| Decided::Already(RowOutcome::Rejected { reason: error.message().to_owned() }))
     }
+
+    /// Notes as removed what was refused, or not answered, and is there no more: an earlier attempt removed it, and its answer got lost.
+    /// Each remote says in its own words that it does not know what it is to remove; that it cannot show it says the same of all.
+    async fn look_for_the_gone(&self, remote_ids: &[String], removals: &mut [Option<Removal>]) {
+        let is_open = |removal: &Option<Removal>| matches!(removal, None | Some(Removal::Refused { .. }));
+        let open: Vec<String> =
+            remote_ids.iter().zip(&*removals).filter(|(_, removal)| is_open(removal)).map(|(id, _)| id.clone()).collect();
+        if open.is_empty() {
+            return;
+        }
+        // Where nobody can look, it stays as it was told.
+        let Ok(there) = self.read(&open).await else { return };
+        for (id, removal) in remote_ids.iter().zip(removals) {
+            if is_open(removal) && !there.contains_key(id) {
+                *removal = Some(Removal::Removed);
+            }
+        }
+    }
 }
 
 /// A row's value of a field, if it has one.
@@ -395,23 +413,16 @@ impl Sink for DeclarativeSink {
         Some(self.executor.spent())
     }
 
-    fn cost_to_write(&self, creates: usize, updates: usize) -> usize {
-        let calls = |rows: usize, batch: Option<usize>| rows.div_ceil(batch.unwrap_or(1).max(1));
-        let cost = |request: &Requester| request.cost as usize;
-        let SinkPlan { create, update, fetch, .. } = &self.plan;
-        let read = calls(updates, Some(fetch.batch)) * cost(&fetch.request);
-        calls(creates, create.batch) * cost(&create.request) + read + calls(updates, update.batch) * cost(&update.request)
-    }
-
     fn calls_today(&self) -> Option<u64> {
         self.executor.sent_today()
     }
 
-    fn calls_to_write(&self, creates: usize, updates: usize) -> usize {
-        let calls = |rows: usize, batch: Option<usize>| rows.div_ceil(batch.unwrap_or(1).max(1));
-        // What is changed is read first.
-        let read = calls(updates, Some(self.plan.fetch.batch));
-        calls(creates, self.plan.create.batch) + read + calls(updates, self.plan.update.batch)
+    fn calls_to_write(&self, writes: Writes) -> usize {
+        self.requests(writes, |_| 1)
+    }
+
+    fn cost_to_write(&self, writes: Writes) -> usize {
+        self.requests(writes, |request| request.cost as usize)
     }
 
     fn removes(&self) -> bool {
@@ -441,6 +452,7 @@ impl Sink for DeclarativeSink {
                 });
             }
         }
+        self.look_for_the_gone(remote_ids, &mut removals).await;
         if let (Some(error), true) = (failure, removals.iter().all(Option::is_none)) {
             return Err(error);
         }
