@@ -133,9 +133,18 @@ impl<'a> In<'a> {
 
     pub(super) fn text(&mut self) -> Option<String> {
         let bytes = self.items(1)?;
-        let mut text = Vec::with_capacity(bytes + bytes / ROOM);
-        self.pieces(bytes, 1, |piece| text.extend_from_slice(piece))?;
-        String::from_utf8(text).ok()
+        String::from_utf8(self.bytes(bytes)?).ok()
+    }
+
+    /// So many bytes as they lie, read to where they stay.
+    fn bytes(&mut self, many: usize) -> Option<Vec<u8>> {
+        self.left = self.left.checked_sub(many as u64)?;
+        let mut bytes = vec![0; many];
+        for piece in bytes.chunks_mut(PIECE) {
+            self.from.read_exact(piece).ok()?;
+            self.digest.update(piece);
+        }
+        Some(bytes)
     }
 
     pub(super) fn u32s(&mut self) -> Option<Vec<u32>> {
@@ -154,11 +163,10 @@ impl<'a> In<'a> {
         Some(out)
     }
 
-    pub(super) fn slots(&mut self) -> Option<Vec<[u8; SLOT_BYTES]>> {
+    /// The slots of a shelf, one after the other.
+    pub(super) fn slots(&mut self) -> Option<Vec<u8>> {
         let items = self.items(SLOT_BYTES)?;
-        let mut out = Vec::with_capacity(items + items / ROOM);
-        self.pieces(items, SLOT_BYTES, |piece| out.extend_from_slice(piece.as_chunks().0))?;
-        Some(out)
+        self.bytes(items * SLOT_BYTES)
     }
 
     /// What `make` makes of rows of `N` numbers.

@@ -19,7 +19,7 @@ pub(super) struct Shelf {
     /// For each entry as many bits of the key below its top as there is room for, then the record as in [`Entry`]; in order of the
     /// whole, the low byte first. Keys of one top that differ in lower bits alone are taken for one: in a million records, of fifty thousand
     /// looks one meets a stranger by it, who is compared as everybody is.
-    slots: Vec<[u8; SLOT_BYTES]>,
+    slots: Vec<u8>,
     /// Where the entries of keys with each value of the top bits begin; one more than a power of two.
     tops: Vec<u32>,
     /// So many bits of a slot are the record.
@@ -39,7 +39,7 @@ impl Shelf {
     pub(super) fn of(entries: &[Entry], records: usize, left_out: HashSet<u64>) -> Self {
         let bits = (entries.len() / KEYS_PER_TOP).max(2).ilog2();
         let mut shelf = Self::empty(1 << bits, bits_of(records), left_out);
-        shelf.slots.reserve(entries.len());
+        shelf.slots.reserve(entries.len() * SLOT_BYTES);
         for run in runs(entries) {
             let key = run[0].0;
             if shelf.left_out.contains(&key) {
@@ -49,7 +49,7 @@ impl Shelf {
                 shelf.outgrown.insert(key);
                 continue;
             }
-            shelf.slots.extend(run.iter().map(|(key, row)| cut(shelf_slot(bits, shelf.row_bits, *key, *row))));
+            shelf.slots.extend(run.iter().flat_map(|(key, row)| cut(shelf_slot(bits, shelf.row_bits, *key, *row))));
             shelf.tops[(key >> (u64::BITS - bits)) as usize + 1] += run.len() as u32;
         }
         add_up(&mut shelf.tops);
@@ -70,17 +70,18 @@ impl Shelf {
         let row_bits = u32::try_from(bytes.u64()?).ok().filter(|bits| (1..=u32::BITS).contains(bits))?;
         let (slots, tops) = (bytes.slots()?, bytes.u32s()?);
         let outgrown = bytes.u64s()?.into_iter().collect();
-        let is_whole =
-            tops.len() > 2 && (tops.len() - 1).is_power_of_two() && tops.last().is_some_and(|end| *end as usize == slots.len());
+        let is_whole = tops.len() > 2
+            && (tops.len() - 1).is_power_of_two()
+            && tops.last().is_some_and(|end| *end as usize * SLOT_BYTES == slots.len());
         is_whole.then(|| Self { slots, tops, outgrown, ..Self::empty(0, row_bits, left_out) })
     }
 
     /// Writes every entry that still holds; of so many records.
     pub(super) fn write(&self, out: &mut Out<'_>, records: usize) {
         let (bits, row_bits) = (self.top_bits(), self.row_bits.max(bits_of(records)));
-        let mut all: Vec<(usize, u64)> = Vec::with_capacity(self.slots.len() + self.fresh.len());
+        let mut all: Vec<(usize, u64)> = Vec::with_capacity(self.slots.len() / SLOT_BYTES + self.fresh.len());
         for (top, bounds) in self.tops.windows(2).enumerate() {
-            for slot in &self.slots[bounds[0] as usize..bounds[1] as usize] {
+            for slot in self.between(bounds[0], bounds[1]) {
                 let slot = whole(*slot);
                 let row = slot & ((1 << self.row_bits) - 1);
                 if !self.is_moved(row as u32) {
@@ -103,6 +104,11 @@ impl Shelf {
         out.u64s(outgrown.into_iter());
     }
 
+    fn between(&self, begin: u32, end: u32) -> &[[u8; SLOT_BYTES]] {
+        let (slots, _) = self.slots.as_chunks();
+        &slots[begin as usize..end as usize]
+    }
+
     fn is_moved(&self, row: u32) -> bool {
         !self.moved.is_empty() && self.moved.contains(&(row >> 1))
     }
@@ -121,7 +127,7 @@ impl Shelf {
             let top = (key >> (u64::BITS - bits)) as usize;
             let tag = shelf_slot(bits, self.row_bits, key, 0) >> self.row_bits;
             block.clear();
-            for slot in &self.slots[self.tops[top] as usize..self.tops[top + 1] as usize] {
+            for slot in self.between(self.tops[top], self.tops[top + 1]) {
                 let slot = whole(*slot);
                 if slot >> self.row_bits >= tag {
                     let row = (slot & ((1 << self.row_bits) - 1)) as u32;
