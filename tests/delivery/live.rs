@@ -27,10 +27,12 @@ const KILLS: u32 = 12;
 const SEED: u64 = 20_261_122;
 /// Every so many runs are killed by what the CRM shows and not by the clock: by the clock alone, a dozen runs may all miss the writing.
 const SEEN_EACH: u32 = 3;
+/// So many times as many runs are tried at most, until one was killed when it had written.
+const MORE_TRIES: u32 = 5;
 /// How long the CRM may show nobody new before a run is killed all the same: a run that writes nobody must not hold the test for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// People who come in between two kills.
-const NEW_EACH: u32 = 3;
+const NEW_EACH: u32 = 6;
 /// Records of one page of a list.
 const PAGE: usize = 200;
 
@@ -196,11 +198,14 @@ fn death_at_any_moment_makes_nobody_twice() -> Fact {
     let (mut people, mut killed, mut amid_writing) = (0, 0, 0);
     // How long a run takes here that nobody kills.
     let mut longest = 0;
-    for kill in 0..=kills {
+    let mut tried = 0;
+    // All may miss the writing: then some more are tried, since that is what this is about.
+    while tried <= kills || (amid_writing == 0 && tried < kills * MORE_TRIES) {
+        let kill = tried;
+        tried += 1;
         people += NEW_EACH;
         project.write("list.csv", &list_of(&real.tag, people, |_| String::new()))?;
         real.run(&project, &["sync", "--stage", "ingest", "--stage", "resolve"])?.done()?;
-        let mut is_killed = false;
         if kill > 0 {
             let known = real.contacts()?.len();
             let running = project.begin(&mut real.command(&project, &["sync", "--stage", "deliver"]))?;
@@ -212,20 +217,23 @@ fn death_at_any_moment_makes_nobody_twice() -> Fact {
                 thread::sleep(Duration::from_millis((random >> 33) % longest));
             }
             // A run that has ended already was quicker than the clock.
-            is_killed = running.signal("KILL").is_ok() && running.wait()?.code.is_none();
+            let is_killed = running.signal("KILL").is_ok() && running.wait()?.code.is_none();
             killed += u32::from(is_killed);
+            amid_writing += u32::from(is_killed && real.contacts()?.len() > known);
         }
         let began = Instant::now();
         let healed = real.run(&project, &["sync", "--stage", "deliver", "--format", "json"])?.done()?.json()?;
-        // What the killed run had written is not made again.
         let made = healed["sinks"]["crm"]["created"].as_u64().unwrap_or_default();
-        amid_writing += u32::from(is_killed && made < u64::from(NEW_EACH));
         if made > 0 {
             longest = u64::try_from(began.elapsed().as_millis())?.max(200);
         }
     }
-    println!("{killed} of {kills} runs were killed, {amid_writing} of them when they had written");
-    assert!(killed > kills / 4 && amid_writing > 0, "only {killed} of {kills} runs were killed, {amid_writing} amid writing");
+    println!("{killed} of {} runs were killed, {amid_writing} of them when they had written", tried - 1);
+    assert!(
+        killed > kills / 4 && amid_writing > 0,
+        "only {killed} of {} runs were killed, {amid_writing} amid writing",
+        tried - 1
+    );
     real.expect_each_once(&project, people)
 }
 
