@@ -587,26 +587,29 @@ impl Planner<'_> {
                 break;
             }
             let (chunk, after) = std::mem::take(&mut rest).split_at_mut(fits);
-            rest = after;
-            let keys: Vec<Vec<MatchKey>> = chunk.iter().map(|row| row.keys.clone()).collect();
             let spent = self.sink.spent();
-            let found = if capability.lookup {
-                calls += chunk.len();
-                look::find(self.sink, &self.entry.name, &keys).await?
-            } else {
-                vec![Ok(Lookup::Absent); chunk.len()]
-            };
+            calls += self.compare_unlinked(chunk).await?;
             purse.iter_mut().for_each(|purse| purse.looked(chunk.len(), spent, self.sink));
-            for (row, lookup) in chunk.iter_mut().zip(found) {
-                match lookup {
-                    Ok(Lookup::Absent) => self.create(row),
-                    Ok(Lookup::Found(record)) if self.is_of_another(row, &record) => row.hold(OF_ANOTHER),
-                    Ok(Lookup::Found(record)) => self.update(row, &record, None),
-                    Err(reason) => row.hold(&format!("the remote refuses to search for it: {reason}")),
-                    Ok(Lookup::Ambiguous(count)) => {
-                        row.hold(&format!("{count} records in the remote match; merge them there first"))
-                    }
-                }
+            rest = after;
+        }
+        Ok(calls)
+    }
+
+    /// Looks for the records of rows of which we know none; how many calls that took, where the sink does not count them.
+    async fn compare_unlinked(&self, rows: &mut [&mut PlannedRow]) -> Result<usize> {
+        let keys: Vec<Vec<MatchKey>> = rows.iter().map(|row| row.keys.clone()).collect();
+        let (found, calls) = if self.sink.capability().lookup {
+            (look::find(self.sink, &self.entry.name, &keys).await?, rows.len())
+        } else {
+            (vec![Ok(Lookup::Absent); rows.len()], 0)
+        };
+        for (row, lookup) in rows.iter_mut().zip(found) {
+            match lookup {
+                Ok(Lookup::Absent) => self.create(row),
+                Ok(Lookup::Found(record)) if self.is_of_another(row, &record) => row.hold(OF_ANOTHER),
+                Ok(Lookup::Found(record)) => self.update(row, &record, None),
+                Err(reason) => row.hold(&format!("the remote refuses to search for it: {reason}")),
+                Ok(Lookup::Ambiguous(count)) => row.hold(&format!("{count} records in the remote match; merge them there first")),
             }
         }
         Ok(calls)
