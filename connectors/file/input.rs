@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Crc;
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
+use headwater_model::decoding::decode;
 use headwater_sdk::{Error, ErrorKind, Result};
 use zip::{CompressionMethod, ZipArchive};
 
@@ -117,6 +118,15 @@ pub(super) fn unreadable(name: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::Config, format!("{name} cannot be opened"))
         .hint("check that the file is still there and that this user may read it")
         .source(error)
+}
+
+/// What a library decoded of a file, or why the file cannot be read as what it should be.
+pub(super) fn decoded<T, E>(name: &str, format: &str, decoder: impl FnOnce() -> std::result::Result<T, E>) -> Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let unfit = || Error::new(ErrorKind::Input, format!("{name} cannot be read as {format}"));
+    decode(decoder).map_err(|damaged| unfit().source(damaged))?.map_err(|error| unfit().source(error))
 }
 
 /// Where the one file in an archive stands.

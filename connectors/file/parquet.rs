@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use ::parquet::file::metadata::RowGroupMetaData;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
@@ -16,9 +15,11 @@ use headwater_model::page::{Page, Places};
 use headwater_sdk::{Error, ErrorKind, Result};
 
 use super::header;
-use super::input::unreadable;
+use super::input::{decoded, unreadable};
 use super::rows::{Opened, PAGE_ROWS, Rows};
 
+/// What a file that is none cannot be read as.
+const KIND: &str = "Parquet";
 /// A value that is no text and cannot become one is an error, never a null.
 const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
@@ -26,17 +27,11 @@ const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: F
 pub(super) fn open(path: &Path, file: &str, consumed: &Arc<AtomicU64>) -> Result<Opened> {
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
     let size = opened.metadata().map_or(0, |metadata| metadata.len());
-    // What Arrow says of the types beside Parquet is not needed, and reading a torn one panics.
+    // What Arrow says of the types beside Parquet is not needed.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).map_err(|error| broken(file, error))?;
-    // The library takes these places for granted, and panics.
-    let mut chunks = builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
-    if chunks.any(|column| {
-        column.data_page_offset() < 0 || column.compressed_size() < 0 || column.dictionary_page_offset().is_some_and(|at| at < 0)
-    }) {
-        return Err(Error::new(ErrorKind::Input, format!("{file} is damaged: a column lies before its beginning")));
-    }
-    let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let builder = decoded(file, KIND, || ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options))?;
+    let groups = builder.metadata().row_groups().iter();
+    let total = groups.fold(0_u64, |total, group| total.saturating_add_signed(group.num_rows()));
     let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     if columns.len() > header::MAX_COLUMNS {
         return Err(Error::new(ErrorKind::Input, format!("{file} has more than {} columns", header::MAX_COLUMNS)));
@@ -44,7 +39,7 @@ pub(super) fn open(path: &Path, file: &str, consumed: &Arc<AtomicU64>) -> Result
     let nested = builder.schema().fields().iter().any(|field| field.data_type().is_nested());
     let fields = header::names(&columns);
     let schema = Arc::new(Schema::new(fields.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>()));
-    let reader = builder.with_batch_size(PAGE_ROWS).build().map_err(|error| broken(file, error))?;
+    let reader = decoded(file, KIND, || builder.with_batch_size(PAGE_ROWS).build())?;
     let rows = ParquetRows {
         file: file.to_owned(),
         reader,
@@ -76,20 +71,25 @@ impl Rows for ParquetRows {
     fn next(&mut self, most: usize) -> Result<Option<Page>> {
         let batch = match self.batch.take().filter(|batch| batch.num_rows() > 0) {
             Some(batch) => batch,
-            None => match self.reader.next() {
-                None => return Ok(None),
-                Some(batch) => batch.map_err(|error| broken(&self.file, error))?,
+            None => match decoded(&self.file, KIND, || self.reader.next().transpose())? {
+                None if self.given == self.total => return Ok(None),
+                // A torn page may end early, and that is no error of Parquet.
+                None => {
+                    let Self { file, given, total, .. } = self;
+                    let short = format!("{file} is damaged: it holds {given} rows, and says itself that there are {total}");
+                    return Err(Error::new(ErrorKind::Input, short).hint("export it again"));
+                }
+                Some(batch) => batch,
             },
         };
         let rows = batch.num_rows().min(most.max(1));
         let now = batch.slice(0, rows);
         self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
-        let columns: Result<Vec<ArrayRef>, ArrowError> =
-            now.columns().iter().map(|column| Ok(Arc::new(text(column)?) as ArrayRef)).collect();
-        let columns = columns.map_err(|error| broken(&self.file, error))?;
+        let texts = || now.columns().iter().map(|column| Ok(Arc::new(text(column)?) as ArrayRef)).collect();
+        let columns = decoded::<Vec<ArrayRef>, ArrowError>(&self.file, KIND, texts)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let fields = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|error| broken(&self.file, error))?;
+        let fields =
+            decoded(&self.file, KIND, || RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options))?;
         // A Parquet file has no lines; its rows are counted from one.
         let lines = (self.given + 1..=self.given + rows as u64).collect();
         self.given += rows as u64;
@@ -98,7 +98,7 @@ impl Rows for ParquetRows {
         let mut page = Page::new(fields, Places::Lines { file: self.file.clone(), lines })
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         if self.nested {
-            page.raw = Some(raw(&now).map_err(|error| broken(&self.file, error))?);
+            page.raw = Some(decoded(&self.file, KIND, || raw(&now))?);
         }
         Ok(Some(page))
     }
@@ -175,8 +175,4 @@ fn json(column: &ArrayRef, row: usize) -> Result<serde_json::Value, ArrowError> 
             Ok(if cell.is_null(0) { Value::Null } else { Value::String(cell.value(0).to_owned()) })
         }
     }
-}
-
-fn broken(file: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Input, format!("{file} cannot be read as Parquet")).source(error)
 }

@@ -13,13 +13,16 @@ use calamine::{DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx};
 use headwater_model::aliases;
 use headwater_model::page::Page;
 use headwater_sdk::{Error, ErrorKind, Result};
+use zip::result::ZipError;
 
 use super::header::{self, Candidate};
-use super::input::unreadable;
+use super::input::{decoded, unreadable};
 use super::rows::{Opened, PAGE_ROWS, Rows, refused};
 use super::source::Depth;
 use super::table::Table;
 
+/// What a file that is none cannot be read as.
+const KIND: &str = "a workbook";
 /// The most bytes of a workbook: a full sheet of people has some 100 MB.
 const MAX_WORKBOOK_BYTES: u64 = 256 * 1024 * 1024;
 /// The most bytes that the parts of a workbook may unpack to.
@@ -44,7 +47,7 @@ struct Cell {
 pub(super) fn open(path: &Path, file: &str, sheet: Option<&str>, header_line: Option<u64>, depth: Depth) -> Result<Opened> {
     guard(path, file)?;
     let opened = File::open(path).map_err(|error| unreadable(file, error))?;
-    let mut book: Xlsx<BufReader<File>> = Xlsx::new(BufReader::new(opened)).map_err(|error| broken(file, error))?;
+    let mut book: Xlsx<BufReader<File>> = decoded(file, KIND, || Xlsx::new(BufReader::new(opened)))?;
     let sheet = choose(&mut book, file, sheet)?;
     let most = match depth {
         Depth::Head => SAMPLE_ROWS + header_line.map_or(0, |line| usize::try_from(line).unwrap_or(usize::MAX / 2)),
@@ -91,12 +94,14 @@ fn guard(path: &Path, file: &str) -> Result<()> {
     if size > MAX_WORKBOOK_BYTES {
         return Err(too_large(&format!("is larger than {} MiB", MAX_WORKBOOK_BYTES >> 20)));
     }
-    let mut archive = zip::ZipArchive::new(BufReader::new(opened)).map_err(|error| broken(file, error))?;
+    let mut archive = decoded(file, KIND, || zip::ZipArchive::new(BufReader::new(opened)))?;
     let mut left = MAX_UNPACKED_BYTES;
     for index in 0..archive.len() {
         // The sizes an archive declares may be wrong: only unpacking tells.
-        let entry = archive.by_index(index).map_err(|error| broken(file, error))?;
-        let read = io::copy(&mut io::Read::take(entry, left + 1), &mut io::sink()).map_err(|error| broken(file, error))?;
+        let read = decoded(file, KIND, || {
+            let entry = archive.by_index(index)?;
+            io::copy(&mut io::Read::take(entry, left + 1), &mut io::sink()).map_err(ZipError::from)
+        })?;
         left =
             left.checked_sub(read).ok_or_else(|| too_large(&format!("unpacks to more than {} GiB", MAX_UNPACKED_BYTES >> 30)))?;
     }
@@ -135,12 +140,12 @@ fn choose(book: &mut Xlsx<BufReader<File>>, file: &str, wanted: Option<&str>) ->
 
 /// The first `most` rows of a sheet that have a filled cell.
 fn read(book: &mut Xlsx<BufReader<File>>, file: &str, sheet: &str, most: usize) -> Result<Vec<SheetRow>> {
-    let mut reader = book.worksheet_cells_reader(sheet).map_err(|error| broken(file, error))?;
+    let mut reader = decoded(file, KIND, || book.worksheet_cells_reader(sheet))?;
     let mut rows: Vec<SheetRow> = Vec::new();
     let mut bytes = 0;
-    while let Some(cell) = reader.next_cell().map_err(|error| broken(file, error))? {
-        let (row, column) = cell.get_position();
-        let Some(value) = text(cell.get_value()) else { continue };
+    let mut next = || reader.next_cell().map(|cell| cell.map(|cell| (cell.get_position(), text(cell.get_value()))));
+    while let Some(((row, column), value)) = decoded(file, KIND, &mut next)? {
+        let Some(value) = value else { continue };
         let (line, column) = (u64::from(row) + 1, column as usize);
         bytes += value.text.len() + size_of::<(usize, Cell)>();
         if bytes > MAX_SHEET_BYTES || column >= header::MAX_COLUMNS {
@@ -247,8 +252,4 @@ impl Rows for SheetRows {
         }
         self.table.finish(&self.file)
     }
-}
-
-fn broken(file: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Input, format!("{file} cannot be read as a workbook")).source(error)
 }

@@ -16,7 +16,7 @@ use headwater_adapters::language::expr::{Expr, Known, Names, Scope, Variable};
 use headwater_model::checkpoint::Checkpoint;
 use headwater_model::instant::{self, DateStyle};
 use headwater_model::money::{self, NumberStyle};
-use headwater_model::{country, email, phone};
+use headwater_model::{country, decoding, email, phone};
 use headwater_sdk::{BuildContext, Clock, ConfigDoc, Result, SourceEvent};
 use jiff::Timestamp;
 use serde_json::{Map, json};
@@ -32,6 +32,16 @@ const MOST_BYTES: usize = 1 << 20;
 
 fn folder() -> &'static Path {
     FOLDER.path()
+}
+
+/// Lets libraries panic at damaged bytes where that is expected; any other panic ends the target, as libFuzzer has it.
+pub fn damage_is_no_bug() {
+    let ends = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !decoding::is_decoding() {
+            ends(info);
+        }
+    }));
 }
 
 /// What a connector may use: no secret but one that is always the same.

@@ -2,6 +2,6 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: headwater_fuzz::damage_is_no_bug(), |data: &[u8]| {
     headwater_fuzz::file("list.parquet", data);
 });

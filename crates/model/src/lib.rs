@@ -9,6 +9,7 @@ pub mod company_number;
 pub mod conform;
 pub mod consent;
 pub mod country;
+pub mod decoding;
 pub mod email;
 pub mod engagement;
 pub mod ids;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use headwater_model::decoding::decode;
 use parquet::errors::ParquetError;
 
 use crate::Result;
@@ -129,6 +130,18 @@ impl StoreError {
             }
             Self::Parquet { path, source: Arc::new(source) }
         }
+    }
+
+    /// What was decoded of a Parquet file, or why it could not be.
+    pub(crate) fn decoded<T, E: Into<ParquetError>>(path: &Path, decoder: impl FnOnce() -> Result<T, E>) -> Result<T> {
+        let damaged = |damaged| Err(ParquetError::External(Box::new(damaged)));
+        decode(|| decoder().map_err(Into::into)).unwrap_or_else(damaged).map_err(Self::parquet(path))
+    }
+
+    /// A file that holds other rows than it should.
+    pub(crate) fn short(path: &Path, rows: i64, expected: i64) -> Self {
+        let path = path.display();
+        Self::format(format!("{path} has {rows} rows, not {expected} as the catalog says; restore it from a backup"))
     }
 
     /// Says what was being done, and tells a full disk and a locked database from other failures of the database.

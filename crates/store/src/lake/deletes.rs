@@ -14,7 +14,6 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
@@ -70,18 +69,9 @@ impl DeleteFile {
         if bytes > MOST_BYTES {
             return Err(broken(format!("is larger than {} MiB", MOST_BYTES >> 20)));
         }
-        // What Arrow says of the types beside Parquet is not needed, and reading a torn one panics.
+        // What Arrow says of the types beside Parquet is not needed.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(StoreError::parquet(path))?;
-        // The library takes these places for granted, and panics.
-        let mut chunks = builder.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
-        if chunks.any(|column| {
-            column.data_page_offset() < 0
-                || column.compressed_size() < 0
-                || column.dictionary_page_offset().is_some_and(|at| at < 0)
-        }) {
-            return Err(broken("has a column that lies before its beginning".to_owned()));
-        }
+        let builder = StoreError::decoded(path, || ParquetRecordBatchReaderBuilder::try_new_with_options(file, options))?;
         let held = builder.metadata().file_metadata().num_rows();
         if held != *expected {
             return Err(broken(format!("has {held} rows, not {expected} as the catalog says")));
@@ -96,10 +86,12 @@ impl DeleteFile {
             }
         }
         let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.into_iter().flatten());
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(StoreError::parquet(path))?;
+        let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        let mut reader = StoreError::decoded(path, || builder.build())?;
+        let mut read = 0;
         let mut rows = Vec::with_capacity(usize::try_from(held).unwrap_or_default());
-        for batch in reader {
-            let batch = batch.map_err(|error| StoreError::parquet(path)(error.into()))?;
+        while let Some(batch) = StoreError::decoded(path, || reader.next().transpose())? {
+            read += batch.num_rows();
             let places = numbers(&batch, POS).ok_or_else(|| broken(format!("lacks values in `{POS}`")))?;
             let since = match at {
                 Some(_) => Some(numbers(&batch, SINCE).ok_or_else(|| broken(format!("lacks values in `{SINCE}`")))?),
@@ -113,6 +105,9 @@ impl DeleteFile {
                     rows.push(row);
                 }
             }
+        }
+        if whole(read) != held {
+            return Err(broken(format!("has {read} rows, not {held} as it says itself")));
         }
         rows.sort();
         match rows.windows(2).find(|pair| pair.first() == pair.last()) {
@@ -192,6 +187,22 @@ mod tests {
         }
         let error = DeleteFile { at: Some(1), ..deletes }.read(300).unwrap_err().to_string();
         assert!(error.contains("no column `_ducklake_internal_snapshot_id`"), "{error}");
+    }
+
+    #[test]
+    fn no_changed_byte_makes_the_reader_panic_or_take_out_fewer_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (deletes, content) = written(folder.path());
+        for (place, byte) in content.iter().enumerate() {
+            for changed in [0, 0xff, byte ^ 1, byte ^ 0x80] {
+                let mut content = content.clone();
+                content[place] = changed;
+                std::fs::write(&deletes.path, content).unwrap();
+                if let Ok(rows) = deletes.read(300) {
+                    assert!(rows.len() == 3 && rows.iter().all(|row| *row < 300), "{place} {changed}: {rows:?}");
+                }
+            }
+        }
     }
 
     proptest! {

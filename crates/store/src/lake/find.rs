@@ -20,9 +20,8 @@ pub(crate) fn find(file: &DataFile, column: &str, wanted: &mut impl FnMut(&str) 
     let path = &file.path;
     let mut found = FileRows { file: file.id, rows: Vec::new() };
     let handle = File::open(path).map_err(StoreError::io(path))?;
-    let parquet = || StoreError::parquet(path);
     let options = ArrowReaderOptions::new();
-    let known = ArrowReaderMetadata::load(&handle, options.clone()).map_err(parquet())?;
+    let known = StoreError::decoded(path, || ArrowReaderMetadata::load(&handle, options.clone()))?;
     if known.schema().field_with_name(column).is_err() {
         // The file is older than the column.
         return Ok(found);
@@ -33,15 +32,16 @@ pub(crate) fn find(file: &DataFile, column: &str, wanted: &mut impl FnMut(&str) 
         false => Arc::clone(field),
     };
     let schema = Schema::new(known.schema().fields().iter().map(as_view).collect::<Vec<_>>());
-    let known = ArrowReaderMetadata::try_new(Arc::clone(known.metadata()), options.with_schema(Arc::new(schema)));
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, known.map_err(parquet())?);
+    let options = options.with_schema(Arc::new(schema));
+    let known = StoreError::decoded(path, || ArrowReaderMetadata::try_new(Arc::clone(known.metadata()), options))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, known);
     let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
-    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(parquet())?;
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let mut reader = StoreError::decoded(path, || builder.build())?;
     let dead = file.deleted_places()?;
     let mut dead = dead.iter().copied().peekable();
-    let mut row = 0..;
-    for batch in reader {
-        let batch = batch.map_err(|error| parquet()(error.into()))?;
+    let mut row = 0_u64..;
+    while let Some(batch) = StoreError::decoded(path, || reader.next().transpose())? {
         let texts = batch.columns().first().and_then(|texts| texts.as_string_view_opt());
         let texts = texts.ok_or_else(|| StoreError::format(format!("{} holds no text in `{column}`", path.display())))?;
         let mut last = None;
@@ -60,5 +60,6 @@ pub(crate) fn find(file: &DataFile, column: &str, wanted: &mut impl FnMut(&str) 
             }
         }
     }
-    Ok(found)
+    let read = i64::try_from(row.start).unwrap_or(i64::MAX);
+    if read == file.rows { Ok(found) } else { Err(StoreError::short(path, read, file.rows)) }
 }

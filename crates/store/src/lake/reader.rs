@@ -25,7 +25,15 @@ pub struct TableReader {
     table: &'static Table,
     schema: SchemaRef,
     files: std::vec::IntoIter<(DataFile, Option<Vec<u64>>)>,
-    open: Option<(DataFile, ParquetRecordBatchReader)>,
+    open: Option<OpenFile>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: DataFile,
+    reader: ParquetRecordBatchReader,
+    /// How many rows it should still give.
+    left: i64,
 }
 
 impl TableReader {
@@ -54,34 +62,35 @@ impl TableReader {
 
     fn advance(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some((file, reader)) = &mut self.open {
-                match reader.next() {
+            if let Some(OpenFile { file, reader, left }) = &mut self.open {
+                match StoreError::decoded(&file.path, || reader.next().transpose())? {
                     Some(batch) => {
-                        let batch = batch.map_err(|error| StoreError::parquet(&file.path)(error.into()))?;
+                        *left -= stats::whole(batch.num_rows());
                         return self.fit(&batch).map(Some);
                     }
+                    // A torn page may end early, and that is no error of Parquet.
+                    None if *left != 0 => return Err(StoreError::short(&file.path, file.rows - *left, file.rows)),
                     None => self.open = None,
                 }
             }
             let Some((file, rows)) = self.files.next() else { return Ok(None) };
-            let reader = self.open(&file, rows)?;
-            self.open = Some((file, reader));
+            self.open = Some(self.open(file, rows)?);
         }
     }
 
-    fn open(&self, file: &DataFile, rows: Option<Vec<u64>>) -> Result<ParquetRecordBatchReader> {
+    fn open(&self, file: DataFile, rows: Option<Vec<u64>>) -> Result<OpenFile> {
         let handle = File::open(&file.path).map_err(StoreError::io(&file.path))?;
         let some = rows.is_some() || file.deletes.is_some();
         // The offset index tells where pages begin, so that those without a wanted row are not unpacked.
         let policy = if some { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
         let options = ArrowReaderOptions::new().with_offset_index_policy(policy);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(handle, options);
-        let builder = builder.map_err(StoreError::parquet(&file.path))?;
+        let builder = StoreError::decoded(&file.path, || ParquetRecordBatchReaderBuilder::try_new_with_options(handle, options))?;
         let wanted = self.schema.fields().iter().map(|field| field.name().as_str());
         let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
         let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-        let builder = if some { select(builder, file, rows)? } else { builder };
-        builder.build().map_err(StoreError::parquet(&file.path))
+        let (builder, left) = if some { select(builder, &file, rows)? } else { (builder, file.rows) };
+        let reader = StoreError::decoded(&file.path, || builder.build())?;
+        Ok(OpenFile { file, reader, left })
     }
 
     /// The batch under the table's schema: in the asked order, with nulls where a file is older than a column.
@@ -100,29 +109,26 @@ impl TableReader {
     }
 }
 
-/// Reads these rows, or all, but none that is deleted.
+/// Reads these rows, or all, but none that is deleted; with how many that are.
 fn select(
     builder: ParquetRecordBatchReaderBuilder<File>,
     file: &DataFile,
     rows: Option<Vec<u64>>,
-) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+) -> Result<(ParquetRecordBatchReaderBuilder<File>, i64)> {
     let dead = file.deleted_places()?;
     let groups: Vec<usize> =
         builder.metadata().row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).collect();
     let of: usize = groups.iter().sum();
     // A place past the end of a file would be left out in silence.
     if stats::whole(of) != file.rows {
-        let path = file.path.display();
-        return Err(StoreError::format(format!(
-            "{path} has {of} rows, not {} as the catalog says; restore it from a backup",
-            file.rows
-        )));
+        return Err(StoreError::short(&file.path, stats::whole(of), file.rows));
     }
     let (groups, selection) = match rows {
         Some(rows) => rows::pick(groups, rows::each(&rows::minus(rows, &dead))),
         None => rows::pick(groups, rows::left(of, &dead)),
     };
-    Ok(builder.with_row_groups(groups).with_row_selection(selection))
+    let wanted = stats::whole(selection.row_count());
+    Ok((builder.with_row_groups(groups).with_row_selection(selection), wanted))
 }
 
 impl Iterator for TableReader {
@@ -141,6 +147,8 @@ impl Iterator for TableReader {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use arrow::array::{Array, Int64Array, StringArray};
     use headwater_model::tables::SCORECARD;
     use parquet::arrow::ArrowWriter;
@@ -148,10 +156,8 @@ mod tests {
     use super::*;
 
     /// A file as DuckDB or an older version may have written it: other order, other width, a column short.
-    #[test]
-    fn column_that_a_file_lacks_is_null_and_a_narrower_type_is_widened() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("old.parquet");
+    fn old(folder: &Path) -> DataFile {
+        let path = folder.join("old.parquet");
         let narrow = arrow::array::Int32Array::from(vec![1, 2]);
         let batch = RecordBatch::try_from_iter([
             ("n", Arc::new(narrow) as ArrayRef),
@@ -161,8 +167,13 @@ mod tests {
         let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let file = DataFile { id: 1, path, partition: None, rows: 2, deleted: 0, bytes: 1, begin_snapshot: 1, deletes: None };
+        DataFile { id: 1, path, partition: None, rows: 2, deleted: 0, bytes: 1, begin_snapshot: 1, deletes: None }
+    }
 
+    #[test]
+    fn column_that_a_file_lacks_is_null_and_a_narrower_type_is_widened() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = old(folder.path());
         let mut reader = TableReader::new(&SCORECARD, &["source", "unit", "n"], vec![(file.clone(), None)]).unwrap();
         let read = reader.next().unwrap().unwrap();
         assert_eq!(read.schema(), reader.schema());
@@ -173,5 +184,25 @@ mod tests {
         let mut reader = TableReader::new(&SCORECARD, &["state"], vec![(file, None)]).unwrap();
         assert!(matches!(reader.next(), Some(Err(StoreError::Misfit { .. }))), "a required value is missing");
         assert!(reader.next().is_none(), "a reader that failed is at its end");
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_file_is_a_panic_or_loses_a_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = old(folder.path());
+        let content = std::fs::read(&file.path).unwrap();
+        for (place, byte) in content.iter().enumerate() {
+            for changed in [0, 0xff, byte ^ 1, byte ^ 0x80] {
+                let mut content = content.clone();
+                content[place] = changed;
+                std::fs::write(&file.path, content).unwrap();
+                for rows in [None, Some(vec![0, 1])] {
+                    let reader = TableReader::new(&SCORECARD, &["source", "n"], vec![(file.clone(), rows)]).unwrap();
+                    if let Ok(batches) = reader.collect::<Result<Vec<_>>>() {
+                        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2, "{place} {changed}");
+                    }
+                }
+            }
+        }
     }
 }

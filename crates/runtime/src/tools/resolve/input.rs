@@ -6,13 +6,16 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
 
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use headwater_analysis::identity::engine::{Columns, Misfit, Sheet, Wanted};
+use headwater_model::decoding::decode;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::RowGroupMetaData;
 
 use crate::error::{Error, Result};
 
@@ -107,9 +110,12 @@ pub(super) fn from_csv(file: &Path, reader: impl Read, delimiter: u8, wanted: &W
 
 fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
     let broken = |error: &dyn std::fmt::Display| wrong(file, &format!("is Parquet that cannot be read: {error}"));
-    // What Arrow says of the types beside Parquet is not needed, and reading a torn one panics.
+    // What Arrow says of the types beside Parquet is not needed.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).map_err(|error| broken(&error))?;
+    let builder = decode(|| ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options))
+        .map_err(|damaged| broken(&damaged))?
+        .map_err(|error| broken(&error))?;
+    let whole = builder.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).fold(0, i64::saturating_add);
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = found(file, &names, wanted)?;
     let mut used: Vec<usize> = columns.evidence.iter().map(|(at, _)| *at).chain([columns.id]).chain(columns.truth).collect();
@@ -121,20 +127,27 @@ fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
         return Err(wrong(file, &format!("has no plain values in column `{}`", name.name())));
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), used.iter().copied());
-    let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|error| broken(&error))?;
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let mut batches = decode(|| builder.build()).map_err(|damaged| broken(&damaged))?.map_err(|error| broken(&error))?;
     let mut sheet = Sheet::new(columns.clone());
-    for batch in batches {
-        let batch = batch.map_err(|error| broken(&error))?;
-        let texts = batch.columns().iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<Vec<_>, _>>();
-        let texts = texts.map_err(|error| broken(&error))?;
+    let mut next = || -> Result<Option<Vec<ArrayRef>>, ArrowError> {
+        let Some(batch) = batches.next().transpose()? else { return Ok(None) };
+        batch.columns().iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<_, _>>().map(Some)
+    };
+    while let Some(texts) = decode(&mut next).map_err(|damaged| broken(&damaged))?.map_err(|error| broken(&error))? {
+        let rows = texts.first().map_or(0, |column| column.len());
         let texts: Vec<Option<&StringArray>> = texts.iter().map(|column| column.as_string_opt()).collect();
-        for row in 0..batch.num_rows() {
+        for row in 0..rows {
             let cell = |at: usize| {
                 let column = used.binary_search(&at).ok().and_then(|place| texts.get(place).copied().flatten());
                 column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
             };
             take(file, &mut sheet, &columns, cell, String::new)?;
         }
+    }
+    // A torn page may end early, and that is no error of Parquet.
+    if whole != i64::try_from(sheet.len()).unwrap_or(i64::MAX) {
+        return Err(wrong(file, &format!("is damaged: it holds {} rows, and says itself that there are {whole}", sheet.len())));
     }
     Ok(Taken { names, columns, sheet })
 }
