@@ -370,15 +370,14 @@ impl Client {
         self.write("/crm/v3/objects/{object}/batch/update", None, rows).await
     }
 
-    /// Archives a record; HubSpot answers the same whether it was there or not.
-    pub(super) async fn archive(&self, id: &str) -> Result<()> {
-        let path = "/crm/v3/objects/{object}/{id}";
-        let request = RequestSpec::new(Method::DELETE, path).param("object", self.object).param("id", id);
-        match self.http.send(&request).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+    /// Archives records; HubSpot answers the same whether they were there or not. After an error nobody knows which of them are.
+    pub(super) async fn archive(&self, ids: &[&str]) -> Result<()> {
+        for ids in ids.chunks(MAX_BATCH) {
+            let body = json!({ "inputs": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() });
+            let request = RequestSpec::post("/crm/v3/objects/{object}/batch/archive", body).param("object", self.object);
+            self.http.send(&request.idempotent(true)).await?;
         }
+        Ok(())
     }
 
     /// Sends rows in batches. One that is refused as a whole is halved, so that only the rows at fault stay out; at most

@@ -368,7 +368,7 @@ impl Sink for HubSpotSink {
         let calls = |rows: usize| rows.div_ceil(MAX_BATCH);
         // What is changed or removed is read first, and what it belongs to where no property shows that.
         let reads = if self.tie.is_some_and(|tie| !tie.is_property) { 2 } else { 1 };
-        calls(creates) + (reads + 1) * calls(updates) + calls(removals) + removals + calls(ties)
+        calls(creates) + (reads + 1) * calls(updates) + 2 * calls(removals) + calls(ties)
     }
 
     fn removes(&self) -> bool {
@@ -377,24 +377,25 @@ impl Sink for HubSpotSink {
 
     async fn remove(&self, remote_ids: &[String]) -> Result<Vec<Removal>> {
         // HubSpot archives what is gone already without a word.
-        let there = self.client.read(None, remote_ids, &[]).await?;
-        let there: BTreeSet<&str> = there.iter().map(|record| record.id.as_str()).collect();
-        let mut removals = Vec::with_capacity(remote_ids.len());
-        for id in remote_ids {
-            if !there.contains(id.as_str()) {
-                removals.push(Removal::Gone);
-                continue;
-            }
-            match self.client.archive(id).await {
-                Ok(()) => removals.push(Removal::Removed),
-                // What is removed already must be reported.
-                Err(_) if removals.contains(&Removal::Removed) => {
-                    removals.push(Removal::Refused { reason: "HubSpot did not archive it now".to_owned() });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(removals)
+        let there = async || -> Result<BTreeSet<String>> {
+            Ok(self.client.read(None, remote_ids, &[]).await?.into_iter().map(|record| record.id).collect())
+        };
+        let before = there().await?;
+        let ids: Vec<&str> = remote_ids.iter().filter(|id| before.contains(*id)).map(String::as_str).collect();
+        let left = match self.client.archive(&ids).await {
+            Ok(()) => BTreeSet::new(),
+            // What is removed already must be reported.
+            Err(error) => match there().await {
+                Ok(left) if left.len() < before.len() => left,
+                Ok(_) | Err(_) => return Err(error),
+            },
+        };
+        let removal = |id: &String| match (before.contains(id), left.contains(id)) {
+            (false, _) => Removal::Gone,
+            (true, false) => Removal::Removed,
+            (true, true) => Removal::Refused { reason: "HubSpot did not archive it now".to_owned() },
+        };
+        Ok(remote_ids.iter().map(removal).collect())
     }
 
     async fn release(&self, remote_id: &str, prospect_id: &str) -> Result<()> {

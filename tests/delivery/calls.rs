@@ -123,6 +123,24 @@ fn a_sync_asks_no_more_than_a_plan_and_its_writing() -> Fact {
     Ok(())
 }
 
+/// Where the remote removes many records by one request, an undo asks for no more.
+#[test]
+fn an_undo_takes_many_back_by_one_request() -> Fact {
+    const PEOPLE: usize = 60;
+    // HubSpot tells of one contact at a time on which lists it is. Zoho shows one record at a time: contacts and tasks, to see who changed
+    // them and whether they are there.
+    for (kind, looks) in [(Kind::HubSpot, 1), (Kind::Salesforce, 0), (Kind::Zoho, 4)] {
+        let rig = Rig::new(kind, PEOPLE, "")?;
+        let empty = rig.crm.state();
+        rig.say("Alder")?;
+        let run = rig.cost(&["sync", "--stage", "deliver", "--format", "json"])?.0.json()?;
+        let (_, calls) = rig.cost(&["undo", run["run_id"].as_str().ok_or("no run")?])?;
+        assert_eq!(rig.crm.state(), empty, "{kind}");
+        assert!(calls < (4 * looks + 1) * PEOPLE as u64 / 4, "{kind}: {calls} calls take {PEOPLE} people back");
+    }
+    Ok(())
+}
+
 macro_rules! vendors {
     ($($name:ident: $kind:ident, $people:expr, $companies:expr;)*) => {
         $(

@@ -1,7 +1,9 @@
-//! Tokens that last for a while: fetched or signed when needed, shared by all reads of a source.
+//! Tokens that last for a while: fetched or signed when needed, shared by all who ask for them with the same credential.
+//!
+//! A remote may let few of them be made (Zoho: ten in ten minutes), or end the one before when it makes the next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -9,17 +11,23 @@ use headwater_sdk::{Error, ErrorKind, Result};
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use ring::{hmac, rand};
 
+use super::credential::of_token;
 use super::expr::Scope;
-use super::plan::{Jwt, KeyForm, Lifetime, TokenPlan, TokenSource};
+use super::plan::{Auth, Jwt, KeyForm, Lifetime, Requester, TokenPlan, TokenSource};
 use super::request::{Call, Shared};
 use super::value::{Map, Value};
 
 /// How long before its end a token is taken for ended: a request takes time.
 const EARLY_US: i64 = 5_000_000;
 
-type Slot = Arc<tokio::sync::Mutex<State>>;
+/// A token, or who is to get one.
+type Place = tokio::sync::Mutex<State>;
+type Slot = Arc<Place>;
 
-/// The tokens of a source.
+/// The tokens that sources and sinks of this process hold, by what they were asked for with.
+static SHARED: LazyLock<Mutex<HashMap<[u8; 32], Weak<Place>>>> = LazyLock::new(Mutex::default);
+
+/// The tokens of a source or a sink.
 #[derive(Debug, Default)]
 pub(super) struct Tokens(Mutex<HashMap<usize, Slot>>);
 
@@ -37,21 +45,47 @@ impl std::fmt::Debug for State {
 }
 
 impl Tokens {
-    fn slot(&self, plan: &Arc<TokenPlan>) -> Slot {
+    /// Where a plan's token is; `shared` says by what others have the same.
+    fn slot(&self, plan: &Arc<TokenPlan>, shared: impl FnOnce() -> Option<[u8; 32]>) -> Slot {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A plan lives as long as the source, so its address is its name.
-        Arc::clone(slots.entry(Arc::as_ptr(plan).addr()).or_default())
-    }
-
-    pub(super) async fn forget(&self, plan: &Arc<TokenPlan>) {
-        self.slot(plan).lock().await.token = None;
+        Arc::clone(slots.entry(Arc::as_ptr(plan).addr()).or_insert_with(|| shared().map(shared_slot).unwrap_or_default()))
     }
 }
 
+/// The slot that all of one credential have: for as long as one of them is there.
+fn shared_slot(credential: [u8; 32]) -> Slot {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.retain(|_, slot| slot.strong_count() > 0);
+    let known = shared.get(&credential).and_then(Weak::upgrade);
+    known.unwrap_or_else(|| {
+        let slot = Slot::default();
+        shared.insert(credential, Arc::downgrade(&slot));
+        slot
+    })
+}
+
 impl Shared {
+    fn token_slot(&self, plan: &Arc<TokenPlan>) -> Slot {
+        // Where time is not the world's, neither are tokens.
+        let scope = Scope::new(&self.plan.config, self.clock.now());
+        self.tokens.slot(plan, || if self.pause.is_real() { of_token(plan, &scope) } else { None })
+    }
+
+    /// Lets the next request ask for another token than this one, unless somebody did so already.
+    pub(super) async fn forget_token(&self, requester: &Requester, refused: Option<&str>) {
+        if let Auth::Token(plan) = &requester.auth {
+            let slot = self.token_slot(plan);
+            let mut state = slot.lock().await;
+            if state.token.as_ref().is_some_and(|(token, _)| Some(token.as_str()) == refused) {
+                state.token = None;
+            }
+        }
+    }
+
     /// A token that lasts; whoever comes first fetches it, the others wait.
     pub(super) async fn token(&self, plan: &Arc<TokenPlan>) -> Result<String> {
-        let slot = self.tokens.slot(plan);
+        let slot = self.token_slot(plan);
         let mut state = slot.lock().await;
         let now = self.clock.now_us();
         let scope = Scope::new(&self.plan.config, self.clock.now());

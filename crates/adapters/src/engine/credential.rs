@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use headwater_sdk::http::{Account, Url};
 
-use super::expr::Scope;
-use super::plan::{Auth, BodyPlan, Home, Inject, Retriever, SourcePlan, TokenSource};
+use super::expr::{Expr, Scope};
+use super::plan::{Auth, BodyPlan, Home, Inject, Requester, Retriever, SourcePlan, TokenPlan, TokenSource};
 
 /// What a remote tells one account's requests from another's by.
 type Proof = (String, Vec<u8>);
@@ -76,17 +76,39 @@ fn proofs(auth: &Auth, scope: &Scope<'_>) -> Option<Vec<Proof>> {
                 if let Some((jwt, _)) = assertion {
                     known.extend(proof("key", jwt.key.text(scope).ok()?));
                 }
-                let body = match &requester.body {
-                    BodyPlan::Empty => None,
-                    BodyPlan::Json(body) | BodyPlan::Form(body) | BodyPlan::Text(body) => Some(body.value(scope).ok()?.to_json()),
-                };
-                known.extend(body.into_iter().flat_map(|body| proof("body", body)));
-                let headers = requester.headers.as_ref().map(|headers| headers.value(scope)).transpose().ok()?;
-                known.extend(headers.into_iter().flat_map(|headers| proof("headers", headers.to_json())));
+                known.extend(said(requester, scope)?);
                 known
             }
         },
     })
+}
+
+/// What a request for a token says of who we are.
+fn said(requester: &Requester, scope: &Scope<'_>) -> Option<Vec<Proof>> {
+    let body = match &requester.body {
+        BodyPlan::Empty => None,
+        BodyPlan::Json(body) | BodyPlan::Form(body) | BodyPlan::Text(body) => Some(body),
+    };
+    let parts = [("body", body), ("headers", requester.headers.as_ref())];
+    let parts = parts.into_iter().filter_map(|(name, expr)| Some((name, expr?)));
+    parts.map(|(name, expr)| Some((name.to_owned(), expr.value(scope).ok()?.to_json().into_bytes()))).collect()
+}
+
+/// By what two plans get the same token: where it is asked for, with what, and how long it lasts. Nothing where we sign it ourselves, or
+/// where that depends on the part that is read.
+pub(super) fn of_token(plan: &TokenPlan, scope: &Scope<'_>) -> Option<[u8; 32]> {
+    let TokenSource::Request { requester, token, refresh_token: _, assertion } = &plan.source else { return None };
+    // As JSON: a value shows nothing of itself where it is printed for us.
+    let value =
+        |expr: &Option<Expr>| Some(expr.as_ref().map(|expr| expr.value(scope)).transpose().ok()?.map(|value| value.to_json()));
+    let asserted = match assertion {
+        Some((jwt, _)) => Some((jwt.key.text(scope).ok()?, value(&jwt.headers)?, value(&jwt.claims)?)),
+        None => None,
+    };
+    let initial = plan.initial.as_ref().map(|(token, until)| Some((token.text(scope).ok()?, until)));
+    let asked = (requester.url.text(scope).ok()?, value(&requester.query)?, said(requester, scope)?);
+    let told = format!("{:?}", (asked, proofs(&requester.auth, scope)?, asserted, initial, token, &plan.lifetime));
+    ring::digest::digest(&ring::digest::SHA256, told.as_bytes()).as_ref().try_into().ok()
 }
 
 /// The header of a user and a password.

@@ -118,7 +118,7 @@ impl Shared {
         loop {
             let draft = self.draft(requester, call)?;
             let host = host_of(&draft.url);
-            let draft = Box::pin(self.authorize(requester, draft)).await?;
+            let (draft, token) = Box::pin(self.authorize(requester, draft)).await?;
             let answer = match self.send(requester, draft).await {
                 Ok(answer) => Ok(Answer::new(requester, answer)),
                 Err(broken) if broken.kind() == ErrorKind::Unavailable && !call.once => Err(broken),
@@ -135,13 +135,13 @@ impl Shared {
                 }
                 // A token may end before its time: one new one is worth a try.
                 Verdict::Fail(_) if refused && !renewed && matches!(requester.auth, Auth::Token(_)) => {
-                    self.forget_token(requester).await;
+                    self.forget_token(requester, token.as_deref()).await;
                     renewed = true;
                     continue;
                 }
                 Verdict::Fail(error) => return Err(error.context("host", host)),
                 Verdict::Renew => {
-                    self.forget_token(requester).await;
+                    self.forget_token(requester, token.as_deref()).await;
                     Duration::ZERO
                 }
                 Verdict::Wait(wait) => {
@@ -181,12 +181,6 @@ impl Shared {
         Ok(Page { body, headers, status, taken, reset: action == Action::ResetPages })
     }
 
-    async fn forget_token(&self, requester: &Requester) {
-        if let Auth::Token(plan) = &requester.auth {
-            self.tokens.forget(plan).await;
-        }
-    }
-
     fn draft(&self, requester: &Requester, call: &Call<'_>) -> Result<Draft> {
         let scope = self.scope(call);
         let mut draft = Draft { url: address(requester, &scope, call)?, ..Draft::default() };
@@ -208,7 +202,8 @@ impl Shared {
         Ok(draft)
     }
 
-    async fn authorize(&self, requester: &Requester, mut draft: Draft) -> Result<Draft> {
+    /// The request with what shows who we are, and the token that it was given, if it is one that changes.
+    async fn authorize(&self, requester: &Requester, mut draft: Draft) -> Result<(Draft, Option<String>)> {
         let scope = Scope::new(&self.plan.config, self.clock.now());
         let header = |name: &str, value: String| (name.to_owned(), value);
         match &requester.auth {
@@ -223,15 +218,16 @@ impl Shared {
             }
             Auth::Token(plan) => {
                 let token = self.token(plan).await?;
-                let token =
+                let shown =
                     format!("{}{token}", plan.prefix.as_deref().unwrap_or(if plan.at.is_none() { "Bearer " } else { "" }));
                 match &plan.at {
-                    None => draft.headers.push(header("Authorization", token)),
-                    Some(at) => put(&mut draft, at, &Value::text(token), &scope)?,
+                    None => draft.headers.push(header("Authorization", shown)),
+                    Some(at) => put(&mut draft, at, &Value::text(shown), &scope)?,
                 }
+                return Ok((draft, Some(token)));
             }
         }
-        Ok(draft)
+        Ok((draft, None))
     }
 
     async fn send(&self, requester: &Requester, draft: Draft) -> Result<HttpResponse> {

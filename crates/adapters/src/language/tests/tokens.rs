@@ -4,10 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use headwater_sdk::ErrorKind;
 use headwater_sdk::http::Pause;
+use headwater_sdk::testkit::{Breach, collect};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, Request, ResponseTemplate};
+
+use crate::language::source::DeclarativeSource;
 
 use super::remote::{NOW, PLAIN, Remote, file, json, people, status};
 
@@ -36,7 +39,7 @@ async fn keys_stand_where_the_file_says() {
 async fn token_of(auth: &str, secret: &str) -> (String, Vec<u8>, serde_json::Value, serde_json::Value) {
     let remote = Remote::answering([json(ADA)]).await;
     let source = Remote::at(&remote.server.uri(), &file(auth, PLAIN), secret, &Pause::virtual_time());
-    headwater_sdk::testkit::collect(&source, &people(&source).await, None).await.unwrap();
+    collect(&source, &people(&source).await, None).await.unwrap();
     let token = said(&remote.requests().await[0], "authorization");
     let token = token.strip_prefix("Bearer ").unwrap();
     let (signed, seal) = token.rsplit_once('.').unwrap();
@@ -155,4 +158,26 @@ async fn a_refused_refresh_token_is_told_as_such() {
     let error = remote.failure(&file(REFRESH, PLAIN)).await;
     assert_eq!(remote.asked().await, ["/token"]);
     assert!(error.to_string().contains("POST token") && !format!("{error:?}").contains("hunter2"), "{error}");
+}
+
+/// A refresh token may be good for one use, and a remote may let few tokens be made.
+#[tokio::test]
+async fn those_of_one_credential_sign_in_once() {
+    let remote = Remote::answering([status(401)]).await;
+    gives_tokens(&remote, 3_600).await;
+    let accepted = header("authorization", "Bearer t2");
+    Mock::given(path("/people")).and(accepted).respond_with(json(ADA)).with_priority(2).mount(&remote.server).await;
+    let source = |secret: &str| Remote::at(&remote.server.uri(), &file(REFRESH, PLAIN), secret, &Pause::real());
+    let read = async |source: &DeclarativeSource| Ok(collect(source, &people(source).await, None).await?.keys().len());
+    let (one, two) = (source("hunter2"), source("hunter2"));
+    let both: (Result<usize, Breach>, Result<usize, Breach>) = futures::join!(read(&one), read(&two));
+    assert_eq!((both.0.unwrap(), both.1.unwrap()), (1, 1));
+    let signed_in = |asked: Vec<String>| asked.iter().filter(|path| *path == "/token").count();
+    assert_eq!(signed_in(remote.asked().await), 2, "t1 is refused once or twice, and made anew once");
+
+    assert_eq!(read(&source("hunter2")).await.unwrap(), 1);
+    assert_eq!(signed_in(remote.asked().await), 2, "who comes later has what those who are there have");
+    drop((one, two));
+    read(&source("r2")).await.unwrap_err();
+    assert_eq!(signed_in(remote.asked().await), 4, "another credential gets tokens of its own");
 }
