@@ -125,7 +125,7 @@ pub(super) fn decoded<T, E>(name: &str, format: &str, decoder: impl FnOnce() -> 
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    let unfit = || Error::new(ErrorKind::Input, format!("{name} cannot be read as {format}"));
+    let unfit = || Error::new(ErrorKind::Input, format!("{name} cannot be read as {format}")).hint("export it again, or as CSV");
     decode(decoder).map_err(|damaged| unfit().source(damaged))?.map_err(|error| unfit().source(error))
 }
 

@@ -77,7 +77,7 @@ impl Rows for ParquetRows {
                 None => {
                     let Self { file, given, total, .. } = self;
                     let short = format!("{file} is damaged: it holds {given} rows, and says itself that there are {total}");
-                    return Err(Error::new(ErrorKind::Input, short).hint("export it again"));
+                    return Err(Error::new(ErrorKind::Input, short).hint("export it again, or as CSV"));
                 }
                 Some(batch) => batch,
             },

@@ -109,7 +109,8 @@ pub(super) fn from_csv(file: &Path, reader: impl Read, delimiter: u8, wanted: &W
 }
 
 fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
-    let broken = |error: &dyn std::fmt::Display| wrong(file, &format!("is Parquet that cannot be read: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| wrong(file, &format!("is Parquet that cannot be read: {error}; export it again"));
     // What Arrow says of the types beside Parquet is not needed.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = decode(|| ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options))
@@ -147,7 +148,10 @@ fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
     }
     // A torn page may end early, and that is no error of Parquet.
     if whole != i64::try_from(sheet.len()).unwrap_or(i64::MAX) {
-        return Err(wrong(file, &format!("is damaged: it holds {} rows, and says itself that there are {whole}", sheet.len())));
+        return Err(wrong(
+            file,
+            &format!("is damaged: it holds {} rows, and says itself that there are {whole}; export it again", sheet.len()),
+        ));
     }
     Ok(Taken { names, columns, sheet })
 }
