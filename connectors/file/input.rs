@@ -125,8 +125,11 @@ pub(super) fn decoded<T, E>(name: &str, format: &str, decoder: impl FnOnce() -> 
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    let unfit = || Error::new(ErrorKind::Input, format!("{name} cannot be read as {format}")).hint("export it again, or as CSV");
-    decode(decoder).map_err(|damaged| unfit().source(damaged))?.map_err(|error| unfit().source(error))
+    decode(decoder).map_err(|error| {
+        Error::new(ErrorKind::Input, format!("{name} cannot be read as {format}"))
+            .hint("export it again, or as CSV")
+            .source(error)
+    })
 }
 
 /// Where the one file in an archive stands.

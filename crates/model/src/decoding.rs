@@ -8,20 +8,26 @@ thread_local! {
     static RUNNING: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The bytes are damaged in a way that their decoder did not foresee. What it panicked with is not told: it may hold somebody's data.
+/// Why bytes could not be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes are damaged, in a way that their decoder did not foresee")]
-pub struct Damaged;
+pub enum Undecoded<E> {
+    /// What their decoder says is wrong with them.
+    #[error(transparent)]
+    Refused(E),
+    /// It panicked. What with is not told: it may hold somebody's data.
+    #[error("the bytes are damaged, in a way that their decoder did not foresee")]
+    Damaged,
+}
 
 /// Runs a decoder. What it works on must not be used after an error: it may be half changed.
 ///
 /// # Errors
-/// [`Damaged`], if the decoder panics.
-pub fn decode<T>(decoder: impl FnOnce() -> T) -> Result<T, Damaged> {
+/// That of the decoder, or [`Undecoded::Damaged`] if it panics.
+pub fn decode<T, E>(decoder: impl FnOnce() -> Result<T, E>) -> Result<T, Undecoded<E>> {
     RUNNING.with(|running| running.set(running.get() + 1));
     let ended = catch_unwind(AssertUnwindSafe(decoder));
     RUNNING.with(|running| running.set(running.get() - 1));
-    ended.map_err(|_panic| Damaged)
+    ended.map_err(|_panic| Undecoded::Damaged)?.map_err(Undecoded::Refused)
 }
 
 /// Whether this thread runs a decoder, so that a panic hook can tell its panics from bugs of ours.
@@ -37,9 +43,12 @@ mod tests {
     #[test]
     fn a_panic_of_a_decoder_is_damage_of_its_bytes() {
         let bytes: Vec<u8> = Vec::new();
-        assert_eq!(decode(|| bytes[1]), Err(Damaged));
+        let decoder = || -> Result<u8, &str> { Ok(bytes[1]) };
+        assert_eq!(decode(decoder), Err(Undecoded::Damaged));
         assert!(!is_decoding());
-        assert_eq!(decode(|| (is_decoding(), decode(|| bytes[1]), is_decoding())), Ok((true, Err(Damaged), true)));
+        let within = || -> Result<_, &str> { Ok((is_decoding(), decode(decoder), is_decoding())) };
+        assert_eq!(decode(within), Ok((true, Err(Undecoded::Damaged), true)));
         assert!(!is_decoding());
+        assert_eq!(decode(|| Err::<u8, _>("none")), Err(Undecoded::Refused("none")));
     }
 }

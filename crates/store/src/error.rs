@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use headwater_model::decoding::decode;
+use headwater_model::decoding::{Undecoded, decode};
 use parquet::errors::ParquetError;
 
 use crate::Result;
@@ -134,8 +134,11 @@ impl StoreError {
 
     /// What was decoded of a Parquet file, or why it could not be.
     pub(crate) fn decoded<T, E: Into<ParquetError>>(path: &Path, decoder: impl FnOnce() -> Result<T, E>) -> Result<T> {
-        let damaged = |damaged| Err(ParquetError::External(Box::new(damaged)));
-        decode(|| decoder().map_err(Into::into)).unwrap_or_else(damaged).map_err(Self::parquet(path))
+        let said = |undecoded: Undecoded<ParquetError>| match undecoded {
+            Undecoded::Refused(error) => error,
+            damaged @ Undecoded::Damaged => ParquetError::External(Box::new(damaged)),
+        };
+        decode(|| decoder().map_err(Into::into)).map_err(said).map_err(Self::parquet(path))
     }
 
     /// A file that holds other rows than it should.

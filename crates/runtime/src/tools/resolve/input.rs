@@ -113,9 +113,8 @@ fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
         |error: &dyn std::fmt::Display| wrong(file, &format!("is Parquet that cannot be read: {error}; export it again"));
     // What Arrow says of the types beside Parquet is not needed.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = decode(|| ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options))
-        .map_err(|damaged| broken(&damaged))?
-        .map_err(|error| broken(&error))?;
+    let builder =
+        decode(|| ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options)).map_err(|error| broken(&error))?;
     let whole = builder.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).fold(0, i64::saturating_add);
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = found(file, &names, wanted)?;
@@ -129,13 +128,13 @@ fn from_parquet(file: &Path, opened: File, wanted: &Wanted) -> Result<Taken> {
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), used.iter().copied());
     let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-    let mut batches = decode(|| builder.build()).map_err(|damaged| broken(&damaged))?.map_err(|error| broken(&error))?;
+    let mut batches = decode(|| builder.build()).map_err(|error| broken(&error))?;
     let mut sheet = Sheet::new(columns.clone());
     let mut next = || -> Result<Option<Vec<ArrayRef>>, ArrowError> {
         let Some(batch) = batches.next().transpose()? else { return Ok(None) };
         batch.columns().iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<_, _>>().map(Some)
     };
-    while let Some(texts) = decode(&mut next).map_err(|damaged| broken(&damaged))?.map_err(|error| broken(&error))? {
+    while let Some(texts) = decode(&mut next).map_err(|error| broken(&error))? {
         let rows = texts.first().map_or(0, |column| column.len());
         let texts: Vec<Option<&StringArray>> = texts.iter().map(|column| column.as_string_opt()).collect();
         for row in 0..rows {
