@@ -26,8 +26,15 @@ mod live {
             if let Some((user, group)) = owner {
                 chown(folder.path(), Some(user), Some(group)).unwrap();
             }
+            // A MariaDB that starts empties its folder for temporary tables: in a shared one, those of its neighbours.
+            let temporary = folder.path().join("temporary");
+            std::fs::create_dir(&temporary).unwrap();
+            if let Some((user, group)) = owner {
+                chown(&temporary, Some(user), Some(group)).unwrap();
+            }
             let run = |program: &str, arguments: &[String]| {
                 let mut command = Command::new(program);
+                command.env("TMPDIR", &temporary);
                 if let Some((user, group)) = owner {
                     command.uid(user).gid(group);
                 }
@@ -38,9 +45,10 @@ mod live {
             let place = |name: &str| format!("{}/{name}", folder.path().display());
             let data = format!("--datadir={}", place("data"));
             let install = [data.clone(), "--auth-root-authentication-method=normal".to_owned(), "--skip-test-db".to_owned()];
-            let status = run("mariadb-install-db", &install).status();
-            let status = status.expect("this test needs MariaDB: install `mariadb-server` (apt-get install mariadb-server)");
-            assert!(status.success(), "mariadb-install-db failed: {status}");
+            let installed = run("mariadb-install-db", &install).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
+            let installed =
+                installed.expect("this test needs MariaDB: install `mariadb-server` (apt-get install mariadb-server)");
+            assert!(installed.status.success(), "mariadb-install-db failed: {installed:?}");
             let serve = [
                 data,
                 format!("--socket={}", place("s")),
