@@ -1,7 +1,6 @@
 //! One row of a batch, cell by cell: for views that read few rows and many columns.
 
-use arrow::array::{Array, BooleanArray, Date32Array, Float64Array, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, Date32Array, Float64Array, RecordBatch};
 use hashbrown::HashSet;
 use headwater_model::tables::Table;
 use headwater_store::Snapshot;
@@ -88,7 +87,7 @@ pub(crate) fn each(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
     batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| Row { batch, row }))
 }
 
-/// The rows of a table whose `key` is one of those wanted. Batches without any are not kept, so that memory stays that of the answer.
+/// The rows of a table whose `key` is one of those wanted. Of all others the key alone is read.
 pub(crate) fn matching<S: AsRef<str>>(
     snapshot: &Snapshot,
     table: &'static Table,
@@ -97,16 +96,8 @@ pub(crate) fn matching<S: AsRef<str>>(
     wanted: &HashSet<S>,
 ) -> Result<Vec<RecordBatch>> {
     let wanted: HashSet<&str> = wanted.iter().map(AsRef::as_ref).collect();
-    let mut found = Vec::new();
-    for batch in snapshot.read(table, columns, None)? {
-        let batch = batch?;
-        let keys = text(&batch, key)?;
-        let mask: BooleanArray = keys.iter().map(|key| Some(key.is_some_and(|key| wanted.contains(key)))).collect();
-        if mask.true_count() > 0 {
-            found.push(filter_record_batch(&batch, &mask)?);
-        }
-    }
-    Ok(found)
+    let rows = snapshot.find_rows(table, key, |key| wanted.contains(key))?;
+    snapshot.read_rows(table, columns, &rows)?.map(|batch| Ok(batch?)).collect()
 }
 
 /// The instant of microseconds since 1970; nothing outside of the calendar.

@@ -4,10 +4,11 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::filter_record_batch;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use headwater_model::tables::Table;
 use headwater_store::Snapshot;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
 
@@ -29,19 +30,26 @@ pub(crate) fn batches(
 /// Keeps of each key's rows the last one: what it says now. The order of the rest stays.
 pub(crate) fn latest(batches: Vec<RecordBatch>, key: &str) -> Result<Vec<RecordBatch>> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let mut last: HashMap<u128, (usize, usize)> = HashMap::with_capacity(rows);
-    for (part, batch) in batches.iter().enumerate() {
-        let keys = text(batch, key)?;
-        for row in 0..batch.num_rows() {
-            last.insert(xxh3_128(keys.value(row).as_bytes()), (part, row));
+    let keys = batches.iter().map(|batch| text(batch, key)).collect::<Result<Vec<_>>>()?;
+    let key_at = |(part, row): (u32, u32)| keys.get(part as usize).map_or("", |keys| keys.value(row as usize));
+    let hash_at = |at: &(u32, u32)| xxh3_64(key_at(*at).as_bytes());
+    let mut last: HashTable<(u32, u32)> = HashTable::with_capacity(rows);
+    for (part, batch) in (0_u32..).zip(&batches) {
+        for at in (0_u32..).zip(0..batch.num_rows()).map(|(row, _)| (part, row)) {
+            match last.entry(hash_at(&at), |known| key_at(*known) == key_at(at), hash_at) {
+                Entry::Occupied(mut known) => *known.get_mut() = at,
+                Entry::Vacant(room) => {
+                    room.insert(at);
+                }
+            }
         }
     }
     if last.len() == rows {
         return Ok(batches);
     }
     let mut masks: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
-    for (part, row) in last.into_values() {
-        if let Some(slot) = masks.get_mut(part).and_then(|mask| mask.get_mut(row)) {
+    for (part, row) in last {
+        if let Some(slot) = masks.get_mut(part as usize).and_then(|mask| mask.get_mut(row as usize)) {
             *slot = true;
         }
     }

@@ -4,16 +4,15 @@
 //! that leaves a prospect gets a new id, never one that was in use before, so an id that went out to a CRM always means the
 //! same lineage. Running again on the same leads changes nothing and causes no event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::RecordBatch;
 use hashbrown::{HashMap, HashSet};
-use xxhash_rust::xxh3::xxh3_128;
 
+use super::ProspectId;
 use super::cluster::Clusters;
-use super::leads::{Leads, instant_column, text_column};
+use super::leads::Leads;
 use super::link::Links;
-use super::{Error, ProspectId};
+use super::prior::{Owners, Prior, straight};
 
 /// What happened to a prospect's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,145 +68,6 @@ pub struct Counts {
     pub joined: usize,
 }
 
-/// What the last run decided.
-#[derive(Debug, Clone, Default)]
-pub struct Prior {
-    of_lead: HashMap<u128, ProspectId>,
-    aliases: BTreeMap<ProspectId, ProspectId>,
-    minted_at: HashMap<ProspectId, i64>,
-    /// Whose a lead was until its prospect was merged away.
-    former: HashMap<u128, ProspectId>,
-}
-
-impl Prior {
-    /// Tells which prospects leads had until those were merged into others, the latest first: a part that is split off again gets
-    /// its id back.
-    ///
-    /// # Errors
-    /// A prospect id is not one of ours.
-    pub fn remember<'a>(&mut self, former: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Error> {
-        for (lead, prospect) in former {
-            let prospect = prospect.parse()?;
-            self.former.entry(lead_hash(lead)).or_insert(prospect);
-        }
-        Ok(())
-    }
-
-    /// The prospect that a lead belonged to until it was merged away, if that is still so.
-    fn former_of(&self, leads: &Leads, row: u32) -> Option<ProspectId> {
-        if self.former.is_empty() {
-            return None;
-        }
-        self.former.get(&lead_hash(leads.id(row))).copied().filter(|former| self.aliases.contains_key(former))
-    }
-
-    /// The id that these leads had before a merge, if it is free: that of most of them, and of those the least.
-    fn revived(&self, leads: &Leads, members: &[u32]) -> Option<ProspectId> {
-        let mut votes: BTreeMap<ProspectId, usize> = BTreeMap::new();
-        for row in members {
-            self.former_of(leads, *row).into_iter().for_each(|former| *votes.entry(former).or_default() += 1);
-        }
-        votes.into_iter().max_by_key(|(prospect, votes)| (*votes, std::cmp::Reverse(*prospect))).map(|(prospect, _)| prospect)
-    }
-
-    /// Reads the last run's `identity_link` rows and every `identity_event` row.
-    ///
-    /// # Errors
-    /// A column is missing or mistyped, or a prospect id is not one of ours.
-    pub fn read(links: &[RecordBatch], events: &[RecordBatch]) -> Result<Self, Error> {
-        let mut prior = Self::default();
-        for batch in events {
-            prior.read_events(batch)?;
-        }
-        for batch in links {
-            let leads = text_column(batch, "lead_id")?.ok_or(Error::MissingColumn { column: "lead_id" })?;
-            let prospects = text_column(batch, "prospect_id")?.ok_or(Error::MissingColumn { column: "prospect_id" })?;
-            // The rows of a prospect follow each other.
-            let mut last: Option<(&str, ProspectId)> = None;
-            for row in leads.iter().zip(&prospects) {
-                let (Some(lead), Some(text)) = row else {
-                    let column = if row.0.is_none() { "lead_id" } else { "prospect_id" };
-                    return Err(Error::MissingValue { column });
-                };
-                let prospect = match last {
-                    Some((known, prospect)) if known == text => prospect,
-                    _ => text.parse()?,
-                };
-                last = Some((text, prospect));
-                prior.of_lead.insert(lead_hash(lead), prospect);
-            }
-        }
-        Ok(prior)
-    }
-
-    fn read_events(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        let text = |column| text_column(batch, column)?.ok_or(Error::MissingColumn { column });
-        let (prospects, kinds, others) = (text("prospect_id")?, text("kind")?, text("other_prospect_id")?);
-        let at = instant_column(batch, "at")?.ok_or(Error::MissingColumn { column: "at" })?;
-        for (((prospect, kind), other), at) in prospects.iter().zip(&kinds).zip(&others).zip(&at) {
-            let prospect: ProspectId = prospect.ok_or(Error::MissingValue { column: "prospect_id" })?.parse()?;
-            match (kind, other) {
-                (Some("mint"), _) => {
-                    let at = at.ok_or(Error::MissingValue { column: "at" })?;
-                    self.minted_at.entry(prospect).and_modify(|first| *first = at.min(*first)).or_insert(at);
-                    // Minted again: it was split off and has its id back.
-                    self.aliases.remove(&prospect);
-                }
-                (Some("merge"), Some(other)) => {
-                    self.aliases.insert(other.parse()?, prospect);
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// What the next run starts from, after `assignment` was committed at `at` (microseconds).
-    #[must_use]
-    pub fn after(mut self, leads: &Leads, clusters: &Clusters, assignment: &Assignment, at: i64) -> Self {
-        self.of_lead.clear();
-        for (members, prospect) in clusters.iter().zip(&assignment.prospects) {
-            self.of_lead.extend(members.iter().map(|row| (lead_hash(leads.id(*row)), *prospect)));
-        }
-        for event in &assignment.events {
-            match (event.change, event.other) {
-                (Change::Mint, _) => {
-                    self.minted_at.entry(event.prospect).or_insert(at);
-                    self.aliases.remove(&event.prospect);
-                }
-                (Change::Merge, Some(other)) => {
-                    self.aliases.insert(other, event.prospect);
-                }
-                (Change::Merge | Change::Split | Change::Retire, _) => {}
-            }
-        }
-        self
-    }
-
-    /// The prospects of the last run some of whose leads are gone; `before` are those of the leads that are here.
-    fn left(&self, leads: &Leads, before: &[Option<ProspectId>]) -> HashSet<ProspectId> {
-        if before.iter().flatten().count() == self.of_lead.len() {
-            return HashSet::new();
-        }
-        let here: HashSet<u128> = leads.rows().map(|row| lead_hash(leads.id(row))).collect();
-        self.of_lead.iter().filter(|(lead, _)| !here.contains(*lead)).map(|(_, prospect)| *prospect).collect()
-    }
-
-    /// Where every alias led at the end of the last run.
-    fn aliases_before(&self) -> BTreeMap<ProspectId, ProspectId> {
-        if self.aliases.is_empty() { BTreeMap::new() } else { straight(&self.aliases, &self.of_lead.values().copied().collect()) }
-    }
-
-    /// How old an id is: by when it was minted, then by its text. An id without a mint event counts as the youngest.
-    fn age(&self, prospect: ProspectId) -> (i64, ProspectId) {
-        (self.minted_at.get(&prospect).copied().unwrap_or(i64::MAX), prospect)
-    }
-
-    fn of(&self, leads: &Leads, row: u32) -> Option<ProspectId> {
-        self.of_lead.get(&lead_hash(leads.id(row))).copied()
-    }
-}
-
 /// Who is not what they were in the last run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moved {
@@ -233,22 +93,26 @@ pub struct Assignment {
 }
 
 /// Names every cluster.
+///
+/// Most are who they were: a cluster of all leads of one prospect and of nobody else keeps its id whatever happens elsewhere, and is not
+/// looked at further.
 #[must_use]
 pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) -> Assignment {
-    let before: Vec<Option<ProspectId>> = leads.rows().map(|row| prior.of(leads, row)).collect();
+    let before = Before::of(leads, clusters, prior.owners());
     let claims = claims(leads, clusters, &before, prior);
     let homes = homes(&claims);
     let mut assignment = Assignment::default();
     let keepers = keepers(&homes, prior);
-    let mut used = InUse { prior, minted: HashSet::new(), before: before.iter().flatten().copied().collect() };
+    let mut used = InUse { prior, minted: HashSet::new(), before: &before };
 
     for (number, members) in clusters.iter().enumerate() {
-        let prospect = match keepers.get(&number) {
-            Some(kept) => {
-                assignment.counts.joined += members.iter().filter(|row| at(&before, **row).is_none()).count();
+        let prospect = match (before.unmoved(number), keepers.get(&number)) {
+            (Some(kept), _) => kept,
+            (None, Some(kept)) => {
+                assignment.counts.joined += members.iter().filter(|row| before.of_row(**row).is_none()).count();
                 *kept
             }
-            None => {
+            (None, None) => {
                 let revived = prior.revived(leads, members).filter(|prospect| used.revive(*prospect));
                 let minted = revived.unwrap_or_else(|| used.mint(members.first().map_or("", |row| leads.id(*row))));
                 assignment.events.push(Event { change: Change::Mint, prospect: minted, other: None, evidence: None });
@@ -267,28 +131,115 @@ pub fn assign(leads: &Leads, links: &Links, clusters: &Clusters, prior: &Prior) 
             assignment.events.push(Event { change: Change::Split, prospect: claim.prospect, other: Some(now), evidence: None });
         }
     }
-    let left = prior.left(leads, &before);
+    let left = before.left(leads);
     let gone = left.iter().copied().filter(|prospect| !homes.contains_key(prospect));
     assignment.events.extend(gone.map(|prospect| Event { change: Change::Retire, prospect, other: None, evidence: None }));
     assignment.events.sort_unstable();
     assignment.count();
-    assignment.aliases = aliases(prior, &assignment);
-    assignment.moved = moved(clusters, &before, (prior, left), &assignment);
+    let live = Live::of(&assignment.prospects, &before);
+    assignment.aliases = aliases(prior, &assignment.events, &live);
+    assignment.moved = moved(clusters, (prior, &before, left), &assignment, &live);
     assignment
+}
+
+/// No prospect of the last run.
+const NOBODY: u32 = u32::MAX;
+
+/// What the last run says of the leads that are here.
+struct Before<'a> {
+    owners: &'a Owners,
+    /// By lead: the number of its prospect.
+    numbers: Vec<u32>,
+    /// By the number of a prospect: whether a lead of it is here.
+    is_here: Vec<bool>,
+    /// By cluster: the number of the prospect that it was and is, with the same leads.
+    unmoved: Vec<u32>,
+    /// By the number of a prospect: the cluster that it was and is.
+    homes: Vec<u32>,
+}
+
+impl<'a> Before<'a> {
+    fn of(leads: &Leads, clusters: &Clusters, owners: &'a Owners) -> Self {
+        let numbers: Vec<u32> = leads.rows().map(|row| owners.of(leads.id(row)).unwrap_or(NOBODY)).collect();
+        let number_of = |row: u32| numbers.get(row as usize).copied().unwrap_or(NOBODY);
+        let mut is_here = vec![false; owners.len()];
+        for number in &numbers {
+            is_here.get_mut(*number as usize).into_iter().for_each(|is_here| *is_here = true);
+        }
+        let (mut unmoved, mut homes) = (Vec::with_capacity(clusters.len()), vec![NOBODY; owners.len()]);
+        for (cluster, members) in (0_u32..).zip(clusters.iter()) {
+            let number = members.first().map_or(NOBODY, |row| number_of(*row));
+            let is_unmoved =
+                number != NOBODY && members.len() == owners.size(number) && members.iter().all(|row| number_of(*row) == number);
+            unmoved.push(if is_unmoved { number } else { NOBODY });
+            homes.get_mut(number as usize).filter(|_| is_unmoved).into_iter().for_each(|home| *home = cluster);
+        }
+        Self { owners, numbers, is_here, unmoved, homes }
+    }
+
+    /// The prospect of a lead.
+    fn of_row(&self, row: u32) -> Option<ProspectId> {
+        self.owners.prospect(self.numbers.get(row as usize).copied()?)
+    }
+
+    /// The prospect that a cluster was and is.
+    fn unmoved(&self, cluster: usize) -> Option<ProspectId> {
+        self.owners.prospect(self.unmoved.get(cluster).copied()?)
+    }
+
+    /// The cluster of a prospect that is what it was.
+    fn home(&self, prospect: ProspectId) -> Option<usize> {
+        let home = self.homes.get(self.owners.find(prospect)? as usize).copied();
+        home.filter(|home| *home != NOBODY).map(|home| home as usize)
+    }
+
+    /// Whether a lead of this prospect is here.
+    fn is_here(&self, prospect: ProspectId) -> bool {
+        self.owners.find(prospect).and_then(|number| self.is_here.get(number as usize)) == Some(&true)
+    }
+
+    /// The prospects some of whose leads are gone.
+    fn left(&self, leads: &Leads) -> HashSet<ProspectId> {
+        if self.numbers.iter().filter(|number| **number != NOBODY).count() == self.owners.leads() {
+            return HashSet::new();
+        }
+        self.owners.without(leads.rows().map(|row| leads.id(row)))
+    }
+}
+
+/// The prospects that have leads now.
+struct Live<'a> {
+    before: &'a Before<'a>,
+    /// Those that are not what they were, with their clusters.
+    others: HashMap<ProspectId, usize>,
+}
+
+impl<'a> Live<'a> {
+    fn of(prospects: &[ProspectId], before: &'a Before<'a>) -> Self {
+        let others = prospects.iter().zip(0..).filter(|(_, cluster)| before.unmoved(*cluster).is_none());
+        Self { before, others: others.map(|(prospect, cluster)| (*prospect, cluster)).collect() }
+    }
+
+    fn cluster(&self, prospect: ProspectId) -> Option<usize> {
+        self.before.home(prospect).or_else(|| self.others.get(&prospect).copied())
+    }
 }
 
 /// Who is not what they were. `left` are the prospects of the last run some of whose leads are gone.
 fn moved(
     clusters: &Clusters,
-    before: &[Option<ProspectId>],
-    (prior, left): (&Prior, HashSet<ProspectId>),
+    (prior, before, left): (&Prior, &Before<'_>, HashSet<ProspectId>),
     assignment: &Assignment,
+    live: &Live<'_>,
 ) -> Moved {
     let mut prospects = left;
-    let mut is_moved = vec![false; clusters.len()];
-    for ((members, now), is_moved) in clusters.iter().zip(&assignment.prospects).zip(&mut is_moved) {
-        for before in members.iter().map(|row| at(before, *row)).filter(|before| before != &Some(*now)) {
-            *is_moved = true;
+    let mut moved: BTreeSet<usize> = BTreeSet::new();
+    for (cluster, (members, now)) in clusters.iter().zip(&assignment.prospects).enumerate() {
+        if before.unmoved(cluster).is_some() {
+            continue;
+        }
+        for before in members.iter().map(|row| before.of_row(*row)).filter(|before| before != &Some(*now)) {
+            moved.insert(cluster);
             prospects.extend(before);
         }
     }
@@ -301,9 +252,8 @@ fn moved(
             targets.extend(now.copied());
         }
     }
-    let clusters = (0..).zip(&assignment.prospects).zip(is_moved);
-    let clusters = clusters.filter(|((_, now), is_moved)| *is_moved || prospects.contains(*now) || targets.contains(*now));
-    Moved { clusters: clusters.map(|((cluster, _), _)| cluster).collect(), prospects }
+    moved.extend(prospects.iter().chain(&targets).filter_map(|prospect| live.cluster(*prospect)));
+    Moved { clusters: moved.into_iter().collect(), prospects }
 }
 
 impl Assignment {
@@ -330,13 +280,13 @@ struct Claim {
     oldest: (i64, u32),
 }
 
-/// One claim for every prospect and cluster that share a lead, by prospect.
-fn claims(leads: &Leads, clusters: &Clusters, before: &[Option<ProspectId>], prior: &Prior) -> Vec<Claim> {
+/// One claim for every prospect and cluster that share a lead, by prospect, but for the clusters that are what they were.
+fn claims(leads: &Leads, clusters: &Clusters, before: &Before<'_>, prior: &Prior) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
-    for (cluster, members) in clusters.iter().enumerate() {
+    for (cluster, members) in clusters.iter().enumerate().filter(|(cluster, _)| before.unmoved(*cluster).is_none()) {
         for row in members {
-            let Some(prospect) = at(before, *row) else { continue };
-            let own = usize::from(prior.former_of(leads, *row).is_none());
+            let Some(prospect) = before.of_row(*row) else { continue };
+            let own = usize::from(prior.former_of(leads.id(*row)).is_none());
             claims.push(Claim { prospect, cluster, own, leads: 1, oldest: (leads.first_seen_at(*row), *row) });
         }
     }
@@ -374,11 +324,11 @@ fn keepers(homes: &HashMap<ProspectId, usize>, prior: &Prior) -> HashMap<usize, 
 }
 
 /// The distinct evidence of the edges that tie a cluster's former prospects together.
-fn joining_evidence(links: &Links, clusters: &Clusters, cluster: usize, before: &[Option<ProspectId>]) -> String {
+fn joining_evidence(links: &Links, clusters: &Clusters, cluster: usize, before: &Before<'_>) -> String {
     let mut evidence: Vec<&str> = Vec::new();
     for row in clusters.members(cluster) {
         let Some(join) = clusters.join(*row) else { continue };
-        if at(before, *row).is_none() || at(before, *row) != at(before, join.to) {
+        if before.of_row(*row).is_none() || before.of_row(*row) != before.of_row(join.to) {
             let name = links.edges.get(join.edge as usize).and_then(|edge| links.evidence.get(edge.evidence as usize));
             evidence.extend(name.map(String::as_str));
         }
@@ -389,66 +339,36 @@ fn joining_evidence(links: &Links, clusters: &Clusters, cluster: usize, before: 
 }
 
 /// Every alias, old and new, pointing straight at a prospect that has leads.
-fn aliases(prior: &Prior, assignment: &Assignment) -> BTreeMap<ProspectId, ProspectId> {
+fn aliases(prior: &Prior, events: &[Event], live: &Live<'_>) -> BTreeMap<ProspectId, ProspectId> {
     let mut next = prior.aliases.clone();
-    for event in assignment.events.iter().filter(|event| event.change == Change::Merge) {
+    for event in events.iter().filter(|event| event.change == Change::Merge) {
         next.extend(event.other.map(|other| (other, event.prospect)));
     }
-    let live: HashSet<ProspectId> = assignment.prospects.iter().copied().collect();
-    next.retain(|alias, _| !live.contains(alias));
-    straight(&next, &live)
-}
-
-/// Aliases that point straight at a prospect that has leads, without those that lead to none.
-fn straight(aliases: &BTreeMap<ProspectId, ProspectId>, live: &HashSet<ProspectId>) -> BTreeMap<ProspectId, ProspectId> {
-    let mut straight = BTreeMap::new();
-    for alias in aliases.keys() {
-        let mut target = *alias;
-        // No walk is longer than the map: an id that comes back is no alias any more.
-        for _ in 0..=aliases.len() {
-            match aliases.get(&target) {
-                Some(further) => target = *further,
-                None => break,
-            }
-        }
-        if live.contains(&target) {
-            straight.insert(*alias, target);
-        }
-    }
-    straight
+    next.retain(|alias, _| live.cluster(*alias).is_none());
+    straight(&next, |prospect| live.cluster(prospect).is_some())
 }
 
 /// Ids that a new prospect may not take.
 struct InUse<'a> {
     prior: &'a Prior,
-    before: HashSet<ProspectId>,
+    before: &'a Before<'a>,
     minted: HashSet<ProspectId>,
 }
 
 impl InUse<'_> {
     /// Takes an id that was merged away; not if a lead still has it, or another part took it.
     fn revive(&mut self, prospect: ProspectId) -> bool {
-        !self.before.contains(&prospect) && self.minted.insert(prospect)
+        !self.before.is_here(prospect) && self.minted.insert(prospect)
     }
 
     fn mint(&mut self, lead_id: &str) -> ProspectId {
         let mut attempt = 0;
         loop {
             let id = ProspectId::mint(lead_id, attempt);
-            let is_taken =
-                self.before.contains(&id) || self.prior.minted_at.contains_key(&id) || self.prior.aliases.contains_key(&id);
-            if !is_taken && self.minted.insert(id) {
+            if !self.prior.was_given(id) && self.minted.insert(id) {
                 return id;
             }
             attempt += 1;
         }
     }
-}
-
-fn at(before: &[Option<ProspectId>], row: u32) -> Option<ProspectId> {
-    before.get(row as usize).copied().flatten()
-}
-
-fn lead_hash(lead_id: &str) -> u128 {
-    xxh3_128(lead_id.as_bytes())
 }

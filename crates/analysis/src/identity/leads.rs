@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::{cast, interleave};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use hashbrown::{HashMap, HashTable};
@@ -79,9 +79,6 @@ const REQUIRED: [Field; 2] = [Field::LeadId, Field::Source];
 
 /// So many rows lie in one part, a power of two: few enough for the texts of a column, which may take 2 GiB.
 const ROWS: usize = 8192;
-/// Ids are sorted by so many of their bytes, and by the rest only where those are equal.
-const HEAD: usize = 24;
-
 /// The current leads: one row per lead id, addressed by position in the order of their ids.
 #[derive(Debug)]
 pub struct Leads {
@@ -116,7 +113,37 @@ impl Leads {
     pub fn new(batches: &[RecordBatch]) -> Result<Self, Error> {
         let came = batches.iter().map(Part::new).collect::<Result<Vec<_>, _>>()?;
         let order = in_order(&came)?;
-        let parts = order.chunks(ROWS).map(|places| Part::gather(&came, places)).collect::<Result<Vec<_>, _>>()?;
+        if order.windows(2).any(|pair| matches!(pair, [one, two] if one.is_of_lead(*two, &came))) {
+            return Err(Error::DuplicateLead);
+        }
+        Self::laid_down(came, &order)
+    }
+
+    /// The leads as the last row of each says; rows stand in the order in which they came. `live` tells of each row of each batch
+    /// whether it counts: a lead whose last row does not is left out.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), but for ids that repeat.
+    pub fn of_last(batches: &[RecordBatch], live: &[BooleanArray]) -> Result<Self, Error> {
+        let came = batches.iter().map(Part::new).collect::<Result<Vec<_>, _>>()?;
+        let mut order = in_order(&came)?;
+        // The rows of a lead follow each other, the last one first when all are turned round.
+        order.reverse();
+        order.dedup_by(|earlier, last| last.is_of_lead(*earlier, &came));
+        order.reverse();
+        order.retain(|Place { part, row, .. }| {
+            let live = live.get(*part as usize).filter(|live| (*row as usize) < live.len());
+            live.is_some_and(|live| live.is_valid(*row as usize) && live.value(*row as usize))
+        });
+        Self::laid_down(came, &order)
+    }
+
+    fn laid_down(came: Vec<Part>, order: &[Place]) -> Result<Self, Error> {
+        let gather = |places: &[Place]| {
+            let places: Vec<_> = places.iter().map(|place| (place.part as usize, place.row as usize)).collect();
+            Part::gather(&came, &places)
+        };
+        let parts = order.chunks(ROWS).map(gather).collect::<Result<Vec<_>, _>>()?;
         drop(came);
         let (sources, source_of) = intern_sources(&parts);
         Ok(Self { parts, rows: order.len(), sources, source_of, by_id: OnceLock::new() })
@@ -266,27 +293,46 @@ fn gathered<A: Array + 'static>(
     Ok(Some(interleave(&columns, places)?))
 }
 
-/// The places of all rows, as part and row, in the order of their ids.
-fn in_order(parts: &[Part]) -> Result<Vec<(usize, usize)>, Error> {
+/// Where a row came, and what its id begins with.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The first bytes of the id behind what all ids begin with, as a number that orders as they do.
+    head: u64,
+    part: u32,
+    row: u32,
+}
+
+impl Place {
+    fn id(self, parts: &[Part]) -> &str {
+        parts.get(self.part as usize).and_then(|part| part.text(Field::LeadId, self.row as usize)).unwrap_or_default()
+    }
+
+    fn is_of_lead(self, other: Self, parts: &[Part]) -> bool {
+        self.head == other.head && self.id(parts) == other.id(parts)
+    }
+}
+
+/// The places of all rows in the order of their ids, those of one id as they came.
+fn in_order(parts: &[Part]) -> Result<Vec<Place>, Error> {
     let rows = parts.iter().map(|part| part.observed_at.len()).sum();
     i32::try_from(rows).map_err(|_| Error::TooManyLeads)?;
-    let mut order: Vec<([u8; HEAD], (usize, usize))> = Vec::with_capacity(rows);
-    let id = |(part, row): (usize, usize)| parts.get(part).and_then(|part| part.text(Field::LeadId, row)).unwrap_or_default();
-    for (at, part) in parts.iter().enumerate() {
-        for row in 0..part.observed_at.len() {
-            let mut head = [0; HEAD];
-            head.iter_mut().zip(id((at, row)).bytes()).for_each(|(slot, byte)| *slot = byte);
-            order.push((head, (at, row)));
-        }
+    let mut order: Vec<Place> = Vec::with_capacity(rows);
+    for (part, of) in (0_u32..).zip(parts) {
+        order.extend((0_u32..).zip(0..of.observed_at.len()).map(|(row, _)| Place { head: 0, part, row }));
     }
-    let by_id = |(head, place): &([u8; HEAD], (usize, usize)), (other, second): &([u8; HEAD], (usize, usize))| {
-        head.cmp(other).then_with(|| id(*place).cmp(id(*second)))
-    };
-    order.sort_unstable_by(by_id);
-    if order.windows(2).any(|pair| matches!(pair, [one, two] if by_id(one, two).is_eq())) {
-        return Err(Error::DuplicateLead);
+    let Some(first) = order.first().map(|place| place.id(parts).as_bytes()) else { return Ok(order) };
+    let alike = |id: &[u8]| first.iter().zip(id).take_while(|(one, two)| one == two).count();
+    let common = order.iter().map(|place| alike(place.id(parts).as_bytes())).min().unwrap_or_default();
+    for place in &mut order {
+        let mut head = [0; size_of::<u64>()];
+        head.iter_mut().zip(place.id(parts).bytes().skip(common)).for_each(|(slot, byte)| *slot = byte);
+        place.head = u64::from_be_bytes(head);
     }
-    Ok(order.into_iter().map(|(_, place)| place).collect())
+    order.sort_unstable_by(|one, two| {
+        let by_id = one.head.cmp(&two.head).then_with(|| one.id(parts).cmp(two.id(parts)));
+        by_id.then_with(|| (one.part, one.row).cmp(&(two.part, two.row)))
+    });
+    Ok(order)
 }
 
 /// A text column by name, whatever Arrow layout the reader chose for it.

@@ -197,6 +197,30 @@ impl Exact {
         self.link_by(&[Rule::LinkedIn], leads)
     }
 
+    /// Whether an id of one person may be shared so widely that names tell whether it means anything. Where none is that is said of
+    /// few leads; where one is, always.
+    #[must_use]
+    pub fn needs_names(&self, leads: &Leads) -> bool {
+        let Bounds { leads_per_key, names_per_key } = self.bounds;
+        // More is not counted.
+        let Some(most) = u8::try_from(leads_per_key.min(names_per_key)).ok().filter(|most| *most < u8::MAX) else { return true };
+        let vendors = Vendors::new(leads, &self.vendors);
+        [Rule::LinkedIn, Rule::VendorId].into_iter().any(|rule| {
+            // Keys that fall into one place are counted as one key.
+            let mut places = vec![0_u8; (2 * leads.len()).next_power_of_two()];
+            let last = places.len() as u128 - 1;
+            let mut is_passed = false;
+            collect(rule, leads, &|_| Name::default(), &vendors, |(key, _)| {
+                let place = usize::try_from(key & last).ok().and_then(|place| places.get_mut(place));
+                if let Some(place) = place {
+                    *place = place.saturating_add(1);
+                    is_passed |= *place > most;
+                }
+            });
+            is_passed
+        })
+    }
+
     /// The joins by these rules and by vendors' ids.
     fn link_by(&self, rules: &[Rule], leads: &Leads) -> Links {
         let mut links =
@@ -208,10 +232,10 @@ impl Exact {
         let name = |row: u32| known.get(row as usize).copied().unwrap_or_else(|| Name::of(leads, row));
         let mut entries: Vec<Entry> = Vec::new();
         for ((rule, _), evidence) in RULES.iter().zip(0..).filter(|((rule, _), _)| rules.contains(rule)) {
-            collect(*rule, leads, &name, &vendors, &mut entries);
+            collect(*rule, leads, &name, &vendors, |entry| entries.push(entry));
             self.chain(&mut entries, &name, &mut links, |_| evidence);
         }
-        collect(Rule::VendorId, leads, &name, &vendors, &mut entries);
+        collect(Rule::VendorId, leads, &name, &vendors, |entry| entries.push(entry));
         let first = u32::try_from(links.evidence.len()).unwrap_or(u32::MAX);
         self.chain(&mut entries, &name, &mut links, |row| first + vendors.number(leads, row));
         links.evidence.extend(vendors.names.iter().map(|vendor| format!("vendor_id:{vendor}")));
@@ -248,7 +272,7 @@ impl Exact {
 }
 
 /// The matching form of a lead's name, hashed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Name {
     hash: u64,
     is_known: bool,
@@ -260,7 +284,7 @@ impl Name {
         let text = |field| leads.text(field, row);
         match name_key(text(Field::GivenName), text(Field::FamilyName), text(Field::FullName)) {
             Some(key) => Self { hash: xxh3_64(key.text.as_bytes()), is_known: true, is_full: key.is_full },
-            None => Self { hash: 0, is_known: false, is_full: false },
+            None => Self::default(),
         }
     }
 }
@@ -289,9 +313,9 @@ impl Vendors {
     }
 }
 
-fn collect(rule: Rule, leads: &Leads, name: &impl Fn(u32) -> Name, vendors: &Vendors, entries: &mut Vec<Entry>) {
+fn collect(rule: Rule, leads: &Leads, name: &impl Fn(u32) -> Name, vendors: &Vendors, mut take: impl FnMut(Entry)) {
     for row in leads.rows() {
-        let mut add = |key: u128| entries.push((key, row));
+        let mut add = |key: u128| take((key, row));
         match rule {
             Rule::Email => personal_email(leads, row).map(|email| xxh3_128(email.as_bytes())).into_iter().for_each(add),
             Rule::EmailAndName if name(row).is_full => {

@@ -18,6 +18,7 @@ mod keys;
 mod leads;
 mod link;
 mod part;
+mod prior;
 mod probabilistic;
 mod prospect_id;
 pub mod sample;
@@ -26,7 +27,7 @@ mod survive;
 #[cfg(test)]
 mod tests;
 
-pub use assign::{Assignment, Change, Counts, Event, Moved, Prior, assign};
+pub use assign::{Assignment, Change, Counts, Event, Moved, assign};
 pub use batches::{Stamp, identity_events, identity_links};
 pub use cluster::{Clusters, Join, cluster};
 pub use directory::Directory;
@@ -36,6 +37,7 @@ pub use golden::Golden;
 pub use keys::{NameKey, is_role, linkedin_key, match_key, name_key, phone_key};
 pub use leads::{Field, Leads};
 pub use link::{Bounds, Edge, Exact, Links, Method, Resolver};
+pub use prior::Prior;
 pub use probabilistic::{Found, Probabilistic};
 pub use prospect_id::ProspectId;
 pub use standing::{OP_CLEAR, Policy, Rule};

@@ -132,18 +132,12 @@ impl Probabilistic {
         self.go_on((leads, came), known, exact, (&decisions, &labels))
     }
 
-    /// The columns of leads that are known: by which ids they are certain, and by which names those ids are too common.
-    pub fn columns_of_known() -> impl Iterator<Item = &'static str> {
-        let fields = [
-            Field::LeadId,
-            Field::Source,
-            Field::ExternalId,
-            Field::LinkedinUrl,
-            Field::GivenName,
-            Field::FamilyName,
-            Field::FullName,
-        ];
-        fields.into_iter().map(Field::name).chain(["observed_at", "created_at"])
+    /// The columns of leads that are known: by which ids they are certain and, with `names`, by which names those ids are too common.
+    /// Few leads [need them](Exact::needs_names).
+    pub fn columns_of_known(names: bool) -> impl Iterator<Item = &'static str> {
+        let ids = [Field::LeadId, Field::Source, Field::ExternalId, Field::LinkedinUrl];
+        let names = [Field::GivenName, Field::FamilyName, Field::FullName].into_iter().filter(move |_| names);
+        ids.into_iter().chain(names).map(Field::name).chain(["observed_at", "created_at"])
     }
 
     /// What is certain: by ids, and by what people said; with ids that tell the same, and by people alone.

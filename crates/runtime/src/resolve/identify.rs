@@ -51,6 +51,11 @@ impl Rules {
         Ok(Self { exact, section, decisions, sample })
     }
 
+    /// The joins that are certain.
+    pub(super) fn exact(&self) -> &Exact {
+        &self.exact
+    }
+
     /// Which vendor's ids the sources share.
     pub(super) fn vendors(&self) -> &BTreeMap<String, String> {
         &self.exact.vendors

@@ -1,56 +1,59 @@
 //! The leads as they are now: each one's last version, unless that says it is gone or it was only a test.
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
 use hashbrown::HashSet;
-use headwater_analysis::identity::{Leads, Probabilistic};
+use headwater_analysis::identity::{Exact, Leads, Probabilistic};
 use headwater_model::tables;
-use headwater_store::{Snapshot, SnapshotId, TableReader};
+use headwater_store::{Snapshot, SnapshotId};
 
 use super::internal;
+use crate::cells::matching;
 use crate::error::Result;
-use crate::rows::{at, booleans, latest, text};
+use crate::rows::{at, booleans, load, text};
 
 /// By which an order or a click finds its person, besides the ids that [`Probabilistic::columns_of_known`] names.
 const REACHED_BY: [&str; 3] = ["email", "phone", "mobile"];
 
 /// Every lead with all that identity reads of it.
 pub(super) fn all(snapshot: &Snapshot) -> Result<Leads> {
-    Leads::new(&current(snapshot.read(&tables::LEAD, &with_op(Leads::columns()), None)?)?).map_err(internal)
+    current(Leads::columns(), |columns| load(snapshot, &tables::LEAD, columns))
 }
 
-/// Every lead with what identity must know of those whom it knows already; by `keys`, also what facts find their people by.
-pub(super) fn known(snapshot: &Snapshot, keys: bool) -> Result<Leads> {
-    let columns = Probabilistic::columns_of_known().chain(REACHED_BY.into_iter().filter(|_| keys));
-    Leads::new(&current(snapshot.read(&tables::LEAD, &with_op(columns), None)?)?).map_err(internal)
+/// Every lead with what identity must know of those whom it knows already; by `keys`, also what facts find their people by. Names are
+/// read where `exact` asks for them.
+pub(super) fn known(snapshot: &Snapshot, exact: &Exact, keys: bool) -> Result<Leads> {
+    let read = |names| {
+        let columns = Probabilistic::columns_of_known(names).chain(REACHED_BY.into_iter().filter(|_| keys));
+        current(columns, |columns| load(snapshot, &tables::LEAD, columns))
+    };
+    let leads = read(false)?;
+    if exact.needs_names(&leads) { read(true) } else { Ok(leads) }
 }
 
 /// The leads that came or changed after a snapshot.
 pub(super) fn since(snapshot: &Snapshot, after: SnapshotId) -> Result<Leads> {
-    Leads::new(&current(snapshot.read_since(&tables::LEAD, &with_op(Leads::columns()), after)?)?).map_err(internal)
+    current(Leads::columns(), |columns| snapshot.read_since(&tables::LEAD, columns, after)?.map(|batch| Ok(batch?)).collect())
 }
 
 /// These leads with all that identity reads of them.
 pub(super) fn these(snapshot: &Snapshot, ids: &HashSet<&str>) -> Result<Leads> {
-    let rows = snapshot.find_rows(&tables::LEAD, "lead_id", |id| ids.contains(id))?;
-    Leads::new(&current(snapshot.read_rows(&tables::LEAD, &with_op(Leads::columns()), &rows)?)?).map_err(internal)
+    current(Leads::columns(), |columns| matching(snapshot, &tables::LEAD, columns, "lead_id", ids))
 }
 
-/// The columns, and those that say whether a lead counts.
-fn with_op(columns: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+/// The columns of the leads as they are now. Beside them is read what says whether a lead counts.
+fn current(columns: impl Iterator<Item = &'static str>, read: impl FnOnce(&[&str]) -> Result<Vec<RecordBatch>>) -> Result<Leads> {
     let mut columns: Vec<&str> = columns.collect();
+    let wanted = columns.len();
     columns.extend(["op", "is_test"].into_iter().filter(|extra| !columns.contains(extra)).collect::<Vec<_>>());
-    columns
-}
-
-fn current(reader: TableReader) -> Result<Vec<RecordBatch>> {
-    let batches = reader.map(|batch| Ok(batch?)).filter(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0));
-    let batches = latest(batches.collect::<Result<_>>()?, "lead_id")?;
+    let mut batches = read(&columns)?;
     let live = batches.iter().map(|batch| {
         let (op, test) = (text(batch, "op")?, booleans(batch, "is_test")?);
-        let mask: BooleanArray =
-            (0..batch.num_rows()).map(|row| Some(at(op, row) != Some("delete") && !test.value(row))).collect();
-        if mask.true_count() == batch.num_rows() { Ok(batch.clone()) } else { Ok(filter_record_batch(batch, &mask)?) }
+        Ok((0..batch.num_rows()).map(|row| Some(at(op, row) != Some("delete") && !test.value(row))).collect())
     });
-    live.collect()
+    let live = live.collect::<Result<Vec<BooleanArray>>>()?;
+    let wanted: Vec<usize> = (0..wanted).collect();
+    for batch in &mut batches {
+        *batch = batch.project(&wanted)?;
+    }
+    Leads::of_last(&batches, &live).map_err(internal)
 }

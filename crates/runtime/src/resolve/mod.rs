@@ -22,10 +22,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
 
-use crate::cells::each;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::rows::load;
+use crate::rows::{load, text};
 use identify::{Identified, Known, Rules};
 pub(crate) use person::{SUPPRESSED, WITHDRAWN};
 use remote::RemoteRecords;
@@ -74,8 +73,8 @@ pub async fn run(engine: &Engine, run_id: &str, force: bool) -> Result<ResolveCo
     }
     engine.stop_if_told()?;
     engine.progress.tell("resolve", 0, None);
-    let links = load(&snapshot, &tables::IDENTITY_LINK, &["lead_id", "prospect_id"])?;
-    let mut prior = Prior::read(&links, &load(&snapshot, &tables::IDENTITY_EVENT, &[])?).map_err(internal)?;
+    let links = load(&snapshot, &tables::IDENTITY_LINK, &Prior::LINK_COLUMNS)?;
+    let mut prior = Prior::read(&links, &load(&snapshot, &tables::IDENTITY_EVENT, &Prior::EVENT_COLUMNS)?).map_err(internal)?;
     let former = engine.store.former_prospects().await?;
     prior.remember(former.iter().map(|former| (former.lead_id.as_str(), former.prospect_id.as_str()))).map_err(internal)?;
     let known = rules.known(engine, before, force).await?;
@@ -141,7 +140,7 @@ fn identify(
     keys: Option<bool>,
 ) -> Result<(Leads, Identified, bool)> {
     if let (Some(keys), Some(indexed)) = (keys, known.indexed()) {
-        let (leads, came) = (leads::known(snapshot, keys)?, leads::since(snapshot, indexed)?);
+        let (leads, came) = (leads::known(snapshot, rules.exact(), keys)?, leads::since(snapshot, indexed)?);
         if let Some(identified) = rules.identify_since(&leads, &came, prior, &mut known)? {
             return Ok((leads, identified, false));
         }
@@ -161,10 +160,13 @@ fn remember(commit: &mut Commit, identified: Identified, links: &[RecordBatch]) 
     let events = resolved.assignment.events.iter().filter(|event| event.change == Change::Merge);
     let gone: HashSet<String> = events.filter_map(|event| event.other.map(|other| other.to_string())).collect();
     if !gone.is_empty() {
-        for row in each(links) {
-            let former = FormerProspect { lead_id: row.word("lead_id")?, prospect_id: row.word("prospect_id")? };
-            if gone.contains(&former.prospect_id) {
-                commit.ledger(LedgerOp::Merged(former));
+        for batch in links {
+            let leads = text(batch, "lead_id")?.iter().zip(text(batch, "prospect_id")?);
+            for (lead_id, prospect_id) in leads.filter_map(|(lead, prospect)| Some((lead?, prospect?))) {
+                if gone.contains(prospect_id) {
+                    let former = FormerProspect { lead_id: lead_id.to_owned(), prospect_id: prospect_id.to_owned() };
+                    commit.ledger(LedgerOp::Merged(former));
+                }
             }
         }
     }

@@ -150,15 +150,18 @@ impl Facts {
 }
 
 impl<'a> Timeline<'a> {
+    /// What it reads of a touch, which is of the same lead in all its versions.
+    pub(super) const TOUCH_COLUMNS: [&'static str; 4] = ["touch_id", "lead_id", "channel", "occurred_at"];
+
     /// The touches of these leads and the facts of their clusters. `here` tells a cluster's number among these, by its number among
     /// all, by which the facts have their owners.
-    pub(super) fn load(
-        snapshot: &Snapshot,
+    pub(super) fn new(
+        touches: Vec<RecordBatch>,
         leads: &Leads,
         clusters: &Clusters,
         (facts, here): (&'a Facts, impl Fn(u32) -> Option<u32>),
     ) -> Result<Self> {
-        let touches = latest(load(snapshot, &tables::TOUCH, &["touch_id", "lead_id", "channel", "occurred_at"])?, "touch_id")?;
+        let touches = latest(touches, "touch_id")?;
         let cluster_of = cluster_of(clusters, leads.len());
         let of_lead = |lead_id: &str| cluster_of.get(leads.find(lead_id)? as usize).copied();
         let mut entries = Vec::new();

@@ -14,8 +14,10 @@ use super::person::{self, People};
 use super::timeline::{Facts, Timeline};
 use super::touched::Touched;
 use super::{internal, leads};
+use crate::cells::matching;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::rows::load;
 
 /// How many prospects are worked on at once; bounds the memory of the batches written.
 const PROSPECTS_AT_ONCE: usize = 10_000;
@@ -45,14 +47,16 @@ impl Said<'_> {
             let part = resolved.part(&touched.clusters);
             let ids: HashSet<&str> = resolved.leads_of(&touched.clusters).into_iter().map(|row| leads.id(row)).collect();
             let leads = leads::these(snapshot, &ids)?;
+            let touches = matching(snapshot, &tables::TOUCH, &Timeline::TOUCH_COLUMNS, "lead_id", &ids)?;
             let here = |cluster: u32| u32::try_from(touched.clusters.binary_search(&(cluster as usize)).ok()?).ok();
-            let timeline = Timeline::load(snapshot, &leads, &part.clusters, (facts, here))?;
+            let timeline = Timeline::new(touches, &leads, &part.clusters, (facts, here))?;
             let work = Work { engine, leads: &leads, resolved: &part, timeline: &timeline, said: self };
             for (table, staged) in work.write()? {
                 commit.amend(snapshot, table, touched.stale_rows(snapshot, table)?, vec![staged])?;
             }
         } else {
-            let timeline = Timeline::load(snapshot, leads, &resolved.clusters, (facts, Some))?;
+            let touches = load(snapshot, &tables::TOUCH, &Timeline::TOUCH_COLUMNS)?;
+            let timeline = Timeline::new(touches, leads, &resolved.clusters, (facts, Some))?;
             let work = Work { engine, leads, resolved, timeline: &timeline, said: self };
             for (table, staged) in work.write()? {
                 commit.replace(snapshot, table, vec![staged]);

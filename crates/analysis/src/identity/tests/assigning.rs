@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use proptest::prelude::*;
 
 use super::super::{Change, Counts, Error, Field, Moved, Prior, ProspectId, Resolved, Stamp, identity_events, identity_links};
@@ -171,6 +173,21 @@ proptest! {
         prop_assert_eq!(again.assignment.prospects, ids);
         prop_assert_eq!(again.assignment.events, []);
         prop_assert_eq!(again.assignment.counts, Counts::default());
+    }
+
+    #[test]
+    fn the_lake_rows_may_stand_in_any_order(rows in world(20), part in 0_usize..20, order in Just((0..20_u32).collect::<Vec<_>>()).prop_shuffle()) {
+        let (leads, first) = resolved(&rows[..part.min(rows.len())], &Prior::default());
+        let links = identity_links(&leads, &first.links, &first.clusters, &first.assignment, STAMP, 0..20).unwrap();
+        let events = identity_events(&first.assignment, STAMP).unwrap();
+        let shuffled = |batch: &RecordBatch| {
+            let rows: UInt32Array = order.iter().copied().filter(|row| (*row as usize) < batch.num_rows()).collect();
+            let half = batch.num_rows() / 2;
+            let batch = take_record_batch(batch, &rows).unwrap();
+            [batch.slice(0, half), batch.slice(half, batch.num_rows() - half)]
+        };
+        let prior = Prior::read(&shuffled(&links), &shuffled(&events)).unwrap();
+        prop_assert_eq!(resolved(&rows, &prior).1, resolved(&rows, &Prior::read(&[links], &[events]).unwrap()).1);
     }
 
     #[test]

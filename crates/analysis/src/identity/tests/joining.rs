@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::BooleanArray;
 use proptest::prelude::*;
 
 use super::super::{Bounds, Directory, Edge, Error, Exact, Field, Leads, Links, Method, Prior, Resolver, cluster, resolve};
@@ -154,7 +155,42 @@ fn input_that_cannot_be_resolved_is_refused() {
     assert!(without("email").is_ok());
 }
 
+#[test]
+fn names_are_asked_for_where_an_id_is_shared_by_more_than_one_person_is_written() {
+    let ids = |field: Field, times: usize| -> Vec<Row> {
+        let cell = |number: usize| (field, format!("https://www.linkedin.com/in/p{}", number / times));
+        (0..40).map(|number| Row { cells: vec![cell(number)], ..row(&format!("l{number:02}"), &[]) }).collect()
+    };
+    for field in [Field::ExternalId, Field::LinkedinUrl] {
+        assert!(!Exact::default().needs_names(&leads(&ids(field, 2))));
+        assert!(!Exact::default().needs_names(&leads(&ids(field, 10))));
+        assert!(Exact::default().needs_names(&leads(&ids(field, 11))));
+    }
+    assert!(!Exact::default().needs_names(&leads(&[])));
+    let bounds = Bounds { leads_per_key: 1_000, names_per_key: 1_000 };
+    assert!(Exact { bounds, ..Exact::default() }.needs_names(&leads(&[])), "more than is counted");
+}
+
 proptest! {
+    #[test]
+    fn the_last_row_of_a_lead_is_what_it_says(
+        rows in world(24), ids in proptest::collection::vec(0_usize..6, 24), live in proptest::collection::vec(any::<bool>(), 24), cut in 0_usize..24,
+    ) {
+        let rows: Vec<Row> = rows.into_iter().zip(&ids).map(|(row, id)| Row { id: format!("lead_{id}"), ..row }).collect();
+        let cut = cut.min(rows.len());
+        let live = &live[..rows.len()];
+        let parts = |at: &[bool]| BooleanArray::from(at.to_vec());
+        let leads = Leads::of_last(&[batch(&rows[..cut]), batch(&rows[cut..])], &[parts(&live[..cut]), parts(&live[cut..])]).unwrap();
+        let last: BTreeMap<&str, (&Row, bool)> =
+            rows.iter().zip(live).map(|(row, live)| (row.id.as_str(), (row, *live))).collect();
+        let last: Vec<Row> = last.into_values().filter(|(_, live)| *live).map(|(row, _)| row.clone()).collect();
+        let expected = Leads::new(&[batch(&last)]).unwrap();
+        let said = |leads: &Leads| -> Vec<_> {
+            leads.rows().map(|row| (Field::ALL.iter().map(|field| leads.text(*field, row).map(str::to_owned)).collect::<Vec<_>>(), leads.observed_at(row), leads.first_seen_at(row))).collect()
+        };
+        prop_assert_eq!(said(&leads), said(&expected));
+    }
+
     #[test]
     fn order_and_cut_of_the_input_change_nothing((rows, other) in shuffled_world(24), cut in 0_usize..24) {
         let (_, expected) = resolved(&rows, &Prior::default());
