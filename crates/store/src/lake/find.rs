@@ -16,7 +16,7 @@ use crate::{Result, StoreError};
 const BATCH_ROWS: usize = 8192;
 
 /// The live rows of a file whose text in `column` is wanted. A text that stands in several rows in a row is asked for once.
-pub(crate) fn find(file: &DataFile, column: &str, wanted: &mut impl FnMut(&str) -> bool) -> Result<FileRows> {
+pub(crate) fn find(file: &DataFile, column: &str, wanted: &mut dyn FnMut(&str) -> bool) -> Result<FileRows> {
     let path = &file.path;
     let mut found = FileRows { file: file.id, rows: Vec::new() };
     let handle = File::open(path).map_err(StoreError::io(path))?;
