@@ -79,6 +79,7 @@ const REQUIRED: [Field; 2] = [Field::LeadId, Field::Source];
 
 /// So many rows lie in one part, a power of two: few enough for the texts of a column, which may take 2 GiB.
 const ROWS: usize = 8192;
+
 /// The current leads: one row per lead id, addressed by position in the order of their ids.
 #[derive(Debug)]
 pub struct Leads {
