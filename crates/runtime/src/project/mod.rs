@@ -424,7 +424,16 @@ fn split<T: DeserializeOwned>(
     let (ours, theirs): (Map<_, _>, Map<_, _>) = values.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
     let section = serde_path_to_error::deserialize(Value::Object(ours)).map_err(|error| {
         let path = error.path().to_string();
-        complaint(&error.into_inner().to_string(), &path, &[], |path, message| origin.error(path, message))
+        let message = error.into_inner().to_string();
+        // A mistyped key of ours looks like one of the connector's.
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+        let near = missing.and_then(|field| Some((field, nearest(field, theirs.keys().map(String::as_str))?)));
+        let place = near.map_or(path.as_str(), |(_, near)| near);
+        let complaint = complaint(&message, place, &[], |path, message| origin.error(path, message));
+        match near {
+            Some((field, near)) => complaint.help(format!("`{near}` stands there; did you mean `{field}`?")),
+            None => complaint,
+        }
     })?;
     Ok((section, ConfigDoc { connection: name.to_owned(), values: theirs }))
 }

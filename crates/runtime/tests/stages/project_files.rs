@@ -112,6 +112,10 @@ fn names() {
     line 3: the key `connector` is missing
     help: -
     "#);
+    assert_snapshot!(complaint("version: 1\nsources:\n  list:\n    path: a.csv\n    conector: script\n"), @r#"
+    line 5: the key `connector` is missing
+    help: `conector` stands there; did you mean `connector`?
+    "#);
     assert_snapshot!(complaint("version: 1\nsources:\n  list:\n"), @r#"
     line 3: expected a section of keys and values, found nothing
     help: -
